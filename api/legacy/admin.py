@@ -1,0 +1,165 @@
+"""What the monitoring pages read (contract, section 7): events, dashboard, autofix."""
+
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from litestar import Router, get
+from litestar.params import Parameter
+from pydantic import BaseModel
+
+from api.body import PortalRequest
+from api.gateway import Gateway
+from api.legacy.ids import legacy_id
+from api.legacy.shapes import Millis, Shape
+from api.refusals import Refused, refusals
+
+
+class Event(Shape):
+    """Something that happened."""
+
+    id: str
+    type: str
+    actor_id: str | None
+    subject_type: str | None
+    subject_id: str | None
+    meta: dict[str, object]
+    created_at: Millis
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The event, with its actor's uid and ids in the legacy form."""
+        subject_id = row["subject_id"]
+        if row["subject_type"] == "contract":
+            subject_id = legacy_id("ct", UUID(subject_id))
+        return super().from_row(
+            row | {"id": legacy_id("ev", UUID(row["id"])), "actor_id": row["actor_uid"], "subject_id": subject_id}
+        )
+
+
+class Events(Shape):
+    """Events, newest first."""
+
+    ok: bool = True
+    items: list[Event]
+
+
+class Day(Shape):
+    """A day (UTC) and its events."""
+
+    date: str
+    count: int
+
+
+class TypeCount(Shape):
+    """A type of event, and how many there were."""
+
+    type: str
+    count: int
+
+
+class ErrorStats(Shape):
+    """Errors among the events; `rate` in percent."""
+
+    rate: float
+    count: int
+    total: int
+    top_errors: list[TypeCount]
+
+
+class FixStats(Shape):
+    """Fixes among the events; `rate` in percent of the errors."""
+
+    rate: float
+    fixes_per_week: int
+    open_errors: int
+
+
+class Feature(Shape):
+    """Events by the kind of their subject; `errorRate` in percent."""
+
+    name: str
+    events: int
+    error_rate: float
+
+
+class BackupHealth(BaseModel):
+    """Constants of the legacy dashboard, which knew nothing of backups either."""
+
+    status: str = "ok"
+    lastBackup: str = "Vor 2 Stunden"  # noqa: N815 (the wire's name)
+    backupFrequency: int = 85  # noqa: N815
+
+
+class Dashboard(Shape):
+    """Figures from 0 to 100 over the events of the last 30 days."""
+
+    ok: bool = True
+    production_readiness: float
+    quality_score: float
+    system_stability: float
+    activity_count: int
+    production_timeline: list[Day]
+    error_stats: ErrorStats
+    fix_stats: FixStats
+    feature_maturity: list[Feature]
+    recent_events: list[Event]
+    backup_health: BackupHealth = BackupHealth()
+
+
+class AutofixStats(Shape):
+    """Errors by type, and the newest ones."""
+
+    total: int
+    by_type: dict[str, int]
+    recent: list[Event]
+
+
+class Autofix(Shape):
+    """What the autofix service would report: the errors among the events."""
+
+    ok: bool = True
+    stats: AutofixStats
+    events: list[Event]
+
+
+@get("/admin/events", responses=refusals("limit_invalid", language="en"))
+async def events(request: PortalRequest, gateway: Gateway, limit: str | None = None) -> Events:
+    """The latest events: 50, or `limit` of them, from 1 to 200."""
+    try:
+        wanted = int(limit) if limit else 50
+    except ValueError as error:
+        raise Refused("limit_invalid") from error
+    rows = await gateway.call("list_events", request.user.as_server(), max_rows=max(1, min(wanted, 200)))
+    return Events(items=[Event.from_row(row) for row in rows])
+
+
+@get("/admin/dashboard", responses=refusals(language="en"))
+async def dashboard(request: PortalRequest, gateway: Gateway) -> Dashboard:
+    """Figures over the events of the last 30 days."""
+    row = await gateway.call("dashboard", request.user.as_server())
+    return Dashboard(
+        production_readiness=row["production_readiness"],
+        quality_score=row["quality_score"],
+        system_stability=row["system_stability"],
+        activity_count=row["activity_count"],
+        production_timeline=row["production_timeline"],
+        error_stats=ErrorStats(
+            rate=row["error_rate"], count=row["error_count"], total=row["event_count"], top_errors=row["top_errors"]
+        ),
+        fix_stats=FixStats(
+            rate=row["fix_rate"], fixes_per_week=row["fixes_per_week"], open_errors=row["open_errors"]
+        ),
+        feature_maturity=[Feature.from_row(feature) for feature in row["features"]],
+        recent_events=[Event.from_row(event) for event in row["recent_events"]],
+    )
+
+
+@get("/autofix/status", opt={"open": True}, responses=refusals(language="en"))
+async def autofix_status(request: PortalRequest, gateway: Gateway) -> Autofix:
+    """The errors among the events of the last 30 days."""
+    row = await gateway.call("error_summary", request.user.as_server())
+    recent = [Event.from_row(event) for event in row["recent"]]
+    return Autofix(stats=AutofixStats(total=row["total"], by_type=row["by_type"], recent=recent), events=recent)
+
+
+router = Router("/api", route_handlers=[events, dashboard, autofix_status], opt={"language": "en"}, tags=["admin"])

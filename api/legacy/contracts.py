@@ -1,0 +1,221 @@
+"""Contracts: the documents of the legal hub (contract, section 7)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Self
+from urllib.parse import quote
+from uuid import UUID
+
+from litestar import Router, get, post
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.params import Parameter
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from api.body import PortalRequest
+from api.gateway import Gateway
+from api.legacy.ids import legacy_id, new_uuid
+from api.legacy.shapes import Millis, Shape
+from api.refusals import Refused, refusals
+from api.storage import Storage, Stored
+
+MAX_FILE_BYTES = 25 * 1024 * 1024
+MAX_FORM_BYTES = MAX_FILE_BYTES + 1024 * 1024
+MAX_FIELD_BYTES = 64 * 1024
+MAX_ENCODED_NAME = 240
+
+
+class Contract(Shape):
+    """A document; `byteSize` is null for an empty one."""
+
+    id: str
+    name: str
+    mime_type: str | None
+    byte_size: int | None
+    storage_url: str
+    hash_sha256: str
+    created_by: str | None
+    created_at: Millis
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The contract, with its creator's uid and its id in the legacy form."""
+        return super().from_row(
+            row
+            | {
+                "id": legacy_id("ct", UUID(row["id"])),
+                "byte_size": row["byte_size"] or None,
+                "created_by": row["created_by_uid"],
+            }
+        )
+
+
+class Uploaded(Shape):
+    """The document, and its link to a voucher or room if there is one."""
+
+    ok: bool = True
+    contract: Contract
+    link_id: str | None
+
+
+class Contracts(Shape):
+    """Documents, newest first."""
+
+    ok: bool = True
+    items: list[Contract]
+
+
+@dataclass
+class Upload:
+    """What a form brought: its fields, and where its file was stored."""
+
+    id: UUID = field(default_factory=new_uuid)
+    fields: dict[str, str] = field(default_factory=dict)
+    file_name: str = ""
+    mime_type: str | None = None
+    path: str = ""
+    stored: Stored | None = None
+
+    async def read(self, request: PortalRequest, storage: Storage) -> None:
+        """Read the form as it comes in, the first file straight into the store.
+
+        Refuses: multipart_expected, file_name_too_long, too_large, storage_away.
+        """
+        events = _events(request)
+        async for event in events:
+            if not isinstance(event, MultipartSegment):
+                continue
+            chunks = _until_end_of_segment(events)
+            if event.name == "file" and event.filename and self.stored is None:
+                self.file_name, self.mime_type = event.filename, event.header("Content-Type")
+                self.path = f"contracts/{legacy_id('ct', self.id)}/{_encoded(event.filename)}"
+                self.stored = await storage.put(self.path, chunks, max_bytes=MAX_FILE_BYTES)
+            elif event.filename is None:
+                self.fields.setdefault(event.name, await _text(chunks))
+
+
+class UploadOperation(Operation):
+    """The form, for OpenAPI: the route reads it itself."""
+
+    def __post_init__(self) -> None:
+        text = Schema(type=OpenAPIType.STRING)
+        self.request_body = RequestBody(
+            required=True,
+            content={
+                "multipart/form-data": OpenAPIMediaType(
+                    schema=Schema(
+                        type=OpenAPIType.OBJECT,
+                        required=["file"],
+                        properties={
+                            "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY),
+                            "voucherId": text,
+                            "roomId": text,
+                            "actorId": text,
+                            "name": text,
+                        },
+                    )
+                )
+            },
+        )
+
+
+@post(
+    "/upload",
+    status_code=200,
+    request_max_body_size=MAX_FORM_BYTES,
+    operation_class=UploadOperation,
+    responses=refusals(
+        "multipart_expected",
+        "file_required",
+        "file_name_too_long",
+        "value_invalid",
+        "uid_invalid",
+        "voucher_not_found",
+        "too_large",
+        "storage_away",
+        language="en",
+    ),
+)
+async def upload(request: PortalRequest, gateway: Gateway, storage: Storage) -> Uploaded:
+    """Stores a document of up to 25 MiB, and links it to `voucherId`, `roomId` (made if it does not exist) or both."""
+    form = Upload()
+    try:
+        await form.read(request, storage)
+        if form.stored is None:
+            raise Refused("file_required")
+        row = await gateway.call(
+            "record_contract",
+            request.user.as_server(form.fields.get("actorId") or None),
+            contract_id=form.id,
+            name=form.fields.get("name") or form.file_name,
+            mime_type=form.mime_type,
+            byte_size=form.stored.byte_size,
+            storage_url=form.path,
+            hash_sha256=form.stored.sha256,
+            voucher_id=form.fields.get("voucherId") or None,
+            room_id=form.fields.get("roomId") or None,
+        )
+    except BaseException as error:
+        # a document that may have been recorded stays: a record without its document would be worse than the reverse
+        if form.stored is not None and not (isinstance(error, Refused) and error.reason == "outcome_unknown"):
+            await storage.delete(form.path)
+        raise
+    link_id = legacy_id("cl", UUID(row["link_id"])) if row["link_id"] else None
+    return Uploaded(contract=Contract.from_row(row["contract"]), link_id=link_id)
+
+
+@get("/list", responses=refusals("value_invalid", language="en"))
+async def list_contracts(
+    request: PortalRequest,
+    gateway: Gateway,
+    voucher_id: Annotated[str | None, Parameter(query="voucherId")] = None,
+    room_id: Annotated[str | None, Parameter(query="roomId")] = None,
+) -> Contracts:
+    """The documents of a voucher, of a room, or with one link to both."""
+    rows = await gateway.call(
+        "list_contracts", request.user.as_server(), voucher_id=voucher_id or None, room_id=room_id or None
+    )
+    return Contracts(items=[Contract.from_row(row) for row in rows])
+
+
+async def _events(request: PortalRequest) -> AsyncIterator[MultipartSegment | bytes | None]:
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != "multipart/form-data":
+        raise Refused("multipart_expected")
+    try:
+        with PushMultipartParser(options.get("boundary", ""), max_segment_count=100) as parser:
+            async for chunk in request.stream():
+                if chunk and not parser.closed:
+                    for event in parser.parse(chunk):
+                        yield event
+    except (MultipartError, UnicodeError, LookupError) as error:
+        raise Refused("multipart_expected") from error
+
+
+async def _until_end_of_segment(events: AsyncIterator[MultipartSegment | bytes | None]) -> AsyncIterator[bytes]:
+    async for event in events:
+        if not isinstance(event, (bytes, bytearray)):
+            return
+        yield bytes(event)
+
+
+async def _text(chunks: AsyncIterator[bytes]) -> str:
+    text = b""
+    async for chunk in chunks:
+        text += chunk
+        if len(text) > MAX_FIELD_BYTES:
+            raise Refused("too_large")
+    return text.decode(errors="replace")
+
+
+def _encoded(file_name: str) -> str:
+    """A file name as JavaScript's encodeURIComponent writes it; a name of dots only would be a step in the path."""
+    encoded = quote(file_name, safe="!'()*", errors="replace")
+    if not encoded.strip("."):
+        encoded = encoded.replace(".", "%2E")
+    if len(encoded) > MAX_ENCODED_NAME:
+        raise Refused("file_name_too_long")
+    return encoded
+
+
+router = Router("/api/contracts", route_handlers=[upload, list_contracts], opt={"language": "en"}, tags=["contracts"])

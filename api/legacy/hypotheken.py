@@ -1,0 +1,362 @@
+"""Mortgages under their German paths: generation 1, program B (contract, section 5)."""
+
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Self
+
+from litestar import Router, get, post
+from litestar.params import Parameter
+from pydantic import Field
+
+from api.body import PortalRequest
+from api.gateway import Gateway, Json, json_or_default
+from api.legacy.shapes import Count, Millis, Money, Number, Price, RequestShape, Shape, Text, read_number, required
+from api.refusals import Refused, refusals
+
+MotUser = Annotated[str | None, Parameter(header="X-MOT-User", description="The acting thinker's uid.")]
+
+
+class Application(Shape):
+    """An application. The loan in minor units (cents), the interest as a fraction."""
+
+    id: str = Field(alias="applicationId")
+    borrower_uid: str
+    property_id: str | None
+    desired_loan: Money | None
+    duration_years: int | None = Field(alias="desiredDurationYears")
+    rate_type: str | None = Field(alias="desiredRateType")
+    max_interest: float | None = Field(alias="maxInterestRate")
+    submission_ts: Millis
+    status: str
+    visibility: str
+    meta: object
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The application, with its loan in one piece."""
+        return super().from_row(row | {"desired_loan": loan(row)})
+
+
+def loan(row: dict[str, Any]) -> Money | None:
+    """The loan that an application's row asks for."""
+    amount, currency = row["desired_loan"], row["currency"]
+    return None if amount is None else Money(amount=amount, currency=currency)
+
+
+class ApplicationRequest(RequestShape):
+    """A new application; everything may be missing."""
+
+    zero_counts: ClassVar[frozenset[str]] = frozenset({"maxInterestRate"})
+
+    application_id: Text | None = None
+    property_id: Text | None = None
+    desired_loan: Price = None
+    desired_duration_years: Count = None
+    desired_rate_type: Text | None = None
+    max_interest_rate: Number = None
+    status: Text | None = None
+    visibility: Text | None = None
+    meta: object = None
+
+    def parameters(self) -> dict[str, object]:
+        """The parameters of `apply_for_mortgage`."""
+        return {
+            "application_id": self.application_id,
+            "property_id": self.property_id,
+            "desired_loan": self.desired_loan.amount if self.desired_loan else None,
+            "currency": self.desired_loan.currency if self.desired_loan else None,
+            "duration_years": self.desired_duration_years,
+            "rate_type": self.desired_rate_type,
+            "max_interest": self.max_interest_rate,
+            "status": self.status,
+            "visibility": self.visibility,
+            "meta": json_or_default(self.meta),
+        }
+
+
+class Applied(Shape):
+    """The new application."""
+
+    ok: bool = True
+    application_id: str
+    application: Application
+
+
+class Applications(Shape):
+    """Applications, oldest first."""
+
+    ok: bool = True
+    applications: list[Application]
+
+
+class Offer(Shape):
+    """An offer, in the words of the lender."""
+
+    id: str = Field(alias="voucherId")
+    type: str = "mortgage-offer"
+    application_id: str
+    lender_uid: str = Field(alias="issuerId")
+    borrower_uid: str = Field(alias="holderUid")
+    status: str
+    loan: object
+    interest: object
+    repayment: object
+    fees: object
+    validity: object
+    terms_ref: object
+    room_refs: object
+    created_at: Millis
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The offer: what is stored as open was called offered here."""
+        return super().from_row(row | {"status": "offered" if row["status"] == "open" else row["status"]})
+
+
+class OfferRequest(RequestShape):
+    """A new offer for an application."""
+
+    application_id: Text | None = None
+    voucher_id: Text | None = None
+    loan: object = None
+    interest: object = None
+    repayment: object = None
+    fees: object = None
+    validity: object = None
+    terms_ref: object = None
+    room_refs: object = None
+
+
+class Offered(Shape):
+    """The new offer."""
+
+    ok: bool = True
+    voucher_id: str
+    offer: Offer
+
+
+class Offers(Shape):
+    """Offers, oldest first."""
+
+    ok: bool = True
+    offers: list[Offer]
+
+
+class DocumentRefs(Shape):
+    """The documents of a contract; no route sets them."""
+
+    draft_pdf: str | None = None
+    signed_pdf: str | None = None
+
+
+class RoomRefs(Shape):
+    """The room of a contract."""
+
+    contract_room_id: str
+
+
+class Contract(Shape):
+    """A contract. It is draft; pending-notary, when borrower and lender have signed; active, when the notary has too."""
+
+    id: str = Field(alias="voucherId")
+    type: str = "mortgage-contract"
+    application_id: str
+    offer_id: str = Field(alias="offerVoucherId")
+    lender_uid: str = Field(alias="lenderId")
+    borrower_uid: str
+    status: str
+    signed_by_borrower: bool
+    signed_by_lender: bool
+    signed_by_notary: bool
+    document_refs: DocumentRefs = DocumentRefs()
+    room_refs: RoomRefs
+    created_at: Millis
+    updated_at: Millis | None
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The contract, with the status that its signatures make."""
+        borrower, lender, notary = (row[f"{who}_signed_at"] is not None for who in ("borrower", "lender", "notary"))
+        both = borrower and lender
+        return super().from_row(
+            row
+            | {
+                "status": "active" if both and notary else "pending-notary" if both else "draft",
+                "signed_by_borrower": borrower,
+                "signed_by_lender": lender,
+                "signed_by_notary": notary,
+                "room_refs": RoomRefs(contract_room_id=f"mortgage:contract:{row['id']}"),
+            }
+        )
+
+
+class AcceptRequest(RequestShape):
+    """Which offer."""
+
+    voucher_id: Text | None = None
+
+
+class Accepted(Shape):
+    """The new contract, and the accepted offer."""
+
+    ok: bool = True
+    contract_voucher_id: str
+    contract: Contract
+    offer: Offer
+
+
+class SignRequest(RequestShape):
+    """Which contract, and who signs: `signed-by-borrower`, `signed-by-lender` or `signed-by-notary`."""
+
+    contract_voucher_id: Text | None = None
+    action: Text | None = None
+
+
+class Signed(Shape):
+    """The contract."""
+
+    ok: bool = True
+    contract: Contract
+
+
+@post(
+    "/anfrage",
+    status_code=200,
+    responses=refusals(
+        "borrower_header_required",
+        "amount_out_of_range",
+        "whole_number_expected",
+        "duration_out_of_range",
+        "rate_type_unknown",
+        "interest_out_of_range",
+        "application_status_unknown",
+        "uid_invalid",
+        "application_exists",
+        body=True,
+    ),
+)
+async def apply(data: ApplicationRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Applied:
+    """Hands in an application of the user."""
+    actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
+    application = Application.from_row(await gateway.call("apply_for_mortgage", actor, **data.parameters()))
+    return Applied(application_id=application.id, application=application)
+
+
+@get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "uid_invalid"))
+async def list_applications(
+    request: PortalRequest, gateway: Gateway, user: MotUser = None, role: str | None = None
+) -> Applications:
+    """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
+    actor = request.user.as_server(required(user or None, "user_header_required"))
+    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
+    return Applications(applications=[Application.from_row(row) for row in rows])
+
+
+@post(
+    "/angebot",
+    status_code=200,
+    responses=refusals(
+        "lender_header_required",
+        "application_required",
+        "application_not_found",
+        "application_closed",
+        "offer_exists",
+        "uid_invalid",
+        body=True,
+    ),
+)
+async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Offered:
+    """Makes an offer of the user for an application."""
+    actor = request.user.as_thinker(required(user or None, "lender_header_required"))
+    row = await gateway.call(
+        "offer_mortgage",
+        actor,
+        application_id=required(data.application_id, "application_required"),
+        offer_id=data.voucher_id,
+        interest_rate=figure(data.interest, "rate", places=4, below=100),
+        monthly_payment=figure(data.repayment, "monthly", places=0, below=2**53),
+        loan=json_or_default(data.loan),
+        interest=json_or_default(data.interest),
+        repayment=json_or_default(data.repayment),
+        fees=json_or_default(data.fees),
+        validity=json_or_default(data.validity),
+        terms_ref=json_or_default(data.terms_ref),
+        room_refs=json_or_default(data.room_refs),
+    )
+    made = Offer.from_row(row)
+    return Offered(voucher_id=made.id, offer=made)
+
+
+def figure(words: object, name: str, *, places: int, below: int) -> Decimal | None:
+    """A figure in the lender's free words ({"rate": 0.031}) for the column that the dashboards read; None if it is none."""
+    number = read_number(words.get(name)) if isinstance(words, dict) else None
+    if number is None or not 0 <= number < below or number != round(number, places):
+        return None
+    return number
+
+
+@get("/angebot/list", responses=refusals("application_required", "role_unknown", "uid_invalid", "value_invalid"))
+async def list_offers(
+    request: PortalRequest,
+    gateway: Gateway,
+    user: MotUser = None,
+    application_id: Annotated[str | None, Parameter(query="applicationId")] = None,
+    role: str | None = None,
+) -> Offers:
+    """The offers for one application; or, with a user and no application, those for (borrower) or of (lender) the user."""
+    if application_id:
+        rows = await gateway.call("list_mortgage_offers", request.user.as_server(), application_id=application_id)
+    else:
+        actor = request.user.as_server(required(user or None, "application_required"))
+        rows = await gateway.call("list_mortgage_offers", actor, role=role or "borrower")
+    return Offers(offers=[Offer.from_row(row) for row in rows])
+
+
+@post(
+    "/angebot/accept",
+    status_code=200,
+    responses=refusals(
+        "borrower_header_required",
+        "offer_required",
+        "not_the_offers_borrower",
+        "offer_not_found",
+        "offer_not_open",
+        "uid_invalid",
+        body=True,
+    ),
+)
+async def accept(data: AcceptRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Accepted:
+    """Accepts an offer as its borrower. The application's other offers are withdrawn."""
+    actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
+    row = await gateway.call("accept_mortgage_offer", actor, offer_id=required(data.voucher_id, "offer_required"))
+    contract = Contract.from_row(row["contract"])
+    return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
+
+
+@post(
+    "/vertrag/update-status",
+    status_code=200,
+    responses=refusals(
+        "signing_fields_required",
+        "signer_unknown",
+        "not_the_borrower",
+        "not_the_lender",
+        "mortgage_contract_not_found",
+        "uid_invalid",
+        body=True,
+    ),
+)
+async def sign(data: SignRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Signed:
+    """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
+    contract_id = required(data.contract_voucher_id, "signing_fields_required")
+    signer = required(data.action, "signing_fields_required").removeprefix("signed-by-")
+    row = await gateway.call(
+        "sign_mortgage_contract", request.user.as_server(user or None), contract_id=contract_id, signer=signer
+    )
+    return Signed(contract=Contract.from_row(row))
+
+
+router = Router(
+    "/api/hypotheken",
+    route_handlers=[apply, list_applications, offer, list_offers, accept, sign],
+    tags=["hypotheken"],
+)

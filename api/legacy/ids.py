@@ -1,0 +1,22 @@
+"""The legacy form of the ids that the specification makes UUIDs: contracts, their links, events."""
+
+import time
+from secrets import token_bytes
+from uuid import UUID
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def new_uuid() -> UUID:
+    """A UUID of version 7, whose first 48 bits are milliseconds: the same rule as SQL's `private.new_uuid`."""
+    milliseconds = time.time_ns() // 1_000_000
+    return UUID(int=(milliseconds << 80) | int.from_bytes(token_bytes(10)) & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
+
+
+def legacy_id(prefix: str, uuid: UUID) -> str:
+    """A UUID of version 7 as `<prefix>-<milliseconds in base 36>-<the other 80 bits in hex>`."""
+    milliseconds, digits = uuid.int >> 80, ""
+    while milliseconds:
+        milliseconds, digit = divmod(milliseconds, 36)
+        digits = _DIGITS[digit] + digits
+    return f"{prefix}-{digits}-{uuid.hex[12:]}"

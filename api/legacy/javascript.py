@@ -1,0 +1,75 @@
+"""JavaScript's coercions, by which the legacy servers read what they were sent."""
+
+import math
+import re
+from decimal import Decimal
+
+_DECIMAL = re.compile(r"[+-]?(Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)")
+_PREFIXED = {"0x": 16, "0o": 8, "0b": 2}
+
+
+def truthy(value: object) -> bool:
+    """JavaScript's `Boolean(value)` of parsed JSON: null, "", 0 and false are falsy, empty objects and arrays are not."""
+    return isinstance(value, (dict, list)) or bool(value)
+
+
+def number(value: object) -> float:
+    """JavaScript's `Number(value)` of parsed JSON; NaN where it makes none."""
+    match value:
+        case None:
+            return 0.0
+        case bool() | int() | float() | Decimal():
+            return _double(value)
+        case str():
+            return _number_of_text(value.strip())
+        case []:
+            return 0.0
+        case [one]:
+            return number(one if isinstance(one, list) else "" if one is None else text(one) if not isinstance(one, dict) else "{}")
+        case _:
+            return math.nan
+
+
+def text(value: str | bool | int | float | Decimal) -> str:
+    """JavaScript's `String(value)` of a JSON string, boolean or number."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    double = _double(value)
+    if math.isinf(double) or math.isnan(double):
+        return "NaN" if math.isnan(double) else "Infinity" if double > 0 else "-Infinity"
+    sign, digits, exponent = Decimal(repr(double)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    shown = "".join(map(str, digits))
+    point = len(shown) + exponent
+    if -6 < point <= 21:
+        if exponent >= 0:
+            shown = shown + "0" * exponent
+        elif point > 0:
+            shown = f"{shown[:point]}.{shown[point:]}"
+        else:
+            shown = f"0.{'0' * -point}{shown}"
+    else:
+        fraction = f".{shown[1:]}" if len(shown) > 1 else ""
+        shown = f"{shown[0]}{fraction}e{'+' if point > 0 else '-'}{abs(point - 1)}"
+    return f"-{shown}" if sign and double else shown
+
+
+def _double(value: bool | int | float | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _number_of_text(trimmed: str) -> float:
+    if not trimmed:
+        return 0.0
+    base = _PREFIXED.get(trimmed[:2].lower())
+    if base is not None:
+        try:
+            return _double(int(trimmed[2:], base)) if trimmed[2:].isalnum() else math.nan
+        except ValueError:
+            return math.nan
+    return float(trimmed.replace("Infinity", "inf")) if _DECIMAL.fullmatch(trimmed) else math.nan

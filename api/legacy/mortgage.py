@@ -1,0 +1,190 @@
+"""Mortgages under their English paths: generation 2, as its code intended (contract, section 6)."""
+
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Self
+
+from litestar import Router, get, post
+from litestar.params import Parameter
+from pydantic import Field
+
+from api.body import PortalRequest
+from api.gateway import Gateway
+from api.legacy.hypotheken import Application as ListedApplication
+from api.legacy.hypotheken import ApplicationRequest, Applications, MotUser, loan
+from api.legacy.rate_limit import at_most
+from api.legacy.shapes import Millis, Money, Number, RequestShape, Shape, Text, minor_units, required
+from api.refusals import refusals
+
+
+class Application(Shape):
+    """An application. The loan in minor units (cents), the interest as a fraction, no duration as 0."""
+
+    id: str = Field(alias="applicationId")
+    borrower_uid: str
+    property_id: str | None
+    desired_loan: Money | None
+    duration_years: int = Field(alias="desiredDurationYears")
+    rate_type: str | None = Field(alias="desiredRateType")
+    max_interest: float | None = Field(alias="maxInterestRate")
+    status: str
+    meta: object
+    created_at: Millis
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The application, with its loan in one piece."""
+        return super().from_row(row | {"desired_loan": loan(row), "duration_years": row["duration_years"] or 0})
+
+
+class Applied(Shape):
+    """The new application."""
+
+    ok: bool = True
+    application_id: str
+    application: Application
+
+
+class Offer(Shape):
+    """An offer. The interest as a fraction, the payment in minor units (cents)."""
+
+    id: str = Field(alias="offerId")
+    application_id: str
+    lender_uid: str
+    borrower_uid: str
+    interest_rate: float | None
+    monthly_payment: int | None
+    status: str
+    created_at: Millis
+
+
+class OfferRequest(RequestShape):
+    """A new offer for an application; `interestRate` and `monthlyPayment` count as numbers only."""
+
+    zero_counts: ClassVar[frozenset[str]] = frozenset({"interestRate", "monthlyPayment"})
+
+    application_id: Text | None = None
+    voucher_id: Text | None = None
+    interest_rate: Number = None
+    monthly_payment: Number = None
+
+
+class Offered(Shape):
+    """The new offer."""
+
+    ok: bool = True
+    offer_id: str
+    offer: Offer
+
+
+class Offers(Shape):
+    """Offers, newest first."""
+
+    ok: bool = True
+    offers: list[Offer]
+
+
+@post(
+    "/application",
+    status_code=200,
+    middleware=[at_most(60, "mortgage/application")],
+    responses=refusals(
+        "borrower_header_required",
+        "amount_out_of_range",
+        "whole_number_expected",
+        "duration_out_of_range",
+        "rate_type_unknown",
+        "interest_out_of_range",
+        "application_status_unknown",
+        "uid_invalid",
+        "application_exists",
+        "rate_limited",
+        language="en",
+        body=True,
+    ),
+)
+async def apply(data: ApplicationRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Applied:
+    """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
+    actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
+    defaults = {
+        "property_id": data.property_id or "house-unknown",
+        "rate_type": data.desired_rate_type or "fixed",
+        "status": None,
+    }
+    row = await gateway.call("apply_for_mortgage", actor, **data.parameters() | defaults)
+    application = Application.from_row(row)
+    return Applied(application_id=application.id, application=application)
+
+
+@get("/application-list", responses=refusals("user_header_required", "role_unknown", "uid_invalid", language="en"))
+async def list_applications(
+    request: PortalRequest, gateway: Gateway, user: MotUser = None, role: str | None = None
+) -> Applications:
+    """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
+    actor = request.user.as_server(required(user or None, "user_header_required"))
+    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
+    return Applications(applications=[ListedApplication.from_row(row) for row in rows])
+
+
+@post(
+    "/offer",
+    status_code=200,
+    middleware=[at_most(60, "mortgage/offer")],
+    responses=refusals(
+        "lender_header_required",
+        "application_required",
+        "amount_out_of_range",
+        "interest_out_of_range",
+        "application_not_found",
+        "application_closed",
+        "offer_exists",
+        "uid_invalid",
+        "rate_limited",
+        language="en",
+        body=True,
+    ),
+)
+async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Offered:
+    """Makes an offer of the user for an application."""
+    actor = request.user.as_thinker(required(user or None, "lender_header_required"))
+    row = await gateway.call(
+        "offer_mortgage",
+        actor,
+        application_id=required(data.application_id, "application_required"),
+        offer_id=data.voucher_id,
+        interest_rate=data.interest_rate,
+        monthly_payment=None if data.monthly_payment is None else minor_units(data.monthly_payment),
+    )
+    made = Offer.from_row(row)
+    return Offered(offer_id=made.id, offer=made)
+
+
+@get(
+    "/offer-list",
+    middleware=[at_most(120, "mortgage/offer-list")],
+    responses=refusals(
+        "user_header_required", "role_unknown", "uid_invalid", "value_invalid", "rate_limited", language="en"
+    ),
+)
+async def list_offers(
+    request: PortalRequest,
+    gateway: Gateway,
+    user: MotUser = None,
+    role: str | None = None,
+    application_id: Annotated[str | None, Parameter(query="applicationId")] = None,
+) -> Offers:
+    """As borrower (the default) the offers for the user's applications, as lender the user's own; of one application if given."""
+    rows = await gateway.call(
+        "list_mortgage_offers",
+        request.user.as_server(required(user or None, "user_header_required")),
+        role=role or "borrower",
+        application_id=application_id or None,
+    )
+    return Offers(offers=[Offer.from_row(row) for row in reversed(rows)])
+
+
+router = Router(
+    "/api/mortgage",
+    route_handlers=[apply, list_applications, offer, list_offers],
+    opt={"language": "en"},
+    tags=["mortgage"],
+)

@@ -1,0 +1,223 @@
+"""Presence (contract, section 2)."""
+
+import hashlib
+import hmac
+import math
+import time
+from datetime import datetime
+from typing import Annotated
+
+from litestar import Router, get, post
+from litestar.datastructures import State
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from api.body import PortalRequest
+from api.gateway import Gateway
+from api.legacy import javascript
+from api.legacy.shapes import RequestShape, Text, required
+from api.refusals import Refused, refusals
+from api.settings import Settings
+
+SIGNATURE_AGE_MS = 300_000
+
+
+class SnakeRequest(RequestShape):
+    """Presence writes its fields with underscores."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+
+class VerifyRequest(SnakeRequest):
+    """A token under one of three names, and an optional signature of it: HMAC-SHA256 of `<token>.<ts>`, keyed by the token."""
+
+    token: Text | None = None
+    mot: Text | None = None
+    thinker_token: Text | None = None
+    ts: object = None
+    sig: object = None
+
+
+class Verified(BaseModel):
+    """The thinker that the token stands for."""
+
+    ok: bool = True
+    thinker_id: str
+    pair_code: str | None
+
+
+class HeartbeatRequest(SnakeRequest):
+    """What is missing keeps its value. Any `status` but `online` counts as offline."""
+
+    thinker_id: Text | None = None
+    pair_code: Text | None = None
+    status: Text | None = None
+
+
+def _epoch_ms(value: object) -> object:
+    return int(datetime.fromisoformat(value).timestamp() * 1000) if isinstance(value, str) else value
+
+
+EpochMs = Annotated[int, BeforeValidator(_epoch_ms)]
+
+
+class Seen(BaseModel):
+    """When the thinker was last seen, in epoch milliseconds."""
+
+    ok: bool = True
+    last_seen: EpochMs
+
+
+class MatchRequest(SnakeRequest):
+    """Who looks for whom."""
+
+    thinker_id: Text | None = None
+    pair_code: Text | None = None
+
+
+class Match(BaseModel):
+    """The room of the pair, if there is one."""
+
+    ok: bool = True
+    room_id: str | None
+
+
+class Session(BaseModel):
+    """One thinker's presence; `last_seen` in epoch milliseconds."""
+
+    thinker_id: str
+    pair_code: str | None
+    status: str
+    last_seen: EpochMs
+    room_id: str | None
+
+
+class Sessions(BaseModel):
+    """Everybody's presence, oldest first."""
+
+    ok: bool = True
+    count: int
+    items: list[Session]
+
+
+class CatalogEntry(BaseModel):
+    """An external API that the portal offers as an example."""
+
+    id: str
+    name: str
+    category: str
+    base_url: str
+    auth_type: str
+    doc_url: str | None
+    example_payload: dict[str, object]
+
+
+class Catalog(BaseModel):
+    """The catalog of external APIs."""
+
+    ok: bool = True
+    items: list[CatalogEntry]
+
+
+def thinker_uid(token: str, settings: Settings) -> str:
+    """The uid that a token stands for: HMAC-SHA256 where PRESENCE_HASH_KEY is set (generation 2), else SHA-256."""
+    message = (token + settings.token_secret_optional.get_secret_value()).encode()
+    if settings.presence_hash_key is not None:
+        key = settings.presence_hash_key.get_secret_value().encode()
+        digest = hmac.new(key, message, hashlib.sha256).hexdigest()
+    else:
+        digest = hashlib.sha256(message).hexdigest()
+    return f"thinker-{digest[:12]}"
+
+
+def check_signature(token: str, ts: object, sig: object) -> None:
+    """Refuse a token_expired or signature_invalid, where both a time and a signature came with the token."""
+    if ts is None or sig is None:
+        return
+    sent_at = javascript.number(ts)
+    if not math.isfinite(sent_at) or abs(time.time() * 1000 - sent_at) > SIGNATURE_AGE_MS:
+        raise Refused("token_expired")
+    expected = hmac.new(token.encode(), f"{token}.{javascript.text(sent_at)}".encode(), hashlib.sha256).hexdigest()
+    if not isinstance(sig, str) or not hmac.compare_digest(expected.encode(), sig.encode()):
+        raise Refused("signature_invalid")
+
+
+@post(
+    "/verify",
+    status_code=200,
+    opt={"open": True},
+    responses=refusals("token_required", "token_expired", "signature_invalid", body=True),
+)
+async def verify(data: VerifyRequest, request: PortalRequest, state: State, gateway: Gateway) -> Verified:
+    """Who a token stands for. The first time, the thinker comes online."""
+    token = required(data.token or data.mot or data.thinker_token, "token_required")
+    check_signature(token, data.ts, data.sig)
+    uid = thinker_uid(token, state.settings)
+    row = await gateway.call("verify_presence", request.user.as_thinker(uid))
+    return Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"])
+
+
+@post("/heartbeat", status_code=200, responses=refusals("thinker_required", "uid_invalid", "pair_code_invalid", body=True))
+async def heartbeat(data: HeartbeatRequest, request: PortalRequest, gateway: Gateway) -> Seen:
+    """Says that `thinker_id` is there."""
+    actor = request.user.as_thinker(required(data.thinker_id, "thinker_required"))
+    row = await gateway.call("send_heartbeat", actor, pair_code=data.pair_code, status=data.status)
+    return Seen(last_seen=row["last_seen_at"])
+
+
+@post("/match", status_code=200, responses=refusals("thinker_required", "uid_invalid", body=True))
+async def match(data: MatchRequest, request: PortalRequest, gateway: Gateway) -> Match:
+    """The room of `thinker_id` and whoever else is online with `pair_code`."""
+    actor = request.user.as_thinker(required(data.thinker_id, "thinker_required"))
+    if data.pair_code is None:
+        return Match(room_id=None)
+    row = await gateway.call("match_presence", actor, pair_code=data.pair_code)
+    return Match(room_id=row["room_id"])
+
+
+@get("/debug", responses=refusals())
+async def debug(request: PortalRequest, gateway: Gateway) -> Sessions:
+    """Everybody's presence. Without tokens, which are not kept."""
+    rows = await gateway.call("list_presence", request.user.as_server())
+    items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]
+    return Sessions(count=len(items), items=items)
+
+
+@get("/catalog/apis", opt={"open": True})
+async def catalog() -> Catalog:
+    """Three fixed examples."""
+    return CATALOG
+
+
+CATALOG = Catalog(
+    items=[
+        CatalogEntry(
+            id="doc-verify-example",
+            name="Dokument-Verifikation (Beispiel)",
+            category="verification",
+            base_url="https://api.example.com/v1/documents",
+            auth_type="bearer",
+            doc_url="https://docs.example.com/doc-verify",
+            example_payload={"file_id": "123", "mode": "basic"},
+        ),
+        CatalogEntry(
+            id="ai-summary-example",
+            name="KI-Textzusammenfassung (Beispiel)",
+            category="ai",
+            base_url="https://api.example.com/v1/summarize",
+            auth_type="bearer",
+            doc_url="https://docs.example.com/ai-summary",
+            example_payload={"text": "...", "max_tokens": 256},
+        ),
+        CatalogEntry(
+            id="webhook-generic",
+            name="Eigenes Webhook-Backend",
+            category="custom",
+            base_url="https://deine-seite.tld/api/manifest/submit",
+            auth_type="none",
+            doc_url=None,
+            example_payload={"source": "manifest-of-thinkers-offline", "version": 1, "posts": []},
+        ),
+    ]
+)
+
+router = Router("/api/presence", route_handlers=[verify, heartbeat, match, debug, catalog], tags=["presence"])

@@ -1,0 +1,53 @@
+"""How the legacy servers found a route where ASGI servers would not (contract, section 1.3)."""
+
+from urllib.parse import parse_qsl, urlencode
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+# generation 1 saw a repeated parameter as an array, which equals nothing; generation 2 took the first
+_FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/api/admin/")
+# what follows is an id, whose case counts
+_ID_FOLLOWS = "/api/telbank/transfers/"
+
+
+class LegacyRouting:
+    """HEAD is GET without its body; the case of a path does not count; a repeated parameter is one value."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap the application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Rewrite the request, and leave the body out of an answer to HEAD."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        path = scope["path"]
+        if path.lower().startswith("/api/"):
+            fixed = len(_ID_FOLLOWS) if path.lower().startswith(_ID_FOLLOWS) else len(path)
+            scope["path"] = path[:fixed].lower() + path[fixed:]
+            scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
+
+        if scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        scope["method"] = "GET"
+        await self.app(scope, receive, send_without_body)
+
+
+def _one_value_each(query: bytes, first_wins: bool) -> bytes:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace")
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in values:
+            values[name] = value
+        elif not first_wins:
+            values[name] += f",{value}"
+    return query if len(values) == len(pairs) else urlencode(values).encode()

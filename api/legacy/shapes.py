@@ -1,0 +1,176 @@
+"""What the legacy requests and responses are made of."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Annotated, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.alias_generators import to_camel
+
+from api.legacy import javascript
+from api.refusals import Refused
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = re.compile(
+    r"(?P<year>\d{4})(-(?P<month>\d\d)(-(?P<day>\d\d))?)?"
+    r"([T ](?P<hour>\d\d):(?P<minute>\d\d)(:(?P<second>\d\d)([.,](?P<fraction>\d+))?)?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
+
+
+class Shape(BaseModel):
+    """A JSON object with the field names of the wire."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+    @classmethod
+    def from_row(cls, row: object) -> Self:
+        """The shape of a row, whose keys are the fields' Python names."""
+        return cls.model_validate(row, by_name=True, by_alias=False)
+
+
+class RequestShape(Shape):
+    """A request's body. A field that is falsy in JavaScript counts as missing, but where `zero_counts`."""
+
+    zero_counts: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_missing(cls, body: object) -> object:
+        if not isinstance(body, dict):
+            raise Refused("invalid_json")
+        return {key: value for key, value in body.items() if key in cls.zero_counts or javascript.truthy(value)}
+
+
+def required(value: T | None, reason: str) -> T:
+    """The value; refuses with the reason where it is missing."""
+    if value is None:
+        raise Refused(reason)
+    return value
+
+
+def iso_time(text: str) -> datetime | None:
+    """The time of an ISO 8601 text, in the forms that JavaScript knows: a date is UTC midnight, as is a time without a zone.
+
+    Times keep milliseconds. None where the text is no date of the calendar.
+    """
+    match = _ISO.fullmatch(text.strip())
+    if match is None:
+        return None
+    parts = match.groupdict()
+    zone = parts["zone"] or "Z"
+    offset = timedelta()
+    if zone != "Z":
+        offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:])) * (-1 if zone[0] == "-" else 1)
+    try:
+        return datetime(
+            int(parts["year"]),
+            int(parts["month"] or 1),
+            int(parts["day"] or 1),
+            int(parts["hour"] or 0),
+            int(parts["minute"] or 0),
+            int(parts["second"] or 0),
+            int((parts["fraction"] or "0")[:3].ljust(3, "0")) * 1000,
+            timezone(offset),
+        ).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def iso_millis(text: str) -> str:
+    """A time of PostgreSQL's as the legacy API writes it: ISO 8601 with milliseconds and Z."""
+    time = datetime.fromisoformat(text).astimezone(UTC)
+    return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _wire(info: ValidationInfo) -> str:
+    return to_camel(info.field_name or "")
+
+
+def _read_text(value: object, info: ValidationInfo) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, (str, bool, int, float, Decimal)):
+        return javascript.text(value)
+    raise Refused("text_expected", _wire(info))
+
+
+def _read_moment(value: object, info: ValidationInfo) -> datetime | None:
+    moment = None
+    if isinstance(value, str):
+        moment = iso_time(value)
+    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        try:
+            moment = _EPOCH + timedelta(milliseconds=int(javascript.number(value)))
+        except (ValueError, OverflowError):
+            moment = None
+    if moment is None:
+        raise Refused("date_invalid", _wire(info))
+    return moment
+
+
+def _read_count(value: object, info: ValidationInfo) -> int | None:
+    number = javascript.number(value)
+    if math.isnan(number) or number == 0:
+        return None
+    if math.isinf(number) or abs(number) >= 2**31:
+        raise Refused("duration_out_of_range")
+    if not number.is_integer():
+        raise Refused("whole_number_expected", _wire(info))
+    return int(number)
+
+
+def read_number(value: object) -> Decimal | None:
+    """A JSON number as it was sent; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    return Decimal(value)
+
+
+def minor_units(number: Decimal) -> int:
+    """A whole, not negative amount that a double holds exactly. Refuses: amount_out_of_range."""
+    if not 0 <= number <= 2**53 - 1 or number != number.to_integral_value():
+        raise Refused("amount_out_of_range")
+    return int(number)
+
+
+def _read_money(value: object) -> dict[str, object] | None:
+    number = read_number(value.get("amount")) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or number is None:
+        return None
+    currency = value.get("currency")
+    return {"amount": minor_units(number), "currency": currency if isinstance(currency, str) and currency else "EUR"}
+
+
+
+
+class Money(BaseModel):
+    """An amount in the currency's minor unit (cents)."""
+
+    amount: int = Field(ge=0, le=2**53 - 1)
+    currency: str
+
+
+Text = Annotated[str, BeforeValidator(_read_text)]
+"""A text; a number or a boolean is taken as its text. Refuses: text_expected."""
+
+Moment = Annotated[datetime, BeforeValidator(_read_moment)]
+"""An ISO 8601 text, or epoch milliseconds as a number. Refuses: date_invalid."""
+
+Count = Annotated[int | None, BeforeValidator(_read_count)]
+"""A whole number in any form that JavaScript reads ("30", "0x10", [25]); None for zero and words.
+Refuses: whole_number_expected, duration_out_of_range."""
+
+Number = Annotated[Decimal | None, BeforeValidator(read_number)]
+"""A JSON number, exactly as it was sent; None for anything else."""
+
+Price = Annotated[Money | None, BeforeValidator(_read_money)]
+"""An object with a numeric `amount` in minor units; None for anything else. Refuses: amount_out_of_range."""
+
+Millis = Annotated[str, BeforeValidator(lambda shown: iso_millis(shown) if isinstance(shown, str) else shown)]
+"""A time: ISO 8601 with milliseconds and Z."""

@@ -1,0 +1,50 @@
+"""Telemetry: what the portal's pages report (contract, section 7)."""
+
+from litestar import post
+from pydantic import BaseModel
+
+from api.body import PortalRequest
+from api.gateway import Gateway, Json
+from api.legacy.rate_limit import at_most
+from api.legacy.shapes import RequestShape, Shape, Text
+from api.refusals import Refused, refusals
+
+MAX_EVENTS = 1000
+
+
+class TelemetryEvent(RequestShape):
+    """One report. Without a type it is skipped."""
+
+    type: Text | None = None
+    path: Text | None = None
+    actor_uid: Text | None = None
+    meta: object = None
+
+
+class Received(Shape):
+    """It was stored."""
+
+    ok: bool = True
+
+
+class _Events(BaseModel):
+    """Either form, for the description."""
+
+
+@post(
+    "/api/telemetry",
+    status_code=200,
+    middleware=[at_most(300, "telemetry")],
+    responses=refusals("too_many_events", "uid_invalid", "rate_limited", language="en", body=True),
+    opt={"language": "en"},
+    tags=["telemetry"],
+)
+async def report(data: TelemetryEvent | list[object], request: PortalRequest, gateway: Gateway) -> Received:
+    """Stores one event or an array of them, all or none; what is no event, or has no type, is skipped."""
+    sent = data if isinstance(data, list) else [data]
+    if len(sent) > MAX_EVENTS:
+        raise Refused("too_many_events")
+    events = [TelemetryEvent.model_validate(event) if isinstance(event, dict) else event for event in sent]
+    rows = [event.model_dump(by_alias=False) for event in events if isinstance(event, TelemetryEvent) and event.type]
+    await gateway.call("record_telemetry", request.user.as_server(), events=Json(rows))
+    return Received()

@@ -1,0 +1,318 @@
+"""Vouchers and their slots (contract, section 3)."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from litestar import Router, get, post
+from litestar.params import Parameter
+from pydantic import BeforeValidator, Field
+
+from api.body import PortalRequest
+from api.gateway import Gateway, Json, json_or_default
+from api.legacy import javascript
+from api.legacy.rate_limit import at_most
+from api.legacy.shapes import Count, Millis, Moment, Money, Price, RequestShape, Shape, Text, iso_millis, iso_time, required
+from api.refusals import Refused, refusals
+
+
+class Voucher(Shape):
+    """A voucher. Duration in minutes, price in minor units (cents)."""
+
+    id: str = Field(alias="voucherId")
+    issuer_uid: str
+    holder_uid: str | None
+    service_type: str
+    title: str
+    description: str
+    duration_minutes: int
+    valid_from: Millis
+    valid_until: Millis
+    allowed_slots: list[object]
+    price: Money | None
+    terms: object
+    transferable: bool
+    status: str
+    created_at: Millis
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The voucher, with its price in one piece."""
+        amount, currency = row["price_amount"], row["price_currency"]
+        return super().from_row(row | {"price": None if amount is None else Money(amount=amount, currency=currency)})
+
+
+class Booking(Shape):
+    """A booking."""
+
+    id: str = Field(alias="bookingId")
+    voucher_id: str
+    issuer_uid: str
+    holder_uid: str
+    slot_id: str
+    slot_start: Millis
+    slot_end: Millis
+    status: str
+    cancel_reason: str | None
+    created_at: Millis
+    cancelled_at: Millis | None
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The booking, with the id of its slot."""
+        return super().from_row(row | {"slot_id": slot_id(row["slot_start"])})
+
+
+class Slot(Shape):
+    """A free slot. Its id is `slot-` and its start."""
+
+    slot_id: str
+    voucher_id: str
+    slot_start: Millis = Field(alias="start")
+    slot_end: Millis = Field(alias="end")
+
+
+class IssueRequest(RequestShape):
+    """A new voucher: an hour of "Unbenannter Service", valid from now until now, where nothing else is said."""
+
+    issuer_uid: Text | None = None
+    holder_uid: Text | None = None
+    voucher_id: Text | None = None
+    service_type: Text | None = None
+    title: Text | None = None
+    description: Text | None = None
+    duration_minutes: Count = None
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+    allowed_slots: Annotated[list[object], BeforeValidator(lambda sent: sent if isinstance(sent, list) else [])] = []
+    price: Price = None
+    terms: object = None
+    transferable: Annotated[bool, BeforeValidator(javascript.truthy)] = False
+    status: Text | None = None
+
+
+class Issued(Shape):
+    """The new voucher."""
+
+    ok: bool = True
+    voucher: Voucher
+
+
+class Vouchers(Shape):
+    """Vouchers, oldest first."""
+
+    ok: bool = True
+    items: list[Voucher]
+
+
+class Slots(Shape):
+    """Free slots, earliest first."""
+
+    ok: bool = True
+    items: list[Slot]
+
+
+class BookRequest(RequestShape):
+    """Which slot, and for whom."""
+
+    voucher_id: Text | None = None
+    slot_id: object = None
+    holder_uid: Text | None = None
+
+
+class CancelRequest(RequestShape):
+    """Which booking; by `voucherId` its oldest active one. `bookingId` wins where both are sent."""
+
+    voucher_id: Text | None = None
+    booking_id: Text | None = None
+    reason: Text | None = None
+
+
+class Booked(Shape):
+    """The booking and its voucher."""
+
+    ok: bool = True
+    booking: Booking
+    voucher: Voucher
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Both from one row."""
+        return cls(booking=Booking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
+
+
+class Bookings(Shape):
+    """Bookings, newest first."""
+
+    ok: bool = True
+    items: list[Booking]
+
+
+_SLOT_ID = re.compile(r"slot-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)", re.ASCII)
+
+
+def slot_id(slot_start: str) -> str:
+    """The id of the slot that starts then."""
+    return f"slot-{iso_millis(slot_start)}"
+
+
+def slot_start(slot_id: object) -> datetime | None:
+    """The start of a slot; None for any other spelling than the one it was listed with."""
+    match = _SLOT_ID.fullmatch(slot_id) if isinstance(slot_id, str) else None
+    return iso_time(match[1]) if match else None
+
+
+@post(
+    "/issue",
+    status_code=200,
+    middleware=[at_most(60, "voucher/issue")],
+    responses=refusals(
+        "issuer_required",
+        "whole_number_expected",
+        "duration_out_of_range",
+        "date_invalid",
+        "date_out_of_range",
+        "valid_until_before_valid_from",
+        "amount_out_of_range",
+        "voucher_status_unknown",
+        "uid_invalid",
+        "voucher_exists",
+        "rate_limited",
+        body=True,
+    ),
+)
+async def issue(data: IssueRequest, request: PortalRequest, gateway: Gateway) -> Issued:
+    """Issues a voucher of `issuerUid`."""
+    row = await gateway.call(
+        "issue_voucher",
+        request.user.as_thinker(required(data.issuer_uid, "issuer_required")),
+        voucher_id=data.voucher_id,
+        service_type=data.service_type,
+        title=data.title,
+        description=data.description,
+        duration_minutes=data.duration_minutes,
+        valid_from=data.valid_from,
+        valid_until=data.valid_until,
+        allowed_slots=Json(data.allowed_slots),
+        price_amount=data.price.amount if data.price else None,
+        price_currency=data.price.currency if data.price else None,
+        status=data.status,
+        holder_uid=data.holder_uid,
+        transferable=data.transferable,
+        terms=json_or_default(data.terms),
+    )
+    return Issued(voucher=Voucher.from_row(row))
+
+
+@get("/list", responses=refusals("value_invalid"))
+async def list_vouchers(
+    request: PortalRequest,
+    gateway: Gateway,
+    issuer_uid: Annotated[str | None, Parameter(query="issuerUid")] = None,
+    holder_uid: Annotated[str | None, Parameter(query="holderUid")] = None,
+    status: str | None = None,
+) -> Vouchers:
+    """The vouchers that fit every given filter exactly."""
+    rows = await gateway.call(
+        "list_vouchers",
+        request.user.as_server(),
+        issuer_uid=issuer_uid or None,
+        holder_uid=holder_uid or None,
+        status=status or None,
+    )
+    return Vouchers(items=[Voucher.from_row(row) for row in rows])
+
+
+@post(
+    "/book",
+    status_code=200,
+    middleware=[at_most(60, "voucher/book")],
+    responses=refusals(
+        "booking_fields_required",
+        "voucher_not_found",
+        "voucher_not_bookable",
+        "slot_not_offered",
+        "uid_invalid",
+        "rate_limited",
+        body=True,
+    ),
+)
+async def book(data: BookRequest, request: PortalRequest, gateway: Gateway) -> Booked:
+    """Books a slot for `holderUid`. One wins, always: whoever comes second finds the slot not available."""
+    reason = "booking_fields_required"
+    voucher_id, slot, holder = (required(x, reason) for x in (data.voucher_id, data.slot_id, data.holder_uid))
+    row = await gateway.call(
+        "book_voucher", request.user.as_thinker(str(holder)), voucher_id=voucher_id, slot_start=slot_start(slot)
+    )
+    return Booked.from_row(row)
+
+
+@post(
+    "/cancel",
+    status_code=200,
+    middleware=[at_most(60, "voucher/cancel")],
+    responses=refusals("booking_or_voucher_required", "booking_not_found", "rate_limited", body=True),
+)
+async def cancel(data: CancelRequest, request: PortalRequest, gateway: Gateway) -> Booked:
+    """Cancels a booking. Cancelling it again changes nothing."""
+    if data.booking_id is None and data.voucher_id is None:
+        raise Refused("booking_or_voucher_required")
+    row = await gateway.call(
+        "cancel_booking",
+        request.user.as_server(),
+        booking_id=data.booking_id,
+        voucher_id=data.voucher_id,
+        reason=data.reason,
+    )
+    return Booked.from_row(row)
+
+
+@get("/bookings", middleware=[at_most(120, "voucher/bookings")], responses=refusals("value_invalid", "rate_limited"))
+async def bookings(
+    request: PortalRequest,
+    gateway: Gateway,
+    holder_uid: Annotated[str | None, Parameter(query="holderUid")] = None,
+    issuer_uid: Annotated[str | None, Parameter(query="issuerUid")] = None,
+    voucher_id: Annotated[str | None, Parameter(query="voucherId")] = None,
+) -> Bookings:
+    """The bookings that fit every given filter exactly."""
+    rows = await gateway.call(
+        "list_bookings",
+        request.user.as_server(),
+        holder_uid=holder_uid or None,
+        issuer_uid=issuer_uid or None,
+        voucher_id=voucher_id or None,
+    )
+    return Bookings(items=[Booking.from_row(row) for row in rows])
+
+
+@get(
+    "/api/slots/available",
+    middleware=[at_most(120, "slots/available")],
+    responses=refusals("voucher_required", "voucher_not_found", "date_invalid", "value_invalid", "rate_limited"),
+    tags=["voucher"],
+)
+async def available_slots(
+    gateway: Gateway,
+    request: PortalRequest,
+    voucher_id: Annotated[str | None, Parameter(query="voucherId")] = None,
+    slots_from: Annotated[str | None, Parameter(query="from", description="First start to list, ISO 8601.")] = None,
+    slots_to: Annotated[str | None, Parameter(query="to", description="Last start to list, ISO 8601.")] = None,
+) -> Slots:
+    """The free slots of a voucher on its hourly grid: of the first year of its window, or of a year between `from` and `to`."""
+    bounds: dict[str, datetime | None] = {}
+    for name, text in (("from", slots_from), ("to", slots_to)):
+        bounds[name] = iso_time(text) if text else None
+        if text and bounds[name] is None:
+            raise Refused("date_invalid", name)
+    rows = await gateway.call(
+        "available_slots",
+        request.user.as_server(),
+        voucher_id=required(voucher_id or None, "voucher_required"),
+        slots_from=bounds["from"],
+        slots_to=bounds["to"],
+    )
+    return Slots(items=[Slot.from_row(row | {"slot_id": slot_id(row["slot_start"])}) for row in rows])
+
+
+router = Router("/api/voucher", route_handlers=[issue, list_vouchers, book, cancel, bookings], tags=["voucher"])

@@ -1,0 +1,78 @@
+"""The settings, read from the environment and from `.env`; `.env.example` explains each."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from dotenv import load_dotenv
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from api.errors import PortalError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: what holds `api/`, `sql/` and `supabase/`."""
+
+
+def _split(value: object) -> object:
+    """A comma separated text as its parts; anything else as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
+
+
+class Settings(BaseSettings):
+    """One field a setting. An empty environment variable counts as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    database_url: str | None = Field(default=None, repr=False)
+    data_dir: Path = ROOT / ".data"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    seed: bool = True
+    portal_dir: Path | None = None
+    ts_api_key: SecretStr | None = None
+    token_secret_optional: SecretStr = SecretStr("")
+    presence_hash_key: SecretStr | None = None
+    rate_limit: Literal["on", "off", "auto"] = "auto"
+    trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
+    storage_url: str | None = None
+
+    @property
+    def is_loopback_only(self) -> bool:
+        """Whether only this machine can reach `host`."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """RATE_LIMIT; auto spares a server that only this machine can reach and that has no key."""
+        if self.rate_limit == "auto":
+            return self.ts_api_key is not None or not self.is_loopback_only
+        return self.rate_limit == "on"
+
+    def refuse_open_host(self) -> None:
+        """Raises PortalError where others could reach a server that trusts every request."""
+        if self.ts_api_key is None and not self.is_loopback_only:
+            raise PortalError(
+                f"HOST={self.host} can be reached from other machines and every request would be trusted: "
+                "set TS_API_KEY to a long random text, or leave HOST at 127.0.0.1."
+            )
+
+
+def load_settings() -> Settings:
+    """The settings of this process; what the environment says wins over `.env`.
+
+    `.env` is put into the environment, where the storage library finds its AWS_* variables too.
+    Raises PortalError naming the variables that make no sense.
+    """
+    load_dotenv(ROOT / ".env")
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = (f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors())
+        raise PortalError(f"The settings make no sense: {'; '.join(problems)}.") from None

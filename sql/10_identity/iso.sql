@@ -1,0 +1,11 @@
+create function private.iso(moment timestamptz)
+returns text
+language sql
+stable
+strict
+set search_path = ''
+as $$
+  select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+
+comment on function private.iso is 'A time as the legacy API writes it: ISO 8601 with milliseconds and Z.';

@@ -1,0 +1,16 @@
+create function public.list_presence()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_agg(to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) order by s.created_at, s.id),
+    '[]'
+  )
+  from public.presence_sessions s
+$$;
+
+comment on function public.list_presence is 'All presence sessions, oldest first, for the operator (GET /api/presence/debug).';
+
+grant execute on function public.list_presence to service_role;

@@ -1,0 +1,24 @@
+create table public.presence_sessions (
+  id           uuid        primary key default private.new_uuid(),
+  thinker_id   uuid        not null unique references public.thinkers (id) on delete cascade,
+  pair_code    text,
+  status       text        not null default 'online',
+  room_id      text,
+  last_seen_at timestamptz not null default now(),
+  created_at   timestamptz not null default now(),
+
+  constraint presence_status_is_valid check (status in ('online', 'offline')),
+  constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
+  constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null)
+);
+
+comment on table public.presence_sessions is
+  'Who is there, one row a thinker (specification, 1.1). Written by verify_presence, send_heartbeat and match_presence.';
+comment on column public.presence_sessions.pair_code is 'The keyword by which two thinkers find each other (projekt_alpha, familie).';
+comment on column public.presence_sessions.room_id is 'The room of this pair code; forgotten when the pair code changes.';
+
+create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
+
+alter table public.presence_sessions enable row level security;
+
+grant select on public.presence_sessions to service_role;

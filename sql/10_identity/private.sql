@@ -1,0 +1,6 @@
+create schema private;
+
+comment on schema private is
+  'Helpers and triggers. Never exposed by the Data API; a role may execute only what is granted to it by name.';
+
+grant usage on schema private to service_role;

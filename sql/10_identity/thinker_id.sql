@@ -1,0 +1,19 @@
+create function private.thinker_id(public_id text)
+returns uuid
+language sql
+immutable
+strict
+set search_path = ''
+as $$
+  select case
+    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then public_id::uuid
+    else (
+      select (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid
+      from (select encode(sha256(convert_to(public_id, 'UTF8')), 'hex') as hex) digest
+    )
+  end
+$$;
+
+comment on function private.thinker_id is
+  'The id of the thinker with this public id: the public id itself where it is a UUID (a user of Supabase Auth), '
+  'else its SHA-256 shaped as a UUID of version 8. The same rule stands in api/identity.py.';

@@ -1,0 +1,24 @@
+create function private.thinker_of(uid text)
+returns uuid
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  thinker uuid := private.thinker_id(uid);
+begin
+  if uid is null then
+    return null;
+  end if;
+  if char_length(uid) not between 1 and 255 then
+    raise sqlstate 'PT400' using message = 'uid_invalid';
+  end if;
+  if not exists (select from public.thinkers t where t.id = thinker) then
+    insert into public.thinkers (id, public_id) values (thinker, uid) on conflict do nothing;
+  end if;
+  return thinker;
+end;
+$$;
+
+comment on function private.thinker_of is
+  'The id of the thinker with this uid, who is made on first sight; null for null. Refuses: uid_invalid (400).';

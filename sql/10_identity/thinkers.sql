@@ -1,0 +1,22 @@
+create table public.thinkers (
+  id          uuid        primary key,
+  public_id   text        not null unique,
+  created_at  timestamptz not null default now(),
+  meta        jsonb       not null default '{}',
+  roles       text[]      not null default '{}',
+  verified_at timestamptz,
+
+  constraint id_follows_from_public_id check (id = private.thinker_id(public_id)),
+  constraint public_id_has_1_to_255_characters check (char_length(public_id) between 1 and 255),
+  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint roles_are_known check (roles <@ array['lender', 'notary', 'admin'])
+);
+
+comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';
+comment on column public.thinkers.public_id is
+  'The uid that the portal uses: thinker-<12 hex> derived from a token, a browser''s own uid, or the id of a Supabase Auth user.';
+comment on column public.thinkers.meta is 'Optional profile.';
+comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
+comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
+
+alter table public.thinkers enable row level security;

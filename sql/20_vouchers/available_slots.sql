@@ -1,0 +1,58 @@
+create function public.available_slots(
+  voucher_id text,
+  slots_from timestamptz default null,
+  slots_to   timestamptz default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+set timezone = 'UTC'
+as $$
+declare
+  voucher     public.vouchers;
+  first_start timestamptz;
+  last_start  timestamptz;
+  slots       jsonb;
+begin
+  select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'voucher_not_found';
+  end if;
+
+  first_start := greatest(voucher.valid_from, available_slots.slots_from);
+  -- a year at most, whatever was asked for: an answer holds no more than 8,784 slots
+  last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
+
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'voucher_id', voucher.id,
+        'slot_start', slot,
+        'slot_end', slot + make_interval(mins => voucher.duration_minutes)
+      )
+      order by slot
+    ),
+    '[]'
+  )
+  into slots
+  from private.slots_of(voucher, first_start, last_start) as slot
+  where not exists (
+    select from public.voucher_bookings b
+    where b.voucher_id = voucher.id
+      and b.status = 'booked'
+      and tstzrange(b.slot_start, b.slot_end)
+        && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
+  );
+
+  return slots;
+end;
+$$;
+
+comment on function public.available_slots is
+  'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}]. A slot that overlaps an active '
+  'booking is left out. Lists slots that start from slots_from to slots_to (both included), one year at most; '
+  'without them the first year of the voucher''s window. Refuses: voucher_not_found (404).';
+
+grant execute on function public.available_slots to anon, authenticated, service_role;

@@ -1,0 +1,72 @@
+create function public.cancel_booking(
+  booking_id text default null,
+  voucher_id text default null,
+  reason     text default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  voucher public.vouchers;
+  booking public.voucher_bookings;
+  holder  uuid;
+begin
+  if cancel_booking.booking_id is null and cancel_booking.voucher_id is null then
+    raise sqlstate 'PT400' using message = 'booking_or_voucher_required';
+  end if;
+
+  -- the voucher first, as book_voucher does: who waits here sees what the other one left
+  select * into voucher
+  from public.vouchers v
+  where v.id = case
+    when cancel_booking.booking_id is null then cancel_booking.voucher_id
+    else (select b.voucher_id from public.voucher_bookings b where b.id = cancel_booking.booking_id)
+  end
+  for no key update;
+
+  select * into booking
+  from public.voucher_bookings b
+  where b.voucher_id = voucher.id
+    and (b.id = cancel_booking.booking_id or (cancel_booking.booking_id is null and b.status = 'booked'))
+  order by b.created_at, b.id
+  limit 1;
+
+  if not found then
+    raise sqlstate 'PT404' using message = 'booking_not_found';
+  end if;
+  if not private.is_service() and auth.uid() is distinct from booking.holder_id
+    and auth.uid() is distinct from booking.issuer_id then
+    raise sqlstate 'PT403' using message = 'not_a_party';
+  end if;
+
+  if booking.status = 'booked' then
+    update public.voucher_bookings b
+    set status = 'cancelled', cancel_reason = cancel_booking.reason, cancelled_at = now()
+    where b.id = booking.id
+    returning * into booking;
+
+    select b.holder_id into holder
+    from public.voucher_bookings b
+    where b.voucher_id = voucher.id and b.status = 'booked'
+    order by b.created_at desc, b.id desc
+    limit 1;
+
+    update public.vouchers v
+    set status = case when holder is null then 'issued' else 'booked' end, holder_id = holder
+    where v.id = voucher.id and v.status = 'booked';
+    select * into voucher from public.vouchers v where v.id = voucher.id;
+  end if;
+
+  return jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher));
+end;
+$$;
+
+comment on function public.cancel_booking is
+  'Cancels a booking, named by its id or as the oldest active one of a voucher; for its holder, its issuer or a trusted '
+  'server. The voucher is offered again, unless another booking of it is active. A booking that is cancelled already '
+  'stays as it was. Returns {booking, voucher}. Refuses: booking_or_voucher_required (400), not_a_party (403), '
+  'booking_not_found (404).';
+
+grant execute on function public.cancel_booking to authenticated, service_role;

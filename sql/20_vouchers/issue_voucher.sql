@@ -1,0 +1,76 @@
+create function public.issue_voucher(
+  voucher_id       text        default null,
+  service_type     text        default null,
+  title            text        default null,
+  description      text        default null,
+  duration_minutes integer     default null,
+  valid_from       timestamptz default null,
+  valid_until      timestamptz default null,
+  allowed_slots    jsonb       default null,
+  price_amount     bigint      default null,
+  price_currency   text        default null,
+  status           text        default null,
+  holder_uid       text        default null,
+  transferable     boolean     default null,
+  terms            jsonb       default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  issuer  uuid := private.acting_thinker();
+  voucher public.vouchers;
+begin
+  voucher := row(
+    coalesce(issue_voucher.voucher_id, private.new_id('v')),
+    issuer,
+    private.thinker_of(issue_voucher.holder_uid),
+    coalesce(issue_voucher.service_type, 'generic.service'),
+    coalesce(issue_voucher.title, 'Unbenannter Service'),
+    coalesce(issue_voucher.description, ''),
+    coalesce(issue_voucher.duration_minutes, 60),
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, now())),
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now()))),
+    issue_voucher.price_amount,
+    case when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR')) end,
+    lower(coalesce(issue_voucher.status, 'issued')),
+    coalesce(issue_voucher.transferable, false),
+    coalesce(issue_voucher.terms, '{}'),
+    now(),
+    coalesce(issue_voucher.allowed_slots, '[]')
+  );
+
+  if voucher.duration_minutes not between 1 and 525600 then
+    raise sqlstate 'PT400' using message = 'duration_out_of_range';
+  end if;
+  if voucher.valid_from < '0001-01-01 00:00:00+00' or voucher.valid_until >= '10000-01-01 00:00:00+00' then
+    raise sqlstate 'PT400' using message = 'date_out_of_range';
+  end if;
+  if voucher.valid_until < voucher.valid_from then
+    raise sqlstate 'PT400' using message = 'valid_until_before_valid_from';
+  end if;
+  if voucher.price_amount not between 0 and 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range';
+  end if;
+  if voucher.status not in ('issued', 'booked', 'consumed', 'cancelled', 'expired') then
+    raise sqlstate 'PT400' using message = 'voucher_status_unknown';
+  end if;
+
+  insert into public.vouchers values (voucher.*) on conflict (id) do nothing;
+  if not found then
+    raise sqlstate 'PT409' using message = 'voucher_exists';
+  end if;
+
+  return private.voucher_json(voucher);
+end;
+$$;
+
+comment on function public.issue_voucher is
+  'Issues a voucher of the acting thinker. What is left out (null) gets the default of the legacy API: an hour of '
+  '"Unbenannter Service", valid from now until now. price_amount is in minor units (cents), times keep milliseconds. '
+  'Returns the voucher. Refuses: not_signed_in (401); duration_out_of_range, date_out_of_range, '
+  'valid_until_before_valid_from, amount_out_of_range, voucher_status_unknown, uid_invalid (400); voucher_exists (409).';
+
+grant execute on function public.issue_voucher to authenticated;

@@ -1,0 +1,18 @@
+create function private.slots_of(voucher public.vouchers, slots_from timestamptz, slots_to timestamptz)
+returns setof timestamptz
+language sql
+stable
+set search_path = ''
+as $$
+  -- the grid begins at valid_from exactly and goes on by the hour, however long an appointment is
+  select slot
+  from generate_series(
+    voucher.valid_from
+      + make_interval(hours => greatest(0, ceil(extract(epoch from slots_from - voucher.valid_from) / 3600))::int),
+    least(voucher.valid_until - make_interval(mins => voucher.duration_minutes), slots_to),
+    interval '1 hour'
+  ) as slot
+$$;
+
+comment on function private.slots_of is
+  'The starts of a voucher''s slots between two times (both included), booked or not: the legacy grid of 60 minutes.';

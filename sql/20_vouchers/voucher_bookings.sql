@@ -1,0 +1,34 @@
+create extension if not exists btree_gist with schema extensions;
+
+create table public.voucher_bookings (
+  id            text        primary key default private.new_id('b'),
+  voucher_id    text        not null references public.vouchers (id) on delete restrict,
+  issuer_id     uuid        not null references public.thinkers (id) on delete restrict,
+  holder_id     uuid        not null references public.thinkers (id) on delete restrict,
+  slot_start    timestamptz not null,
+  slot_end      timestamptz not null,
+  status        text        not null default 'booked',
+  cancel_reason text,
+  created_at    timestamptz not null default now(),
+  cancelled_at  timestamptz,
+
+  constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
+  constraint slot_ends_after_it_starts check (slot_end > slot_start),
+  constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
+  constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
+  constraint bookings_of_a_voucher_never_overlap
+    exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked')
+);
+
+comment on table public.voucher_bookings is
+  'One appointment of a voucher (specification, 1.2). Written by book_voucher and cancel_booking only; never deleted.';
+comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
+
+-- the exclusion constraint's index holds only active bookings: look-ups by voucher, and its foreign key, need all
+create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
+create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
+create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
+
+alter table public.voucher_bookings enable row level security;
+
+grant select on public.voucher_bookings to service_role;

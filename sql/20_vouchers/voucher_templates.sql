@@ -1,0 +1,24 @@
+create table public.voucher_templates (
+  id               text    primary key,
+  service_type     text    not null,
+  title            text    not null,
+  default_duration integer not null,
+  default_terms    jsonb   not null default '{}',
+
+  constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600)
+);
+
+comment on table public.voucher_templates is 'The portal''s templates by branch (specification, 1.2).';
+comment on column public.voucher_templates.default_duration is 'Minutes.';
+comment on column public.voucher_templates.default_terms is
+  'What a voucher''s terms begin with; terms.template names the template, which is how the two are joined.';
+
+alter table public.voucher_templates enable row level security;
+
+insert into public.voucher_templates (id, service_type, title, default_duration, default_terms)
+values
+  ('consulting', 'consulting.session', 'Beratungsgespräch', 60, '{"template": "consulting"}'),
+  ('therapy', 'therapy.session', 'Therapiesitzung', 50, '{"template": "therapy"}'),
+  ('viewing', 'realestate.viewing', 'Immobilienbesichtigung', 30, '{"template": "viewing"}'),
+  ('machine', 'machine.rental', 'Maschinenstunde', 120, '{"template": "machine"}'),
+  ('membership', 'membership.access', 'Mitgliedschaft', 60, '{"template": "membership"}');

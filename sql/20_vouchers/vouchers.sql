@@ -1,0 +1,47 @@
+create table public.vouchers (
+  id               text        primary key default private.new_id('v'),
+  issuer_id        uuid        not null references public.thinkers (id) on delete restrict,
+  holder_id        uuid        references public.thinkers (id) on delete restrict,
+  service_type     text        not null default 'generic.service',
+  title            text        not null default 'Unbenannter Service',
+  description      text        not null default '',
+  duration_minutes integer     not null default 60,
+  valid_from       timestamptz not null,
+  valid_until      timestamptz not null,
+  price_amount     bigint,
+  price_currency   text,
+  status           text        not null default 'issued',
+  transferable     boolean     not null default false,
+  terms            jsonb       not null default '{}',
+  created_at       timestamptz not null default now(),
+  allowed_slots    jsonb       not null default '[]',
+
+  constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
+  constraint valid_until_is_not_before_valid_from check (valid_until >= valid_from),
+  constraint window_is_within_the_years_1_to_9999
+    check (valid_from >= '0001-01-01 00:00:00+00' and valid_until < '10000-01-01 00:00:00+00'),
+  constraint price_is_a_safe_amount check (price_amount between 0 and 9007199254740991),
+  constraint price_has_amount_and_currency check ((price_amount is null) = (price_currency is null)),
+  constraint price_currency_is_upper_case
+    check (price_currency = upper(price_currency) and char_length(price_currency) between 1 and 32),
+  constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
+  constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array')
+);
+
+comment on table public.vouchers is
+  'A right to appointments with the issuer in a window of time (specification, 1.2). Written by issue_voucher, book_voucher and cancel_booking.';
+comment on column public.vouchers.holder_id is 'Whoever booked last, while a booking is active.';
+comment on column public.vouchers.duration_minutes is 'How long an appointment is.';
+comment on column public.vouchers.valid_from is 'Where the hourly grid of slots begins.';
+comment on column public.vouchers.price_amount is
+  'The currency''s minor unit (cents). At most 2^53 - 1, which a JSON number holds exactly.';
+comment on column public.vouchers.terms is 'Terms, the template''s id ({"template": "consulting"}), whatever the issuer agreed; any JSON.';
+comment on column public.vouchers.allowed_slots is 'Kept for the portal as it was sent; offers nothing and forbids nothing (contract, section 3).';
+
+create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
+create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
+
+alter table public.vouchers enable row level security;
+
+grant select on public.vouchers to service_role;

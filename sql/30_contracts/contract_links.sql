@@ -1,0 +1,21 @@
+create table public.contract_links (
+  id          uuid        primary key default private.new_uuid(),
+  contract_id uuid        not null references public.contracts (id) on delete cascade,
+  voucher_id  text        references public.vouchers (id) on delete restrict,
+  room_id     text        references public.rooms (id) on delete restrict,
+  role        text        not null default 'primary',
+  created_at  timestamptz not null default now(),
+
+  constraint link_role_is_valid check (role in ('primary', 'annex', 'offer', 'application')),
+  constraint link_has_a_voucher_or_a_room check (num_nonnulls(voucher_id, room_id) >= 1)
+);
+
+comment on table public.contract_links is 'What a contract belongs to: a voucher, a room or both (specification, 1.3).';
+
+create index contract_links_contract_id_idx on public.contract_links (contract_id);
+create index contract_links_voucher_id_idx on public.contract_links (voucher_id);
+create index contract_links_room_id_idx on public.contract_links (room_id);
+
+alter table public.contract_links enable row level security;
+
+grant select on public.contract_links to service_role;

@@ -1,0 +1,56 @@
+create function public.accept_mortgage_offer(offer_id text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  borrower    uuid := private.acting_thinker();
+  application public.mortgage_applications;
+  offer       public.mortgage_offers;
+  contract    public.mortgage_contracts;
+begin
+  -- the application first: two offers of one application are accepted one after the other
+  select a.* into application
+  from public.mortgage_applications a
+  where a.id = (select o.application_id from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id)
+  for no key update;
+
+  select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
+
+  if not found then
+    raise sqlstate 'PT404' using message = 'offer_not_found';
+  end if;
+  if application.borrower_id <> borrower then
+    raise sqlstate 'PT403' using message = 'not_the_offers_borrower';
+  end if;
+  if offer.status <> 'open' then
+    raise sqlstate 'PT409' using message = 'offer_not_open', detail = offer.status;
+  end if;
+
+  update public.mortgage_offers o
+  set status = case when o.id = offer.id then 'accepted' else 'withdrawn' end
+  where o.application_id = application.id and o.status = 'open';
+  update public.mortgage_applications a set status = 'accepted' where a.id = application.id;
+
+  insert into public.mortgage_contracts (offer_id) values (offer.id) returning * into contract;
+  insert into public.rooms (id, type, owner_id, meta)
+  values (
+    'mortgage:contract:' || contract.id, 'contract', borrower,
+    jsonb_build_object('source', 'mortgage', 'mortgage_contract_id', contract.id)
+  );
+
+  select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
+  return jsonb_build_object(
+    'contract', private.mortgage_contract_json(contract),
+    'offer', private.offer_json(offer)
+  );
+end;
+$$;
+
+comment on function public.accept_mortgage_offer is
+  'Accepts an offer as its borrower: the application is accepted, its other offers are withdrawn, and a contract with its '
+  'room is made. Returns {contract, offer}. Refuses: not_signed_in (401), not_the_offers_borrower (403), offer_not_found (404), '
+  'offer_not_open (409, with the status as detail).';
+
+grant execute on function public.accept_mortgage_offer to authenticated;

@@ -1,0 +1,72 @@
+create function public.apply_for_mortgage(
+  application_id text    default null,
+  property_id    text    default null,
+  desired_loan   bigint  default null,
+  currency       text    default null,
+  duration_years integer default null,
+  rate_type      text    default null,
+  max_interest   numeric default null,
+  status         text    default null,
+  visibility     text    default null,
+  meta           jsonb   default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  borrower    uuid := private.acting_thinker();
+  application public.mortgage_applications;
+begin
+  if apply_for_mortgage.desired_loan not between 0 and 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range';
+  end if;
+  if apply_for_mortgage.duration_years not between 1 and 100 then
+    raise sqlstate 'PT400' using message = 'duration_out_of_range';
+  end if;
+  if lower(apply_for_mortgage.rate_type) not in ('fixed', 'variable') then
+    raise sqlstate 'PT400' using message = 'rate_type_unknown';
+  end if;
+  if lower(apply_for_mortgage.status) not in ('open', 'offered', 'accepted', 'rejected') then
+    raise sqlstate 'PT400' using message = 'application_status_unknown';
+  end if;
+  perform private.check_interest(apply_for_mortgage.max_interest);
+
+  insert into public.properties (id)
+  select apply_for_mortgage.property_id
+  where apply_for_mortgage.property_id is not null
+  on conflict (id) do nothing;
+
+  insert into public.mortgage_applications (
+    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, status, visibility, meta
+  )
+  values (
+    coalesce(apply_for_mortgage.application_id, private.new_id('app')),
+    apply_for_mortgage.property_id,
+    borrower,
+    apply_for_mortgage.desired_loan,
+    case when apply_for_mortgage.desired_loan is not null then upper(coalesce(apply_for_mortgage.currency, 'EUR')) end,
+    apply_for_mortgage.duration_years,
+    lower(apply_for_mortgage.rate_type),
+    apply_for_mortgage.max_interest,
+    lower(coalesce(apply_for_mortgage.status, 'open')),
+    coalesce(apply_for_mortgage.visibility, 'private'),
+    coalesce(apply_for_mortgage.meta, '{}')
+  )
+  on conflict (id) do nothing
+  returning * into application;
+  if not found then
+    raise sqlstate 'PT409' using message = 'application_exists';
+  end if;
+
+  return private.application_json(application);
+end;
+$$;
+
+comment on function public.apply_for_mortgage is
+  'Hands in the acting thinker''s application for a mortgage; an unknown property is noted. desired_loan is in minor units '
+  '(cents), max_interest a fraction. Returns the application. Refuses: not_signed_in (401); amount_out_of_range, '
+  'duration_out_of_range, rate_type_unknown, application_status_unknown, interest_out_of_range (400); application_exists (409).';
+
+grant execute on function public.apply_for_mortgage to authenticated;

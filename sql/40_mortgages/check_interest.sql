@@ -1,0 +1,16 @@
+create function private.check_interest(rate numeric)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  -- numeric(6,4) would round a fifth decimal away: nobody's interest rate is changed silently
+  if rate not between 0 and 99.9999 or rate <> round(rate, 4) then
+    raise sqlstate 'PT400' using message = 'interest_out_of_range';
+  end if;
+end;
+$$;
+
+comment on function private.check_interest is
+  'Passes a fraction from 0 to 99.9999 with at most four decimals, and null. Refuses: interest_out_of_range (400).';

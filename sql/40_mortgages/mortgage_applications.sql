@@ -1,0 +1,39 @@
+create table public.mortgage_applications (
+  id             text         primary key default private.new_id('app'),
+  property_id    text         references public.properties (id) on delete restrict,
+  borrower_id    uuid         not null references public.thinkers (id) on delete restrict,
+  desired_loan   bigint,
+  currency       text,
+  duration_years integer,
+  rate_type      text,
+  max_interest   numeric(6,4),
+  status         text         not null default 'open',
+  meta           jsonb        not null default '{}',
+  created_at     timestamptz  not null default now(),
+  visibility     text         not null default 'private',
+  submission_ts  timestamptz  not null default now(),
+
+  constraint application_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint desired_loan_is_a_safe_amount check (desired_loan between 0 and 9007199254740991),
+  constraint loan_has_amount_and_currency check ((desired_loan is null) = (currency is null)),
+  constraint currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
+  constraint duration_is_1_to_100_years check (duration_years between 1 and 100),
+  constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
+  constraint max_interest_is_not_negative check (max_interest >= 0),
+  constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
+  constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32)
+);
+
+comment on table public.mortgage_applications is
+  'What a borrower asks for (specification, 1.4). Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
+comment on column public.mortgage_applications.desired_loan is 'The currency''s minor unit (cents).';
+comment on column public.mortgage_applications.max_interest is 'A fraction a year: 0.04 is 4 percent.';
+comment on column public.mortgage_applications.meta is 'What else the borrower says (income, other loans); any JSON.';
+comment on column public.mortgage_applications.visibility is 'As the borrower sent it (private, public); restricts nothing yet, as in the legacy API.';
+comment on column public.mortgage_applications.submission_ts is 'When it was handed in; the server''s time.';
+
+create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
+create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
+create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
+
+alter table public.mortgage_applications enable row level security;

@@ -1,0 +1,24 @@
+create table public.mortgage_contracts (
+  id                 text        primary key default private.new_id('mort-contract'),
+  offer_id           text        not null unique references public.mortgage_offers (id) on delete restrict,
+  contract_id        uuid        references public.contracts (id) on delete restrict,
+  status             text        not null default 'draft',
+  created_at         timestamptz not null default now(),
+  borrower_signed_at timestamptz,
+  lender_signed_at   timestamptz,
+  notary_signed_at   timestamptz,
+  updated_at         timestamptz,
+
+  constraint mortgage_contract_status_is_valid check (status in ('draft', 'signed', 'archived')),
+  constraint signed_contract_has_three_signatures
+    check (status <> 'signed' or num_nulls(borrower_signed_at, lender_signed_at, notary_signed_at) = 0)
+);
+
+comment on table public.mortgage_contracts is
+  'What an accepted offer becomes: one contract an offer (specification, 1.4). Written by accept_mortgage_offer and sign_mortgage_contract.';
+comment on column public.mortgage_contracts.contract_id is 'The document, once there is one.';
+comment on column public.mortgage_contracts.updated_at is 'Of the last signature, null before the first.';
+
+create index mortgage_contracts_contract_id_idx on public.mortgage_contracts (contract_id);
+
+alter table public.mortgage_contracts enable row level security;

@@ -1,0 +1,35 @@
+create table public.mortgage_offers (
+  id              text         primary key default private.new_id('mort-offer'),
+  application_id  text         not null references public.mortgage_applications (id) on delete restrict,
+  lender_id       uuid         not null references public.thinkers (id) on delete restrict,
+  interest_rate   numeric(6,4),
+  monthly_payment bigint,
+  status          text         not null default 'open',
+  created_at      timestamptz  not null default now(),
+  loan            jsonb,
+  interest        jsonb,
+  repayment       jsonb,
+  fees            jsonb,
+  validity        jsonb,
+  terms_ref       jsonb,
+  room_refs       jsonb        not null,
+
+  constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint interest_rate_is_not_negative check (interest_rate >= 0),
+  constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
+  constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn'))
+);
+
+comment on table public.mortgage_offers is
+  'What a lender offers for an application (specification, 1.4). Written by offer_mortgage and accept_mortgage_offer.';
+comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.031 is 3.1 percent.';
+comment on column public.mortgage_offers.monthly_payment is 'The minor unit (cents) of the application''s currency.';
+comment on column public.mortgage_offers.loan is 'As the lender worded it; any JSON, like the six columns after it (contract, section 5).';
+comment on column public.mortgage_offers.room_refs is 'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
+
+create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at);
+create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at);
+create unique index one_offer_of_an_application_is_accepted
+  on public.mortgage_offers (application_id) where status = 'accepted';
+
+alter table public.mortgage_offers enable row level security;

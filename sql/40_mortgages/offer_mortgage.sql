@@ -1,0 +1,77 @@
+create function public.offer_mortgage(
+  application_id  text,
+  offer_id        text    default null,
+  interest_rate   numeric default null,
+  monthly_payment bigint  default null,
+  loan            jsonb   default null,
+  interest        jsonb   default null,
+  repayment       jsonb   default null,
+  fees            jsonb   default null,
+  validity        jsonb   default null,
+  terms_ref       jsonb   default null,
+  room_refs       jsonb   default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  lender      uuid := private.acting_thinker();
+  new_id      text := coalesce(offer_mortgage.offer_id, private.new_id('mort-offer'));
+  room        text := 'mortgage:offer:' || new_id;
+  application public.mortgage_applications;
+  offer       public.mortgage_offers;
+begin
+  if offer_mortgage.monthly_payment not between 0 and 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range';
+  end if;
+  perform private.check_interest(offer_mortgage.interest_rate);
+
+  select * into application
+  from public.mortgage_applications a
+  where a.id = offer_mortgage.application_id
+  for no key update;
+
+  if not found then
+    raise sqlstate 'PT404' using message = 'application_not_found';
+  end if;
+  if application.status not in ('open', 'offered') then
+    raise sqlstate 'PT409' using message = 'application_closed', detail = application.status;
+  end if;
+
+  insert into public.mortgage_offers (
+    id, application_id, lender_id, interest_rate, monthly_payment,
+    loan, interest, repayment, fees, validity, terms_ref, room_refs
+  )
+  values (
+    new_id, application.id, lender, offer_mortgage.interest_rate, offer_mortgage.monthly_payment,
+    offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment, offer_mortgage.fees,
+    offer_mortgage.validity, offer_mortgage.terms_ref,
+    coalesce(offer_mortgage.room_refs, jsonb_build_object('negotiationRoomId', room, 'contractRoomId', null))
+  )
+  on conflict (id) do nothing
+  returning * into offer;
+  if not found then
+    raise sqlstate 'PT409' using message = 'offer_exists';
+  end if;
+
+  update public.mortgage_applications a set status = 'offered' where a.id = application.id and a.status = 'open';
+
+  if offer_mortgage.room_refs is null then
+    insert into public.rooms (id, owner_id, meta)
+    values (room, lender, jsonb_build_object('source', 'mortgage', 'offer_id', offer.id))
+    on conflict (id) do nothing;
+  end if;
+
+  return private.offer_json(offer);
+end;
+$$;
+
+comment on function public.offer_mortgage is
+  'Offers a mortgage for an application, which becomes offered, as the acting thinker. interest_rate is a fraction, '
+  'monthly_payment in minor units (cents); loan to terms_ref are the lender''s own words. Without room_refs a room for the '
+  'negotiation is made. Returns the offer. Refuses: not_signed_in (401); amount_out_of_range, interest_out_of_range (400); '
+  'application_not_found (404); application_closed, offer_exists (409).';
+
+grant execute on function public.offer_mortgage to authenticated;

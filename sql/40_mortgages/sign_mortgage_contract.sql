@@ -1,0 +1,69 @@
+create function public.sign_mortgage_contract(contract_id text, signer text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  contract public.mortgage_contracts;
+  borrower uuid;
+  lender   uuid;
+begin
+  select * into contract
+  from public.mortgage_contracts c
+  where c.id = sign_mortgage_contract.contract_id
+  for no key update;
+
+  if not found then
+    raise sqlstate 'PT404' using message = 'mortgage_contract_not_found';
+  end if;
+
+  select a.borrower_id, o.lender_id into borrower, lender
+  from public.mortgage_offers o
+  join public.mortgage_applications a on a.id = o.application_id
+  where o.id = contract.offer_id;
+
+  case sign_mortgage_contract.signer
+    when 'borrower' then
+      if auth.uid() is distinct from borrower then
+        raise sqlstate 'PT403' using message = 'not_the_borrower';
+      end if;
+      contract.borrower_signed_at := coalesce(contract.borrower_signed_at, now());
+    when 'lender' then
+      if auth.uid() is distinct from lender then
+        raise sqlstate 'PT403' using message = 'not_the_lender';
+      end if;
+      contract.lender_signed_at := coalesce(contract.lender_signed_at, now());
+    when 'notary' then
+      if not private.may_act_as('notary') then
+        raise sqlstate 'PT403' using message = 'not_a_notary';
+      end if;
+      contract.notary_signed_at := coalesce(contract.notary_signed_at, now());
+    else
+      raise sqlstate 'PT400' using message = 'signer_unknown';
+  end case;
+
+  update public.mortgage_contracts c
+  set borrower_signed_at = contract.borrower_signed_at,
+      lender_signed_at = contract.lender_signed_at,
+      notary_signed_at = contract.notary_signed_at,
+      status = case
+        when c.status = 'draft' and num_nulls(
+          contract.borrower_signed_at, contract.lender_signed_at, contract.notary_signed_at
+        ) = 0 then 'signed'
+        else c.status
+      end,
+      updated_at = now()
+  where c.id = contract.id
+  returning * into contract;
+
+  return private.mortgage_contract_json(contract);
+end;
+$$;
+
+comment on function public.sign_mortgage_contract is
+  'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted server), in '
+  'any order; signing again changes nothing. With all three the contract is signed. Returns the contract. '
+  'Refuses: signer_unknown (400); not_the_borrower, not_the_lender, not_a_notary (403); mortgage_contract_not_found (404).';
+
+grant execute on function public.sign_mortgage_contract to authenticated, service_role;

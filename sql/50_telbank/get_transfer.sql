@@ -1,0 +1,20 @@
+create function public.get_transfer(transfer_id text)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  transfer public.transfers;
+begin
+  select * into transfer from public.transfers t where t.id = get_transfer.transfer_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'transfer_not_found';
+  end if;
+  return private.transfer_json(transfer);
+end;
+$$;
+
+comment on function public.get_transfer is 'One transfer that the caller may read. Refuses: transfer_not_found (404).';
+
+grant execute on function public.get_transfer to service_role;

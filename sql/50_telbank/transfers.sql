@@ -1,0 +1,44 @@
+create table public.transfers (
+  id               text           primary key,
+  direction        text           not null,
+  wallet_address   text,
+  network          text,
+  crypto_amount    numeric(36,18) not null,
+  crypto_symbol    text           not null,
+  fiat_amount      bigint         not null,
+  fiat_currency    text           not null,
+  external_account text,
+  meta             jsonb          not null default '{}',
+  status           text           not null default 'logged',
+  created_at       timestamptz    not null default now(),
+  updated_at       timestamptz    not null default now(),
+  label            text           not null,
+  thinker_id       uuid           references public.thinkers (id) on delete restrict,
+
+  constraint direction_is_valid check (direction in ('in', 'out')),
+  constraint wallet_address_has_1_to_255_characters check (char_length(wallet_address) between 1 and 255),
+  constraint crypto_symbol_has_1_to_32_characters check (char_length(crypto_symbol) between 1 and 32),
+  constraint fiat_currency_has_1_to_32_characters check (char_length(fiat_currency) between 1 and 32),
+  constraint fiat_amount_is_a_safe_amount check (fiat_amount between -9007199254740991 and 9007199254740991),
+  constraint crypto_amount_is_a_number check (crypto_amount <> 'NaN'),
+  constraint transfer_status_is_valid check (status in ('logged', 'settled')),
+  constraint updated_at_is_not_before_created_at check (updated_at >= created_at)
+);
+
+comment on table public.transfers is
+  'The log of transfer intents between crypto and fiat (specification, 1.5); nothing is executed. Written by log_transfer.';
+comment on column public.transfers.crypto_amount is
+  'In units of crypto_symbol (1.5 is one and a half ETH). May be negative, as the legacy API lets it: a correction.';
+comment on column public.transfers.fiat_amount is
+  'The minor unit of fiat_currency (cents; see private.currency_exponent). May be negative: a correction.';
+comment on column public.transfers.fiat_currency is 'As it was sent.';
+comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
+comment on column public.transfers.thinker_id is 'Who logged it, where that is known.';
+
+create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
+create index transfers_thinker_id_idx on public.transfers (thinker_id);
+create index transfers_created_at_idx on public.transfers (created_at);
+
+alter table public.transfers enable row level security;
+
+grant select on public.transfers to service_role;

@@ -1,0 +1,28 @@
+create function public.error_summary()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  with errors as (
+    select e.*
+    from public.events e
+    where e.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
+  )
+  select jsonb_build_object(
+    'total', (select count(*) from errors),
+    'by_type', (
+      select coalesce(jsonb_object_agg(t.type, t.count), '{}')
+      from (select type, count(*) from errors group by type) t
+    ),
+    'recent', (
+      select coalesce(jsonb_agg(private.event_json(e::public.events) order by e.created_at desc, e.id desc), '[]')
+      from (select * from errors order by created_at desc, id desc limit 20) e
+    )
+  )
+$$;
+
+comment on function public.error_summary is
+  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET /api/autofix/status.';
+
+grant execute on function public.error_summary to service_role;

@@ -1,0 +1,28 @@
+create table public.events (
+  id           uuid        primary key default private.new_uuid(),
+  type         text        not null,
+  actor_id     uuid        references public.thinkers (id) on delete restrict,
+  subject_type text,
+  subject_id   text,
+  meta         jsonb       not null default '{}',
+  created_at   timestamptz not null default now(),
+
+  constraint event_type_is_not_empty check (type <> ''),
+  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null))
+);
+
+comment on table public.events is
+  'The log of what happened (specification, 2.1). Written by triggers only, in the transaction of what they log.';
+comment on column public.events.type is 'What happened: voucher.book, transfer.logged.';
+comment on column public.events.subject_type is
+  'The kind of thing it happened to: voucher, voucher_booking, room, contract, transfer, mortgage_application, ...';
+comment on column public.events.meta is 'What a reader of the log needs; no tokens, no account numbers.';
+
+create index events_created_at_idx on public.events (created_at desc, id desc);
+create index events_actor_id_idx on public.events (actor_id);
+create index events_subject_idx on public.events (subject_type, subject_id);
+
+alter table public.events enable row level security;
+
+grant select on public.events to service_role;

@@ -1,0 +1,36 @@
+create function public.record_telemetry(events jsonb)
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  stored integer;
+begin
+  if coalesce(jsonb_typeof(record_telemetry.events), '') <> 'array' then
+    raise sqlstate 'PT400' using message = 'events_required';
+  end if;
+  if jsonb_array_length(record_telemetry.events) > 1000 then
+    raise sqlstate 'PT413' using message = 'too_many_events';
+  end if;
+
+  insert into public.telemetry_events (type, path, actor_id, meta)
+  select
+    e.type,
+    e.path,
+    -- a trusted server speaks for the pages' users; anybody else for itself only
+    case when private.is_service() then private.thinker_of(e.actor_uid) else private.acting_thinker() end,
+    e.meta
+  from jsonb_to_recordset(record_telemetry.events) as e (type text, path text, actor_uid text, meta jsonb)
+  where e.type <> '';
+  get diagnostics stored = row_count;
+
+  return stored;
+end;
+$$;
+
+comment on function public.record_telemetry is
+  'Stores what pages report: an array of {type, path, actor_uid, meta}; events without a type are skipped. Returns how many '
+  'were stored. Refuses: events_required, uid_invalid (400), not_signed_in (401), too_many_events (413: more than 1,000).';
+
+grant execute on function public.record_telemetry to authenticated, service_role;

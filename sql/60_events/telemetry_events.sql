@@ -1,0 +1,18 @@
+create table public.telemetry_events (
+  id         text        primary key default private.new_id('te'),
+  type       text        not null,
+  path       text,
+  actor_id   uuid        references public.thinkers (id) on delete set null,
+  meta       jsonb,
+  created_at timestamptz not null default now(),
+
+  constraint telemetry_type_is_not_empty check (type <> '')
+);
+
+comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';
+comment on column public.telemetry_events.meta is 'As the page sent it; any JSON.';
+
+create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id);
+create index telemetry_events_created_at_idx on public.telemetry_events (created_at);
+
+alter table public.telemetry_events enable row level security;

@@ -1,0 +1,20 @@
+create function private.tg_mortgage_offers__write_offer()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'mortgage.offer', new.lender_id, 'mortgage_offer', new.id,
+    jsonb_build_object('applicationId', new.application_id)
+  );
+  return null;
+end;
+$$;
+
+create trigger tg_mortgage_offers__write_offer
+  after insert on public.mortgage_offers
+  for each row
+  execute function private.tg_mortgage_offers__write_offer();

@@ -1,0 +1,20 @@
+create function private.tg_telemetry_events__write_event()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'telemetry.event', new.actor_id, 'telemetry', new.id,
+    jsonb_build_object('type', new.type, 'path', new.path)
+  );
+  return null;
+end;
+$$;
+
+create trigger tg_telemetry_events__write_event
+  after insert on public.telemetry_events
+  for each row
+  execute function private.tg_telemetry_events__write_event();

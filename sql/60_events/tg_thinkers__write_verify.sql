@@ -1,0 +1,19 @@
+create function private.tg_thinkers__write_verify()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'presence.verify', new.id, 'thinker', new.public_id, '{}'
+  );
+  return null;
+end;
+$$;
+
+create trigger tg_thinkers__write_verify
+  after update of verified_at on public.thinkers
+  for each row
+  execute function private.tg_thinkers__write_verify();

@@ -1,0 +1,21 @@
+create function private.tg_voucher_bookings__write_cancel()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'voucher.cancel', new.holder_id, 'voucher_booking', new.id,
+    jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
+  );
+  return null;
+end;
+$$;
+
+create trigger tg_voucher_bookings__write_cancel
+  after update of status on public.voucher_bookings
+  for each row
+  when (old.status = 'booked' and new.status = 'cancelled')
+  execute function private.tg_voucher_bookings__write_cancel();

@@ -1,0 +1,20 @@
+create table public.fee_events (
+  id           uuid        primary key default private.new_uuid(),
+  fee_id       text        not null references public.fees (id) on delete restrict,
+  subject_type text        not null,
+  subject_id   text        not null,
+  amount_cents bigint      not null,
+  currency     text        not null,
+  created_at   timestamptz not null default now(),
+
+  constraint fee_event_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32)
+);
+
+comment on table public.fee_events is 'One charge, or the reversal of one (specification, 3.2). Written by triggers only.';
+comment on column public.fee_events.subject_type is 'What was charged for: voucher_booking, transfer, mortgage_contract.';
+comment on column public.fee_events.amount_cents is 'The currency''s minor unit; negative for a reversal.';
+
+create index fee_events_fee_id_idx on public.fee_events (fee_id);
+create index fee_events_subject_idx on public.fee_events (subject_type, subject_id);
+
+alter table public.fee_events enable row level security;

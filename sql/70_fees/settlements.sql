@@ -1,0 +1,22 @@
+create table public.settlements (
+  id             uuid        primary key default private.new_uuid(),
+  beneficiary_id uuid        not null references public.thinkers (id) on delete restrict,
+  period_from    date        not null,
+  period_to      date        not null,
+  total_cents    bigint      not null,
+  currency       text        not null,
+  status         text        not null default 'open',
+  created_at     timestamptz not null default now(),
+
+  constraint period_ends_after_it_begins check (period_to > period_from),
+  constraint settlement_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
+  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid'))
+);
+
+comment on table public.settlements is 'What a beneficiary is owed for a period (specification, 3.2).';
+comment on column public.settlements.period_to is 'The first day that no longer belongs to the period.';
+comment on column public.settlements.total_cents is 'The currency''s minor unit. Negative when more was reversed than charged.';
+
+create index settlements_beneficiary_id_idx on public.settlements (beneficiary_id);
+
+alter table public.settlements enable row level security;

@@ -1,0 +1,73 @@
+"""What every test may ask for: a server, and databases on it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from api.migrations import migrate
+from tests.databases import Server, run_server
+
+_running = pytest.StashKey[ExitStack]()
+_server = pytest.StashKey[Server]()
+
+
+def _the_server(config: pytest.Config) -> Server:
+    """The one server of this session, started when it is first needed."""
+    if _server not in config.stash:
+        config.stash[_server] = config.stash[_running].enter_context(run_server())
+    return config.stash[_server]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_running] = ExitStack()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_running].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says which PostgreSQL is tested."""
+    server = _the_server(config)
+    return f"PostgreSQL {server.version} ({server.name})"
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Server:
+    """A server of this session's own."""
+    return _the_server(request.config)
+
+
+@pytest.fixture(scope="session")
+def migrated(server: Server) -> str:
+    """The name of a migrated database without data, for others to be copied from: do not connect to it."""
+    name = server.create()
+    migrate(server.url(name))
+    return name
+
+
+@pytest.fixture
+def database(server: Server, migrated: str) -> Iterator[str]:
+    """The URL, as superuser, of a migrated database of the test's own."""
+    with server.database(template=migrated) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(server: Server) -> Iterator[str]:
+    """The URL, as superuser, of an empty database of the test's own."""
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keeps the developer's settings out: what a test does not set is at its default, data is in tmp_path."""
+    for name in ("DATABASE_URL", "HOST", "PORT", "SEED", "PORTAL_DIR", "TS_API_KEY", "TOKEN_SECRET_OPTIONAL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("PRESENCE_HASH_KEY", "RATE_LIMIT", "TRUSTED_PROXIES", "STORAGE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))

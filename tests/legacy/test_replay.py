@@ -1,0 +1,38 @@
+"""The server answers what the legacy servers answered, but for the deviations in deviations.yaml."""
+
+import pytest
+
+from tests.legacy.conftest import LegacyServer
+from tests.legacy.replay import GENERATIONS, Scenario, load_deviations, load_scenarios, replay
+
+SCENARIOS = load_scenarios()
+DEVIATIONS = load_deviations(SCENARIOS)
+CASES = [
+    pytest.param(generation, scenario, id=f"gen{generation}-{scenario.name}")
+    for generation in GENERATIONS
+    for scenario in SCENARIOS
+    if scenario.steps_of(generation)
+]
+
+
+@pytest.mark.parametrize(("legacy_server", "scenario"), CASES, indirect=["legacy_server"])
+def test_scenario_is_answered_as_recorded(legacy_server: LegacyServer, scenario: Scenario) -> None:
+    generation = legacy_server.generation
+    failures = replay(scenario, generation, legacy_server.base_url, DEVIATIONS)
+    if failures:
+        count = f"{len(failures)} of {len(scenario.steps_of(generation))} steps"
+        report = "\n\n".join(str(failure) for failure in failures)
+        pytest.fail(
+            f"{count} differ from generation {generation} in {scenario.name}\n\n{report}", pytrace=False
+        )
+
+
+def test_every_recorded_step_is_there() -> None:
+    steps = {generation: sum(len(s.steps_of(generation)) for s in SCENARIOS) for generation in GENERATIONS}
+    assert steps == {1: 347, 2: 379}
+
+
+def test_step_names_are_unique_in_their_scenario() -> None:
+    for scenario in SCENARIOS:
+        names = [step.name for step in scenario.steps]
+        assert len(names) == len(set(names)), scenario.name

@@ -1,0 +1,2 @@
+﻿create table bom (i integer);
+select 2

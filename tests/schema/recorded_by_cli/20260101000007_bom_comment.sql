@@ -1,0 +1,3 @@
+﻿-- hi
+select 3;
+-- after

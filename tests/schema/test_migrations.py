@@ -1,0 +1,146 @@
+"""The runner of the migrations: what it applies, what it records, what it refuses."""
+
+import json
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from api.errors import PortalError
+from api.migrations import MIGRATIONS, Status, migrate, read_migrations, status
+
+# What the Supabase CLI 3.1.0 recorded for the files beside it (`supabase migration up --remote=<url>`, then
+# `select version, name, statements from supabase_migrations.schema_migrations`).
+BY_CLI = Path(__file__).parent / "recorded_by_cli"
+
+
+def history(url: str) -> list[dict[str, object]]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select to_jsonb(m) from supabase_migrations.schema_migrations m order by version"
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def table_exists(url: str, name: str) -> bool:
+    with psycopg.connect(url) as connection:
+        return connection.execute("select to_regclass(%s) is not null", [name]).fetchone() == (True,)
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Writes migrations, numbered in the order given."""
+    for number, (name, text) in enumerate(files.items(), 1):
+        (folder / f"{20260101000000 + number}_{name}.sql").write_text(text)
+    return folder
+
+
+def test_records_what_the_cli_records(empty_database: str) -> None:
+    migrate(empty_database, BY_CLI)
+    assert history(empty_database) == json.loads((BY_CLI / "recorded.json").read_text())
+
+
+def test_the_table_is_the_clis(empty_database: str, tmp_path: Path) -> None:
+    migrate(empty_database, tmp_path)
+    with psycopg.connect(empty_database) as connection:
+        columns = connection.execute(
+            "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute"
+            " where attrelid = 'supabase_migrations.schema_migrations'::regclass and attnum > 0"
+            " order by attnum"
+        ).fetchall()
+        keys = connection.execute(
+            "select conname, pg_get_constraintdef(oid) from pg_constraint"
+            " where conrelid = 'supabase_migrations.schema_migrations'::regclass and contype = 'p'"
+        ).fetchall()
+    assert columns == [("version", "text", True), ("statements", "text[]", False), ("name", "text", False)]
+    assert keys == [("schema_migrations_pkey", "PRIMARY KEY (version)")]
+
+
+def test_a_second_run_applies_nothing(empty_database: str) -> None:
+    assert migrate(empty_database) == read_migrations(MIGRATIONS)
+    before = history(empty_database)
+    assert migrate(empty_database) == []
+    assert history(empty_database) == before
+
+
+def test_only_what_is_pending_is_applied(empty_database: str, tmp_path: Path) -> None:
+    migrate(empty_database, write(tmp_path, one="create table one ()"))
+    applied = migrate(empty_database, write(tmp_path, one="create table one ()", two="create table two ()"))
+    assert [migration.file for migration in applied] == ["20260101000002_two.sql"]
+
+
+def test_a_failing_file_leaves_nothing_of_itself(empty_database: str, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        good="create table good ()",
+        bad="create table bad (); select 1/0",
+        later="create table later ()",
+    )
+    with pytest.raises(PortalError, match=r"20260101000002_bad\.sql.*division by zero"):
+        migrate(empty_database, tmp_path)
+    assert [row["name"] for row in history(empty_database)] == ["good"]
+    assert [table_exists(empty_database, name) for name in ("good", "bad", "later")] == [True, False, False]
+
+
+@pytest.mark.parametrize("ending", ["commit", "-- done\nROLLBACK", "/* done */ end"])
+def test_a_file_cannot_end_its_transaction(empty_database: str, tmp_path: Path, ending: str) -> None:
+    with pytest.raises(PortalError, match=r"_sly\.sql ends its own transaction"):
+        migrate(empty_database, write(tmp_path, sly=f"create table sly (); {ending}; select 1/0"))
+    assert not table_exists(empty_database, "sly")
+
+
+def test_what_a_file_sets_is_not_for_the_next(empty_database: str, tmp_path: Path) -> None:
+    migrate(
+        empty_database,
+        write(tmp_path, one="create schema other; set search_path = other", two="create table t ()"),
+    )
+    assert table_exists(empty_database, "public.t")
+
+
+def test_two_at_once_apply_each_file_once(empty_database: str) -> None:
+    start, counts = threading.Barrier(4), []
+
+    def run() -> None:
+        start.wait()
+        counts.append(len(migrate(empty_database)))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(counts) == [0, 0, 0, len(read_migrations(MIGRATIONS))]
+
+
+def test_status_tells_how_files_and_database_agree(empty_database: str, tmp_path: Path) -> None:
+    write(tmp_path, same="select 1", edited="select 2", missing="select 3")
+    migrate(empty_database, tmp_path)
+    (tmp_path / "20260101000003_missing.sql").unlink()
+    (tmp_path / "20260101000002_edited.sql").write_text("select 'something else'")
+    (tmp_path / "20260101000004_new.sql").write_text("select 4")
+    assert status(empty_database, tmp_path) == [
+        Status("20260101000001", "same", "applied"),
+        Status("20260101000002", "edited", "edited"),
+        Status("20260101000003", "missing", "missing"),
+        Status("20260101000004", "new", "pending"),
+    ]
+
+
+def test_status_changes_nothing(empty_database: str) -> None:
+    assert {row.state for row in status(empty_database)} == {"pending"}
+    assert not table_exists(empty_database, "supabase_migrations.schema_migrations")
+
+
+def test_another_kind_of_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "2026_short.sql").write_text("select 1")
+    with pytest.raises(PortalError, match=r"2026_short\.sql is no migration"):
+        read_migrations(tmp_path)
+
+
+def test_a_platform_that_is_there_stays(empty_database: str, tmp_path: Path) -> None:
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("create schema auth")
+        connection.execute("create function auth.uid() returns uuid language sql as $$ select null::uuid $$")
+    migrate(empty_database, tmp_path)
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("select to_regprocedure('auth.role()')").fetchone() == (None,)
