@@ -121,7 +121,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
+        # socket adds the address to the text of all but the name's own errors
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         place = f"{settings.host}, port {settings.port}"
         raise PortalError(f"Cannot listen on {place} ({reason}): set PORT or HOST.") from error
 

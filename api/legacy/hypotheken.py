@@ -267,13 +267,14 @@ async def list_applications(
 async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_thinker(required(user or None, "lender_header_required"))
+    monthly = figure(data.repayment, "monthly", places=0, below=2**53)
     row = await gateway.call(
         "offer_mortgage",
         actor,
         application_id=required(data.application_id, "application_required"),
         offer_id=data.voucher_id,
         interest_rate=figure(data.interest, "rate", places=4, below=100),
-        monthly_payment=figure(data.repayment, "monthly", places=0, below=2**53),
+        monthly_payment=None if monthly is None else int(monthly),
         loan=json_or_default(data.loan),
         interest=json_or_default(data.interest),
         repayment=json_or_default(data.repayment),

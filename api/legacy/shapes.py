@@ -89,7 +89,9 @@ def iso_millis(text: str) -> str:
 
 
 def _wire(info: ValidationInfo) -> str:
-    return to_camel(info.field_name or "")
+    """The field's name on the wire."""
+    name = info.field_name or ""
+    return to_camel(name) if info.config and info.config.get("alias_generator") else name
 
 
 def _read_text(value: object, info: ValidationInfo) -> str | None:

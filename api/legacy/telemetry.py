@@ -1,7 +1,7 @@
 """Telemetry: what the portal's pages report (contract, section 7)."""
 
 from litestar import post
-from pydantic import BaseModel
+from pydantic import RootModel, model_validator
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Json
@@ -27,8 +27,18 @@ class Received(Shape):
     ok: bool = True
 
 
-class _Events(BaseModel):
-    """Either form, for the description."""
+class TelemetryReport(RootModel[list[TelemetryEvent]]):
+    """One event or an array of them; entries that are no event, or have no type, are skipped."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_events(cls, body: object) -> list[object]:
+        sent = [body] if isinstance(body, dict) else body
+        if not isinstance(sent, list):
+            raise Refused("invalid_json")
+        if len(sent) > MAX_EVENTS:
+            raise Refused("too_many_events")
+        return [event for event in sent if isinstance(event, dict)]
 
 
 @post(
@@ -39,12 +49,8 @@ class _Events(BaseModel):
     opt={"language": "en"},
     tags=["telemetry"],
 )
-async def report(data: TelemetryEvent | list[object], request: PortalRequest, gateway: Gateway) -> Received:
-    """Stores one event or an array of them, all or none; what is no event, or has no type, is skipped."""
-    sent = data if isinstance(data, list) else [data]
-    if len(sent) > MAX_EVENTS:
-        raise Refused("too_many_events")
-    events = [TelemetryEvent.model_validate(event) if isinstance(event, dict) else event for event in sent]
-    rows = [event.model_dump(by_alias=False) for event in events if isinstance(event, TelemetryEvent) and event.type]
+async def report(data: TelemetryReport, request: PortalRequest, gateway: Gateway) -> Received:
+    """Stores one event or an array of them, all or none."""
+    rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
     await gateway.call("record_telemetry", request.user.as_server(), events=Json(rows))
     return Received()
