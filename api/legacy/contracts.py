@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Router, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from api.body import PortalRequest
-from api.gateway import Gateway
+from api.gateway import Gateway, Row
 from api.legacy.ids import legacy_id, new_uuid
 from api.legacy.shapes import Millis, Shape
 from api.refusals import Refused, refusals
@@ -38,7 +39,7 @@ class Contract(Shape):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The contract, with its creator's uid and its id in the legacy form."""
         return super().from_row(
             row
@@ -136,7 +137,9 @@ class UploadOperation(Operation):
         language="en",
     ),
 )
-async def upload(request: PortalRequest, gateway: Gateway, storage: Storage) -> Uploaded:
+async def upload(
+    request: PortalRequest, gateway: NamedDependency[Gateway], storage: NamedDependency[Storage]
+) -> Uploaded:
     """Stores a document of up to 25 MiB, and links it to `voucherId`, `roomId` (made if it does not exist) or both."""
     form = Upload()
     try:
@@ -167,9 +170,9 @@ async def upload(request: PortalRequest, gateway: Gateway, storage: Storage) -> 
 @get("/list", responses=refusals("value_invalid", language="en"))
 async def list_contracts(
     request: PortalRequest,
-    gateway: Gateway,
-    voucher_id: Annotated[str | None, Parameter(query="voucherId")] = None,
-    room_id: Annotated[str | None, Parameter(query="roomId")] = None,
+    gateway: NamedDependency[Gateway],
+    voucher_id: Annotated[str | None, QueryParameter(name="voucherId")] = None,
+    room_id: Annotated[str | None, QueryParameter(name="roomId")] = None,
 ) -> Contracts:
     """The documents of a voucher, of a room, or with one link to both."""
     rows = await gateway.call(
@@ -192,7 +195,9 @@ async def _events(request: PortalRequest) -> AsyncIterator[MultipartSegment | by
         raise Refused("multipart_expected") from error
 
 
-async def _until_end_of_segment(events: AsyncIterator[MultipartSegment | bytes | None]) -> AsyncIterator[bytes]:
+async def _until_end_of_segment(
+    events: AsyncIterator[MultipartSegment | bytes | None],
+) -> AsyncIterator[bytes]:
     async for event in events:
         if not isinstance(event, (bytes, bytearray)):
             return

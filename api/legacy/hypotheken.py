@@ -1,18 +1,30 @@
 """Mortgages under their German paths: generation 1, program B (contract, section 5)."""
 
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
 from pydantic import Field
 
 from api.body import PortalRequest
-from api.gateway import Gateway, Json, json_or_default
-from api.legacy.shapes import Count, Millis, Money, Number, Price, RequestShape, Shape, Text, read_number, required
-from api.refusals import Refused, refusals
+from api.gateway import Gateway, Row, json_or_default
+from api.legacy.shapes import (
+    Count,
+    Millis,
+    Money,
+    Number,
+    Price,
+    RequestShape,
+    Shape,
+    Text,
+    read_number,
+    required,
+)
+from api.refusals import refusals
 
-MotUser = Annotated[str | None, Parameter(header="X-MOT-User", description="The acting thinker's uid.")]
+MotUser = Annotated[str | None, HeaderParameter(name="X-MOT-User", description="The acting thinker's uid.")]
 
 
 class Application(Shape):
@@ -31,12 +43,12 @@ class Application(Shape):
     meta: object
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The application, with its loan in one piece."""
         return super().from_row(row | {"desired_loan": loan(row)})
 
 
-def loan(row: dict[str, Any]) -> Money | None:
+def loan(row: Row) -> Money | None:
     """The loan that an application's row asks for."""
     amount, currency = row["desired_loan"], row["currency"]
     return None if amount is None else Money(amount=amount, currency=currency)
@@ -107,7 +119,7 @@ class Offer(Shape):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The offer: what is stored as open was called offered here."""
         return super().from_row(row | {"status": "offered" if row["status"] == "open" else row["status"]})
 
@@ -155,7 +167,7 @@ class RoomRefs(Shape):
 
 
 class Contract(Shape):
-    """A contract. It is draft; pending-notary, when borrower and lender have signed; active, when the notary has too."""
+    """A contract: draft; pending-notary, when borrower and lender have signed; active, when the notary has too."""
 
     id: str = Field(alias="voucherId")
     type: str = "mortgage-contract"
@@ -173,7 +185,7 @@ class Contract(Shape):
     updated_at: Millis | None
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The contract, with the status that its signatures make."""
         borrower, lender, notary = (row[f"{who}_signed_at"] is not None for who in ("borrower", "lender", "notary"))
         both = borrower and lender
@@ -234,7 +246,9 @@ class Signed(Shape):
         body=True,
     ),
 )
-async def apply(data: ApplicationRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Applied:
+async def apply(
+    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+) -> Applied:
     """Hands in an application of the user."""
     actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
     application = Application.from_row(await gateway.call("apply_for_mortgage", actor, **data.parameters()))
@@ -243,7 +257,7 @@ async def apply(data: ApplicationRequest, request: PortalRequest, gateway: Gatew
 
 @get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "uid_invalid"))
 async def list_applications(
-    request: PortalRequest, gateway: Gateway, user: MotUser = None, role: str | None = None
+    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None, role: FromQuery[str | None] = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
     actor = request.user.as_server(required(user or None, "user_header_required"))
@@ -264,7 +278,9 @@ async def list_applications(
         body=True,
     ),
 )
-async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Offered:
+async def offer(
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_thinker(required(user or None, "lender_header_required"))
     monthly = figure(data.repayment, "monthly", places=0, below=2**53)
@@ -288,22 +304,25 @@ async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, us
 
 
 def figure(words: object, name: str, *, places: int, below: int) -> Decimal | None:
-    """A figure in the lender's free words ({"rate": 0.031}) for the column that the dashboards read; None if it is none."""
+    """A figure in the lender's own words ({"rate": 0.031}), for the column that dashboards read; None if it is none."""
     number = read_number(words.get(name)) if isinstance(words, dict) else None
     if number is None or not 0 <= number < below or number != round(number, places):
         return None
     return number
 
 
-@get("/angebot/list", responses=refusals("application_required", "role_unknown", "uid_invalid", "value_invalid"))
+@get(
+    "/angebot/list",
+    responses=refusals("application_required", "role_unknown", "uid_invalid", "value_invalid"),
+)
 async def list_offers(
     request: PortalRequest,
-    gateway: Gateway,
+    gateway: NamedDependency[Gateway],
     user: MotUser = None,
-    application_id: Annotated[str | None, Parameter(query="applicationId")] = None,
-    role: str | None = None,
+    application_id: Annotated[str | None, QueryParameter(name="applicationId")] = None,
+    role: FromQuery[str | None] = None,
 ) -> Offers:
-    """The offers for one application; or, with a user and no application, those for (borrower) or of (lender) the user."""
+    """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:
         rows = await gateway.call("list_mortgage_offers", request.user.as_server(), application_id=application_id)
     else:
@@ -325,7 +344,9 @@ async def list_offers(
         body=True,
     ),
 )
-async def accept(data: AcceptRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Accepted:
+async def accept(
+    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
     actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
     row = await gateway.call("accept_mortgage_offer", actor, offer_id=required(data.voucher_id, "offer_required"))
@@ -346,7 +367,9 @@ async def accept(data: AcceptRequest, request: PortalRequest, gateway: Gateway, 
         body=True,
     ),
 )
-async def sign(data: SignRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Signed:
+async def sign(
+    data: JSONBody[SignRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
     contract_id = required(data.contract_voucher_id, "signing_fields_required")
     signer = required(data.action, "signing_fields_required").removeprefix("signed-by-")

@@ -10,7 +10,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 def new_uuid() -> UUID:
     """A UUID of version 7, whose first 48 bits are milliseconds: the same rule as SQL's `private.new_uuid`."""
     milliseconds = time.time_ns() // 1_000_000
-    return UUID(int=(milliseconds << 80) | int.from_bytes(token_bytes(10)) & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
+    return UUID(
+        int=(milliseconds << 80) | int.from_bytes(token_bytes(10)) & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62
+    )
 
 
 def legacy_id(prefix: str, uuid: UUID) -> str:

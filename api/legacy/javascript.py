@@ -9,12 +9,12 @@ _PREFIXED = {"0x": 16, "0o": 8, "0b": 2}
 
 
 def truthy(value: object) -> bool:
-    """JavaScript's `Boolean(value)` of parsed JSON: null, "", 0 and false are falsy, empty objects and arrays are not."""
+    """JavaScript's `Boolean(value)` of parsed JSON: null, "", 0 and false are falsy, {} and [] are not."""
     return isinstance(value, (dict, list)) or bool(value)
 
 
 def number(value: object) -> float:
-    """JavaScript's `Number(value)` of parsed JSON; NaN where it makes none."""
+    """JavaScript's `Number(value)` of parsed JSON; NaN where it makes none. An array counts as its only element."""
     match value:
         case None:
             return 0.0
@@ -24,8 +24,10 @@ def number(value: object) -> float:
             return _number_of_text(value.strip())
         case []:
             return 0.0
-        case [one]:
-            return number(one if isinstance(one, list) else "" if one is None else text(one) if not isinstance(one, dict) else "{}")
+        case [None]:
+            return 0.0
+        case [list() | str() | int() | float() | Decimal() as one] if not isinstance(one, bool):
+            return number(one)
         case _:
             return math.nan
 

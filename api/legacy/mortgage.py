@@ -1,14 +1,14 @@
 """Mortgages under their English paths: generation 2, as its code intended (contract, section 6)."""
 
-from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from pydantic import Field
 
 from api.body import PortalRequest
-from api.gateway import Gateway
+from api.gateway import Gateway, Row
 from api.legacy.hypotheken import Application as ListedApplication
 from api.legacy.hypotheken import ApplicationRequest, Applications, MotUser, loan
 from api.legacy.rate_limit import at_most
@@ -31,7 +31,7 @@ class Application(Shape):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The application, with its loan in one piece."""
         return super().from_row(row | {"desired_loan": loan(row), "duration_years": row["duration_years"] or 0})
 
@@ -102,7 +102,9 @@ class Offers(Shape):
         body=True,
     ),
 )
-async def apply(data: ApplicationRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Applied:
+async def apply(
+    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+) -> Applied:
     """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
     actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
     defaults = {
@@ -115,9 +117,12 @@ async def apply(data: ApplicationRequest, request: PortalRequest, gateway: Gatew
     return Applied(application_id=application.id, application=application)
 
 
-@get("/application-list", responses=refusals("user_header_required", "role_unknown", "uid_invalid", language="en"))
+@get(
+    "/application-list",
+    responses=refusals("user_header_required", "role_unknown", "uid_invalid", language="en"),
+)
 async def list_applications(
-    request: PortalRequest, gateway: Gateway, user: MotUser = None, role: str | None = None
+    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None, role: FromQuery[str | None] = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
     actor = request.user.as_server(required(user or None, "user_header_required"))
@@ -143,7 +148,9 @@ async def list_applications(
         body=True,
     ),
 )
-async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, user: MotUser = None) -> Offered:
+async def offer(
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_thinker(required(user or None, "lender_header_required"))
     row = await gateway.call(
@@ -167,12 +174,12 @@ async def offer(data: OfferRequest, request: PortalRequest, gateway: Gateway, us
 )
 async def list_offers(
     request: PortalRequest,
-    gateway: Gateway,
+    gateway: NamedDependency[Gateway],
     user: MotUser = None,
-    role: str | None = None,
-    application_id: Annotated[str | None, Parameter(query="applicationId")] = None,
+    role: FromQuery[str | None] = None,
+    application_id: Annotated[str | None, QueryParameter(name="applicationId")] = None,
 ) -> Offers:
-    """As borrower (the default) the offers for the user's applications, as lender the user's own; of one application if given."""
+    """As borrower (the default) the offers for the user's applications, as lender the user's own."""
     rows = await gateway.call(
         "list_mortgage_offers",
         request.user.as_server(required(user or None, "user_header_required")),

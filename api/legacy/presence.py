@@ -9,6 +9,8 @@ from typing import Annotated
 
 from litestar import Router, get, post
 from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from api.body import PortalRequest
@@ -28,7 +30,7 @@ class SnakeRequest(RequestShape):
 
 
 class VerifyRequest(SnakeRequest):
-    """A token under one of three names, and an optional signature of it: HMAC-SHA256 of `<token>.<ts>`, keyed by the token."""
+    """A token under one of three names; its optional signature is HMAC-SHA256 of `<token>.<ts>`, keyed by the token."""
 
     token: Text | None = None
     mot: Text | None = None
@@ -147,7 +149,9 @@ def check_signature(token: str, ts: object, sig: object) -> None:
     opt={"open": True},
     responses=refusals("token_required", "token_expired", "signature_invalid", body=True),
 )
-async def verify(data: VerifyRequest, request: PortalRequest, state: State, gateway: Gateway) -> Verified:
+async def verify(
+    data: JSONBody[VerifyRequest], request: PortalRequest, state: State, gateway: NamedDependency[Gateway]
+) -> Verified:
     """Who a token stands for. The first time, the thinker comes online."""
     token = required(data.token or data.mot or data.thinker_token, "token_required")
     check_signature(token, data.ts, data.sig)
@@ -156,8 +160,14 @@ async def verify(data: VerifyRequest, request: PortalRequest, state: State, gate
     return Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"])
 
 
-@post("/heartbeat", status_code=200, responses=refusals("thinker_required", "uid_invalid", "pair_code_invalid", body=True))
-async def heartbeat(data: HeartbeatRequest, request: PortalRequest, gateway: Gateway) -> Seen:
+@post(
+    "/heartbeat",
+    status_code=200,
+    responses=refusals("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
+)
+async def heartbeat(
+    data: JSONBody[HeartbeatRequest], request: PortalRequest, gateway: NamedDependency[Gateway]
+) -> Seen:
     """Says that `thinker_id` is there."""
     actor = request.user.as_thinker(required(data.thinker_id, "thinker_required"))
     row = await gateway.call("send_heartbeat", actor, pair_code=data.pair_code, status=data.status)
@@ -165,7 +175,7 @@ async def heartbeat(data: HeartbeatRequest, request: PortalRequest, gateway: Gat
 
 
 @post("/match", status_code=200, responses=refusals("thinker_required", "uid_invalid", body=True))
-async def match(data: MatchRequest, request: PortalRequest, gateway: Gateway) -> Match:
+async def match(data: JSONBody[MatchRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Match:
     """The room of `thinker_id` and whoever else is online with `pair_code`."""
     actor = request.user.as_thinker(required(data.thinker_id, "thinker_required"))
     if data.pair_code is None:
@@ -175,7 +185,7 @@ async def match(data: MatchRequest, request: PortalRequest, gateway: Gateway) ->
 
 
 @get("/debug", responses=refusals())
-async def debug(request: PortalRequest, gateway: Gateway) -> Sessions:
+async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
     """Everybody's presence. Without tokens, which are not kept."""
     rows = await gateway.call("list_presence", request.user.as_server())
     items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]

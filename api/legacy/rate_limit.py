@@ -12,7 +12,7 @@ from api.settings import Settings
 
 
 def at_most(requests: int, route: str) -> DefineMiddleware:
-    """A middleware that lets so many requests a minute of one client address through to a route, and refuses more with 429."""
+    """A middleware that lets so many requests a minute of one client address through to a route: more get 429."""
 
     def identifier(request: Request[Caller, None, State]) -> str:
         return f"{route}|{client_address(request)}"

@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qsl, urlencode
 
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 # generation 1 saw a repeated parameter as an array, which equals nothing; generation 2 took the first
@@ -19,27 +20,25 @@ class LegacyRouting:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Rewrite the request, and leave the body out of an answer to HEAD."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+        if scope["type"] == ScopeType.HTTP:
+            path = scope["path"]
+            if path.lower().startswith("/api/"):
+                fixed = len(_ID_FOLLOWS) if path.lower().startswith(_ID_FOLLOWS) else len(path)
+                scope["path"] = path[:fixed].lower() + path[fixed:]
+                scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
+            if scope["method"] == "HEAD":
+                scope["method"] = HttpMethod.GET
+                send = _without_body(send)
+        await self.app(scope, receive, send)
 
-        path = scope["path"]
-        if path.lower().startswith("/api/"):
-            fixed = len(_ID_FOLLOWS) if path.lower().startswith(_ID_FOLLOWS) else len(path)
-            scope["path"] = path[:fixed].lower() + path[fixed:]
-            scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
 
-        if scope["method"] != "HEAD":
-            await self.app(scope, receive, send)
-            return
+def _without_body(send: Send) -> Send:
+    async def send_without_body(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        await send(message)
 
-        async def send_without_body(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message["body"] = b""
-            await send(message)
-
-        scope["method"] = "GET"
-        await self.app(scope, receive, send_without_body)
+    return send_without_body
 
 
 def _one_value_each(query: bytes, first_wins: bool) -> bytes:

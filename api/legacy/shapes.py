@@ -6,9 +6,18 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from api.gateway import Row
 from api.legacy import javascript
 from api.refusals import Refused
 
@@ -29,7 +38,7 @@ class Shape(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
     @classmethod
-    def from_row(cls, row: object) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The shape of a row, whose keys are the fields' Python names."""
         return cls.model_validate(row, by_name=True, by_alias=False)
 
@@ -39,12 +48,17 @@ class RequestShape(Shape):
 
     zero_counts: ClassVar[frozenset[str]] = frozenset()
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _drop_missing(cls, body: object) -> object:
+    def _read(cls, body: object, read: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(body, dict):
             raise Refused("invalid_json")
-        return {key: value for key, value in body.items() if key in cls.zero_counts or javascript.truthy(value)}
+        sent = {key: value for key, value in body.items() if key in cls.zero_counts or javascript.truthy(value)}
+        try:
+            return read(sent)
+        except Refused as refused:
+            field = cls.model_fields.get(refused.detail)
+            raise Refused(refused.reason, field.alias or refused.detail) if field else refused from None
 
 
 def required(value: T | None, reason: str) -> T:
@@ -55,7 +69,7 @@ def required(value: T | None, reason: str) -> T:
 
 
 def iso_time(text: str) -> datetime | None:
-    """The time of an ISO 8601 text, in the forms that JavaScript knows: a date is UTC midnight, as is a time without a zone.
+    """The time of an ISO 8601 text, in the forms that JavaScript knows: a date is midnight; no zone means UTC.
 
     Times keep milliseconds. None where the text is no date of the calendar.
     """
@@ -88,18 +102,12 @@ def iso_millis(text: str) -> str:
     return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-def _wire(info: ValidationInfo) -> str:
-    """The field's name on the wire."""
-    name = info.field_name or ""
-    return to_camel(name) if info.config and info.config.get("alias_generator") else name
-
-
 def _read_text(value: object, info: ValidationInfo) -> str | None:
     if value is None:
         return None
     if isinstance(value, (str, bool, int, float, Decimal)):
         return javascript.text(value)
-    raise Refused("text_expected", _wire(info))
+    raise Refused("text_expected", info.field_name or "")
 
 
 def _read_moment(value: object, info: ValidationInfo) -> datetime | None:
@@ -112,7 +120,7 @@ def _read_moment(value: object, info: ValidationInfo) -> datetime | None:
         except (ValueError, OverflowError):
             moment = None
     if moment is None:
-        raise Refused("date_invalid", _wire(info))
+        raise Refused("date_invalid", info.field_name or "")
     return moment
 
 
@@ -123,7 +131,7 @@ def _read_count(value: object, info: ValidationInfo) -> int | None:
     if math.isinf(number) or abs(number) >= 2**31:
         raise Refused("duration_out_of_range")
     if not number.is_integer():
-        raise Refused("whole_number_expected", _wire(info))
+        raise Refused("whole_number_expected", info.field_name or "")
     return int(number)
 
 
@@ -146,9 +154,10 @@ def _read_money(value: object) -> dict[str, object] | None:
     if not isinstance(value, dict) or number is None:
         return None
     currency = value.get("currency")
-    return {"amount": minor_units(number), "currency": currency if isinstance(currency, str) and currency else "EUR"}
-
-
+    return {
+        "amount": minor_units(number),
+        "currency": currency if isinstance(currency, str) and currency else "EUR",
+    }
 
 
 class Money(BaseModel):

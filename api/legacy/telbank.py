@@ -1,13 +1,13 @@
 """Telbank: a log of transfer intents (contract, section 4)."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from litestar import Router, get, post
-from litestar.params import Parameter
-from pydantic import Field
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from api.body import PortalRequest
-from api.gateway import Gateway, json_or_default
+from api.gateway import Gateway, Row, json_or_default
 from api.legacy.rate_limit import at_most
 from api.legacy.shapes import Millis, Number, RequestShape, Shape, Text, required
 from api.refusals import Refused, refusals
@@ -32,7 +32,7 @@ class Transfer(Shape):
     updated_at: Millis
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The transfer, with its fiat amount in major units."""
         return super().from_row(row | {"fiat_amount": row["fiat_amount"] / 10 ** row["fiat_exponent"]})
 
@@ -84,10 +84,10 @@ class Transfers(Shape):
     opt={"invalid_json": "invalid_json_telbank"},
 )
 async def log_transfer(
-    data: TransferRequest,
+    data: JSONBody[TransferRequest],
     request: PortalRequest,
-    gateway: Gateway,
-    user: Annotated[str | None, Parameter(header="X-MOT-User")] = None,
+    gateway: NamedDependency[Gateway],
+    user: Annotated[str | None, HeaderParameter(name="X-MOT-User")] = None,
 ) -> Logged:
     """Logs a transfer intent; nothing is executed."""
     if data.direction not in ("in", "out"):
@@ -116,9 +116,9 @@ async def log_transfer(
 )
 async def list_transfers(
     request: PortalRequest,
-    gateway: Gateway,
-    wallet_address: Annotated[str | None, Parameter(query="walletAddress")] = None,
-    direction: str | None = None,
+    gateway: NamedDependency[Gateway],
+    wallet_address: Annotated[str | None, QueryParameter(name="walletAddress")] = None,
+    direction: FromQuery[str | None] = None,
 ) -> Transfers:
     """The transfers that fit every given filter exactly."""
     rows = await gateway.call(
@@ -131,7 +131,7 @@ async def list_transfers(
 
 
 @get("/transfers/{transfer_id:str}", responses=refusals("transfer_not_found", "value_invalid", language="en"))
-async def get_transfer(transfer_id: str, request: PortalRequest, gateway: Gateway) -> Logged:
+async def get_transfer(transfer_id: FromPath[str], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Logged:
     """One transfer."""
     row = await gateway.call("get_transfer", request.user.as_server(), transfer_id=transfer_id)
     return Logged(transfer=Transfer.from_row(row))

@@ -1,6 +1,8 @@
 """Telemetry: what the portal's pages report (contract, section 7)."""
 
 from litestar import post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from pydantic import RootModel, model_validator
 
 from api.body import PortalRequest
@@ -49,7 +51,9 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     opt={"language": "en"},
     tags=["telemetry"],
 )
-async def report(data: TelemetryReport, request: PortalRequest, gateway: Gateway) -> Received:
+async def report(
+    data: JSONBody[TelemetryReport], request: PortalRequest, gateway: NamedDependency[Gateway]
+) -> Received:
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
     await gateway.call("record_telemetry", request.user.as_server(), events=Json(rows))

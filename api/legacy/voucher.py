@@ -2,17 +2,30 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from pydantic import BeforeValidator, Field
 
 from api.body import PortalRequest
-from api.gateway import Gateway, Json, json_or_default
+from api.gateway import Gateway, Row, json_or_default
 from api.legacy import javascript
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import Count, Millis, Moment, Money, Price, RequestShape, Shape, Text, iso_millis, iso_time, required
+from api.legacy.shapes import (
+    Count,
+    Millis,
+    Moment,
+    Money,
+    Price,
+    RequestShape,
+    Shape,
+    Text,
+    iso_millis,
+    iso_time,
+    required,
+)
 from api.refusals import Refused, refusals
 
 
@@ -36,7 +49,7 @@ class Voucher(Shape):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The voucher, with its price in one piece."""
         amount, currency = row["price_amount"], row["price_currency"]
         return super().from_row(row | {"price": None if amount is None else Money(amount=amount, currency=currency)})
@@ -58,7 +71,7 @@ class Booking(Shape):
     cancelled_at: Millis | None
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """The booking, with the id of its slot."""
         return super().from_row(row | {"slot_id": slot_id(row["slot_start"])})
 
@@ -84,7 +97,9 @@ class IssueRequest(RequestShape):
     duration_minutes: Count = None
     valid_from: Moment | None = None
     valid_until: Moment | None = None
-    allowed_slots: Annotated[list[object], BeforeValidator(lambda sent: sent if isinstance(sent, list) else [])] = []
+    allowed_slots: Annotated[
+        list[object] | None, BeforeValidator(lambda sent: sent if isinstance(sent, list) else None)
+    ] = None
     price: Price = None
     terms: object = None
     transferable: Annotated[bool, BeforeValidator(javascript.truthy)] = False
@@ -136,7 +151,7 @@ class Booked(Shape):
     voucher: Voucher
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """Both from one row."""
         return cls(booking=Booking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
 
@@ -181,7 +196,7 @@ def slot_start(slot_id: object) -> datetime | None:
         body=True,
     ),
 )
-async def issue(data: IssueRequest, request: PortalRequest, gateway: Gateway) -> Issued:
+async def issue(data: JSONBody[IssueRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Issued:
     """Issues a voucher of `issuerUid`."""
     row = await gateway.call(
         "issue_voucher",
@@ -193,7 +208,7 @@ async def issue(data: IssueRequest, request: PortalRequest, gateway: Gateway) ->
         duration_minutes=data.duration_minutes,
         valid_from=data.valid_from,
         valid_until=data.valid_until,
-        allowed_slots=Json(data.allowed_slots),
+        allowed_slots=json_or_default(data.allowed_slots),
         price_amount=data.price.amount if data.price else None,
         price_currency=data.price.currency if data.price else None,
         status=data.status,
@@ -207,10 +222,10 @@ async def issue(data: IssueRequest, request: PortalRequest, gateway: Gateway) ->
 @get("/list", responses=refusals("value_invalid"))
 async def list_vouchers(
     request: PortalRequest,
-    gateway: Gateway,
-    issuer_uid: Annotated[str | None, Parameter(query="issuerUid")] = None,
-    holder_uid: Annotated[str | None, Parameter(query="holderUid")] = None,
-    status: str | None = None,
+    gateway: NamedDependency[Gateway],
+    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid")] = None,
+    holder_uid: Annotated[str | None, QueryParameter(name="holderUid")] = None,
+    status: FromQuery[str | None] = None,
 ) -> Vouchers:
     """The vouchers that fit every given filter exactly."""
     rows = await gateway.call(
@@ -237,12 +252,15 @@ async def list_vouchers(
         body=True,
     ),
 )
-async def book(data: BookRequest, request: PortalRequest, gateway: Gateway) -> Booked:
+async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Booked:
     """Books a slot for `holderUid`. One wins, always: whoever comes second finds the slot not available."""
     reason = "booking_fields_required"
     voucher_id, slot, holder = (required(x, reason) for x in (data.voucher_id, data.slot_id, data.holder_uid))
     row = await gateway.call(
-        "book_voucher", request.user.as_thinker(str(holder)), voucher_id=voucher_id, slot_start=slot_start(slot)
+        "book_voucher",
+        request.user.as_thinker(str(holder)),
+        voucher_id=voucher_id,
+        slot_start=slot_start(slot),
     )
     return Booked.from_row(row)
 
@@ -253,7 +271,7 @@ async def book(data: BookRequest, request: PortalRequest, gateway: Gateway) -> B
     middleware=[at_most(60, "voucher/cancel")],
     responses=refusals("booking_or_voucher_required", "booking_not_found", "rate_limited", body=True),
 )
-async def cancel(data: CancelRequest, request: PortalRequest, gateway: Gateway) -> Booked:
+async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Booked:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
         raise Refused("booking_or_voucher_required")
@@ -267,13 +285,17 @@ async def cancel(data: CancelRequest, request: PortalRequest, gateway: Gateway) 
     return Booked.from_row(row)
 
 
-@get("/bookings", middleware=[at_most(120, "voucher/bookings")], responses=refusals("value_invalid", "rate_limited"))
+@get(
+    "/bookings",
+    middleware=[at_most(120, "voucher/bookings")],
+    responses=refusals("value_invalid", "rate_limited"),
+)
 async def bookings(
     request: PortalRequest,
-    gateway: Gateway,
-    holder_uid: Annotated[str | None, Parameter(query="holderUid")] = None,
-    issuer_uid: Annotated[str | None, Parameter(query="issuerUid")] = None,
-    voucher_id: Annotated[str | None, Parameter(query="voucherId")] = None,
+    gateway: NamedDependency[Gateway],
+    holder_uid: Annotated[str | None, QueryParameter(name="holderUid")] = None,
+    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid")] = None,
+    voucher_id: Annotated[str | None, QueryParameter(name="voucherId")] = None,
 ) -> Bookings:
     """The bookings that fit every given filter exactly."""
     rows = await gateway.call(
@@ -293,13 +315,13 @@ async def bookings(
     tags=["voucher"],
 )
 async def available_slots(
-    gateway: Gateway,
+    gateway: NamedDependency[Gateway],
     request: PortalRequest,
-    voucher_id: Annotated[str | None, Parameter(query="voucherId")] = None,
-    slots_from: Annotated[str | None, Parameter(query="from", description="First start to list, ISO 8601.")] = None,
-    slots_to: Annotated[str | None, Parameter(query="to", description="Last start to list, ISO 8601.")] = None,
+    voucher_id: Annotated[str | None, QueryParameter(name="voucherId")] = None,
+    slots_from: Annotated[str | None, QueryParameter(name="from", description="First start to list, ISO 8601.")] = None,
+    slots_to: Annotated[str | None, QueryParameter(name="to", description="Last start to list, ISO 8601.")] = None,
 ) -> Slots:
-    """The free slots of a voucher on its hourly grid: of the first year of its window, or of a year between `from` and `to`."""
+    """The free slots of a voucher on its hourly grid: in the first year of its window, or from `from` to `to`."""
     bounds: dict[str, datetime | None] = {}
     for name, text in (("from", slots_from), ("to", slots_to)):
         bounds[name] = iso_time(text) if text else None

@@ -1,48 +1,24 @@
 """The servers that the scenarios are asked of: real ones, reached over HTTP."""
 
-import socket
-import time
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from ipaddress import ip_network
 from pathlib import Path
-from threading import Thread
 
 import pytest
-import uvicorn
 from pydantic import SecretStr
 
 from api.settings import Settings
 from tests.databases import Server
+from tests.serving import serve
+
+# a failed scenario reports its own requests
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-@dataclass(frozen=True)
-class LegacyServer:
-    """The server that stands for a generation: the URL for each service, `all` for those not named."""
-
-    generation: int
-    base_url: Mapping[str, str]
-
-
-@contextmanager
-def serve(settings: Settings, database_url: str) -> Iterator[str]:
-    """Runs the app on a free port of this machine; yields its URL."""
-    from api.app import create_app
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = create_app(settings, database_url)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False))
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive(), "the server did not start"
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+LegacyServers = Mapping[int, Mapping[str, str]]
+"""For each generation the URL of each service's server; `all` is that of services not named."""
 
 
 def settings_of(generation: int, folder: Path, api_key: str | None = None) -> Settings:
@@ -61,19 +37,14 @@ def settings_of(generation: int, folder: Path, api_key: str | None = None) -> Se
     )
 
 
-@pytest.fixture(scope="module")
-def legacy_server(
-    request: pytest.FixtureRequest, server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LegacyServer]:
-    """A server with an empty database; beside it, for generation 2, one that asks for an API key."""
-    generation: int = request.param
-    folder = tmp_path_factory.mktemp(f"generation-{generation}")
-    with server.database(template=migrated) as url, serve(settings_of(generation, folder), url) as base_url:
-        if generation == 1:
-            yield LegacyServer(generation, {"all": base_url})
-            return
-        with (
-            server.database(template=migrated) as key_url,
-            serve(settings_of(generation, folder, api_key="test-key"), key_url) as key_base_url,
-        ):
-            yield LegacyServer(generation, {"all": base_url, "g2key": key_base_url})
+@pytest.fixture(scope="package")
+def legacy_servers(server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LegacyServers]:
+    """A server for each generation, and one for generation 2 that asks for an API key; each with its own database."""
+    with ExitStack() as running:
+
+        def start(generation: int, api_key: str | None = None) -> str:
+            folder = tmp_path_factory.mktemp(f"generation-{generation}")
+            url = running.enter_context(server.database(template=migrated))
+            return running.enter_context(serve(settings_of(generation, folder, api_key), url))
+
+        yield {1: {"all": start(1)}, 2: {"all": start(2), "g2key": start(2, api_key="test-key")}}

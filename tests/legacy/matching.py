@@ -129,9 +129,7 @@ class Matcher:
 
     def _compare_list(self, expected: list[Any], actual: list[Any], path: str) -> list[str]:
         if len(expected) != len(actual):
-            return [
-                f"{path or 'the body'} has {len(actual)} entries, expected {len(expected)}: {short(actual)}"
-            ]
+            return [f"{path or 'the body'} has {len(actual)} entries, expected {len(expected)}: {short(actual)}"]
         if path not in self.unordered:
             pairs = enumerate(zip(expected, actual, strict=True))
             return [line for i, (e, a) in pairs for line in self._compare(e, a, join(path, str(i)))]

@@ -353,9 +353,7 @@ def project(body: Any, spec: Mapping[str, Any]) -> None:
         entries[:] = [entry for entry in entries if str(entry.get(spec["key"])) in wanted]
 
 
-def replay(
-    scenario: Scenario, generation: int, base_url: Mapping[str, str], deviations: Deviations
-) -> list[Failure]:
+def replay(scenario: Scenario, generation: int, base_url: Mapping[str, str], deviations: Deviations) -> list[Failure]:
     """Runs a scenario. `base_url` maps a service to its server; `all` is the server of all others."""
 
     async def run() -> list[Failure]:

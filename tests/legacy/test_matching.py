@@ -88,19 +88,13 @@ def test_equal_answers_have_no_differences() -> None:
         pytest.param("voucherId", "x-mws0ylx7-0123456789ab", "voucherId is", id="id prefix"),
         pytest.param("other", "v-mws0ylx7-0123", "other is", id="id too short"),
         pytest.param("other", "V-MWS0YLX7-0123456789AB", "other is", id="id form"),
-        pytest.param(
-            "voucherId", "v-mws0ylx7-aaaaaaaaaaaa", "id:v was v-mws0ylx7-0123456789ab before", id="other id"
-        ),
+        pytest.param("voucherId", "v-mws0ylx7-aaaaaaaaaaaa", "id:v was v-mws0ylx7-0123456789ab before", id="other id"),
         pytest.param("other", "v-mws0ylx7-0123456789ab", "which is id:v and not id:v:other", id="id reused"),
-        pytest.param(
-            "voucher.roomRefs.contractRoomId", "mortgage:contract:x", "contractRoomId is", id="embedded id"
-        ),
+        pytest.param("voucher.roomRefs.contractRoomId", "mortgage:contract:x", "contractRoomId is", id="embedded id"),
         pytest.param("thinker_id", "thinker-0123456789AB", "thinker_id is", id="thinker form"),
         pytest.param("room_id", "room-r2-0123456789abcdef", "room_id is", id="room of another code"),
         pytest.param("voucher.createdAt", "2030-01-01T00:00:00.000Z", "which is not now", id="time not now"),
-        pytest.param(
-            "voucher.createdAt", datetime.now(UTC).isoformat(), "voucher.createdAt is", id="time form"
-        ),
+        pytest.param("voucher.createdAt", datetime.now(UTC).isoformat(), "voucher.createdAt is", id="time form"),
         pytest.param("last_seen", time.time(), "last_seen is", id="seconds"),
         pytest.param("last_seen", str(now_ms()), "last_seen is", id="milliseconds as text"),
         pytest.param("items", [{"n": 2}, {"n": 1}], "items.0.n is 2", id="order"),
@@ -131,9 +125,7 @@ def test_placeholders_keep_their_value_from_answer_to_answer() -> None:
 
 
 def test_types_are_compared_without_values() -> None:
-    assert (
-        type_differences({"n": 1, "items": [{"a": ""}]}, {"n": 2.5, "items": [{"a": "x"}, {"a": "y"}]}) == []
-    )
+    assert type_differences({"n": 1, "items": [{"a": ""}]}, {"n": 2.5, "items": [{"a": "x"}, {"a": "y"}]}) == []
     assert type_differences({"n": 1}, {"n": "1"})
     assert type_differences({"n": 1}, {})
     assert type_differences({"items": [{"a": ""}]}, {"items": [{"b": ""}]})
@@ -173,10 +165,7 @@ def test_statuses_of_many_requests_are_counted() -> None:
     assert judged({"statuses": {200: 1, 400: 2}}, seen(400, {}, 400, 200)) == []
     assert judged({"statuses": {200: 1, 400: 2}}, seen(400, {}, 200, 200))
     assert (
-        judged(
-            {"runs": [[200, 2], [429, 1]], "last": {429: {"ok": False}}}, seen(429, {"ok": False}, 200, 200)
-        )
-        == []
+        judged({"runs": [[200, 2], [429, 1]], "last": {429: {"ok": False}}}, seen(429, {"ok": False}, 200, 200)) == []
     )
     assert judged({"runs": [[200, 2], [429, 1]], "last": 429}, seen(429, {"ok": False}, 200, 429))
 

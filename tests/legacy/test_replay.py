@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.legacy.conftest import LegacyServer
+from tests.legacy.conftest import LegacyServers
 from tests.legacy.replay import GENERATIONS, Scenario, load_deviations, load_scenarios, replay
 
 SCENARIOS = load_scenarios()
@@ -15,16 +15,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("legacy_server", "scenario"), CASES, indirect=["legacy_server"])
-def test_scenario_is_answered_as_recorded(legacy_server: LegacyServer, scenario: Scenario) -> None:
-    generation = legacy_server.generation
-    failures = replay(scenario, generation, legacy_server.base_url, DEVIATIONS)
+@pytest.mark.parametrize(("generation", "scenario"), CASES)
+def test_scenario_is_answered_as_recorded(legacy_servers: LegacyServers, generation: int, scenario: Scenario) -> None:
+    failures = replay(scenario, generation, legacy_servers[generation], DEVIATIONS)
     if failures:
         count = f"{len(failures)} of {len(scenario.steps_of(generation))} steps"
         report = "\n\n".join(str(failure) for failure in failures)
-        pytest.fail(
-            f"{count} differ from generation {generation} in {scenario.name}\n\n{report}", pytrace=False
-        )
+        pytest.fail(f"{count} differ from generation {generation} in {scenario.name}\n\n{report}", pytrace=False)
 
 
 def test_every_recorded_step_is_there() -> None:

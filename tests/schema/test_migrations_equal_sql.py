@@ -16,9 +16,7 @@ REFERENCE_TABLES = ("voucher_templates", "fees")
 
 def included_files() -> list[Path]:
     r"""The files that `sql/schema.sql` includes (`\ir file`), in load order."""
-    return [
-        SQL / name for name in re.findall(r"^\\ir (\S+)$", (SQL / "schema.sql").read_text(), re.MULTILINE)
-    ]
+    return [SQL / name for name in re.findall(r"^\\ir (\S+)$", (SQL / "schema.sql").read_text(), re.MULTILINE)]
 
 
 def description(server: Server, database: str) -> list[str]:

@@ -1,0 +1,65 @@
+"""SQL functions called as PostgREST would call them: a role and claims for one transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from api.identity import Actor
+
+SERVER = Actor("service_role")
+
+
+def thinker(uid: str) -> Actor:
+    """The thinker with this uid."""
+    return Actor("authenticated", uid)
+
+
+def call(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
+    """What `public.<function>` answers; lists and dicts become jsonb."""
+    values = {name: Jsonb(value) if isinstance(value, (dict, list)) else value for name, value in params.items()}
+    statement = sql.SQL("select public.{}({})").format(
+        sql.Identifier(function),
+        sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(n), sql.Placeholder(n)) for n in params),
+    )
+    with connection.transaction():
+        connection.execute(
+            "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+            (actor.role, actor.claims()),
+        )
+        row = connection.execute(statement, values).fetchone()
+        assert row
+        return row[0]
+
+
+def call_or_reason(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
+    """What the function answers, or the reason with which it refuses; every other error is raised."""
+    try:
+        return call(connection, actor, function, **params)
+    except psycopg.Error as error:
+        if not (error.sqlstate or "").startswith("PT"):
+            raise
+        return error.diag.message_primary
+
+
+@contextmanager
+def connections(url: str, number: int) -> Iterator[list[psycopg.Connection]]:
+    """So many connections in autocommit mode."""
+    opened: list[psycopg.Connection] = []
+    try:
+        for _ in range(number):
+            opened.append(psycopg.connect(url, autocommit=True))
+        yield opened
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+def one(connection: psycopg.Connection, query: LiteralString, *params: object) -> Any:
+    """The only value of the only row."""
+    [row] = connection.execute(query, params).fetchall()
+    [value] = row
+    return value

@@ -1,0 +1,152 @@
+"""The command `portal`, as a person types it, on an embedded database of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+PORTAL = [sys.executable, "-c", "from api.cli import main; main()"]
+
+
+@pytest.fixture(autouse=True)
+def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """DATA_DIR, outside of pytest's own folders, which the database's user may not enter."""
+    with tempfile.TemporaryDirectory(prefix="portal-") as folder:
+        monkeypatch.setenv("DATA_DIR", folder)
+        yield Path(folder)
+
+
+def portal(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end."""
+    environment = os.environ | settings
+    return subprocess.run([*PORTAL, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def running() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Yields a `portal run` that answers, and its origin."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    origin = f"http://127.0.0.1:{port}"
+    environment = os.environ | {"PORT": str(port)}
+    with subprocess.Popen([*PORTAL, "run"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for _ in range(300):
+                assert process.poll() is None
+                with suppress(httpx.TransportError):
+                    assert httpx.get(f"{origin}/health").status_code == 200
+                    break
+                time.sleep(0.1)
+            yield process, origin
+        finally:
+            process.kill()
+
+
+def postmaster(data: Path) -> psutil.Process | None:
+    """The embedded server's process, if it runs."""
+    file = data / "postgres" / "postmaster.pid"
+    return psutil.Process(int(file.read_text().split()[0])) if file.exists() else None
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stops_cleanly_and_finds_its_data_again(data_dir: Path, ending: signal.Signals) -> None:
+    with running() as (process, origin):
+        process.send_signal(ending)
+        output, _ = process.communicate(timeout=15)
+        assert origin in output
+        assert (process.returncode, output.splitlines()[-1]) == (0, "Stopped.")
+    assert postmaster(data_dir) is None
+    assert portal("migrate").stdout == "Nothing to apply.\n"
+
+
+def test_a_missing_data_dir_is_made(data_dir: Path) -> None:
+    result = portal("migrate", DATA_DIR=str(data_dir / "one" / "two"))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (data_dir / "one" / "two" / "postgres" / "PG_VERSION").exists()
+
+
+def test_a_killed_process_leaves_a_database_that_works(data_dir: Path) -> None:
+    with running() as (process, _):
+        process.kill()
+        process.wait()
+        assert postmaster(data_dir) is not None
+        assert portal("migrate").stdout == "Nothing to apply.\n"
+        assert postmaster(data_dir) is None
+
+
+def test_a_crashed_machine_leaves_a_database_that_works(data_dir: Path) -> None:
+    with running() as (process, _):
+        process.kill()
+        process.wait()
+        database = postmaster(data_dir)
+        assert database is not None
+        database.kill()
+        database.wait()
+    # after a reboot the numbers may belong to anybody
+    file = data_dir / "postgres" / "postmaster.pid"
+    file.write_text(file.read_text().replace(str(database.pid), str(os.getpid()), 1))
+    assert portal("migrate").stdout == "Nothing to apply.\n"
+
+
+def test_a_database_that_was_half_made_is_made_again(data_dir: Path) -> None:
+    (data_dir / ".unfinished").touch()
+    (data_dir / "postgres").mkdir()
+    (data_dir / "postgres" / "PG_VERSION").write_text("18\n")
+    assert portal("migrate", "--status").returncode == 0
+
+
+def test_another_process_joins_and_leaves_the_server_running(data_dir: Path) -> None:
+    with running() as (_, origin):
+        assert portal("seed").returncode == 0
+        assert httpx.get(f"{origin}/health").status_code == 200
+        assert len(json.loads((data_dir / "postgres" / ".handle_pids.json").read_text())) == 1
+
+
+def test_status_shows_and_does_not_apply() -> None:
+    for _ in range(2):
+        output = portal("migrate", "--status").stdout
+        assert "pending" in output
+        assert "applied" not in output
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "sentence"),
+    [
+        ("run", {"HOST": "0.0.0.0"}, "set TS_API_KEY"),  # noqa: S104
+        ("run", {"HOST": "name.invalid", "TS_API_KEY": "key"}, "Cannot listen on name.invalid, port 8000"),
+        ("run", {"PORT": "abc"}, "PORT: Input should be a valid integer"),
+        ("migrate", {"RATE_LIMIT": "maybe"}, "RATE_LIMIT: Input should be"),
+        ("migrate", {"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "The database cannot be reached"),
+        ("seed", {"DATA_DIR": "/dev/null/data"}, "set DATA_DIR"),
+        ("seed", {"DATA_DIR": "/tmp/with a space"}, "set DATA_DIR to a path without spaces"),  # noqa: S108
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(command: str, settings: dict[str, str], sentence: str) -> None:
+    result = portal(command, **settings)
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_said_in_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = portal("run", PORT=str(taken.getsockname()[1]))
+    assert result.returncode == 1
+    assert "Address already in use" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_teaches() -> None:
+    texts = [portal(*command, "--help").stdout for command in ([], ["run"], ["migrate"])]
+    assert all("$ portal" in text for text in texts)

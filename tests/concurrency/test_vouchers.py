@@ -1,0 +1,210 @@
+"""One slot, one winner: whoever books, cancels and issues at the same moment."""
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from threading import Event
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tests.acting import SERVER, call, call_or_reason, connections, one, thinker
+from tests.parallel import ask_at_once, at_once
+from tests.serving import Answer, Connection
+
+NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
+SLOT = "slot-2030-05-01T09:00:00.000Z"
+TAKEN = Answer(400, {"ok": False, "error": "Slot nicht verfügbar"}, {})
+
+DISAGREEING = """
+    select count(*)
+    from public.vouchers v
+    left join lateral (
+      select count(*) as active, array_agg(b.holder_id) as holders
+      from public.voucher_bookings b
+      where b.voucher_id = v.id and b.status = 'booked'
+    ) b on true
+    where (v.status = 'booked') <> (b.active > 0)
+      or v.status not in ('issued', 'booked')
+      or (v.holder_id is null) <> (b.active = 0)
+      or v.holder_id <> all (b.holders)
+"""
+
+
+@pytest.fixture
+def voucher(database: str) -> str:
+    """The id of a voucher with eight slots of an hour."""
+    return issue(database, "voucher", hours=8)
+
+
+def issue(database: str, voucher_id: str, *, hours: int, minutes: int = 60) -> str:
+    with psycopg.connect(database, autocommit=True) as connection:
+        call(
+            connection,
+            thinker("issuer"),
+            "issue_voucher",
+            voucher_id=voucher_id,
+            valid_from=NINE,
+            valid_until=NINE + timedelta(hours=hours),
+            duration_minutes=minutes,
+        )
+    return voucher_id
+
+
+def active_bookings(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        count: int = one(connection, "select count(*) from public.voucher_bookings where status = 'booked'")
+        return count
+
+
+def test_of_fifty_who_book_one_slot_by_sql_one_wins(database: str, voucher: str) -> None:
+    with connections(database, 50) as opened:
+        outcomes = at_once(
+            [
+                partial(call_or_reason, c, thinker(f"holder-{i}"), "book_voucher", voucher_id=voucher, slot_start=NINE)
+                for i, c in enumerate(opened)
+            ]
+        )
+    refused = Counter(outcome for outcome in outcomes if isinstance(outcome, str))
+    assert refused == {"slot_taken": 49}
+    assert active_bookings(database) == 1
+
+
+def test_of_fifty_who_book_one_slot_over_http_one_wins(portal: str, database: str, voucher: str) -> None:
+    def book(connection: Connection, holder: str) -> Answer:
+        return connection.post("/api/voucher/book", {"voucherId": voucher, "slotId": SLOT, "holderUid": holder})
+
+    answers = ask_at_once(portal, *(partial(book, holder=f"holder-{i}") for i in range(50)))
+
+    assert Counter(answer.status for answer in answers) == {200: 1, 400: 49}
+    assert all(answer.body == TAKEN.body for answer in answers if answer.status == 400)
+    assert active_bookings(database) == 1
+
+
+def test_of_overlapping_slots_that_are_booked_at_once_one_is(database: str) -> None:
+    voucher = issue(database, "long", hours=3, minutes=90)  # 9:00, 10:00: the second begins within the first
+    with connections(database, 20) as opened:
+        outcomes = at_once(
+            [
+                partial(
+                    call_or_reason,
+                    connection,
+                    thinker(f"holder-{i}"),
+                    "book_voucher",
+                    voucher_id=voucher,
+                    slot_start=NINE + timedelta(hours=i % 2),
+                )
+                for i, connection in enumerate(opened)
+            ]
+        )
+    assert Counter(outcome for outcome in outcomes if isinstance(outcome, str)) == {"slot_taken": 19}
+    assert active_bookings(database) == 1
+
+
+def test_not_even_the_superuser_can_insert_overlapping_bookings_at_once(database: str, voucher: str) -> None:
+    def insert(connection: psycopg.Connection, minutes: int) -> bool:
+        start = NINE + timedelta(minutes=minutes)
+        try:
+            connection.execute(
+                "insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)"
+                " select id, issuer_id, issuer_id, %s, %s from public.vouchers",
+                (start, start + timedelta(hours=1)),
+            )
+        # each of two waits for the other: PostgreSQL ends one of them
+        except (errors.ExclusionViolation, errors.DeadlockDetected):
+            return False
+        return True
+
+    with connections(database, 8) as opened:
+        won = at_once([partial(insert, connection, 7 * i) for i, connection in enumerate(opened)])
+    assert won.count(True) == 1
+    assert active_bookings(database) == 1
+
+
+def test_bookings_that_only_touch_do_not_overlap(database: str, voucher: str) -> None:
+    with connections(database, 8) as opened:
+        at_once(
+            [
+                partial(
+                    call,
+                    connection,
+                    thinker(f"holder-{i}"),
+                    "book_voucher",
+                    voucher_id=voucher,
+                    slot_start=NINE + timedelta(hours=i),
+                )
+                for i, connection in enumerate(opened)
+            ]
+        )
+    assert active_bookings(database) == 8
+
+
+def test_of_two_who_cancel_the_only_booking_of_a_voucher_one_finds_it(portal: str, database: str, voucher: str) -> None:
+    def cancel(connection: Connection) -> Answer:
+        return connection.post("/api/voucher/cancel", {"voucherId": voucher})
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        for _ in range(20):
+            call(connection, thinker("holder"), "book_voucher", voucher_id=voucher, slot_start=NINE)
+            answers = ask_at_once(portal, cancel, cancel)
+            assert sorted(answer.status for answer in answers) == [200, 404]
+            assert active_bookings(database) == 0
+
+
+def test_a_voucher_agrees_with_its_bookings_at_every_moment_of_a_storm(database: str, voucher: str) -> None:
+    over = Event()
+
+    def storm(connection: psycopg.Connection, seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(40):
+            if dice.random() < 0.6:
+                start = NINE + timedelta(hours=dice.randrange(4))
+                actor = thinker(f"holder-{seed}")
+                call_or_reason(connection, actor, "book_voucher", voucher_id=voucher, slot_start=start)
+            else:
+                call_or_reason(connection, SERVER, "cancel_booking", voucher_id=voucher)
+
+    def watch(connection: psycopg.Connection) -> list[int]:
+        seen = []
+        while not over.is_set():
+            seen.append(one(connection, DISAGREEING))
+        return seen
+
+    def storms(opened: list[psycopg.Connection]) -> list[int]:
+        try:
+            at_once([partial(storm, connection, seed) for seed, connection in enumerate(opened)])
+        finally:
+            over.set()
+        return []
+
+    with connections(database, 13) as opened:
+        _, seen = at_once([partial(storms, opened[1:]), partial(watch, opened[0])])
+        assert set(seen) == {0}
+        assert one(opened[0], DISAGREEING) == 0
+        assert one(opened[0], "select count(*) from public.voucher_bookings where status = 'cancelled'") > 10
+
+
+def test_of_twenty_who_issue_one_voucher_id_one_does(portal: str, database: str) -> None:
+    def issue_same(connection: Connection, issuer: str) -> Answer:
+        return connection.post("/api/voucher/issue", {"issuerUid": issuer, "voucherId": "the-same"})
+
+    answers = ask_at_once(portal, *(partial(issue_same, issuer=f"issuer-{i}") for i in range(20)))
+
+    assert Counter(answer.status for answer in answers) == {200: 1, 409: 19}
+    [winner] = [answer.body["voucher"]["issuerUid"] for answer in answers if answer.status == 200]
+    with psycopg.connect(database) as connection:
+        assert one(connection, "select private.uid_of(issuer_id) from public.vouchers") == winner
+
+
+def test_two_who_name_each_other_for_the_first_time_at_once_both_succeed(database: str) -> None:
+    def issue_for(connection: psycopg.Connection, issuer: str, holder: str) -> object:
+        return call_or_reason(connection, thinker(issuer), "issue_voucher", holder_uid=holder)
+
+    with connections(database, 2) as (first, second):
+        for i in range(100):
+            outcomes = at_once(
+                [partial(issue_for, first, f"a{i}", f"b{i}"), partial(issue_for, second, f"b{i}", f"a{i}")]
+            )
+            assert [outcome for outcome in outcomes if not isinstance(outcome, dict)] == []
