@@ -82,3 +82,4 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     for name in ("PRESENCE_HASH_KEY", "RATE_LIMIT", "TRUSTED_PROXIES", "STORAGE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("api.settings.load_dotenv", lambda _: False)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 from docker.errors import DockerException
 from psycopg import sql
@@ -57,6 +58,10 @@ class Server(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Stops the server as an operator would; open transactions are rolled back."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends the server's main process at once, and waits until those that it started are gone too."""
 
     @property
     def version(self) -> str:
@@ -123,6 +128,14 @@ class LocalServer(Server):
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "fast", "-w", "stop")
 
+    def kill(self) -> None:
+        postmaster = psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
+        backends = postmaster.children(recursive=True)
+        postmaster.kill()
+        _, alive = psutil.wait_procs([postmaster, *backends], timeout=20)
+        if alive:
+            raise RuntimeError(f"still running: {alive}")
+
     def _run(self, program: str, *arguments: str) -> str:
         # into files, not pipes: the server that pg_ctl starts would keep a pipe open
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -169,6 +182,9 @@ class ContainerServer(Server):
 
     def stop(self) -> None:
         self._container.get_wrapped_container().stop()
+
+    def kill(self) -> None:
+        self._container.get_wrapped_container().kill()
 
     def remove(self) -> None:
         """Removes the container and its data."""

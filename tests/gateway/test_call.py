@@ -1,0 +1,171 @@
+"""A call is one transaction as the actor, in one round trip."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from psycopg import errors, pq
+
+from api.gateway import DirectGateway
+from api.identity import Actor
+from api.refusals import SENTENCES, Refused
+from tests.acting import SERVER, one, thinker
+
+T = TypeVar("T")
+
+ANON = Actor("anon")
+
+
+def with_gateway(database: str, use: Callable[[DirectGateway], Awaitable[T]]) -> T:
+    """What came of using a gateway that is open meanwhile."""
+
+    async def run() -> T:
+        async with DirectGateway(database).open() as gateway:
+            return await use(gateway)
+
+    return asyncio.run(run())
+
+
+def refused(database: str, actor: Actor, function: str, **params: object) -> Refused:
+    """The refusal of a call."""
+    with pytest.raises(Refused) as refusal:
+        with_gateway(database, lambda gateway: gateway.call(function, actor, **params))
+    return refusal.value
+
+
+def thinkers(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        count: int = one(connection, "select count(*) from public.thinkers")
+        return count
+
+
+def test_a_call_is_one_round_trip(database: str) -> None:
+    async def traced(gateway: DirectGateway) -> str:
+        await gateway.call("ping", ANON)  # connects
+        with tempfile.TemporaryFile("w+") as trace:
+            async with gateway._pool.connection() as connection:
+                connection.pgconn.trace(trace.fileno())
+                connection.pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
+            await gateway.call("issue_voucher", thinker("issuer"))
+            async with gateway._pool.connection() as connection:
+                connection.pgconn.untrace()
+            trace.seek(0)
+            return trace.read()
+
+    messages = re.findall(r"^([FB])\t\d+\t(\w+)", with_gateway(database, traced), re.MULTILINE)
+    sent = [message for side, message in messages if side == "F"]
+    assert [message for message in sent if message in ("Sync", "Flush", "Query", "FunctionCall")] == ["Sync"]
+    assert sent[-1] == "Sync"
+    assert sent.count("Execute") == 2
+    assert [message for side, message in messages if side == "B"].count("ReadyForQuery") == 1
+
+
+@pytest.mark.parametrize("params", [{}, {"status": "no such status"}], ids=["answered", "refused"])
+def test_nothing_of_the_actor_is_left_after_a_call(database: str, params: dict[str, str]) -> None:
+    async def after_a_call(gateway: DirectGateway) -> Any:
+        async with gateway._pool.connection() as connection:
+            before = connection.info.backend_pid
+        try:
+            await gateway.call("issue_voucher", thinker("issuer"), **params)
+        except Refused:
+            assert params
+        async with gateway._pool.connection() as connection:
+            assert connection.info.backend_pid == before
+            assert connection.info.transaction_status == pq.TransactionStatus.IDLE
+            query = "select current_user, current_setting('role'), current_setting('request.jwt.claims', true)"
+            return await (await connection.execute(query)).fetchone()
+
+    user, role, claims = with_gateway(database, after_a_call)
+    assert (user, role) == ("postgres", "none")
+    assert not claims
+
+
+def test_each_call_is_made_as_its_own_actor(database: str) -> None:
+    async def issue(gateway: DirectGateway) -> list[str]:
+        issued = [gateway.call("issue_voucher", thinker(f"issuer-{i}")) for i in range(50)]
+        return [row["issuer_uid"] for row in await asyncio.gather(*issued)]
+
+    assert with_gateway(database, issue) == [f"issuer-{i}" for i in range(50)]
+
+
+def test_what_was_written_before_a_refusal_is_taken_back(database: str) -> None:
+    refusal = refused(database, thinker("newcomer"), "book_voucher", voucher_id="unknown", slot_start=None)
+    assert refusal.reason == "voucher_not_found"
+    assert thinkers(database) == 0
+
+
+def test_what_was_written_before_an_error_is_taken_back(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "create function public.fail_late() returns jsonb language plpgsql security definer as"
+            " $$ begin perform private.thinker_of('newcomer'); raise 'a bug'; end $$"
+        )
+        connection.execute("grant execute on function public.fail_late to anon")
+    with pytest.raises(errors.RaiseException, match="a bug"):
+        with_gateway(database, lambda gateway: gateway.call("fail_late", ANON))
+    assert thinkers(database) == 0
+
+
+@pytest.mark.parametrize(
+    ("actor", "function", "params"),
+    [
+        pytest.param(ANON, "book_voucher", {"voucher_id": "v", "slot_start": None}, id="anon books"),
+        pytest.param(ANON, "issue_voucher", {}, id="anon issues"),
+        pytest.param(thinker("t"), "list_vouchers", {}, id="thinker lists all vouchers"),
+        pytest.param(thinker("t"), "list_events", {"max_rows": 1}, id="thinker reads the log"),
+        pytest.param(SERVER, "match_presence", {"pair_code": "p"}, id="server matches"),
+    ],
+)
+def test_a_role_without_permission_is_a_fault_of_ours(
+    database: str, actor: Actor, function: str, params: dict[str, object]
+) -> None:
+    with pytest.raises(errors.InsufficientPrivilege, match=f"permission denied for function {function}"):
+        with_gateway(database, lambda gateway: gateway.call(function, actor, **params))
+
+
+def test_an_unknown_function_is_a_fault_of_ours(database: str) -> None:
+    with pytest.raises(errors.UndefinedFunction):
+        with_gateway(database, lambda gateway: gateway.call("no_such_function", SERVER))
+
+
+@pytest.mark.parametrize(
+    ("actor", "function", "params", "reason", "status"),
+    [
+        (Actor("authenticated"), "issue_voucher", {}, "not_signed_in", 401),
+        (thinker(""), "issue_voucher", {}, "uid_invalid", 400),
+        (thinker("t"), "issue_voucher", {"status": "lost"}, "voucher_status_unknown", 400),
+        (thinker("t"), "book_voucher", {"voucher_id": "x", "slot_start": None}, "voucher_not_found", 404),
+        (thinker("t"), "apply_for_mortgage", {"desired_loan": -1}, "amount_out_of_range", 400),
+        (thinker("t"), "list_mortgage_applications", {"role": "lender"}, "not_a_lender", 403),
+        (thinker("t"), "issue_voucher", {"valid_from": "no date"}, "value_invalid", 400),
+        (thinker("t"), "issue_voucher", {"voucher_id": "x" * 256}, "value_invalid", 400),
+        (thinker("t"), "issue_voucher", {"title": "\0"}, "value_invalid", 400),
+        (thinker("t"), "issue_voucher", {"title": "\ud800"}, "value_invalid", 400),
+        (thinker("\ud800"), "issue_voucher", {}, "value_invalid", 400),
+    ],
+)
+def test_a_reason_has_its_status(
+    database: str, actor: Actor, function: str, params: dict[str, object], reason: str, status: int
+) -> None:
+    refusal = refused(database, actor, function, **params)
+    assert (refusal.reason, refusal.status) == (reason, status)
+    assert refusal.sentence("de")
+    assert refusal.sentence("en")
+
+
+def test_every_reason_that_sql_can_raise_has_a_sentence(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        sources = connection.execute(
+            "select prosrc from pg_proc where pronamespace in ('public'::regnamespace, 'private'::regnamespace)"
+        ).fetchall()
+    raised = {
+        reason
+        for (source,) in sources
+        for reason in re.findall(r"raise sqlstate 'PT\d{3}'\s+using\s+message\s*=\s*'(\w+)'", source)
+    }
+    assert len(raised) > 20
+    assert raised - SENTENCES.keys() == set()

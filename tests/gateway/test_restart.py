@@ -1,0 +1,161 @@
+"""The database restarts under a running app: 503 while it is away, and the next request is answered."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from tests.acting import call, one, thinker
+from tests.databases import Server
+from tests.parallel import ask_at_once
+from tests.serving import Answer, Connection
+
+NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
+BOOKING = {"voucherId": "v", "slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}
+AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}
+ENDINGS = pytest.mark.parametrize("end", [Server.stop, Server.kill], ids=["stopped", "killed"])
+
+
+@contextmanager
+def away(server: Server, end: Callable[[Server], None] = Server.stop) -> Iterator[None]:
+    """The server is away meanwhile."""
+    end(server)
+    try:
+        yield
+    finally:
+        server.start()
+
+
+def restart(server: Server, end: Callable[[Server], None]) -> None:
+    with away(server, end):
+        pass
+
+
+def fill_the_pool(portal: str, database: str) -> None:
+    """Leaves several idle connections in the app's pool."""
+    ask_at_once(portal, *[lambda c: c.get("/api/voucher/list")] * 10)
+    with psycopg.connect(database) as connection:
+        count = "select count(*) from pg_stat_activity where application_name = 'togethersystems-api'"
+        assert one(connection, count) > 1
+
+
+def issue(portal: str) -> None:
+    with Connection(portal) as connection:
+        voucher = {
+            "issuerUid": "issuer",
+            "voucherId": "v",
+            "validFrom": NINE.isoformat(),
+            "validUntil": (NINE + timedelta(hours=1)).isoformat(),
+        }
+        assert connection.post("/api/voucher/issue", voucher).status == 200
+
+
+def wait_until(connection: psycopg.Connection, condition: str) -> None:
+    """Waits for what another connection does; the deadline is for when it never does."""
+    deadline = time.monotonic() + 20
+    while not connection.execute(f"select exists ({condition})".encode()).fetchone() == (True,):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.005)
+
+
+def test_requests_get_503_with_a_sentence_while_the_database_is_away(portal: str, server: Server) -> None:
+    with away(server), Connection(portal) as connection:
+        listed = connection.get("/api/voucher/list")
+        booked = connection.post("/api/voucher/book", BOOKING)
+        health = connection.get("/health")
+    assert (listed.status, listed.body) == (503, AWAY)
+    assert (booked.status, booked.body) == (503, AWAY)
+    english = "database not available, please try again shortly"
+    assert (health.status, health.body) == (503, {"ok": False, "error": english})
+
+
+def test_what_needs_no_database_is_answered_while_it_is_away(portal: str, server: Server) -> None:
+    with away(server), Connection(portal) as connection:
+        assert connection.get("/api/presence/catalog/apis").status == 200
+        assert connection.post("/api/voucher/book", {}).status == 400
+
+
+@ENDINGS
+def test_the_next_request_after_a_restart_is_answered(
+    portal: str, database: str, server: Server, end: Callable[[Server], None]
+) -> None:
+    issue(portal)
+    fill_the_pool(portal, database)
+
+    restart(server, end)
+
+    with Connection(portal) as connection:
+        assert connection.post("/api/voucher/book", BOOKING).status == 200
+        assert connection.get("/health").status == 200
+
+
+@ENDINGS
+def test_the_next_request_is_answered_when_others_failed_meanwhile(
+    portal: str, database: str, server: Server, end: Callable[[Server], None]
+) -> None:
+    issue(portal)
+    fill_the_pool(portal, database)
+
+    with away(server, end):
+        answers = ask_at_once(portal, *[lambda c: c.get("/health")] * 20)
+        assert {answer.status for answer in answers} == {503}
+
+    with Connection(portal) as connection:
+        assert connection.post("/api/voucher/book", BOOKING).status == 200
+
+
+def test_many_requests_at_once_after_a_restart_are_all_answered(portal: str, database: str, server: Server) -> None:
+    fill_the_pool(portal, database)
+
+    restart(server, Server.stop)
+
+    answers = ask_at_once(portal, *[lambda c: c.get("/api/voucher/list")] * 30)
+    assert {answer.status for answer in answers} == {200}
+
+
+@ENDINGS
+def test_a_request_in_flight_when_the_server_ends_gets_503_and_leaves_nothing_half_done(
+    portal: str, database: str, server: Server, end: Callable[[Server], None]
+) -> None:
+    issue(portal)
+
+    def book() -> Answer:
+        with Connection(portal) as connection:
+            return connection.post("/api/voucher/book", BOOKING)
+
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(database) as holding, psycopg.connect(database) as watching:
+        # the request waits for this lock, after it made its thinker
+        holding.execute("select from public.vouchers for update")
+        watching.autocommit = True
+        answer = thread.submit(book)
+        waiting = "select from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
+        wait_until(watching, waiting)
+        with away(server, end):
+            refused = answer.result()
+        holding.close()
+        watching.close()
+
+    assert refused.status == 503
+    assert refused.body["ok"] is False
+    assert "Datenbank" in refused.body["error"]
+    with psycopg.connect(database) as connection:
+        assert one(connection, "select count(*) from public.voucher_bookings") == 0
+        assert one(connection, "select status from public.vouchers") == "issued"
+        assert one(connection, "select count(*) from public.thinkers where public_id = 'holder'") == 0
+        assert one(connection, "select count(*) from public.events where type = 'voucher.book'") == 0
+    assert book().status == 200
+
+
+def test_a_backend_that_an_operator_ends_costs_no_request(portal: str, database: str) -> None:
+    fill_the_pool(portal, database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        ours = "from pg_stat_activity where application_name = 'togethersystems-api'"
+        connection.execute(f"select pg_terminate_backend(pid, 5000) {ours}".encode())
+        assert one(connection, "select count(*) from pg_stat_activity where application_name = 'togethersystems-api'") == 0
+
+    with Connection(portal) as connection_to_portal:
+        assert connection_to_portal.get("/api/voucher/list").status == 200
