@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
@@ -51,18 +51,22 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
         async with gateway.open():
             yield
 
-    routes: list[ControllerRouterHandler] = [
-        health,
-        presence.router,
-        voucher.router,
-        voucher.available_slots,
-        telbank.router,
-        hypotheken.router,
-        mortgage.router,
-        contracts.router,
-        telemetry.report,
-        admin.router,
-    ]
+    legacy = Router(
+        "/",
+        route_handlers=[
+            presence.router,
+            voucher.router,
+            voucher.available_slots,
+            telbank.router,
+            hypotheken.router,
+            mortgage.router,
+            contracts.router,
+            telemetry.report,
+            admin.router,
+        ],
+        middleware=[ApiKeyMiddleware],
+    )
+    routes: list[ControllerRouterHandler] = [health, legacy]
     if settings.portal_dir is not None:
         routes.append(create_static_files_router("/", directories=[settings.portal_dir], html_mode=True))
 
@@ -78,7 +82,6 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
             signature_types=[Gateway, Storage],
             request_class=PortalRequest,
             request_max_body_size=MAX_BODY_BYTES,
-            middleware=[ApiKeyMiddleware],
             exception_handlers={
                 Refused: answer_refusal,
                 HTTPException: answer_http_error,

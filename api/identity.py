@@ -71,8 +71,7 @@ class ApiKeyMiddleware(AbstractAuthenticationMiddleware):
         self, connection: ASGIConnection[BaseRouteHandler, Caller, None, State]
     ) -> AuthenticationResult:
         settings: Settings = connection.app.state.settings
-        is_open = connection.route_handler.opt.get("open") or not connection.scope["path"].startswith("/api/")
-        if settings.ts_api_key is not None and not is_open:
+        if settings.ts_api_key is not None and not connection.route_handler.opt.get("open"):
             expected = settings.ts_api_key.get_secret_value().encode()
             given = connection.headers.get("x-ts-apikey", "").encode()
             if not hmac.compare_digest(expected, given):

@@ -24,7 +24,8 @@ def with_gateway(database: str, use: Callable[[DirectGateway], Awaitable[T]]) ->
     """What came of using a gateway that is open meanwhile."""
 
     async def run() -> T:
-        async with DirectGateway(database).open() as gateway:
+        gateway = DirectGateway(database)
+        async with gateway.open():
             return await use(gateway)
 
     return asyncio.run(run())
@@ -57,6 +58,7 @@ def test_a_call_is_one_round_trip(database: str) -> None:
             return trace.read()
 
     messages = re.findall(r"^([FB])\t\d+\t(\w+)", with_gateway(database, traced), re.MULTILINE)
+    print(messages)
     sent = [message for side, message in messages if side == "F"]
     assert [message for message in sent if message in ("Sync", "Flush", "Query", "FunctionCall")] == ["Sync"]
     assert sent[-1] == "Sync"

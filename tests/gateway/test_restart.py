@@ -17,11 +17,21 @@ from tests.serving import Answer, Connection
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 BOOKING = {"voucherId": "v", "slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}
 AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}
-ENDINGS = pytest.mark.parametrize("end", [Server.stop, Server.kill], ids=["stopped", "killed"])
+
+
+def stop(server: Server) -> None:
+    server.stop()
+
+
+def kill(server: Server) -> None:
+    server.kill()
+
+
+ENDINGS = pytest.mark.parametrize("end", [stop, kill], ids=["stopped", "killed"])
 
 
 @contextmanager
-def away(server: Server, end: Callable[[Server], None] = Server.stop) -> Iterator[None]:
+def away(server: Server, end: Callable[[Server], None] = stop) -> Iterator[None]:
     """The server is away meanwhile."""
     end(server)
     try:
@@ -111,7 +121,7 @@ def test_the_next_request_is_answered_when_others_failed_meanwhile(
 def test_many_requests_at_once_after_a_restart_are_all_answered(portal: str, database: str, server: Server) -> None:
     fill_the_pool(portal, database)
 
-    restart(server, Server.stop)
+    restart(server, stop)
 
     answers = ask_at_once(portal, *[lambda c: c.get("/api/voucher/list")] * 30)
     assert {answer.status for answer in answers} == {200}
