@@ -28,14 +28,19 @@ format: .venv/.synced ## Format the code and fix what can be fixed
 clean: ## Remove the environment and the caches; the data stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
 
+define check_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+endef
+
 .venv/.synced: pyproject.toml uv.lock | $(UV)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(check_python)
 	@echo "Fetching the dependencies into .venv ..."
 	@$(UV) sync --frozen --quiet --python "$$(command -v $(PYTHON))"
 	@touch $@
 
 .uv/bin/uv:
+	$(check_python)
 	@$(PYTHON) -m venv .uv || \
 	  { rm -rf .uv; echo "Python's venv module is missing: install it (Debian: apt install python3-venv)."; exit 1; }
 	@echo "Fetching uv into .uv ..."

@@ -35,7 +35,7 @@ class Health(BaseModel):
     ok: bool = True
 
 
-@get("/health", responses=refusals(language="en"), tags=["health"])
+@get("/health", opt={"language": "en"}, responses=refusals(language="en"), tags=["health"])
 async def health(gateway: NamedDependency[Gateway]) -> Health:
     """200 only when the database answers."""
     await gateway.call("ping", Actor("anon"))

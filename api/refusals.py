@@ -158,6 +158,7 @@ SENTENCES: dict[str, Sentence] = {
     "not_in_room": Sentence(403, "not in this room", "not in this room"),
     "storage_away": Sentence(503, "document store not available", "document store not available"),
     # telemetry and admin
+    "events_required": Sentence(400, "an array of events is required", "an array of events is required"),
     "too_many_events": Sentence(413, "more than 1000 events", "more than 1000 events"),
     "limit_invalid": Sentence(400, "limit must be a whole number", "limit must be a whole number"),
 }

@@ -90,7 +90,7 @@ class Connection:
         self._connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in (headers or {}).items():
             self._connection.putheader(name, value)
-        if sent is not None or method == "POST":
+        if "Transfer-Encoding" not in (headers or {}) and (sent is not None or method == "POST"):
             self._connection.putheader("Content-Length", str(len(sent or b"")))
         self._connection.endheaders(sent)
         response = self._connection.getresponse()

@@ -73,10 +73,13 @@ def wait_until(connection: psycopg.Connection, condition: str) -> None:
 
 
 def test_requests_get_503_with_a_sentence_while_the_database_is_away(portal: str, server: Server) -> None:
-    with away(server), Connection(portal) as connection:
-        listed = connection.get("/api/voucher/list")
-        booked = connection.post("/api/voucher/book", BOOKING)
-        health = connection.get("/health")
+    with away(server):
+        listed, booked, health = ask_at_once(
+            portal,
+            lambda c: c.get("/api/voucher/list"),
+            lambda c: c.post("/api/voucher/book", BOOKING),
+            lambda c: c.get("/health"),
+        )
     assert (listed.status, listed.body) == (503, AWAY)
     assert (booked.status, booked.body) == (503, AWAY)
     english = "database not available, please try again shortly"

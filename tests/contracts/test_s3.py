@@ -1,0 +1,113 @@
+"""The same uploads into a store that speaks S3, named by STORAGE_URL and AWS_* alone."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from api.settings import load_settings
+from tests.acting import one
+from tests.contracts.forms import END, begun, field, file, upload
+from tests.contracts.test_upload import MAX, MIB, contracts_in, noise, wait_until
+from tests.serving import serve
+
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The URL of a server that speaks S3."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        process.kill()
+
+
+@pytest.fixture
+def bucket(s3: str) -> Iterator[str]:
+    """The URL of an empty bucket."""
+    httpx.post(f"{s3}/moto-api/reset").raise_for_status()
+    httpx.put(f"{s3}/documents").raise_for_status()
+    yield f"{s3}/documents"
+
+
+@pytest.fixture
+def portal(s3: str, bucket: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The app with its documents in the folder `portal` of the bucket."""
+    for name, value in {
+        "STORAGE_URL": "s3://documents/portal",
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with serve(load_settings(), database) as url:
+        yield url
+
+
+def keys(bucket: str) -> list[str]:
+    return re.findall("<Key>(.*?)</Key>", httpx.get(bucket, params={"list-type": "2"}).text)
+
+
+def unfinished(bucket: str) -> list[str]:
+    return re.findall("<UploadId>(.*?)</UploadId>", httpx.get(bucket, params={"uploads": ""}).text)
+
+
+@pytest.mark.parametrize("size", [4, 12 * MIB])
+def test_a_document_is_stored_in_the_bucket(portal: str, bucket: str, tmp_path: Path, size: int) -> None:
+    sent = noise(size)
+    answer = upload(portal, file(sent, "Vertrag für X.pdf"))
+    assert answer.status == 200
+    key = f"portal/contracts/{answer.body['contract']['id']}/Vertrag%20f%C3%BCr%20X.pdf"
+    assert keys(bucket) == [key]
+    assert httpx.get(f"{bucket}/{key.replace('%', '%25')}").content == sent
+    assert answer.body["contract"]["storageUrl"] == key.removeprefix("portal/")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_document_that_cannot_be_recorded_is_deleted_again(portal: str, bucket: str, database: str) -> None:
+    assert upload(portal, file(b"text"), field("voucherId", "unknown")).status == 404
+    assert keys(bucket) == []
+    with psycopg.connect(database) as connection:
+        assert one(connection, "select count(*) from public.contracts") == 0
+
+
+def test_a_document_that_is_too_large_leaves_nothing_in_the_bucket(portal: str, bucket: str, database: str) -> None:
+    assert upload(portal, file(noise(MAX + 1))).status == 413
+    assert keys(bucket) == []
+    wait_until(lambda: unfinished(bucket) == [])
+    assert contracts_in(database) == 0
+
+
+def test_a_client_that_hangs_up_half_way_leaves_nothing_in_the_bucket(
+    portal: str, bucket: str, database: str
+) -> None:
+    form = file(noise(15 * MIB)) + END
+    with begun(portal, form[: 12 * MIB], len(form)):
+        wait_until(lambda: unfinished(bucket) != [])
+    wait_until(lambda: unfinished(bucket) == [])
+    assert keys(bucket) == []
+    assert contracts_in(database) == 0
+
+
+def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(portal: str, bucket: str, database: str) -> None:
+    httpx.delete(bucket).raise_for_status()
+    answer = upload(portal, file(b"text"))
+    assert (answer.status, answer.body) == (503, {"ok": False, "error": "document store not available"})
+    assert contracts_in(database) == 0

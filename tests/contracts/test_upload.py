@@ -1,0 +1,339 @@
+"""Documents are stored as they come, whole or not at all."""
+
+import hashlib
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import unquote
+
+import psycopg
+import pytest
+
+from tests.acting import call, one, thinker
+from tests.contracts.forms import CONTENT_TYPE, END, PATH, answer_on, begun, field, file, part, upload
+from tests.databases import Server, empty
+from tests.serving import Answer, Connection, serve, settings_in
+
+MIB = 1024 * 1024
+MAX = 25 * MIB
+EXPECTED_FORM = {"ok": False, "error": "expected multipart/form-data"}
+FILE_REQUIRED = {"ok": False, "error": "file field is required"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The DATA_DIR of the app."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def shared_database(server: Server, migrated: str) -> Iterator[str]:
+    with server.database(template=migrated) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def portal(shared_database: str, folder: Path) -> Iterator[str]:
+    """The URL of the app, which all tests of this module share; each finds it empty."""
+    with serve(settings_in(folder), shared_database) as url:
+        yield url
+
+
+@pytest.fixture
+def database(shared_database: str, folder: Path) -> str:
+    """The URL of the app's database, empty."""
+    empty(shared_database)
+    shutil.rmtree(folder / "contracts", ignore_errors=True)
+    return shared_database
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Every file of the store, finished or not."""
+    root = folder / "contracts"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def contracts_in(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        count: int = one(connection, "select count(*) from public.contracts")
+        return count
+
+
+def nothing_is_left(folder: Path, database: str) -> bool:
+    return files_in(folder) == {} and contracts_in(database) == 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for what the app does on its own; the deadline is for when it never does."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+@pytest.mark.parametrize("size", [1, 64 * 1024, 5 * MIB + 1, MAX])
+def test_a_document_is_stored_byte_by_byte(portal: str, database: str, folder: Path, size: int) -> None:
+    sent = noise(size)
+
+    answer = upload(portal, file(sent))
+
+    assert answer.status == 200
+    contract = answer.body["contract"]
+    assert contract["byteSize"] == size
+    assert contract["hashSha256"] == hashlib.sha256(sent).hexdigest()
+    assert contract["mimeType"] == "application/pdf"
+    assert contract["name"] == "contract.pdf"
+    assert contract["storageUrl"] == f"contracts/{contract['id']}/contract.pdf"
+    assert files_in(folder) == {contract["storageUrl"]: sent}
+    with psycopg.connect(database) as connection:
+        row = connection.execute("select storage_url, byte_size, hash_sha256 from public.contracts").fetchall()
+    assert row == [(contract["storageUrl"], size, contract["hashSha256"])]
+
+
+def test_a_document_of_one_byte_too_many_is_refused(portal: str, database: str, folder: Path) -> None:
+    answer = upload(portal, file(noise(MAX + 1)))
+    assert (answer.status, answer.body) == (413, {"ok": False, "error": "request body too large"})
+    assert nothing_is_left(folder, database)
+
+
+def test_a_document_of_unknown_length_is_measured_as_it_comes(portal: str, database: str, folder: Path) -> None:
+    def chunked(size: int) -> Answer:
+        body = file(noise(size)) + END
+        chunks = [body[at : at + MIB] for at in range(0, len(body), MIB)]
+        raw = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+        with Connection(portal) as connection:
+            headers = {"Content-Type": CONTENT_TYPE, "Transfer-Encoding": "chunked"}
+            return connection.ask("POST", PATH, raw=raw, headers=headers)
+
+    assert chunked(MAX + 1).status == 413
+    assert nothing_is_left(folder, database)
+    assert chunked(MIB).status == 200
+    assert contracts_in(database) == 1
+
+
+def test_a_form_said_to_be_too_long_is_refused_before_it_is_sent(portal: str, database: str, folder: Path) -> None:
+    with begun(portal, b"", 1000 * MIB) as client:
+        assert answer_on(client).status == 413
+    assert nothing_is_left(folder, database)
+
+
+def test_a_document_is_written_while_it_comes(portal: str, database: str, folder: Path) -> None:
+    form = file(noise(20 * MIB)) + END
+    with begun(portal, form[: 15 * MIB], len(form)) as client:
+        # held here until most of it lies in the store, a quarter still unsent
+        wait_until(lambda: sum(map(len, files_in(folder).values())) >= 5 * MIB)
+        client.sendall(form[15 * MIB :])
+        assert answer_on(client).status == 200
+
+
+@pytest.mark.parametrize("parts", [(0, 1, 2), (1, 0, 2), (1, 2, 0)], ids=["file first", "between", "file last"])
+def test_fields_count_wherever_they_stand(portal: str, database: str, parts: tuple[int, ...]) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        call(connection, thinker("issuer"), "issue_voucher", voucher_id="v")
+    form = [file(b"text"), field("voucherId", "v"), field("actorId", "me") + field("name", "A name")]
+
+    answer = upload(portal, *(form[i] for i in parts))
+
+    assert answer.status == 200
+    assert answer.body["linkId"].startswith("cl-")
+    assert answer.body["contract"]["createdBy"] == "me"
+    assert answer.body["contract"]["name"] == "A name"
+    with Connection(portal) as listing:
+        listed = listing.get("/api/contracts/list?voucherId=v").body["items"]
+    assert [contract["id"] for contract in listed] == [answer.body["contract"]["id"]]
+
+
+def test_an_unknown_room_becomes_one_of_the_actor(portal: str, database: str) -> None:
+    answer = upload(portal, file(b"text"), field("roomId", "room-new"), field("actorId", "me"))
+    assert answer.status == 200
+    with psycopg.connect(database) as connection:
+        rooms = connection.execute("select id, type, private.uid_of(owner_id) from public.rooms").fetchall()
+    assert rooms == [("room-new", "contract", "me")]
+
+
+def test_a_known_room_stays_as_it_is(portal: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("insert into public.rooms (id, type) values ('room', 'video')")
+        assert upload(portal, file(b"text"), field("roomId", "room"), field("actorId", "me")).status == 200
+        assert connection.execute("select type, owner_id from public.rooms").fetchall() == [("video", None)]
+
+
+def test_of_several_files_the_first_is_kept(portal: str, database: str, folder: Path) -> None:
+    answer = upload(portal, file(b"first", "a"), file(b"second", "b"), part('name="other"; filename="c"', b"third"))
+    assert answer.status == 200
+    assert files_in(folder) == {answer.body["contract"]["storageUrl"]: b"first"}
+
+
+def test_an_empty_document_has_no_size(portal: str, database: str, folder: Path) -> None:
+    answer = upload(portal, file(b"", content_type=None))
+    assert answer.status == 200
+    assert answer.body["contract"]["byteSize"] is None
+    assert answer.body["contract"]["mimeType"] is None
+    assert answer.body["contract"]["hashSha256"] == hashlib.sha256(b"").hexdigest()
+    assert list(files_in(folder).values()) == [b""]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded"),
+    [
+        ("contract.pdf", "contract.pdf"),
+        ("Vertrag für Jürgen.pdf", "Vertrag%20f%C3%BCr%20J%C3%BCrgen.pdf"),
+        ("../../etc/passwd", "..%2F..%2Fetc%2Fpasswd"),
+        ("/etc/passwd", "%2Fetc%2Fpasswd"),
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("...", "%2E%2E%2E"),
+        ("a%2e%2e%2fb", "a%252e%252e%252fb"),
+        ("a#1?b&c=d+e;f", "a%231%3Fb%26c%3Dd%2Be%3Bf"),
+        ("-rf", "-rf"),
+        ("con", "con"),
+        ("x" * 240, "x" * 240),
+    ],
+)
+def test_a_name_stays_within_the_folder_of_its_document(
+    portal: str, database: str, folder: Path, name: str, encoded: str
+) -> None:
+    answer = upload(portal, file(b"text", name))
+
+    assert answer.status == 200
+    contract = answer.body["contract"]
+    assert contract["name"] == name
+    assert contract["storageUrl"] == f"contracts/{contract['id']}/{encoded}"
+    assert unquote(encoded) == name
+    assert files_in(folder) == {contract["storageUrl"]: b"text"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        pytest.param([file(b"text", "x" * 300)], 400, id="name of 300 characters"),
+        pytest.param([file(b"text", "a\0b")], 400, id="NUL in the file name"),
+        pytest.param([file(b"text"), field("voucherId", "a\0b")], 400, id="NUL in voucherId"),
+        pytest.param([file(b"text"), field("roomId", "a\0b")], 400, id="NUL in roomId"),
+        pytest.param([file(b"text"), field("actorId", "a\0b")], 400, id="NUL in actorId"),
+        pytest.param([file(b"text"), field("name", "a\0b")], 400, id="NUL in name"),
+        pytest.param([file(b"text", content_type="a\0b")], 400, id="NUL in the type"),
+        pytest.param([file(b"text"), field("actorId", "x" * 256)], 400, id="actorId too long"),
+        pytest.param([file(b"text"), field("roomId", "x" * 10_000)], 400, id="roomId too long"),
+        pytest.param([file(b"text"), field("voucherId", "unknown")], 404, id="unknown voucher"),
+        pytest.param([file(b"text"), field("voucherId", "x" * 10_000)], 404, id="unknown voucher with a long id"),
+        pytest.param([file(b"text"), field("name", "x" * 100_000)], 413, id="field too long"),
+        pytest.param([field("name", "x" * 100_000), file(b"text")], 413, id="field before the file too long"),
+        pytest.param([file(b"text"), *[field("a", "b")] * 200], 400, id="too many parts"),
+    ],
+)
+def test_what_is_refused_leaves_neither_file_nor_row(
+    portal: str, database: str, folder: Path, parts: list[bytes], status: int
+) -> None:
+    answer = upload(portal, *parts)
+    assert answer.status == status
+    assert answer.body["ok"] is False
+    assert answer.body["error"]
+    assert nothing_is_left(folder, database)
+    with psycopg.connect(database) as connection:
+        assert one(connection, "select count(*) from public.thinkers") == 0
+        assert one(connection, "select count(*) from public.rooms") == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(file(b"text"), CONTENT_TYPE, id="no end"),
+        pytest.param(file(b"text") + b"--frontier", CONTENT_TYPE, id="half an end"),
+        pytest.param(file(b"text")[:-40], CONTENT_TYPE, id="end within the header"),
+        pytest.param(b"no form at all", CONTENT_TYPE, id="no parts"),
+        pytest.param(b"", CONTENT_TYPE, id="empty"),
+        pytest.param(b"--frontier\r\nno header\r\n\r\ntext\r\n" + END, CONTENT_TYPE, id="broken header"),
+        pytest.param(b"--frontier\r\n\r\ntext\r\n" + END, CONTENT_TYPE, id="no disposition"),
+        pytest.param(file(b"text") + END, "multipart/form-data", id="no boundary"),
+        pytest.param(file(b"text") + END, "multipart/form-data; boundary=", id="empty boundary"),
+        pytest.param(file(b"text") + END, "multipart/form-data; boundary=other", id="another boundary"),
+        pytest.param(file(b"text") + END, "multipart/form-data; boundary=" + "x" * 10_000, id="long boundary"),
+        pytest.param(file(b"text") + END, "multipart/form-data; charset=nonsense", id="nonsense charset"),
+        pytest.param(file(b"text") + END, "multipart/mixed; boundary=frontier", id="multipart, but no form"),
+        pytest.param(b'{"file": "text"}', "application/json", id="JSON"),
+        pytest.param(b"file=text", "application/x-www-form-urlencoded", id="another form"),
+    ],
+)
+def test_what_is_no_form_is_refused(
+    portal: str, database: str, folder: Path, body: bytes, content_type: str
+) -> None:
+    answer = upload(portal, body, content_type=content_type, end=b"")
+    assert (answer.status, answer.body) == (400, EXPECTED_FORM)
+    assert nothing_is_left(folder, database)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([field("voucherId", "v")], id="no file"),
+        pytest.param([], id="no parts"),
+        pytest.param([field("file", "text")], id="text named file"),
+        pytest.param([file(b"", "")], id="no file chosen"),
+        pytest.param([file(b"text", "")], id="file without a name"),
+        pytest.param([part('filename="a"', b"text")], id="no field's name"),
+        pytest.param([part('name="File"; filename="a"', b"text")], id="File"),
+    ],
+)
+def test_a_form_without_a_file_is_refused(portal: str, database: str, folder: Path, parts: list[bytes]) -> None:
+    answer = upload(portal, *parts)
+    assert (answer.status, answer.body) == (400, FILE_REQUIRED)
+    assert nothing_is_left(folder, database)
+
+
+@pytest.mark.parametrize("size", [MIB // 2, 12 * MIB])
+def test_a_client_that_hangs_up_half_way_leaves_nothing(
+    portal: str, database: str, folder: Path, size: int
+) -> None:
+    form = file(noise(2 * size)) + END
+    with begun(portal, form[:size], len(form)):
+        wait_until(lambda: files_in(folder) != {} or size < 5 * MIB)
+    with Connection(portal) as connection:
+        assert connection.get("/api/contracts/list").body["items"] == []
+    wait_until(lambda: nothing_is_left(folder, database))
+
+
+def test_a_database_that_goes_away_during_an_upload_leaves_nothing(
+    portal: str, database: str, folder: Path, server: Server
+) -> None:
+    form = file(noise(12 * MIB)) + END
+    with begun(portal, form[: 10 * MIB], len(form)) as client:
+        wait_until(lambda: files_in(folder) != {})
+        server.stop()
+        try:
+            client.sendall(form[10 * MIB :])
+            answer = answer_on(client)
+        finally:
+            server.start()
+    english = "database not available, please try again shortly"
+    assert (answer.status, answer.body) == (503, {"ok": False, "error": english})
+    assert nothing_is_left(folder, database)
+
+
+def test_a_record_that_the_database_takes_back_leaves_nothing(
+    portal: str, database: str, folder: Path, server: Server
+) -> None:
+    with ExitStack() as stack:
+        thread = stack.enter_context(ThreadPoolExecutor(1))
+        watching = stack.enter_context(psycopg.connect(database, autocommit=True))
+        holding = psycopg.connect(database)
+        stack.callback(holding.close)
+        call(watching, thinker("issuer"), "issue_voucher", voucher_id="v")
+        holding.execute("select from public.vouchers for update")
+        answer = thread.submit(upload, portal, file(b"text"), field("voucherId", "v"))
+        waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock')"
+        wait_until(lambda: one(watching, waiting) is True)
+        server.stop()
+        try:
+            assert answer.result().status == 503
+        finally:
+            server.start()
+    assert nothing_is_left(folder, database)
