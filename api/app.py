@@ -93,6 +93,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
                 version="1",
                 description="The legacy /api of the portal, answered from Postgres.",
                 path="/schema",
+                use_handler_docstrings=True,
                 render_plugins=[SwaggerRenderPlugin()],
             ),
         )

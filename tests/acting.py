@@ -1,7 +1,7 @@
 """SQL functions called as PostgREST would call them: a role and claims for one transaction."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
@@ -48,14 +48,8 @@ def call_or_reason(connection: psycopg.Connection, actor: Actor, function: str, 
 @contextmanager
 def connections(url: str, number: int) -> Iterator[list[psycopg.Connection]]:
     """So many connections in autocommit mode."""
-    opened: list[psycopg.Connection] = []
-    try:
-        for _ in range(number):
-            opened.append(psycopg.connect(url, autocommit=True))
-        yield opened
-    finally:
-        for connection in opened:
-            connection.close()
+    with ExitStack() as stack:
+        yield [stack.enter_context(psycopg.connect(url, autocommit=True)) for _ in range(number)]
 
 
 def one(connection: psycopg.Connection, query: LiteralString, *params: object) -> Any:

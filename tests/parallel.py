@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from threading import Barrier
 from typing import TypeVar
 
@@ -27,4 +28,4 @@ def ask_at_once(url: str, *questions: Callable[[Connection], Answer]) -> list[An
     """Asks each question on a connection of its own, which is open before; the answers, in order."""
     with ExitStack() as open_connections:
         connections = [open_connections.enter_context(Connection(url)) for _ in questions]
-        return at_once([lambda q=q, c=c: q(c) for q, c in zip(questions, connections, strict=True)])
+        return at_once([partial(question, c) for question, c in zip(questions, connections, strict=True)])

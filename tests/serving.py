@@ -95,7 +95,7 @@ class Connection:
         self._connection.endheaders(sent)
         response = self._connection.getresponse()
         received = response.read()
-        is_json = response.headers.get_content_type() == "application/json"
+        is_json = response.headers.get_content_subtype().endswith("json")
         return Answer(response.status, json.loads(received) if is_json and received else None, dict(response.headers))
 
     def post(self, path: str, body: object, **headers: str) -> Answer:

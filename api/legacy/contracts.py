@@ -95,6 +95,7 @@ class Upload:
                 self.fields.setdefault(event.name, await _text(chunks))
 
 
+@dataclass
 class UploadOperation(Operation):
     """The form, for OpenAPI: the route reads it itself."""
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from api.body import PortalRequest
 from api.gateway import Gateway
 from api.legacy import javascript
-from api.legacy.shapes import RequestShape, Text, required
+from api.legacy.shapes import Needed, RequestShape, Text, required
 from api.refusals import Refused, refusals
 from api.settings import Settings
 
@@ -50,7 +50,7 @@ class Verified(BaseModel):
 class HeartbeatRequest(SnakeRequest):
     """What is missing keeps its value. Any `status` but `online` counts as offline."""
 
-    thinker_id: Text | None = None
+    thinker_id: Annotated[Text, Needed("thinker_required")]
     pair_code: Text | None = None
     status: Text | None = None
 
@@ -72,7 +72,7 @@ class Seen(BaseModel):
 class MatchRequest(SnakeRequest):
     """Who looks for whom."""
 
-    thinker_id: Text | None = None
+    thinker_id: Annotated[Text, Needed("thinker_required")]
     pair_code: Text | None = None
 
 
@@ -169,18 +169,18 @@ async def heartbeat(
     data: JSONBody[HeartbeatRequest], request: PortalRequest, gateway: NamedDependency[Gateway]
 ) -> Seen:
     """Says that `thinker_id` is there."""
-    actor = request.user.as_thinker(required(data.thinker_id, "thinker_required"))
-    row = await gateway.call("send_heartbeat", actor, pair_code=data.pair_code, status=data.status)
+    row = await gateway.call(
+        "send_heartbeat", request.user.as_thinker(data.thinker_id), pair_code=data.pair_code, status=data.status
+    )
     return Seen(last_seen=row["last_seen_at"])
 
 
 @post("/match", status_code=200, responses=refusals("thinker_required", "uid_invalid", body=True))
 async def match(data: JSONBody[MatchRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Match:
     """The room of `thinker_id` and whoever else is online with `pair_code`."""
-    actor = request.user.as_thinker(required(data.thinker_id, "thinker_required"))
     if data.pair_code is None:
         return Match(room_id=None)
-    row = await gateway.call("match_presence", actor, pair_code=data.pair_code)
+    row = await gateway.call("match_presence", request.user.as_thinker(data.thinker_id), pair_code=data.pair_code)
     return Match(room_id=row["room_id"])
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, ClassVar, Self, TypeVar
@@ -43,6 +44,13 @@ class Shape(BaseModel):
         return cls.model_validate(row, by_name=True, by_alias=False)
 
 
+@dataclass(frozen=True)
+class Needed:
+    """Marks a field that must be there; the reason refuses a request without it."""
+
+    reason: str
+
+
 class RequestShape(Shape):
     """A request's body. A field that is falsy in JavaScript counts as missing, but where `zero_counts`."""
 
@@ -54,11 +62,16 @@ class RequestShape(Shape):
         if not isinstance(body, dict):
             raise Refused("invalid_json")
         sent = {key: value for key, value in body.items() if key in cls.zero_counts or javascript.truthy(value)}
+        for name, field in cls.model_fields.items():
+            for mark in field.metadata:
+                if isinstance(mark, Needed) and (field.alias or name) not in sent:
+                    raise Refused(mark.reason)
         try:
             return read(sent)
         except Refused as refused:
-            field = cls.model_fields.get(refused.detail)
-            raise Refused(refused.reason, field.alias or refused.detail) if field else refused from None
+            # the validators know a field by its Python name
+            named = {name: field.alias or name for name, field in cls.model_fields.items()}
+            raise Refused(refused.reason, named.get(refused.detail, refused.detail)) from None
 
 
 def required(value: T | None, reason: str) -> T:

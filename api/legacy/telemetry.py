@@ -1,7 +1,11 @@
 """Telemetry: what the portal's pages report (contract, section 7)."""
 
+from dataclasses import dataclass
+
 from litestar import post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody
 from pydantic import RootModel, model_validator
 
@@ -43,9 +47,25 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
         return [event for event in sent if isinstance(event, dict)]
 
 
+@dataclass
+class ReportOperation(Operation):
+    """The body, for OpenAPI, which would show the array only."""
+
+    def __post_init__(self) -> None:
+        text = Schema(one_of=[Schema(type=OpenAPIType.STRING), Schema(type=OpenAPIType.NULL)])
+        event = Schema(
+            type=OpenAPIType.OBJECT, properties={"type": text, "path": text, "actorUid": text, "meta": Schema()}
+        )
+        events = Schema(type=OpenAPIType.ARRAY, items=Schema(), max_items=MAX_EVENTS)
+        self.request_body = RequestBody(
+            content={"application/json": OpenAPIMediaType(schema=Schema(one_of=[event, events]))}
+        )
+
+
 @post(
     "/api/telemetry",
     status_code=200,
+    operation_class=ReportOperation,
     middleware=[at_most(300, "telemetry")],
     responses=refusals("too_many_events", "uid_invalid", "rate_limited", language="en", body=True),
     opt={"language": "en"},

@@ -18,6 +18,7 @@ from api.legacy.shapes import (
     Millis,
     Moment,
     Money,
+    Needed,
     Price,
     RequestShape,
     Shape,
@@ -88,7 +89,7 @@ class Slot(Shape):
 class IssueRequest(RequestShape):
     """A new voucher: an hour of "Unbenannter Service", valid from now until now, where nothing else is said."""
 
-    issuer_uid: Text | None = None
+    issuer_uid: Annotated[Text, Needed("issuer_required")]
     holder_uid: Text | None = None
     voucher_id: Text | None = None
     service_type: Text | None = None
@@ -130,9 +131,9 @@ class Slots(Shape):
 class BookRequest(RequestShape):
     """Which slot, and for whom."""
 
-    voucher_id: Text | None = None
-    slot_id: object = None
-    holder_uid: Text | None = None
+    voucher_id: Annotated[Text, Needed("booking_fields_required")]
+    slot_id: Annotated[object, Needed("booking_fields_required")]
+    holder_uid: Annotated[Text, Needed("booking_fields_required")]
 
 
 class CancelRequest(RequestShape):
@@ -200,7 +201,7 @@ async def issue(data: JSONBody[IssueRequest], request: PortalRequest, gateway: N
     """Issues a voucher of `issuerUid`."""
     row = await gateway.call(
         "issue_voucher",
-        request.user.as_thinker(required(data.issuer_uid, "issuer_required")),
+        request.user.as_thinker(data.issuer_uid),
         voucher_id=data.voucher_id,
         service_type=data.service_type,
         title=data.title,
@@ -254,13 +255,11 @@ async def list_vouchers(
 )
 async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Booked:
     """Books a slot for `holderUid`. One wins, always: whoever comes second finds the slot not available."""
-    reason = "booking_fields_required"
-    voucher_id, slot, holder = (required(x, reason) for x in (data.voucher_id, data.slot_id, data.holder_uid))
     row = await gateway.call(
         "book_voucher",
-        request.user.as_thinker(str(holder)),
-        voucher_id=voucher_id,
-        slot_start=slot_start(slot),
+        request.user.as_thinker(data.holder_uid),
+        voucher_id=data.voucher_id,
+        slot_start=slot_start(data.slot_id),
     )
     return Booked.from_row(row)
 

@@ -30,7 +30,11 @@ sys.stdin.read()
 def s3() -> Iterator[str]:
     """The URL of a server that speaks S3."""
     with subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         assert process.stdout
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -38,11 +42,11 @@ def s3() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(s3: str) -> Iterator[str]:
+def bucket(s3: str) -> str:
     """The URL of an empty bucket."""
     httpx.post(f"{s3}/moto-api/reset").raise_for_status()
     httpx.put(f"{s3}/documents").raise_for_status()
-    yield f"{s3}/documents"
+    return f"{s3}/documents"
 
 
 @pytest.fixture
@@ -95,9 +99,7 @@ def test_a_document_that_is_too_large_leaves_nothing_in_the_bucket(portal: str, 
     assert contracts_in(database) == 0
 
 
-def test_a_client_that_hangs_up_half_way_leaves_nothing_in_the_bucket(
-    portal: str, bucket: str, database: str
-) -> None:
+def test_a_client_that_hangs_up_half_way_leaves_nothing_in_the_bucket(portal: str, bucket: str, database: str) -> None:
     form = file(noise(15 * MIB)) + END
     with begun(portal, form[: 12 * MIB], len(form)):
         wait_until(lambda: unfinished(bucket) != [])

@@ -263,9 +263,7 @@ def test_what_is_refused_leaves_neither_file_nor_row(
         pytest.param(b"file=text", "application/x-www-form-urlencoded", id="another form"),
     ],
 )
-def test_what_is_no_form_is_refused(
-    portal: str, database: str, folder: Path, body: bytes, content_type: str
-) -> None:
+def test_what_is_no_form_is_refused(portal: str, database: str, folder: Path, body: bytes, content_type: str) -> None:
     answer = upload(portal, body, content_type=content_type, end=b"")
     assert (answer.status, answer.body) == (400, EXPECTED_FORM)
     assert nothing_is_left(folder, database)
@@ -290,9 +288,7 @@ def test_a_form_without_a_file_is_refused(portal: str, database: str, folder: Pa
 
 
 @pytest.mark.parametrize("size", [MIB // 2, 12 * MIB])
-def test_a_client_that_hangs_up_half_way_leaves_nothing(
-    portal: str, database: str, folder: Path, size: int
-) -> None:
+def test_a_client_that_hangs_up_half_way_leaves_nothing(portal: str, database: str, folder: Path, size: int) -> None:
     form = file(noise(2 * size)) + END
     with begun(portal, form[:size], len(form)):
         wait_until(lambda: files_in(folder) != {} or size < 5 * MIB)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from tests.acting import call, one, thinker
+from tests.acting import one
 from tests.databases import Server
 from tests.parallel import ask_at_once
 from tests.serving import Answer, Connection
@@ -67,7 +67,7 @@ def issue(portal: str) -> None:
 def wait_until(connection: psycopg.Connection, condition: str) -> None:
     """Waits for what another connection does; the deadline is for when it never does."""
     deadline = time.monotonic() + 20
-    while not connection.execute(f"select exists ({condition})".encode()).fetchone() == (True,):
+    while connection.execute(f"select exists ({condition})".encode()).fetchone() != (True,):
         assert time.monotonic() < deadline, condition
         time.sleep(0.005)
 
@@ -145,7 +145,9 @@ def test_a_request_in_flight_when_the_server_ends_gets_503_and_leaves_nothing_ha
         holding.execute("select from public.vouchers for update")
         watching.autocommit = True
         answer = thread.submit(book)
-        waiting = "select from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
+        waiting = (
+            "select from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
+        )
         wait_until(watching, waiting)
         with away(server, end):
             refused = answer.result()
@@ -168,7 +170,9 @@ def test_a_backend_that_an_operator_ends_costs_no_request(portal: str, database:
     with psycopg.connect(database, autocommit=True) as connection:
         ours = "from pg_stat_activity where application_name = 'togethersystems-api'"
         connection.execute(f"select pg_terminate_backend(pid, 5000) {ours}".encode())
-        assert one(connection, "select count(*) from pg_stat_activity where application_name = 'togethersystems-api'") == 0
+        assert (
+            one(connection, "select count(*) from pg_stat_activity where application_name = 'togethersystems-api'") == 0
+        )
 
     with Connection(portal) as connection_to_portal:
         assert connection_to_portal.get("/api/voucher/list").status == 200

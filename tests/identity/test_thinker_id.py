@@ -1,0 +1,149 @@
+"""Ids that SQL and Python both make are the same."""
+
+import re
+import time
+from collections.abc import Iterator
+from uuid import RFC_4122, UUID
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.identity import thinker_id
+from api.legacy.ids import legacy_id, new_uuid
+from tests.acting import one
+from tests.databases import Server
+
+A_UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+ODD = [
+    "",
+    " ",
+    "\t\n",
+    "0",
+    "null",
+    "thinker-303ddf77069b",
+    "O'Brien",
+    '"; drop table thinkers; --',
+    "\\",
+    "%s",
+    "jürgen",
+    "ju\u0308rgen",
+    "ſ",
+    "思想家",
+    "🤔👩‍👩‍👧",
+    "\u200b",
+    "\ufeff",
+    "\uffff",
+    "\U0010ffff",
+    "x" * 255,
+    "ß" * 10_000,
+    A_UUID,
+    A_UUID.upper(),
+    A_UUID.replace("b", "B", 1),
+    f"{{{A_UUID}}}",
+    f" {A_UUID}",
+    f"{A_UUID} ",
+    f"{A_UUID}\n",
+    f"\n{A_UUID}",
+    f"{A_UUID}\n{A_UUID}",
+    A_UUID.replace("-", ""),
+    f"urn:uuid:{A_UUID}",
+    A_UUID[:-1],
+    A_UUID + "0",
+    A_UUID.replace("6", "g"),
+    A_UUID.replace("6", "٦"),
+    "00000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+]
+# all that PostgreSQL can store: no NUL, no half of a surrogate pair
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
+UUIDS = st.uuids().map(str)
+
+
+@pytest.fixture(scope="module")
+def connection(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
+    """A connection that the tests of this module share; they write nothing."""
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as opened:
+        yield opened
+
+
+def ids_by_sql(connection: psycopg.Connection, texts: list[str]) -> list[UUID]:
+    query = "select private.thinker_id(t) from unnest(%s::text[]) with ordinality as u (t, n) order by n"
+    return [row[0] for row in connection.execute(query, (texts,)).fetchall()]
+
+
+def test_sql_and_python_agree_on_odd_texts(connection: psycopg.Connection) -> None:
+    by_sql = dict(zip(ODD, ids_by_sql(connection, ODD), strict=True))
+    assert by_sql == {text: thinker_id(text) for text in ODD}
+
+
+@settings(max_examples=50, derandomize=True, database=None, deadline=None)
+@given(texts=st.lists(TEXTS | UUIDS | UUIDS.map(str.upper) | st.sampled_from(ODD), min_size=10, max_size=50))
+def test_sql_and_python_agree_on_any_text(connection: psycopg.Connection, texts: list[str]) -> None:
+    assert ids_by_sql(connection, texts) == [thinker_id(text) for text in texts]
+
+
+def test_a_uuid_in_its_usual_form_is_its_own_id() -> None:
+    assert str(thinker_id(A_UUID)) == A_UUID
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in ODD if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)]
+)
+def test_any_other_text_has_an_id_of_version_8(text: str) -> None:
+    made = thinker_id(text)
+    assert made.version == 8
+    assert str(made) != text
+
+
+def test_different_texts_have_different_ids() -> None:
+    assert len({thinker_id(text) for text in ODD}) == len(ODD)
+
+
+def test_the_rule_never_changes() -> None:
+    # stored ids follow from it
+    assert thinker_id("thinker-303ddf77069b") == UUID("36bde3fb-9c94-8c65-8772-c45932d8edc1")
+
+
+def test_a_hundred_thousand_new_ids_have_the_legacy_form_and_differ(connection: psycopg.Connection) -> None:
+    before = time.time_ns() // 1_000_000
+    ids = [row[0] for row in connection.execute("select private.new_id('v') from generate_series(1, 100000)")]
+    after = time.time_ns() // 1_000_000
+    assert len(set(ids)) == 100_000
+    form = re.compile(r"v-([0-9a-z]{8})-([0-9a-f]{20})")
+    parts = [match.groups() for match in map(form.fullmatch, ids) if match]
+    assert len(parts) == 100_000
+    assert all(before - 1 <= int(moment, 36) <= after + 1 for moment, _ in parts)
+    assert len({suffix for _, suffix in parts}) == 100_000
+    # every digit of the random part is random
+    assert all(len({suffix[at] for _, suffix in parts}) == 16 for at in range(20))
+
+
+def test_a_new_id_begins_with_its_prefix(connection: psycopg.Connection) -> None:
+    assert re.fullmatch(r"mort-offer-[0-9a-z]{8}-[0-9a-f]{20}", one(connection, "select private.new_id('mort-offer')"))
+
+
+def is_version_7(uuid: UUID, before: int, after: int) -> bool:
+    return uuid.version == 7 and uuid.variant == RFC_4122 and before - 1 <= uuid.int >> 80 <= after + 1
+
+
+def test_new_uuids_of_sql_and_python_are_of_version_7_and_begin_with_the_time(connection: psycopg.Connection) -> None:
+    before = time.time_ns() // 1_000_000
+    by_sql = [row[0] for row in connection.execute("select private.new_uuid() from generate_series(1, 100000)")]
+    by_python = [new_uuid() for _ in range(10_000)]
+    after = time.time_ns() // 1_000_000
+    assert len({*by_sql, *by_python}) == 110_000
+    assert all(is_version_7(uuid, before, after) for uuid in [*by_sql, *by_python])
+
+
+def test_uuids_that_sql_makes_later_sort_later(connection: psycopg.Connection) -> None:
+    made = "select private.new_uuid() as first, pg_sleep(0.002), private.new_uuid() as second"
+    assert one(connection, f"select bool_and(first < second) from ({made} from generate_series(1, 20)) made") is True
+
+
+def test_the_legacy_form_of_a_uuid_holds_all_of_it(connection: psycopg.Connection) -> None:
+    for uuid in [new_uuid(), one(connection, "select private.new_uuid()")]:
+        match = re.fullmatch(r"ct-([0-9a-z]{8})-([0-9a-f]{20})", legacy_id("ct", uuid))
+        assert match
+        assert UUID(int=(int(match[1], 36) << 80) | int(match[2], 16)) == uuid

@@ -1,0 +1,243 @@
+"""Who is let in: the API key, and how often a client may ask (contract, section 7)."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from ipaddress import ip_network
+
+import pytest
+
+from tests.parallel import ask_at_once, at_once
+from tests.serving import Answer, Connection, serve, settings_in
+
+KEY = "a long random text"
+INVALID = {"ok": False, "error": "invalid api key"}
+LIMITED = {"ok": False, "error": "rate limit exceeded"}
+CLOSED = [
+    ("POST", "/api/presence/heartbeat"),
+    ("POST", "/api/presence/match"),
+    ("GET", "/api/presence/debug"),
+    ("POST", "/api/voucher/issue"),
+    ("GET", "/api/voucher/list"),
+    ("GET", "/api/voucher/bookings"),
+    ("GET", "/api/slots/available"),
+    ("POST", "/api/voucher/book"),
+    ("POST", "/api/voucher/cancel"),
+    ("POST", "/api/telbank/transfers"),
+    ("GET", "/api/telbank/transfers"),
+    ("GET", "/api/telbank/transfers/in-1"),
+    ("POST", "/api/hypotheken/anfrage"),
+    ("GET", "/api/hypotheken/anfrage/list"),
+    ("POST", "/api/hypotheken/angebot"),
+    ("GET", "/api/hypotheken/angebot/list"),
+    ("POST", "/api/hypotheken/angebot/accept"),
+    ("POST", "/api/hypotheken/vertrag/update-status"),
+    ("POST", "/api/mortgage/application"),
+    ("GET", "/api/mortgage/application-list"),
+    ("POST", "/api/mortgage/offer"),
+    ("GET", "/api/mortgage/offer-list"),
+    ("POST", "/api/contracts/upload"),
+    ("GET", "/api/contracts/list"),
+    ("POST", "/api/telemetry"),
+    ("GET", "/api/admin/events"),
+    ("GET", "/api/admin/dashboard"),
+]
+OPEN = ["/api/presence/catalog/apis", "/api/autofix/status", "/health", "/schema/openapi.json"]
+LIMITS = [
+    ("POST", "/api/voucher/issue", 60),
+    ("POST", "/api/voucher/book", 60),
+    ("POST", "/api/voucher/cancel", 60),
+    ("POST", "/api/mortgage/application", 60),
+    ("POST", "/api/mortgage/offer", 60),
+    ("GET", "/api/slots/available", 120),
+    ("GET", "/api/voucher/bookings", 120),
+    ("GET", "/api/telbank/transfers", 120),
+    ("POST", "/api/telbank/transfers", 120),
+    ("GET", "/api/mortgage/offer-list", 120),
+    ("POST", "/api/telemetry", 300),
+]
+
+
+@pytest.fixture(scope="module")
+def keyed_url(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an app that asks for a key."""
+    settings = settings_in(tmp_path_factory.mktemp("keyed"), ts_api_key=KEY, rate_limit="off")
+    with serve(settings, app_database) as url:
+        yield url
+
+
+@pytest.fixture
+def keyed(keyed_url: str) -> Iterator[Connection]:
+    with Connection(keyed_url) as connection:
+        yield connection
+
+
+class Limited:
+    """Starts apps that limit, each with nothing counted yet."""
+
+    def __init__(self, database: str, folder: pytest.TempPathFactory, stack: ExitStack) -> None:
+        self._database, self._folder, self._stack = database, folder, stack
+
+    def start(self, *trusted: str) -> str:
+        networks = tuple(ip_network(address) for address in trusted)
+        settings = settings_in(self._folder.mktemp("limited"), rate_limit="on", trusted_proxies=networks)
+        return self._stack.enter_context(serve(settings, self._database))
+
+
+@pytest.fixture
+def limited(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+    with ExitStack() as stack:
+        yield Limited(app_database, tmp_path_factory, stack)
+
+
+def cancel(connection: Connection, **headers: str) -> Answer:
+    """One request of the sixty a minute; it finds nothing to cancel, which counts too."""
+    return connection.post("/api/voucher/cancel", {}, **headers)
+
+
+def let_through(url: str, number: int, source: str = "127.0.0.1", **headers: str) -> int:
+    """How many of so many requests from an address are let through."""
+    with Connection(url, source) as connection:
+        answers = [cancel(connection, **headers) for _ in range(number)]
+    return sum(answer.status != 429 for answer in answers)
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_without_the_key_a_route_is_closed(keyed: Connection, method: str, path: str) -> None:
+    for headers in ({}, {"X-TS-APIKEY": "wrong"}, {"X-TS-APIKEY": ""}):
+        answer = keyed.ask(method, path, headers=headers)
+        assert (answer.status, answer.body) == (401, INVALID)
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_with_the_key_a_route_is_open(keyed: Connection, method: str, path: str) -> None:
+    assert keyed.ask(method, path, headers={"X-TS-APIKEY": KEY}).status not in (401, 403, 429)
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_is_for_everybody_needs_no_key(keyed: Connection, path: str) -> None:
+    assert keyed.get(path).status == 200
+
+
+def test_verify_needs_no_key(keyed: Connection) -> None:
+    assert keyed.post("/api/presence/verify", {"token": "t"}).status == 200
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"A LONG RANDOM TEXT",
+        b"a long random tex",
+        b"a long random text!",
+        b'"a long random text"',
+        b"a long random text, a long random text",
+        b"\xff\xfe",
+        "schlüssel".encode(),
+        "schlüssel".encode("latin-1"),
+        b"x" * 10_000,
+    ],
+)
+def test_only_the_key_itself_opens(keyed: Connection, key: bytes) -> None:
+    answer = keyed.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": key})
+    assert (answer.status, answer.body) == (401, INVALID)
+
+
+def test_a_key_that_is_not_ascii_opens(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = settings_in(tmp_path_factory.mktemp("umlaut"), ts_api_key="schlüssel")
+    with serve(settings, app_database) as url, Connection(url) as connection:
+        right = connection.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": "schlüssel".encode()})
+        wrong = connection.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": "schlussel"})
+    assert (right.status, wrong.status) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{", b"x" * 2_000_000, b"\x1f\x8b", b'{"a": "\\u0000"}'],
+    ids=["malformed", "too long", "not zipped", "NUL"],
+)
+def test_the_key_is_asked_for_before_the_body_is_read(keyed: Connection, raw: bytes) -> None:
+    answer = keyed.ask("POST", "/api/voucher/issue", raw=raw, headers={"Content-Encoding": "gzip"})
+    assert (answer.status, answer.body) == (401, INVALID)
+
+
+def test_a_closed_route_counts_nothing(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = settings_in(tmp_path_factory.mktemp("both"), ts_api_key=KEY, rate_limit="on")
+    with serve(settings, app_database) as url, Connection(url) as connection:
+        assert {cancel(connection).status for _ in range(70)} == {401}
+        answers = [cancel(connection, x_ts_apikey=KEY) for _ in range(61)]
+    assert [answer.status for answer in answers] == [400] * 60 + [429]
+
+
+def test_of_a_hundred_requests_at_once_sixty_are_let_through(limited: Limited) -> None:
+    answers = ask_at_once(limited.start(), *[cancel] * 100)
+    assert Counter(answer.status for answer in answers) == {400: 60, 429: 40}
+    assert all(answer.body == LIMITED for answer in answers if answer.status == 429)
+
+
+@pytest.mark.parametrize(("method", "path", "limit"), LIMITS)
+def test_a_route_has_its_own_limit(limited_once: Connection, method: str, path: str, limit: int) -> None:
+    statuses = [limited_once.ask(method, path).status for _ in range(limit + 2)]
+    assert statuses[limit:] == [429, 429]
+    assert 429 not in statuses[:limit]
+
+
+@pytest.fixture(scope="module")
+def limited_once(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """A connection to one app for all routes, so that they are seen not to count for each other."""
+    settings = settings_in(tmp_path_factory.mktemp("once"), rate_limit="on")
+    with serve(settings, app_database) as url, Connection(url) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/presence/catalog/apis", "/api/contracts/list", "/api/admin/events", "/api/voucher/list", "/health"],
+)
+def test_a_route_without_a_limit_is_always_answered(limited_once: Connection, path: str) -> None:
+    assert {limited_once.get(path).status for _ in range(310)} == {200}
+
+
+def test_nothing_is_limited_on_a_server_for_this_machine_only(client: Connection) -> None:
+    assert {cancel(client).status for _ in range(100)} == {400}
+
+
+def test_each_address_has_its_own_count(limited: Limited) -> None:
+    url = limited.start()
+    counts = at_once([partial(let_through, url, 70, f"127.0.0.{last}") for last in (1, 2, 3)])
+    assert counts == [60, 60, 60]
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "CF-Connecting-IP"])
+def test_an_address_that_a_client_makes_up_is_ignored(limited: Limited, header: str) -> None:
+    with Connection(limited.start("10.0.0.0/8")) as connection:
+        statuses = [
+            connection.ask("POST", "/api/voucher/cancel", {}, headers={header: f"192.0.2.{i}"}).status
+            for i in range(70)
+        ]
+    assert statuses.count(429) == 10
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ({"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}, False),
+        ({"CF-Connecting-IP": "192.0.2.1"}, {"CF-Connecting-IP": "192.0.2.2"}, False),
+        # whatever a client puts before the address that the proxy adds
+        ({"X-Forwarded-For": "1.1.1.1, 192.0.2.1"}, {"X-Forwarded-For": "2.2.2.2,192.0.2.1"}, True),
+        # a proxy of ours behind a proxy of ours
+        ({"X-Forwarded-For": "192.0.2.1, 127.0.0.1"}, {"X-Forwarded-For": "192.0.2.1"}, True),
+        ({}, {"X-Forwarded-For": ""}, True),
+    ],
+)
+def test_a_trusted_proxy_is_believed(
+    limited: Limited, first: Mapping[str, str], second: Mapping[str, str], is_same: bool
+) -> None:
+    with Connection(limited.start("127.0.0.0/8")) as connection:
+
+        def count(headers: Mapping[str, str]) -> int:
+            answers = [connection.ask("POST", "/api/voucher/cancel", {}, headers=headers) for _ in range(61)]
+            return sum(answer.status != 429 for answer in answers)
+
+        assert count(first) == 60
+        assert count(second) == (0 if is_same else 60)

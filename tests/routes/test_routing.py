@@ -1,0 +1,172 @@
+"""How a route is found: method, path and parameters (contract, 1.3)."""
+
+import pytest
+
+from tests.serving import Connection
+
+GET_ROUTES = [
+    "/health",
+    "/api/presence/debug",
+    "/api/presence/catalog/apis",
+    "/api/voucher/list",
+    "/api/voucher/bookings",
+    "/api/hypotheken/anfrage/list?role=lender",
+    "/api/hypotheken/angebot/list?applicationId=a",
+    "/api/mortgage/application-list",
+    "/api/mortgage/offer-list",
+    "/api/telbank/transfers",
+    "/api/contracts/list",
+    "/api/admin/events",
+    "/api/admin/dashboard",
+    "/api/autofix/status",
+]
+POST_ROUTES = [
+    "/api/presence/verify",
+    "/api/presence/heartbeat",
+    "/api/presence/match",
+    "/api/voucher/issue",
+    "/api/voucher/book",
+    "/api/voucher/cancel",
+    "/api/hypotheken/anfrage",
+    "/api/hypotheken/angebot",
+    "/api/hypotheken/angebot/accept",
+    "/api/hypotheken/vertrag/update-status",
+    "/api/mortgage/application",
+    "/api/mortgage/offer",
+    "/api/contracts/upload",
+    "/api/telemetry",
+]
+ALL_ROUTES = [("GET", path) for path in GET_ROUTES] + [("POST", path) for path in POST_ROUTES]
+
+
+def allowed(answer_headers: str) -> set[str]:
+    return {method.strip() for method in answer_headers.split(",")}
+
+
+@pytest.mark.parametrize("path", GET_ROUTES)
+def test_head_is_get_without_the_body(client: Connection, path: str) -> None:
+    got = client.get(path, x_mot_user="someone")
+    headed = client.ask("HEAD", path, headers={"X-MOT-User": "someone"})
+    assert got.status == headed.status == 200
+    assert headed.body is None
+    assert headed.headers["content-type"] == got.headers["content-type"]
+    assert headed.headers["content-length"] == got.headers["content-length"]
+
+
+@pytest.mark.parametrize(("method", "path"), ALL_ROUTES)
+def test_options_names_the_methods(client: Connection, method: str, path: str) -> None:
+    answer = client.ask("OPTIONS", path)
+    assert answer.status in (200, 204)
+    assert method in allowed(answer.headers["allow"])
+
+
+@pytest.mark.parametrize(("method", "path"), ALL_ROUTES)
+def test_a_trailing_slash_matches(client: Connection, method: str, path: str) -> None:
+    name, _, query = path.partition("?")
+    plain = client.ask(method, path, headers={"X-MOT-User": "someone"})
+    slashed = client.ask(method, f"{name}/?{query}", headers={"X-MOT-User": "someone"})
+    assert slashed.status == plain.status
+    assert slashed.body.keys() == plain.body.keys()
+    assert slashed.body.get("error") == plain.body.get("error")
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ALL_ROUTES if route[1] != "/health"])
+def test_an_upper_case_path_matches(client: Connection, method: str, path: str) -> None:
+    name, _, query = path.partition("?")
+    plain = client.ask(method, path, headers={"X-MOT-User": "someone"})
+    upper = client.ask(method, f"{name.upper()}?{query}", headers={"X-MOT-User": "someone"})
+    assert upper.status == plain.status
+    assert upper.body.keys() == plain.body.keys()
+    assert upper.body.get("error") == plain.body.get("error")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "right"),
+    [
+        *(("DELETE", path, right) for right, path in ALL_ROUTES),
+        *(("POST", path, "GET") for path in GET_ROUTES if path != "/api/telbank/transfers"),
+        *(("GET", path, "POST") for path in POST_ROUTES),
+        ("HEAD", "/api/voucher/book", "POST"),
+        ("PUT", "/api/telbank/transfers", "POST"),
+        ("POST", "/api/telbank/transfers/in-1", "GET"),
+        ("PATCH", "/api/voucher/list/", "GET"),
+        ("PURGE", "/api/voucher/list", "GET"),
+    ],
+)
+def test_a_wrong_method_is_405_with_the_right_one(client: Connection, method: str, path: str, right: str) -> None:
+    answer = client.ask(method, path)
+    assert answer.status == 405
+    assert right in allowed(answer.headers["allow"])
+    assert method not in allowed(answer.headers["allow"])
+    assert answer.headers["content-type"].startswith("application/json")
+    if method != "HEAD":
+        assert answer.body == {"ok": False, "error": "method not allowed"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/", "/api/unknown", "/api/voucher", "/api/voucher/book/x", "/unknown", "/"]
+)
+def test_an_unknown_path_is_404(client: Connection, method: str, path: str) -> None:
+    answer = client.ask(method, path)
+    assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
+
+
+def test_head_of_an_unknown_path_is_404_without_a_body(client: Connection) -> None:
+    answer = client.ask("HEAD", "/api/unknown")
+    assert (answer.status, answer.body) == (404, None)
+
+
+def test_the_case_of_an_id_in_a_path_counts(client: Connection) -> None:
+    transfer = {"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": 1, "fiatCurrency": "EUR"}
+    made = client.post("/api/telbank/transfers", transfer).body["transfer"]["id"]
+    assert client.get(f"/API/Telbank/TRANSFERS/{made}").body["transfer"]["id"] == made
+    assert client.get(f"/api/telbank/transfers/{made.upper()}").status == 404
+
+
+class TestARepeatedParameter:
+    """Generation 1 saw an array, which equals nothing; generation 2 took the first."""
+
+    @pytest.fixture(autouse=True)
+    def _issued(self, app_database: str, client: Connection) -> None:
+        window = {"validFrom": "2030-05-01T09:00:00Z", "validUntil": "2030-05-01T17:00:00Z"}
+        client.post("/api/voucher/issue", {"issuerUid": "issuer", "voucherId": "repeated", **window})
+        slot = {"slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}
+        client.post("/api/voucher/book", {"voucherId": "repeated", **slot})
+        wallet = {"walletAddress": "0xabc", "cryptoAmount": 1, "cryptoSymbol": "ETH"}
+        client.post("/api/telbank/transfers", {"direction": "in", "fiatAmount": 1, "fiatCurrency": "EUR", **wallet})
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/api/voucher/list?issuerUid=issuer",
+            "/api/voucher/list?holderUid=holder",
+            "/api/telbank/transfers?walletAddress=0xabc",
+        ],
+    )
+    def test_fits_nothing_on_a_route_of_generation_1(self, client: Connection, path: str) -> None:
+        assert len(client.get(path).body["items"]) >= 1
+        repeated = f"{path}&{path.partition('?')[2]}"
+        assert client.get(repeated).body["items"] == []
+
+    def test_is_an_unknown_voucher_where_generation_1_listed_slots(self, client: Connection) -> None:
+        assert client.get("/api/slots/available?voucherId=repeated").status == 200
+        assert client.get("/api/slots/available?voucherId=repeated&voucherId=repeated").status == 404
+
+    def test_counts_once_on_a_route_of_generation_2(self, client: Connection) -> None:
+        bookings = "/api/voucher/bookings?holderUid=holder"
+        assert len(client.get(bookings).body["items"]) == 1
+        assert client.get(f"{bookings}&holderUid=nobody").body == client.get(bookings).body
+        assert client.get("/api/voucher/bookings?holderUid=nobody&holderUid=holder").body["items"] == []
+        assert len(client.get("/api/admin/events?limit=1&limit=2").body["items"]) == 1
+
+    def test_keeps_the_other_parameters(self, client: Connection) -> None:
+        path = "/api/voucher/bookings?voucherId=repeated&holderUid=holder&holderUid=x&issuerUid=nobody"
+        assert client.get(path).body["items"] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/voucher/list?issuerUid=&status=", "/api/telbank/transfers?walletAddress=&unknown=1"]
+)
+def test_an_empty_or_unknown_parameter_filters_nothing(client: Connection, path: str) -> None:
+    assert client.get(path).body == client.get(path.partition("?")[0]).body
