@@ -3,18 +3,22 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from litestar import Litestar, Request, Response, Router, get
+from litestar._openapi.schema_generation import SchemaCreator
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, OpenAPIType, Schema, SecurityScheme
+from litestar.plugins import OpenAPISchemaPlugin
 from litestar.plugins.pydantic import PydanticPlugin
-from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.typing import FieldDefinition
 from pydantic import BaseModel
 
 from api.body import MAX_BODY_BYTES, PortalRequest
@@ -22,6 +26,7 @@ from api.gateway import DirectGateway, Gateway
 from api.identity import Actor, ApiKeyMiddleware
 from api.legacy import admin, contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
 from api.legacy.routing import LegacyRouting
+from api.portal import portal_pages
 from api.refusals import ErrorBody, Refused, refusals
 from api.settings import Settings
 from api.storage import Storage
@@ -35,11 +40,24 @@ class Health(BaseModel):
     ok: bool = True
 
 
-@get("/health", opt={"language": "en"}, responses=refusals(language="en"), tags=["health"])
+@get("/health", opt={"language": "en"}, responses=refusals(language="en", is_open=True), tags=["health"])
 async def health(gateway: NamedDependency[Gateway]) -> Health:
     """200 only when the database answers."""
     await gateway.call("ping", Actor("anon"))
     return Health()
+
+
+class DecimalSchema(OpenAPISchemaPlugin):
+    """A Decimal is a JSON number here, read exactly."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: object) -> bool:
+        """Decimal, and nothing else."""
+        return value is Decimal
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+        """A number."""
+        return Schema(type=OpenAPIType.NUMBER)
 
 
 def create_app(settings: Settings, database_url: str) -> ASGIApp:
@@ -68,7 +86,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
     )
     routes: list[ControllerRouterHandler] = [health, legacy]
     if settings.portal_dir is not None:
-        routes.append(create_static_files_router("/", directories=[settings.portal_dir], html_mode=True))
+        routes.append(portal_pages(settings.portal_dir))
 
     return LegacyRouting(
         Litestar(
@@ -87,14 +105,21 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
                 HTTPException: answer_http_error,
                 Exception: answer_fault,
             },
-            plugins=[PydanticPlugin(prefer_alias=True)],
+            plugins=[PydanticPlugin(prefer_alias=True), DecimalSchema()],
             openapi_config=OpenAPIConfig(
                 title="TogetherSystems portal",
                 version="1",
                 description="The legacy /api of the portal, answered from Postgres.",
                 path="/schema",
                 use_handler_docstrings=True,
-                render_plugins=[SwaggerRenderPlugin()],
+                # the document itself needs no network; the page for reading it fetches its script
+                render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
+                components=Components(
+                    security_schemes={
+                        "apiKey": SecurityScheme(type="apiKey", name="X-TS-APIKEY", security_scheme_in="header")
+                    }
+                ),
+                security=[{"apiKey": []}, {}],
             ),
         )
     )
@@ -121,7 +146,10 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
             sentence = Refused("rate_limited").sentence("en")
         case status:
             sentence = HTTPStatus(status).phrase.lower()
-    return Response(ErrorBody(error=sentence), status_code=error.status_code, headers=error.headers)
+    headers = error.headers or {}
+    if "GET" in headers.get("allow", ""):
+        headers = headers | {"allow": f"{headers['allow']}, HEAD"}
+    return Response(ErrorBody(error=sentence), status_code=error.status_code, headers=headers)
 
 
 def answer_fault(_: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:

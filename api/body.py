@@ -24,17 +24,22 @@ class PortalRequest(Request[Caller, None, State]):
     async def body(self) -> bytes:
         """The body, decompressed; `{}` where there is none. Refuses: too_large, unsupported_encoding."""
         body = await super().body()
-        match self.headers.get("content-encoding", "identity").lower():
-            case "identity":
+        match self.headers.get("content-encoding", "").lower():
+            case "" | "identity":
                 pass
-            case "gzip" | "deflate":
+            case "gzip" | "x-gzip" | "deflate":
                 body = _decompressed(body)
             case _:
                 raise Refused("unsupported_encoding")
         return body or b"{}"
 
     async def json(self) -> object:
-        """The parsed body. Refuses: invalid_json (also for what PostgreSQL cannot store: NUL and lone surrogates)."""
+        """The parsed body.
+
+        Refuses: invalid_json (lone surrogates too, which no text in PostgreSQL can hold), value_invalid for a NUL, and
+        the reason that the route names as its opt `user_header`, where the header is missing: the legacy servers
+        looked at it after the JSON and before the fields.
+        """
         try:
             value: object = json.loads(
                 await self.body(), parse_int=_integer, parse_float=Decimal, parse_constant=_refuse_constant
@@ -44,6 +49,9 @@ class PortalRequest(Request[Caller, None, State]):
             raise Refused("invalid_json") from error
         if _ESCAPED_NUL.search(storable):
             raise Refused("value_invalid", "NUL")
+        missing_user = self.route_handler.opt.get("user_header")
+        if missing_user and not self.headers.get("x-mot-user"):
+            raise Refused(missing_user)
         return value
 
 

@@ -21,6 +21,12 @@ Row: TypeAlias = dict[str, Any]
 
 MAX_CONNECTIONS = 16
 
+# one who holds a lock too long, in an open Studio tab say, must not hold up everybody else
+_AS_ACTOR = """
+    select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
+           set_config('lock_timeout', '3s', true), set_config('statement_timeout', '10s', true)
+"""
+
 _log = logging.getLogger(__name__)
 
 # numbers as exact as they were sent: jsonb keeps every digit
@@ -99,10 +105,7 @@ class DirectGateway:
         try:
             async with self._connection() as connection:
                 async with connection.pipeline():
-                    await connection.execute(
-                        "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
-                        (actor.role, actor.claims()),
-                    )
+                    await connection.execute(_AS_ACTOR, (actor.role, actor.claims()))
                     cursor = await connection.execute(statement, values)
                 row = await cursor.fetchone()
         except psycopg.Error as error:
@@ -144,13 +147,17 @@ def _refusal(error: psycopg.Error) -> Exception:
         # data exceptions, violated constraints, and texts too long for an index: no column takes the value
         if state[:2] in ("22", "23") or state == "54000":
             return Refused("value_invalid", error.diag.constraint_name or error.diag.message_primary or "")
-        # connection, resources, operator intervention; deadlock and the like, which another try may survive
-        if state[:2] in ("08", "40", "53", "57"):
+        # deadlock and the like, a lock or a statement that took too long: another try may fare better
+        if state[:2] in ("40", "55") or state == "57014":
+            _log.warning("database busy: %s", error)
+            return Refused("busy")
+        # connection, resources, operator intervention
+        if state[:2] in ("08", "53", "57"):
             _log.warning("database away: %s", error)
             return Refused("database_away")
         return error
     if isinstance(error, psycopg.DataError):
-        return Refused("value_invalid", str(error))
+        return Refused("value_invalid", "NUL" if "NUL" in str(error) else str(error))
     _log.warning("database away: %s", error)
     if isinstance(error, PoolTimeout):
         return Refused("database_away")

@@ -18,16 +18,16 @@ from api.settings import Settings
 
 Role = Literal["anon", "authenticated", "service_role"]
 
-_CANONICAL_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID_OF_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def thinker_id(public_id: str) -> UUID:
     """The id of the thinker with this public id: the same rule as SQL's `private.thinker_id`.
 
-    The public id itself where it is a UUID (a user of Supabase Auth), else its SHA-256 shaped as a UUID of
-    version 8, so that the layer can name an actor without asking the database.
+    The public id itself where it is a UUID of version 4 (a user of Supabase Auth), else its SHA-256 shaped as a
+    UUID of version 8, so that the layer can name an actor without asking the database.
     """
-    if _CANONICAL_UUID.fullmatch(public_id):
+    if _UUID_OF_VERSION_4.fullmatch(public_id):
         return UUID(public_id)
     digest = hashlib.sha256(public_id.encode()).hexdigest()
     return UUID(f"{digest[:12]}8{digest[13:16]}8{digest[17:32]}")

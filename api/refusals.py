@@ -28,6 +28,11 @@ SENTENCES: dict[str, Sentence] = {
     "value_invalid": Sentence(400, "Ungültiger Wert: {}", "invalid value: {}"),
     "text_expected": Sentence(400, "{} muss ein Text sein", "{} must be a text"),
     "whole_number_expected": Sentence(400, "{} muss eine ganze Zahl sein", "{} must be a whole number"),
+    "json_unreasonable": Sentence(
+        400,
+        "JSON mit mehr als 63 Ebenen, mehr als 1 MiB oder zu großen Zahlen",
+        "JSON of more than 63 levels, more than 1 MiB or with too large numbers",
+    ),
     "date_invalid": Sentence(400, "{} ist kein gültiges Datum", "{} is not a valid date"),
     "date_out_of_range": Sentence(400, "Datum außerhalb der Jahre 1 bis 9999", "date outside of the years 1 to 9999"),
     "amount_out_of_range": Sentence(
@@ -55,6 +60,7 @@ SENTENCES: dict[str, Sentence] = {
         "Datenbank nicht erreichbar, bitte gleich noch einmal",
         "database not available, please try again shortly",
     ),
+    "busy": Sentence(503, "Datenbank ausgelastet, bitte gleich noch einmal", "database busy, please try again shortly"),
     "outcome_unknown": Sentence(
         503,
         "Verbindung zur Datenbank verloren: die Anfrage kann ausgeführt worden sein oder nicht",
@@ -106,6 +112,9 @@ SENTENCES: dict[str, Sentence] = {
     "user_header_required": Sentence(400, "X-MOT-User Header ist erforderlich", "X-MOT-User header is required"),
     "role_unknown": Sentence(400, "Ungültige Rolle, erwarte borrower oder lender", "role must be borrower or lender"),
     "not_a_lender": Sentence(403, "Nur Lender dürfen alle Anträge sehen", "only lenders may see all applications"),
+    "loan_invalid": Sentence(
+        400, "desiredLoan muss {{amount, currency}} sein", "desiredLoan must be {{amount, currency}}"
+    ),
     "rate_type_unknown": Sentence(
         400, "desiredRateType muss fixed oder variable sein", "desiredRateType must be fixed or variable"
     ),
@@ -154,8 +163,6 @@ SENTENCES: dict[str, Sentence] = {
     # contracts
     "multipart_expected": Sentence(400, "expected multipart/form-data", "expected multipart/form-data"),
     "file_required": Sentence(400, "file field is required", "file field is required"),
-    "file_name_too_long": Sentence(400, "file name too long", "file name too long"),
-    "not_in_room": Sentence(403, "not in this room", "not in this room"),
     "storage_away": Sentence(503, "document store not available", "document store not available"),
     # telemetry and admin
     "events_required": Sentence(400, "an array of events is required", "an array of events is required"),
@@ -190,16 +197,18 @@ class ErrorBody(BaseModel):
     error: str
 
 
-_ANY_ROUTE = ("database_away", "outcome_unknown")
-_ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "too_large", "unsupported_encoding")
+_ANY_ROUTE = ("database_away", "busy", "outcome_unknown")
+_ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "json_unreasonable", "too_large", "unsupported_encoding")
 
 
-def refusals(*reasons: str, language: Language = "de", body: bool = False) -> dict[int, ResponseSpec]:
+def refusals(
+    *reasons: str, language: Language = "de", body: bool = False, is_open: bool = False
+) -> dict[int, ResponseSpec]:
     """What OpenAPI says of a route's errors: the statuses and sentences of these reasons, and of those any route has.
 
-    `body` adds the reasons of a request with a JSON body.
+    `body` adds the reasons of a request with a JSON body; `is_open` leaves out that an API key is asked for.
     """
-    sentences: dict[int, list[str]] = {401: ["invalid api key"]}
+    sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key"]}
     names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *_ANY_ROUTE)
     for name in names:
         refused = Refused(name, "…")

@@ -5,6 +5,7 @@
 \ir 10_identity/private.sql
 \ir 10_identity/ping.sql
 \ir 10_identity/iso.sql
+\ir 10_identity/check_json.sql
 \ir 10_identity/new_suffix.sql
 \ir 10_identity/new_id.sql
 \ir 10_identity/new_uuid.sql

@@ -74,6 +74,26 @@ def portal(database: str, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def shared_database(server: Server, migrated: str) -> Iterator[str]:
+    """The URL, as superuser, of a migrated database for all tests of a module."""
+    with server.database(template=migrated) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of shared_portal."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def shared_portal(shared_database: str, shared_folder: Path) -> Iterator[str]:
+    """The URL of the app, over real HTTP, on shared_database."""
+    with serve(settings_in(shared_folder), shared_database) as url:
+        yield url
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keeps the developer's settings out: what a test does not set is at its default, data is in tmp_path."""

@@ -159,15 +159,21 @@ class ContainerServer(Server):
 
         self.name = f"the image {image}"
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port: int = free.getsockname()[1]
+            port: int = free.getsockname()[1]
+        # what is not said here comes from POSTGRES_* in the developer's environment
+        container = PostgresContainer(image, username="postgres", password="test", dbname="postgres", driver=None)
         # a port of our choice, because Docker's would change with a restart
-        container = PostgresContainer(image, username="postgres", driver=None).with_command("-c fsync=off")
-        self._container = container.with_bind_ports(5432, self._port)
-        self._container.start()
+        self._container = container.with_command("-c fsync=off").with_bind_ports(5432, port)
+        try:
+            self._container.start()
+            # asked once, because a stopped container has no address; the port is not ours where its own IP is used
+            self._address = f"{self._container.get_container_host_ip()}:{self._container.get_exposed_port(5432)}"
+        except BaseException:
+            self.remove()
+            raise
 
     def url(self, database: str = "postgres") -> str:
-        host = self._container.get_container_host_ip()
-        return f"postgresql://postgres:{self._container.password}@{host}:{self._port}/{database}"
+        return f"postgresql://postgres:test@{self._address}/{database}"
 
     def dump_schema(self, database: str) -> str:
         code, output = self._container.exec(["pg_dump", "--schema-only", "-U", "postgres", database])
@@ -215,7 +221,7 @@ def run_server() -> Iterator[Server]:
     if image := os.environ.get("TEST_POSTGRES_IMAGE"):
         try:
             container = ContainerServer(image)
-        except DockerException as error:
+        except (DockerException, TimeoutError) as error:
             raise MissingServerError(f"TEST_POSTGRES_IMAGE={image}: {error}") from error
         try:
             yield container

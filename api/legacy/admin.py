@@ -1,5 +1,6 @@
 """What the monitoring pages read (contract, section 7): events, dashboard, autofix."""
 
+import re
 from typing import Self
 from uuid import UUID
 
@@ -128,11 +129,10 @@ async def events(
     request: PortalRequest, gateway: NamedDependency[Gateway], limit: FromQuery[str | None] = None
 ) -> Events:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
-    try:
-        wanted = int(limit) if limit else 50
-    except ValueError as error:
-        raise Refused("limit_invalid") from error
-    rows = await gateway.call("list_events", request.user.as_server(), max_rows=max(1, min(wanted, 200)))
+    if limit and not re.fullmatch(r"[+-]?\d{1,9}", limit, re.ASCII):
+        raise Refused("limit_invalid")
+    max_rows = max(1, min(int(limit or 50), 200))
+    rows = await gateway.call("list_events", request.user.as_server(), max_rows=max_rows)
     return Events(items=[Event.from_row(row) for row in rows])
 
 
@@ -158,7 +158,7 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     )
 
 
-@get("/autofix/status", opt={"open": True}, responses=refusals(language="en"))
+@get("/autofix/status", opt={"open": True}, responses=refusals(language="en", is_open=True))
 async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
     """The errors among the events of the last 30 days."""
     row = await gateway.call("error_summary", request.user.as_server())

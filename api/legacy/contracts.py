@@ -8,6 +8,7 @@ from uuid import UUID
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import QueryParameter
@@ -80,7 +81,7 @@ class Upload:
     async def read(self, request: PortalRequest, storage: Storage) -> None:
         """Read the form as it comes in, the first file straight into the store.
 
-        Refuses: multipart_expected, file_name_too_long, too_large, storage_away.
+        Refuses: multipart_expected, too_large, storage_away.
         """
         events = _events(request)
         async for event in events:
@@ -88,7 +89,7 @@ class Upload:
                 continue
             chunks = _until_end_of_segment(events)
             if event.name == "file" and event.filename and self.stored is None:
-                self.file_name, self.mime_type = event.filename, event.header("Content-Type")
+                self.file_name, self.mime_type = event.filename, event.header("Content-Type") or None
                 self.path = f"contracts/{legacy_id('ct', self.id)}/{_encoded(event.filename)}"
                 self.stored = await storage.put(self.path, chunks, max_bytes=MAX_FILE_BYTES)
             elif event.filename is None:
@@ -129,7 +130,6 @@ class UploadOperation(Operation):
     responses=refusals(
         "multipart_expected",
         "file_required",
-        "file_name_too_long",
         "value_invalid",
         "uid_invalid",
         "voucher_not_found",
@@ -192,7 +192,8 @@ async def _events(request: PortalRequest) -> AsyncIterator[MultipartSegment | by
                 if chunk and not parser.closed:
                     for event in parser.parse(chunk):
                         yield event
-    except (MultipartError, UnicodeError, LookupError) as error:
+    except (MultipartError, UnicodeError, LookupError, InternalServerException) as error:
+        # InternalServerException: the client has hung up, and will not read this
         raise Refused("multipart_expected") from error
 
 
@@ -215,13 +216,13 @@ async def _text(chunks: AsyncIterator[bytes]) -> str:
 
 
 def _encoded(file_name: str) -> str:
-    """A file name as JavaScript's encodeURIComponent writes it; a name of dots only would be a step in the path."""
-    encoded = quote(file_name, safe="!'()*", errors="replace")
-    if not encoded.strip("."):
-        encoded = encoded.replace(".", "%2E")
-    if len(encoded) > MAX_ENCODED_NAME:
-        raise Refused("file_name_too_long")
-    return encoded
+    """A file name as JavaScript's encodeURIComponent writes it, without the beginning of one too long for a folder.
+
+    A name of dots only would be a step in the path.
+    """
+    while len(encoded := quote(file_name, safe="!'()*", errors="replace")) > MAX_ENCODED_NAME:
+        file_name = file_name[1:]
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
 router = Router("/api/contracts", route_handlers=[upload, list_contracts], opt={"language": "en"}, tags=["contracts"])

@@ -12,10 +12,11 @@ from api.body import PortalRequest
 from api.gateway import Gateway, Row, json_or_default
 from api.legacy.shapes import (
     Count,
+    Loan,
     Millis,
     Money,
+    Needed,
     Number,
-    Price,
     RequestShape,
     Shape,
     Text,
@@ -24,7 +25,9 @@ from api.legacy.shapes import (
 )
 from api.refusals import refusals
 
-MotUser = Annotated[str | None, HeaderParameter(name="X-MOT-User", description="The acting thinker's uid.")]
+SIGNERS = {"signed-by-borrower": "borrower", "signed-by-lender": "lender", "signed-by-notary": "notary"}
+
+MotUser = Annotated[str, HeaderParameter(name="X-MOT-User", description="The acting thinker's uid.")]
 
 
 class Application(Shape):
@@ -61,7 +64,7 @@ class ApplicationRequest(RequestShape):
 
     application_id: Text | None = None
     property_id: Text | None = None
-    desired_loan: Price = None
+    desired_loan: Loan = None
     desired_duration_years: Count = None
     desired_rate_type: Text | None = None
     max_interest_rate: Number = None
@@ -127,7 +130,7 @@ class Offer(Shape):
 class OfferRequest(RequestShape):
     """A new offer for an application."""
 
-    application_id: Text | None = None
+    application_id: Annotated[Text, Needed("application_required")]
     voucher_id: Text | None = None
     loan: object = None
     interest: object = None
@@ -182,7 +185,7 @@ class Contract(Shape):
     document_refs: DocumentRefs = DocumentRefs()
     room_refs: RoomRefs
     created_at: Millis
-    updated_at: Millis | None
+    updated_at: Millis | None = Field(exclude_if=lambda time: time is None)
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -204,7 +207,7 @@ class Contract(Shape):
 class AcceptRequest(RequestShape):
     """Which offer."""
 
-    voucher_id: Text | None = None
+    voucher_id: Annotated[Text, Needed("offer_required")]
 
 
 class Accepted(Shape):
@@ -219,8 +222,8 @@ class Accepted(Shape):
 class SignRequest(RequestShape):
     """Which contract, and who signs: `signed-by-borrower`, `signed-by-lender` or `signed-by-notary`."""
 
-    contract_voucher_id: Text | None = None
-    action: Text | None = None
+    contract_voucher_id: Annotated[Text, Needed("signing_fields_required")]
+    action: Annotated[Text, Needed("signing_fields_required")]
 
 
 class Signed(Shape):
@@ -235,6 +238,7 @@ class Signed(Shape):
     status_code=200,
     responses=refusals(
         "borrower_header_required",
+        "loan_invalid",
         "amount_out_of_range",
         "whole_number_expected",
         "duration_out_of_range",
@@ -245,19 +249,20 @@ class Signed(Shape):
         "application_exists",
         body=True,
     ),
+    opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Applied:
     """Hands in an application of the user."""
-    actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
+    actor = request.user.as_thinker(user)
     application = Application.from_row(await gateway.call("apply_for_mortgage", actor, **data.parameters()))
     return Applied(application_id=application.id, application=application)
 
 
 @get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "uid_invalid"))
 async def list_applications(
-    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None, role: FromQuery[str | None] = None
+    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = "", role: FromQuery[str | None] = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
     actor = request.user.as_server(required(user or None, "user_header_required"))
@@ -277,17 +282,18 @@ async def list_applications(
         "uid_invalid",
         body=True,
     ),
+    opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_thinker(required(user or None, "lender_header_required"))
+    actor = request.user.as_thinker(user)
     monthly = figure(data.repayment, "monthly", places=0, below=2**53)
     row = await gateway.call(
         "offer_mortgage",
         actor,
-        application_id=required(data.application_id, "application_required"),
+        application_id=data.application_id,
         offer_id=data.voucher_id,
         interest_rate=figure(data.interest, "rate", places=4, below=100),
         monthly_payment=None if monthly is None else int(monthly),
@@ -318,7 +324,7 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: MotUser = None,
+    user: MotUser = "",
     application_id: Annotated[str | None, QueryParameter(name="applicationId")] = None,
     role: FromQuery[str | None] = None,
 ) -> Offers:
@@ -343,13 +349,14 @@ async def list_offers(
         "uid_invalid",
         body=True,
     ),
+    opt={"user_header": "borrower_header_required"},
 )
 async def accept(
-    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
-    actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
-    row = await gateway.call("accept_mortgage_offer", actor, offer_id=required(data.voucher_id, "offer_required"))
+    actor = request.user.as_thinker(user)
+    row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id)
     contract = Contract.from_row(row["contract"])
     return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
 
@@ -368,13 +375,14 @@ async def accept(
     ),
 )
 async def sign(
-    data: JSONBody[SignRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[SignRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
-    contract_id = required(data.contract_voucher_id, "signing_fields_required")
-    signer = required(data.action, "signing_fields_required").removeprefix("signed-by-")
     row = await gateway.call(
-        "sign_mortgage_contract", request.user.as_server(user or None), contract_id=contract_id, signer=signer
+        "sign_mortgage_contract",
+        request.user.as_server(user or None),
+        contract_id=data.contract_voucher_id,
+        signer=SIGNERS.get(data.action, "nobody"),
     )
     return Signed(contract=Contract.from_row(row))
 

@@ -4,7 +4,7 @@ import math
 import re
 from decimal import Decimal
 
-_DECIMAL = re.compile(r"[+-]?(Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)")
+_DECIMAL = re.compile(r"[+-]?(Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)", re.ASCII)
 _PREFIXED = {"0x": 16, "0o": 8, "0b": 2}
 
 

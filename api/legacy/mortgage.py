@@ -12,7 +12,7 @@ from api.gateway import Gateway, Row
 from api.legacy.hypotheken import Application as ListedApplication
 from api.legacy.hypotheken import ApplicationRequest, Applications, MotUser, loan
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import Millis, Money, Number, RequestShape, Shape, Text, minor_units, required
+from api.legacy.shapes import Millis, Money, Needed, Number, RequestShape, Shape, Text, minor_units, required
 from api.refusals import refusals
 
 
@@ -62,7 +62,7 @@ class OfferRequest(RequestShape):
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"interestRate", "monthlyPayment"})
 
-    application_id: Text | None = None
+    application_id: Annotated[Text, Needed("application_required")]
     voucher_id: Text | None = None
     interest_rate: Number = None
     monthly_payment: Number = None
@@ -89,6 +89,7 @@ class Offers(Shape):
     middleware=[at_most(60, "mortgage/application")],
     responses=refusals(
         "borrower_header_required",
+        "loan_invalid",
         "amount_out_of_range",
         "whole_number_expected",
         "duration_out_of_range",
@@ -101,12 +102,13 @@ class Offers(Shape):
         language="en",
         body=True,
     ),
+    opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Applied:
     """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
-    actor = request.user.as_thinker(required(user or None, "borrower_header_required"))
+    actor = request.user.as_thinker(user)
     defaults = {
         "property_id": data.property_id or "house-unknown",
         "rate_type": data.desired_rate_type or "fixed",
@@ -122,7 +124,7 @@ async def apply(
     responses=refusals("user_header_required", "role_unknown", "uid_invalid", language="en"),
 )
 async def list_applications(
-    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None, role: FromQuery[str | None] = None
+    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = "", role: FromQuery[str | None] = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
     actor = request.user.as_server(required(user or None, "user_header_required"))
@@ -147,16 +149,17 @@ async def list_applications(
         language="en",
         body=True,
     ),
+    opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_thinker(required(user or None, "lender_header_required"))
+    actor = request.user.as_thinker(user)
     row = await gateway.call(
         "offer_mortgage",
         actor,
-        application_id=required(data.application_id, "application_required"),
+        application_id=data.application_id,
         offer_id=data.voucher_id,
         interest_rate=data.interest_rate,
         monthly_payment=None if data.monthly_payment is None else minor_units(data.monthly_payment),
@@ -175,7 +178,7 @@ async def offer(
 async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: MotUser = None,
+    user: MotUser = "",
     role: FromQuery[str | None] = None,
     application_id: Annotated[str | None, QueryParameter(name="applicationId")] = None,
 ) -> Offers:

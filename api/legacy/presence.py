@@ -147,7 +147,7 @@ def check_signature(token: str, ts: object, sig: object) -> None:
     "/verify",
     status_code=200,
     opt={"open": True},
-    responses=refusals("token_required", "token_expired", "signature_invalid", body=True),
+    responses=refusals("token_required", "token_expired", "signature_invalid", body=True, is_open=True),
 )
 async def verify(
     data: JSONBody[VerifyRequest], request: PortalRequest, state: State, gateway: NamedDependency[Gateway]

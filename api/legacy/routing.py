@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qsl, urlencode
 
+from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +13,10 @@ _ID_FOLLOWS = "/api/telbank/transfers/"
 
 
 class LegacyRouting:
-    """HEAD is GET without its body; the case of a path does not count; a repeated parameter is one value."""
+    """HEAD is GET without its body; the case of a path does not count; a repeated parameter is one value.
+
+    Answers name their charset, as the legacy servers' did.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap the application."""
@@ -29,6 +33,7 @@ class LegacyRouting:
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
                 send = _without_body(send)
+            send = _with_charset(send)
         await self.app(scope, receive, send)
 
 
@@ -41,6 +46,17 @@ def _without_body(send: Send) -> Send:
     return send_without_body
 
 
+def _with_charset(send: Send) -> Send:
+    async def send_with_charset(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableScopeHeaders.from_message(message)
+            if headers.get("content-type") == "application/json":
+                headers["content-type"] = "application/json; charset=utf-8"
+        await send(message)
+
+    return send_with_charset
+
+
 def _one_value_each(query: bytes, first_wins: bool) -> bytes:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace")
     values: dict[str, str] = {}
@@ -48,5 +64,5 @@ def _one_value_each(query: bytes, first_wins: bool) -> bytes:
         if name not in values:
             values[name] = value
         elif not first_wins:
-            values[name] += f",{value}"
+            values[name] += f"\x1f{value}"
     return query if len(values) == len(pairs) else urlencode(values).encode()

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -62,16 +63,21 @@ class RequestShape(Shape):
         if not isinstance(body, dict):
             raise Refused("invalid_json")
         sent = {key: value for key, value in body.items() if key in cls.zero_counts or javascript.truthy(value)}
-        for name, field in cls.model_fields.items():
-            for mark in field.metadata:
-                if isinstance(mark, Needed) and (field.alias or name) not in sent:
-                    raise Refused(mark.reason)
+        cls.refuse_incomplete(sent)
         try:
             return read(sent)
         except Refused as refused:
             # the validators know a field by its Python name
             named = {name: field.alias or name for name, field in cls.model_fields.items()}
             raise Refused(refused.reason, named.get(refused.detail, refused.detail)) from None
+
+    @classmethod
+    def refuse_incomplete(cls, sent: Mapping[str, object]) -> None:
+        """Refuse, before any value is looked at, a body without a field that is needed."""
+        for name, field in cls.model_fields.items():
+            for mark in field.metadata:
+                if isinstance(mark, Needed) and (field.alias or name) not in sent:
+                    raise Refused(mark.reason)
 
 
 def required(value: T | None, reason: str) -> T:
@@ -173,6 +179,10 @@ def _read_money(value: object) -> dict[str, object] | None:
     }
 
 
+def _read_loan(value: object) -> dict[str, object]:
+    return required(_read_money(value), "loan_invalid")
+
+
 class Money(BaseModel):
     """An amount in the currency's minor unit (cents)."""
 
@@ -195,6 +205,9 @@ Number = Annotated[Decimal | None, BeforeValidator(read_number)]
 
 Price = Annotated[Money | None, BeforeValidator(_read_money)]
 """An object with a numeric `amount` in minor units; None for anything else. Refuses: amount_out_of_range."""
+
+Loan = Annotated[Money | None, BeforeValidator(_read_loan)]
+"""An object with a numeric `amount` in minor units. Refuses: loan_invalid, amount_out_of_range."""
 
 Millis = Annotated[str, BeforeValidator(lambda shown: iso_millis(shown) if isinstance(shown, str) else shown)]
 """A time: ISO 8601 with milliseconds and Z."""

@@ -1,15 +1,18 @@
 """Telbank: a log of transfer intents (contract, section 4)."""
 
-from typing import Annotated, ClassVar, Self
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from pydantic import BeforeValidator
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Row, json_or_default
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import Millis, Number, RequestShape, Shape, Text, required
+from api.legacy.shapes import Millis, Needed, RequestShape, Shape, Text, read_number
 from api.refusals import Refused, refusals
 
 
@@ -37,21 +40,33 @@ class Transfer(Shape):
         return super().from_row(row | {"fiat_amount": row["fiat_amount"] / 10 ** row["fiat_exponent"]})
 
 
+ExactNumber = Annotated[Decimal, BeforeValidator(read_number)]
+
+
 class TransferRequest(RequestShape):
     """A transfer to log. `direction` is `in` or `out`; both amounts are JSON numbers in major units."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"cryptoAmount", "fiatAmount"})
 
-    direction: object = None
+    direction: Literal["in", "out"]
     label: Text | None = None
     wallet_address: Text | None = None
     network: Text | None = None
-    crypto_amount: Number = None
-    crypto_symbol: Text | None = None
-    fiat_amount: Number = None
-    fiat_currency: Text | None = None
+    crypto_amount: ExactNumber
+    crypto_symbol: Annotated[Text, Needed("amounts_required")]
+    fiat_amount: ExactNumber
+    fiat_currency: Annotated[Text, Needed("amounts_required")]
     external_account: Text | None = None
     meta: object = None
+
+    @classmethod
+    def refuse_incomplete(cls, sent: Mapping[str, object]) -> None:
+        """The direction first, then the amounts, as the legacy servers did."""
+        if sent.get("direction") not in ("in", "out"):
+            raise Refused("direction_unknown")
+        super().refuse_incomplete(sent)
+        if any(read_number(sent.get(amount)) is None for amount in cls.zero_counts):
+            raise Refused("amounts_required")
 
 
 class Logged(Shape):
@@ -87,19 +102,16 @@ async def log_transfer(
     data: JSONBody[TransferRequest],
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: Annotated[str | None, HeaderParameter(name="X-MOT-User")] = None,
 ) -> Logged:
     """Logs a transfer intent; nothing is executed."""
-    if data.direction not in ("in", "out"):
-        raise Refused("direction_unknown")
     row = await gateway.call(
         "log_transfer",
-        request.user.as_server(user or None),
+        request.user.as_server(),
         direction=data.direction,
-        crypto_amount=required(data.crypto_amount, "amounts_required"),
-        crypto_symbol=required(data.crypto_symbol, "amounts_required"),
-        fiat_major=required(data.fiat_amount, "amounts_required"),
-        fiat_currency=required(data.fiat_currency, "amounts_required"),
+        crypto_amount=data.crypto_amount,
+        crypto_symbol=data.crypto_symbol,
+        fiat_major=data.fiat_amount,
+        fiat_currency=data.fiat_currency,
         label=data.label,
         wallet_address=data.wallet_address,
         network=data.network,

@@ -56,8 +56,8 @@ class Voucher(Shape):
         return super().from_row(row | {"price": None if amount is None else Money(amount=amount, currency=currency)})
 
 
-class Booking(Shape):
-    """A booking."""
+class NewBooking(Shape):
+    """A booking, as it was made."""
 
     id: str = Field(alias="bookingId")
     voucher_id: str
@@ -67,14 +67,19 @@ class Booking(Shape):
     slot_start: Millis
     slot_end: Millis
     status: str
-    cancel_reason: str | None
     created_at: Millis
-    cancelled_at: Millis | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The booking, with the id of its slot."""
         return super().from_row(row | {"slot_id": slot_id(row["slot_start"])})
+
+
+class Booking(NewBooking):
+    """A booking, and what became of it."""
+
+    cancel_reason: str | None
+    cancelled_at: Millis | None
 
 
 class Slot(Shape):
@@ -145,16 +150,19 @@ class CancelRequest(RequestShape):
 
 
 class Booked(Shape):
-    """The booking and its voucher."""
+    """The new booking and its voucher."""
+
+    ok: bool = True
+    booking: NewBooking
+    voucher: Voucher
+
+
+class Cancelled(Shape):
+    """The cancelled booking and its voucher."""
 
     ok: bool = True
     booking: Booking
     voucher: Voucher
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """Both from one row."""
-        return cls(booking=Booking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
 
 
 class Bookings(Shape):
@@ -261,7 +269,7 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: Nam
         voucher_id=data.voucher_id,
         slot_start=slot_start(data.slot_id),
     )
-    return Booked.from_row(row)
+    return Booked(booking=NewBooking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
 
 
 @post(
@@ -270,7 +278,7 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: Nam
     middleware=[at_most(60, "voucher/cancel")],
     responses=refusals("booking_or_voucher_required", "booking_not_found", "rate_limited", body=True),
 )
-async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Booked:
+async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Cancelled:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
         raise Refused("booking_or_voucher_required")
@@ -281,7 +289,7 @@ async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway:
         voucher_id=data.voucher_id,
         reason=data.reason,
     )
-    return Booked.from_row(row)
+    return Cancelled(booking=Booking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
 
 
 @get(

@@ -6,7 +6,7 @@ strict
 set search_path = ''
 as $$
   select case
-    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then public_id::uuid
+    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' then public_id::uuid
     else (
       select (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid
       from (select encode(sha256(convert_to(public_id, 'UTF8')), 'hex') as hex) digest
@@ -15,5 +15,6 @@ as $$
 $$;
 
 comment on function private.thinker_id is
-  'The id of the thinker with this public id: the public id itself where it is a UUID (a user of Supabase Auth), '
-  'else its SHA-256 shaped as a UUID of version 8. The same rule stands in api/identity.py.';
+  'The id of the thinker with this public id: the public id itself where it is a UUID of version 4 (a user of Supabase '
+  'Auth), else its SHA-256 shaped as a UUID of version 8, so that no two public ids share an id. The same rule stands in '
+  'api/identity.py.';

@@ -21,7 +21,7 @@ begin
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
-  first_start := greatest(voucher.valid_from, available_slots.slots_from);
+  first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
   -- a year at most, whatever was asked for: an answer holds no more than 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 

@@ -8,6 +8,7 @@ declare
   holder  uuid := private.acting_thinker();
   voucher public.vouchers;
   booking public.voucher_bookings;
+  offered boolean := false;
 begin
   select * into voucher
   from public.vouchers v
@@ -20,8 +21,10 @@ begin
   if voucher.status in ('consumed', 'cancelled', 'expired') then
     raise sqlstate 'PT409' using message = 'voucher_not_bookable', detail = voucher.status;
   end if;
-  if book_voucher.slot_start is null
-    or not exists (select from private.slots_of(voucher, book_voucher.slot_start, book_voucher.slot_start)) then
+  if book_voucher.slot_start between voucher.valid_from and voucher.valid_until then
+    offered := exists (select from private.slots_of(voucher, book_voucher.slot_start, book_voucher.slot_start));
+  end if;
+  if not offered then
     raise sqlstate 'PT409' using message = 'slot_not_offered';
   end if;
 

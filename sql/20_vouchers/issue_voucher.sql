@@ -20,13 +20,21 @@ security definer
 set search_path = ''
 as $$
 declare
-  issuer  uuid := private.acting_thinker();
+  issuer  uuid;
+  holder  uuid := private.thinker_id(issue_voucher.holder_uid);
   voucher public.vouchers;
 begin
+  -- new thinkers are made in the order of their ids, so that two of these wait for each other and never in a circle
+  if holder < auth.uid() then
+    perform private.thinker_of(issue_voucher.holder_uid);
+  end if;
+  issuer := private.acting_thinker();
+  perform private.thinker_of(issue_voucher.holder_uid);
+
   voucher := row(
     coalesce(issue_voucher.voucher_id, private.new_id('v')),
     issuer,
-    private.thinker_of(issue_voucher.holder_uid),
+    holder,
     coalesce(issue_voucher.service_type, 'generic.service'),
     coalesce(issue_voucher.title, 'Unbenannter Service'),
     coalesce(issue_voucher.description, ''),

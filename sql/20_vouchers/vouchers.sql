@@ -26,7 +26,8 @@ create table public.vouchers (
   constraint price_currency_is_upper_case
     check (price_currency = upper(price_currency) and char_length(price_currency) between 1 and 32),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
-  constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array')
+  constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
+  constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))
 );
 
 comment on table public.vouchers is

@@ -8,7 +8,10 @@ create table public.contracts (
   created_by  uuid        references public.thinkers (id) on delete restrict,
   created_at  timestamptz not null default now(),
 
+  constraint name_has_1_to_1000_characters check (char_length(name) between 1 and 1000),
+  constraint mime_type_has_1_to_255_characters check (char_length(mime_type) between 1 and 255),
   constraint byte_size_is_not_negative check (byte_size >= 0),
+  constraint storage_url_is_a_path_of_contracts check (storage_url ~ '^contracts/[^/]+/[^/]+$'),
   constraint hash_is_a_sha256_in_hex check (hash_sha256 ~ '^[0-9a-f]{64}$')
 );
 

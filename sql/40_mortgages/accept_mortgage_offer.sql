@@ -38,7 +38,8 @@ begin
   values (
     'mortgage:contract:' || contract.id, 'contract', borrower,
     jsonb_build_object('source', 'mortgage', 'mortgage_contract_id', contract.id)
-  );
+  )
+  on conflict (id) do update set owner_id = excluded.owner_id;
 
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
   return jsonb_build_object(

@@ -21,7 +21,8 @@ create table public.mortgage_applications (
   constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
   constraint max_interest_is_not_negative check (max_interest >= 0),
   constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
-  constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32)
+  constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32),
+  constraint json_is_reasonable check (private.check_json(meta))
 );
 
 comment on table public.mortgage_applications is

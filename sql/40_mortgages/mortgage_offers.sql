@@ -17,7 +17,10 @@ create table public.mortgage_offers (
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_not_negative check (interest_rate >= 0),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
-  constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn'))
+  constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
+  constraint json_is_reasonable check (
+    private.check_json(jsonb_build_array(loan, interest, repayment, fees, validity, terms_ref, room_refs))
+  )
 );
 
 comment on table public.mortgage_offers is

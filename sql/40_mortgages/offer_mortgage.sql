@@ -23,11 +23,6 @@ declare
   application public.mortgage_applications;
   offer       public.mortgage_offers;
 begin
-  if offer_mortgage.monthly_payment not between 0 and 9007199254740991 then
-    raise sqlstate 'PT400' using message = 'amount_out_of_range';
-  end if;
-  perform private.check_interest(offer_mortgage.interest_rate);
-
   select * into application
   from public.mortgage_applications a
   where a.id = offer_mortgage.application_id
@@ -39,6 +34,11 @@ begin
   if application.status not in ('open', 'offered') then
     raise sqlstate 'PT409' using message = 'application_closed', detail = application.status;
   end if;
+
+  if offer_mortgage.monthly_payment not between 0 and 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range';
+  end if;
+  perform private.check_interest(offer_mortgage.interest_rate);
 
   insert into public.mortgage_offers (
     id, application_id, lender_id, interest_rate, monthly_payment,
@@ -61,7 +61,8 @@ begin
   if offer_mortgage.room_refs is null then
     insert into public.rooms (id, owner_id, meta)
     values (room, lender, jsonb_build_object('source', 'mortgage', 'offer_id', offer.id))
-    on conflict (id) do nothing;
+    -- documents may have been laid there before: it is this lender's room all the same
+    on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
   return private.offer_json(offer);

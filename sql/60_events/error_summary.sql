@@ -5,9 +5,13 @@ stable
 set search_path = ''
 as $$
   with errors as (
-    select e.*
+    select e as event, reported.type, e.created_at, e.id
     from public.events e
-    where e.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
+    -- what a page reports is a telemetry.event, whatever its type
+    cross join lateral (
+      select case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end as type
+    ) reported
+    where reported.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
   )
   select jsonb_build_object(
     'total', (select count(*) from errors),
@@ -16,7 +20,7 @@ as $$
       from (select type, count(*) from errors group by type) t
     ),
     'recent', (
-      select coalesce(jsonb_agg(private.event_json(e::public.events) order by e.created_at desc, e.id desc), '[]')
+      select coalesce(jsonb_agg(private.event_json(e.event) order by e.created_at desc, e.id desc), '[]')
       from (select * from errors order by created_at desc, id desc limit 20) e
     )
   )

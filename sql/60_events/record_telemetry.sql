@@ -5,6 +5,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  actor  uuid;
   stored integer;
 begin
   if coalesce(jsonb_typeof(record_telemetry.events), '') <> 'array' then
@@ -14,15 +15,24 @@ begin
     raise sqlstate 'PT413' using message = 'too_many_events';
   end if;
 
+  -- a trusted server speaks for the pages' users; anybody else for itself only. In the order of their ids, so that
+  -- two batches with the same new thinkers wait for each other and never in a circle
+  if private.is_service() then
+    perform private.thinker_of(named.uid)
+    from (
+      select distinct e ->> 'actor_uid' as uid
+      from jsonb_array_elements(record_telemetry.events) as e
+      where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> ''
+    ) named
+    order by private.thinker_id(named.uid);
+  else
+    actor := private.acting_thinker();
+  end if;
+
   insert into public.telemetry_events (type, path, actor_id, meta)
-  select
-    e.type,
-    e.path,
-    -- a trusted server speaks for the pages' users; anybody else for itself only
-    case when private.is_service() then private.thinker_of(e.actor_uid) else private.acting_thinker() end,
-    e.meta
-  from jsonb_to_recordset(record_telemetry.events) as e (type text, path text, actor_uid text, meta jsonb)
-  where e.type <> '';
+  select e ->> 'type', e ->> 'path', coalesce(actor, private.thinker_id(e ->> 'actor_uid')), nullif(e -> 'meta', 'null')
+  from jsonb_array_elements(record_telemetry.events) as e
+  where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   get diagnostics stored = row_count;
 
   return stored;

@@ -6,7 +6,9 @@ create table public.telemetry_events (
   meta       jsonb,
   created_at timestamptz not null default now(),
 
-  constraint telemetry_type_is_not_empty check (type <> '')
+  constraint telemetry_type_has_1_to_255_characters check (char_length(type) between 1 and 255),
+  constraint path_has_at_most_4096_characters check (char_length(path) <= 4096),
+  constraint json_is_reasonable check (private.check_json(meta))
 );
 
 comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';

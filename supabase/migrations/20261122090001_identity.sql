@@ -38,6 +38,27 @@ $$;
 
 comment on function private.iso is 'A time as the legacy API writes it: ISO 8601 with milliseconds and Z.';
 
+create function private.check_json(value jsonb)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  -- what is stored is read by clients whose parsers have limits: one row must never spoil a list
+  if octet_length(value::text) > 1048576
+    or jsonb_path_exists(value, '$.**{64}')
+    or jsonb_path_exists(value, '$.** ? (@.type() == "number" && (@ > 1.8e308 || @ < -1.8e308))') then
+    raise sqlstate 'PT400' using message = 'json_unreasonable';
+  end if;
+  return true;
+end;
+$$;
+
+comment on function private.check_json is
+  'True for JSON of at most 1 MiB and 63 levels, with numbers within the range of a double; for check constraints. '
+  'Refuses: json_unreasonable (400).';
+
 create function private.new_suffix()
 returns text
 language sql
@@ -94,7 +115,7 @@ strict
 set search_path = ''
 as $$
   select case
-    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then public_id::uuid
+    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' then public_id::uuid
     else (
       select (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid
       from (select encode(sha256(convert_to(public_id, 'UTF8')), 'hex') as hex) digest
@@ -103,8 +124,9 @@ as $$
 $$;
 
 comment on function private.thinker_id is
-  'The id of the thinker with this public id: the public id itself where it is a UUID (a user of Supabase Auth), '
-  'else its SHA-256 shaped as a UUID of version 8. The same rule stands in api/identity.py.';
+  'The id of the thinker with this public id: the public id itself where it is a UUID of version 4 (a user of Supabase '
+  'Auth), else its SHA-256 shaped as a UUID of version 8, so that no two public ids share an id. The same rule stands in '
+  'api/identity.py.';
 
 create table public.thinkers (
   id          uuid        primary key,
@@ -209,18 +231,22 @@ declare
   thinker uuid := auth.uid();
   claimed text := auth.jwt() ->> 'public_id';
 begin
-  if thinker is null then
-    raise sqlstate 'PT401' using message = 'not_signed_in';
-  end if;
-  -- the token of a Supabase Auth user names no public id: the user's id is the public id
-  return private.thinker_of(
-    case when private.thinker_id(claimed) = thinker then claimed else thinker::text end
-  );
+  case
+    when private.thinker_id(claimed) = thinker then
+      return private.thinker_of(claimed);
+    -- the token of a Supabase Auth user names no public id: the user's id is the public id
+    when private.thinker_id(thinker::text) = thinker then
+      return private.thinker_of(thinker::text);
+    when exists (select from public.thinkers t where t.id = thinker) then
+      return thinker;
+    else
+      raise sqlstate 'PT401' using message = 'not_signed_in';
+  end case;
 end;
 $$;
 
 comment on function private.acting_thinker is
-  'The id of the thinker who acts: auth.uid(), made on first sight. Refuses: not_signed_in (401).';
+  'The id of the thinker who acts: auth.uid(), made on first sight. Refuses: not_signed_in (401), uid_invalid (400).';
 
 create function private.uid_of(thinker uuid)
 returns text

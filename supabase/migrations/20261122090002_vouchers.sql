@@ -51,7 +51,8 @@ create table public.vouchers (
   constraint price_currency_is_upper_case
     check (price_currency = upper(price_currency) and char_length(price_currency) between 1 and 32),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
-  constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array')
+  constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
+  constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))
 );
 
 comment on table public.vouchers is
@@ -179,13 +180,21 @@ security definer
 set search_path = ''
 as $$
 declare
-  issuer  uuid := private.acting_thinker();
+  issuer  uuid;
+  holder  uuid := private.thinker_id(issue_voucher.holder_uid);
   voucher public.vouchers;
 begin
+  -- new thinkers are made in the order of their ids, so that two of these wait for each other and never in a circle
+  if holder < auth.uid() then
+    perform private.thinker_of(issue_voucher.holder_uid);
+  end if;
+  issuer := private.acting_thinker();
+  perform private.thinker_of(issue_voucher.holder_uid);
+
   voucher := row(
     coalesce(issue_voucher.voucher_id, private.new_id('v')),
     issuer,
-    private.thinker_of(issue_voucher.holder_uid),
+    holder,
     coalesce(issue_voucher.service_type, 'generic.service'),
     coalesce(issue_voucher.title, 'Unbenannter Service'),
     coalesce(issue_voucher.description, ''),
@@ -279,7 +288,7 @@ begin
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
-  first_start := greatest(voucher.valid_from, available_slots.slots_from);
+  first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
   -- a year at most, whatever was asked for: an answer holds no more than 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
@@ -325,6 +334,7 @@ declare
   holder  uuid := private.acting_thinker();
   voucher public.vouchers;
   booking public.voucher_bookings;
+  offered boolean := false;
 begin
   select * into voucher
   from public.vouchers v
@@ -337,8 +347,10 @@ begin
   if voucher.status in ('consumed', 'cancelled', 'expired') then
     raise sqlstate 'PT409' using message = 'voucher_not_bookable', detail = voucher.status;
   end if;
-  if book_voucher.slot_start is null
-    or not exists (select from private.slots_of(voucher, book_voucher.slot_start, book_voucher.slot_start)) then
+  if book_voucher.slot_start between voucher.valid_from and voucher.valid_until then
+    offered := exists (select from private.slots_of(voucher, book_voucher.slot_start, book_voucher.slot_start));
+  end if;
+  if not offered then
     raise sqlstate 'PT409' using message = 'slot_not_offered';
   end if;
 

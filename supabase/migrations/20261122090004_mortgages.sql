@@ -33,7 +33,8 @@ create table public.mortgage_applications (
   constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
   constraint max_interest_is_not_negative check (max_interest >= 0),
   constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
-  constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32)
+  constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32),
+  constraint json_is_reasonable check (private.check_json(meta))
 );
 
 comment on table public.mortgage_applications is
@@ -69,7 +70,10 @@ create table public.mortgage_offers (
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_not_negative check (interest_rate >= 0),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
-  constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn'))
+  constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
+  constraint json_is_reasonable check (
+    private.check_json(jsonb_build_array(loan, interest, repayment, fees, validity, terms_ref, room_refs))
+  )
 );
 
 comment on table public.mortgage_offers is
@@ -306,11 +310,6 @@ declare
   application public.mortgage_applications;
   offer       public.mortgage_offers;
 begin
-  if offer_mortgage.monthly_payment not between 0 and 9007199254740991 then
-    raise sqlstate 'PT400' using message = 'amount_out_of_range';
-  end if;
-  perform private.check_interest(offer_mortgage.interest_rate);
-
   select * into application
   from public.mortgage_applications a
   where a.id = offer_mortgage.application_id
@@ -322,6 +321,11 @@ begin
   if application.status not in ('open', 'offered') then
     raise sqlstate 'PT409' using message = 'application_closed', detail = application.status;
   end if;
+
+  if offer_mortgage.monthly_payment not between 0 and 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range';
+  end if;
+  perform private.check_interest(offer_mortgage.interest_rate);
 
   insert into public.mortgage_offers (
     id, application_id, lender_id, interest_rate, monthly_payment,
@@ -344,7 +348,8 @@ begin
   if offer_mortgage.room_refs is null then
     insert into public.rooms (id, owner_id, meta)
     values (room, lender, jsonb_build_object('source', 'mortgage', 'offer_id', offer.id))
-    on conflict (id) do nothing;
+    -- documents may have been laid there before: it is this lender's room all the same
+    on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
   return private.offer_json(offer);
@@ -435,7 +440,8 @@ begin
   values (
     'mortgage:contract:' || contract.id, 'contract', borrower,
     jsonb_build_object('source', 'mortgage', 'mortgage_contract_id', contract.id)
-  );
+  )
+  on conflict (id) do update set owner_id = excluded.owner_id;
 
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
   return jsonb_build_object(

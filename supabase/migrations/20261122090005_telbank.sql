@@ -22,7 +22,8 @@ create table public.transfers (
   constraint fiat_amount_is_a_safe_amount check (fiat_amount between -9007199254740991 and 9007199254740991),
   constraint crypto_amount_is_a_number check (crypto_amount <> 'NaN'),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
-  constraint updated_at_is_not_before_created_at check (updated_at >= created_at)
+  constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
+  constraint json_is_reasonable check (private.check_json(meta))
 );
 
 comment on table public.transfers is

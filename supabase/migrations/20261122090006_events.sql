@@ -35,7 +35,9 @@ create table public.telemetry_events (
   meta       jsonb,
   created_at timestamptz not null default now(),
 
-  constraint telemetry_type_is_not_empty check (type <> '')
+  constraint telemetry_type_has_1_to_255_characters check (char_length(type) between 1 and 255),
+  constraint path_has_at_most_4096_characters check (char_length(path) <= 4096),
+  constraint json_is_reasonable check (private.check_json(meta))
 );
 
 comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';
@@ -297,6 +299,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  actor  uuid;
   stored integer;
 begin
   if coalesce(jsonb_typeof(record_telemetry.events), '') <> 'array' then
@@ -306,15 +309,24 @@ begin
     raise sqlstate 'PT413' using message = 'too_many_events';
   end if;
 
+  -- a trusted server speaks for the pages' users; anybody else for itself only. In the order of their ids, so that
+  -- two batches with the same new thinkers wait for each other and never in a circle
+  if private.is_service() then
+    perform private.thinker_of(named.uid)
+    from (
+      select distinct e ->> 'actor_uid' as uid
+      from jsonb_array_elements(record_telemetry.events) as e
+      where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> ''
+    ) named
+    order by private.thinker_id(named.uid);
+  else
+    actor := private.acting_thinker();
+  end if;
+
   insert into public.telemetry_events (type, path, actor_id, meta)
-  select
-    e.type,
-    e.path,
-    -- a trusted server speaks for the pages' users; anybody else for itself only
-    case when private.is_service() then private.thinker_of(e.actor_uid) else private.acting_thinker() end,
-    e.meta
-  from jsonb_to_recordset(record_telemetry.events) as e (type text, path text, actor_uid text, meta jsonb)
-  where e.type <> '';
+  select e ->> 'type', e ->> 'path', coalesce(actor, private.thinker_id(e ->> 'actor_uid')), nullif(e -> 'meta', 'null')
+  from jsonb_array_elements(record_telemetry.events) as e
+  where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   get diagnostics stored = row_count;
 
   return stored;
@@ -450,9 +462,13 @@ stable
 set search_path = ''
 as $$
   with errors as (
-    select e.*
+    select e as event, reported.type, e.created_at, e.id
     from public.events e
-    where e.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
+    -- what a page reports is a telemetry.event, whatever its type
+    cross join lateral (
+      select case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end as type
+    ) reported
+    where reported.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
   )
   select jsonb_build_object(
     'total', (select count(*) from errors),
@@ -461,7 +477,7 @@ as $$
       from (select type, count(*) from errors group by type) t
     ),
     'recent', (
-      select coalesce(jsonb_agg(private.event_json(e::public.events) order by e.created_at desc, e.id desc), '[]')
+      select coalesce(jsonb_agg(private.event_json(e.event) order by e.created_at desc, e.id desc), '[]')
       from (select * from errors order by created_at desc, id desc limit 20) e
     )
   )

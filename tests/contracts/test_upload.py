@@ -4,7 +4,7 @@ import hashlib
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from tests.acting import call, one, thinker
 from tests.contracts.forms import CONTENT_TYPE, END, PATH, answer_on, begun, field, file, part, upload
 from tests.databases import Server, empty
-from tests.serving import Answer, Connection, serve, settings_in
+from tests.serving import Answer, Connection
 
 MIB = 1024 * 1024
 MAX = 25 * MIB
@@ -24,31 +24,24 @@ EXPECTED_FORM = {"ok": False, "error": "expected multipart/form-data"}
 FILE_REQUIRED = {"ok": False, "error": "file field is required"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The DATA_DIR of the app."""
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def shared_database(server: Server, migrated: str) -> Iterator[str]:
-    with server.database(template=migrated) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def portal(shared_database: str, folder: Path) -> Iterator[str]:
-    """The URL of the app, which all tests of this module share; each finds it empty."""
-    with serve(settings_in(folder), shared_database) as url:
-        yield url
+@pytest.fixture
+def folder(shared_folder: Path) -> Path:
+    """The data folder of the app, without documents."""
+    shutil.rmtree(shared_folder / "contracts", ignore_errors=True)
+    return shared_folder
 
 
 @pytest.fixture
 def database(shared_database: str, folder: Path) -> str:
-    """The URL of the app's database, empty."""
+    """The URL of the app's database, without rows."""
     empty(shared_database)
-    shutil.rmtree(folder / "contracts", ignore_errors=True)
     return shared_database
+
+
+@pytest.fixture
+def portal(shared_portal: str, database: str) -> str:
+    """The URL of the app, which the tests of this module share."""
+    return shared_portal
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -16,10 +16,18 @@ from api.gateway import DirectGateway
 from api.identity import Actor
 from api.refusals import SENTENCES, Refused
 from tests.acting import SERVER, one, thinker
+from tests.databases import empty
 
 T = TypeVar("T")
 
 ANON = Actor("anon")
+
+
+@pytest.fixture
+def database(shared_database: str) -> str:
+    """The URL, as superuser, of an empty database."""
+    empty(shared_database)
+    return shared_database
 
 
 def with_gateway(database: str, use: Callable[[DirectGateway], Awaitable[T]]) -> T:
@@ -110,9 +118,13 @@ def test_what_was_written_before_an_error_is_taken_back(database: str) -> None:
             " $$ begin perform private.thinker_of('newcomer'); raise 'a bug'; end $$"
         )
         connection.execute("grant execute on function public.fail_late to anon")
-    with pytest.raises(errors.RaiseException, match="a bug"):
-        with_gateway(database, lambda gateway: gateway.call("fail_late", ANON))
-    assert thinkers(database) == 0
+    try:
+        with pytest.raises(errors.RaiseException, match="a bug"):
+            with_gateway(database, lambda gateway: gateway.call("fail_late", ANON))
+        assert thinkers(database) == 0
+    finally:
+        with psycopg.connect(database) as connection:
+            connection.execute("drop function public.fail_late")
 
 
 @pytest.mark.parametrize(

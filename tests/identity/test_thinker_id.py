@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from api.identity import thinker_id
 from api.legacy.ids import legacy_id, new_uuid
 from tests.acting import one
-from tests.databases import Server
 
 A_UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 ODD = [
@@ -62,9 +61,9 @@ UUIDS = st.uuids().map(str)
 
 
 @pytest.fixture(scope="module")
-def connection(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
+def connection(shared_database: str) -> Iterator[psycopg.Connection]:
     """A connection that the tests of this module share; they write nothing."""
-    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as opened:
+    with psycopg.connect(shared_database, autocommit=True) as opened:
         yield opened
 
 

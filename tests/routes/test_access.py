@@ -60,10 +60,10 @@ LIMITS = [
 
 
 @pytest.fixture(scope="module")
-def keyed_url(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def keyed_url(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an app that asks for a key."""
     settings = settings_in(tmp_path_factory.mktemp("keyed"), ts_api_key=KEY, rate_limit="off")
-    with serve(settings, app_database) as url:
+    with serve(settings, shared_database) as url:
         yield url
 
 
@@ -86,9 +86,9 @@ class Limited:
 
 
 @pytest.fixture
-def limited(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+def limited(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     with ExitStack() as stack:
-        yield Limited(app_database, tmp_path_factory, stack)
+        yield Limited(shared_database, tmp_path_factory, stack)
 
 
 def cancel(connection: Connection, **headers: str) -> Answer:
@@ -143,9 +143,9 @@ def test_only_the_key_itself_opens(keyed: Connection, key: bytes) -> None:
     assert (answer.status, answer.body) == (401, INVALID)
 
 
-def test_a_key_that_is_not_ascii_opens(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_key_that_is_not_ascii_opens(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = settings_in(tmp_path_factory.mktemp("umlaut"), ts_api_key="schlüssel")
-    with serve(settings, app_database) as url, Connection(url) as connection:
+    with serve(settings, shared_database) as url, Connection(url) as connection:
         right = connection.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": "schlüssel".encode()})
         wrong = connection.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": "schlussel"})
     assert (right.status, wrong.status) == (200, 401)
@@ -161,9 +161,9 @@ def test_the_key_is_asked_for_before_the_body_is_read(keyed: Connection, raw: by
     assert (answer.status, answer.body) == (401, INVALID)
 
 
-def test_a_closed_route_counts_nothing(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_closed_route_counts_nothing(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = settings_in(tmp_path_factory.mktemp("both"), ts_api_key=KEY, rate_limit="on")
-    with serve(settings, app_database) as url, Connection(url) as connection:
+    with serve(settings, shared_database) as url, Connection(url) as connection:
         assert {cancel(connection).status for _ in range(70)} == {401}
         answers = [cancel(connection, x_ts_apikey=KEY) for _ in range(61)]
     assert [answer.status for answer in answers] == [400] * 60 + [429]
@@ -183,10 +183,10 @@ def test_a_route_has_its_own_limit(limited_once: Connection, method: str, path: 
 
 
 @pytest.fixture(scope="module")
-def limited_once(app_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+def limited_once(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     """A connection to one app for all routes, so that they are seen not to count for each other."""
     settings = settings_in(tmp_path_factory.mktemp("once"), rate_limit="on")
-    with serve(settings, app_database) as url, Connection(url) as connection:
+    with serve(settings, shared_database) as url, Connection(url) as connection:
         yield connection
 
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -37,6 +38,8 @@ LONG = "x" * 10_000
 DEEP = 100_000
 DIGITS = "9" * 400
 BIG = 1024 * 1024
+GZIP_BOMB = gzip.compress(b" " * 50 * BIG, 1)
+DEFLATE_BOMB = zlib.compress(b" " * 50 * BIG, 1)
 
 
 def with_field(body: dict[str, object], raw_value: str) -> bytes:
@@ -72,8 +75,8 @@ def anything(body: dict[str, object]) -> dict[str, tuple[int, bytes, dict[str, s
         "never closed": (400, b"[" * DEEP, {}),
         "too long": (413, with_field(body, json.dumps("x" * BIG)), {}),
         "too long, no JSON": (413, b"x" * (BIG + 1), {}),
-        "zipped bomb": (413, gzip.compress(with_field(body, json.dumps("x" * 50 * BIG))), zipped),
-        "deflated bomb": (413, zlib.compress(b" " * 50 * BIG), {"Content-Encoding": "deflate"}),
+        "zipped bomb": (413, GZIP_BOMB, zipped),
+        "deflated bomb": (413, DEFLATE_BOMB, {"Content-Encoding": "deflate"}),
         "broken zip": (400, gzip.compress(good)[:10] + b"broken", zipped),
         "half a zip": (400, gzip.compress(good)[:-5], zipped),
         "not zipped": (400, good, zipped),
@@ -93,13 +96,16 @@ class Bad(NamedTuple):
 
 
 def post(status: int, path: str, changes: dict[str, object], user: str | bytes | None = "someone") -> Bad:
-    """A request that would be fine but for the changes; a change to `...` takes the field away."""
-    body = {name: value for name, value in (JSON_ROUTES[path] | changes).items() if value is not ...}
+    """A request that would be fine but for the changes; a change to MISSING takes the field away."""
+    body = {name: value for name, value in (JSON_ROUTES[path] | changes).items() if value is not MISSING}
     return Bad(status, "POST", path, body, user)
 
 
 def get(status: int, path: str, user: str | bytes | None = "someone") -> Bad:
     return Bad(status, "GET", path, user=user)
+
+
+MISSING = object()
 
 
 class Raw(str):
@@ -119,14 +125,14 @@ NO_AMOUNTS: list[object] = [-1, 0.5, 1e16, 2**53, Raw("1e400"), Raw("-1e400"), R
 NO_TEXTS: list[object] = [{}, [], {"a": 1}, ["a"], [[]]]
 
 FIELDS = [
-    post(400, VERIFY, {"token": ...}),
+    post(400, VERIFY, {"token": MISSING}),
     post(400, VERIFY, {"token": ""}),
     *(post(400, VERIFY, {"token": value}) for value in NO_TEXTS),
     post(401, VERIFY, {"ts": 1, "sig": "x"}),
     post(401, VERIFY, {"ts": "never", "sig": "x"}),
     post(401, VERIFY, {"ts": Raw("1e400"), "sig": "x"}),
     post(401, VERIFY, {"ts": {}, "sig": []}),
-    post(400, HEARTBEAT, {"thinker_id": ...}),
+    post(400, HEARTBEAT, {"thinker_id": MISSING}),
     post(400, HEARTBEAT, {"thinker_id": 0}),
     *(post(400, HEARTBEAT, {"thinker_id": value}) for value in NO_TEXTS),
     *(post(400, HEARTBEAT, {"pair_code": value}) for value in NO_TEXTS),
@@ -134,10 +140,10 @@ FIELDS = [
     post(400, HEARTBEAT, {"thinker_id": LONG}),
     post(400, HEARTBEAT, {"thinker_id": "x" * 256}),
     post(400, HEARTBEAT, {"pair_code": LONG}),
-    post(400, MATCH, {"thinker_id": ...}),
+    post(400, MATCH, {"thinker_id": MISSING}),
     post(400, MATCH, {"thinker_id": LONG}),
     *(post(400, MATCH, {"pair_code": value}) for value in NO_TEXTS),
-    post(400, ISSUE, {"issuerUid": ...}),
+    post(400, ISSUE, {"issuerUid": MISSING}),
     post(400, ISSUE, {"issuerUid": None}),
     post(400, ISSUE, {"issuerUid": LONG}),
     post(400, ISSUE, {"holderUid": LONG}),
@@ -159,7 +165,7 @@ FIELDS = [
     post(400, ISSUE, {"price": {"amount": 1, "currency": LONG}}),
     post(400, ISSUE, {"status": "lost"}),
     post(400, ISSUE, {"status": LONG}),
-    *(post(400, BOOK, {name: ...}) for name in ("voucherId", "slotId", "holderUid")),
+    *(post(400, BOOK, {name: MISSING}) for name in ("voucherId", "slotId", "holderUid")),
     post(404, BOOK, {"voucherId": "unknown"}),
     post(404, BOOK, {"voucherId": LONG}),
     post(404, BOOK, {"voucherId": "'; drop table vouchers; --"}),
@@ -183,8 +189,8 @@ FIELDS = [
             "slot-9999-12-31T23:00:00.000Z",
         ]
     ),
-    post(400, CANCEL, {"voucherId": ...}),
-    post(400, CANCEL, {"voucherId": ..., "bookingId": ""}),
+    post(400, CANCEL, {"voucherId": MISSING}),
+    post(400, CANCEL, {"voucherId": MISSING, "bookingId": ""}),
     post(404, CANCEL, {"voucherId": "unknown"}),
     post(404, CANCEL, {"voucherId": LONG}),
     post(404, CANCEL, {"bookingId": "unknown"}),
@@ -213,7 +219,7 @@ FIELDS = [
         bad
         for path in (OFFER, OFFER_2)
         for bad in [
-            post(400, path, {"applicationId": ...}),
+            post(400, path, {"applicationId": MISSING}),
             post(404, path, {"applicationId": "unknown"}),
             post(404, path, {"applicationId": LONG}),
             post(409, path, {"applicationId": "closed"}),
@@ -224,29 +230,29 @@ FIELDS = [
     ),
     *(post(400, OFFER_2, {"interestRate": value}) for value in [-0.1, 100, 0.00001, Raw("1e400"), Raw(DIGITS)]),
     *(post(400, OFFER_2, {"monthlyPayment": value}) for value in NO_AMOUNTS),
-    post(400, ACCEPT, {"voucherId": ...}),
+    post(400, ACCEPT, {"voucherId": MISSING}),
     post(404, ACCEPT, {"voucherId": "unknown"}),
     post(404, ACCEPT, {"voucherId": LONG}),
     post(403, ACCEPT, {"voucherId": "o"}),
     *(post(400, ACCEPT, {"voucherId": value}) for value in NO_TEXTS),
-    post(400, SIGN, {"contractVoucherId": ...}),
-    post(400, SIGN, {"action": ...}),
+    post(400, SIGN, {"contractVoucherId": MISSING}),
+    post(400, SIGN, {"action": MISSING}),
     post(404, SIGN, {"contractVoucherId": "unknown"}),
     post(404, SIGN, {"contractVoucherId": LONG}),
     *(post(400, SIGN, {"action": value}) for value in ["signed-by-me", "borrower-", LONG, *NO_TEXTS]),
     post(403, SIGN, {"action": "signed-by-borrower"}),
     post(403, SIGN, {"action": "signed-by-lender"}),
-    *(post(400, TRANSFERS, {"direction": value}) for value in [..., "IN", "sideways", 1, ["in"], {}, LONG]),
+    *(post(400, TRANSFERS, {"direction": value}) for value in [MISSING, "IN", "sideways", 1, ["in"], {}, LONG]),
     *(
         post(400, TRANSFERS, {name: value})
         for name in ("cryptoAmount", "fiatAmount")
-        for value in [..., None, "1", True, [], [1], {}, 1e18, -1e18, Raw("1e400"), Raw("-1e400"), Raw(DIGITS)]
+        for value in [MISSING, None, "1", True, [], [1], {}, 1e18, -1e18, Raw("1e400"), Raw("-1e400"), Raw(DIGITS)]
     ),
     post(400, TRANSFERS, {"fiatAmount": 90071992547409.92}),
     *(
         post(400, TRANSFERS, {name: value})
         for name in ("cryptoSymbol", "fiatCurrency")
-        for value in [..., "", LONG, *NO_TEXTS]
+        for value in [MISSING, "", LONG, *NO_TEXTS]
     ),
     *(
         post(400, TRANSFERS, {name: value})
@@ -309,10 +315,20 @@ FIELDS = [
 ]
 
 
-def named(bad: Bad) -> str:
-    told = "" if bad.body is None else json.dumps(bad.body)
-    user = "" if bad.user == "someone" else f" as {str(bad.user)[:10]}"
-    return f"{bad.method} {bad.path[-60:]} {told[:120]}{user} {bad.status}".replace(LONG[:40], "...")
+def route_of(bad: Bad) -> tuple[str, str]:
+    """The method, and the path without its query."""
+    path = bad.path.partition("?")[0]
+    return bad.method, "/api/telbank/transfers/..." if path.startswith("/api/telbank/transfers/") else path
+
+
+@contextmanager
+def told(request: str) -> Iterator[None]:
+    """Names the request when it is not answered as it should be."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(request)
+        raise
 
 
 def raw(body: object) -> bytes | None:
@@ -326,9 +342,9 @@ def raw(body: object) -> bytes | None:
 
 
 @pytest.fixture(scope="module")
-def client(app_url: str, app_database: str) -> Iterator[Connection]:
-    """A connection to an app with a voucher v (9:00 is booked), applications a and b, an offer o for a, a contract c."""
-    with Connection(app_url) as connection:
+def client(shared_portal: str, shared_database: str) -> Iterator[Connection]:
+    """A connection to an app with a voucher v (9:00 is booked), applications a and b, offer o for a, contract c."""
+    with Connection(shared_portal) as connection:
         window = {"validFrom": "2030-05-01T09:00:00Z", "validUntil": "2030-05-01T17:00:00Z"}
         slot = {"slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}
         made: list[tuple[str, dict[str, object], str]] = [
@@ -344,14 +360,14 @@ def client(app_url: str, app_database: str) -> Iterator[Connection]:
         for path, body, user in made:
             answer = connection.post(path, body, x_mot_user=user)
             assert answer.status == 200, answer
-        with psycopg.connect(app_database) as superuser:
+        with psycopg.connect(shared_database) as superuser:
             superuser.execute("update public.mortgage_contracts set id = 'c'")
         yield connection
 
 
 @pytest.fixture(scope="module")
-def rows(app_database: str) -> Iterator["Rows"]:
-    with psycopg.connect(app_database, autocommit=True) as connection:
+def rows(shared_database: str) -> Iterator["Rows"]:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
         yield Rows(connection)
 
 
@@ -383,13 +399,9 @@ def assert_refused(answer: Answer, status: int) -> None:
 def test_what_no_route_takes_is_refused(client: Connection, rows: Rows, path: str) -> None:
     before = rows.count()
     for name, (status, body, headers) in anything(JSON_ROUTES[path]).items():
-        answer = client.ask("POST", path, raw=body, headers={"X-MOT-User": "borrower", **headers})
-        try:
-            assert_refused(answer, status)
+        with told(f"POST {path}: {name}"):
+            assert_refused(client.ask("POST", path, raw=body, headers={"X-MOT-User": "borrower", **headers}), status)
             assert rows.count() == before
-        except AssertionError as error:
-            error.add_note(f"POST {path}: {name}")
-            raise
 
 
 def test_telemetry_takes_no_entry_but_other_routes_take_no_array(client: Connection, rows: Rows) -> None:
@@ -400,27 +412,30 @@ def test_telemetry_takes_no_entry_but_other_routes_take_no_array(client: Connect
     assert rows.count() == before
 
 
-@pytest.mark.parametrize("bad", FIELDS, ids=named)
-def test_a_bad_value_is_refused(client: Connection, rows: Rows, bad: Bad) -> None:
+@pytest.mark.parametrize(("method", "path"), sorted({route_of(bad) for bad in FIELDS}))
+def test_a_bad_value_is_refused(client: Connection, rows: Rows, method: str, path: str) -> None:
     before = rows.count()
-    headers = {} if bad.user is None else {"X-MOT-User": bad.user}
-    assert_refused(client.ask(bad.method, bad.path, raw=raw(bad.body), headers=headers), bad.status)
-    assert rows.count() == before
+    for bad in FIELDS:
+        if route_of(bad) == (method, path):
+            headers = {} if bad.user is None else {"X-MOT-User": bad.user}
+            with told(f"{method} {bad.path[:200]} {json.dumps(bad.body)[:200]} as {bad.user!r:.20}"):
+                assert_refused(client.ask(method, bad.path, raw=raw(bad.body), headers=headers), bad.status)
+                assert rows.count() == before
 
 
 @pytest.mark.parametrize("path", JSON_ROUTES)
-def test_what_the_bad_requests_were_made_from_is_good(client: Connection, app_database: str, path: str) -> None:
+def test_what_the_bad_requests_were_made_from_is_good(client: Connection, shared_database: str, path: str) -> None:
     headers = {"X-MOT-User": "borrower"}
     answer = client.ask("POST", path, JSON_ROUTES[path], headers=headers)
     assert answer.status == 200, answer
 
 
 @pytest.mark.parametrize("header", ["X-MOT-User", "X-TS-APIKEY", "Content-Type"])
-def test_a_header_with_nul_is_no_http(app_url: str, rows: Rows, header: str) -> None:
+def test_a_header_with_nul_is_no_http(shared_portal: str, rows: Rows, header: str) -> None:
     before = rows.count()
     # the web server refuses it before there is a request; its body is text
-    with Connection(app_url) as connection:
-        assert connection.ask("POST", APPLY, {}, headers={header: b"a\0b"}).status == 400
+    with Connection(shared_portal) as connection:
+        assert connection.ask("GET", "/api/voucher/list", headers={header: b"a\0b"}).status == 400
     assert rows.count() == before
 
 

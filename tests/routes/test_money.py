@@ -84,9 +84,9 @@ class Logged:
     ],
 )
 def test_fiat_is_stored_in_minor_units_and_shown_in_major_ones(
-    app_url: str, app_database: str, fiat: str, currency: str, stored: int, shown: str
+    shared_portal: str, shared_database: str, fiat: str, currency: str, stored: int, shown: str
 ) -> None:
-    logged = Logged(app_url, app_database, fiat=fiat, currency=currency)
+    logged = Logged(shared_portal, shared_database, fiat=fiat, currency=currency)
     assert logged.stored_fiat == stored
     assert logged.stored_currency == currency
     # the shortest digits of a double, as JavaScript writes them
@@ -107,9 +107,9 @@ def test_fiat_is_stored_in_minor_units_and_shown_in_major_ones(
     ],
 )
 def test_crypto_keeps_18_decimals_in_the_table_and_is_a_double_on_the_wire(
-    app_url: str, app_database: str, crypto: str, stored: str, shown: str
+    shared_portal: str, shared_database: str, crypto: str, stored: str, shown: str
 ) -> None:
-    logged = Logged(app_url, app_database, crypto=crypto)
+    logged = Logged(shared_portal, shared_database, crypto=crypto)
     assert logged.stored_crypto == Decimal(stored)
     assert float(logged.shown("cryptoAmount")) == float(shown)
 
@@ -118,11 +118,11 @@ def test_crypto_keeps_18_decimals_in_the_table_and_is_a_double_on_the_wire(
 @pytest.mark.parametrize(
     "number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 400, "1e18", '"1"', "true"]
 )
-def test_what_is_no_amount_is_refused(client: Connection, app_database: str, name: str, number: str) -> None:
+def test_what_is_no_amount_is_refused(client: Connection, shared_database: str, name: str, number: str) -> None:
     amounts = {"fiatAmount": "1", "cryptoAmount": "1"} | {name: number}
     fields = ", ".join(f'"{field}": {value}' for field, value in amounts.items())
     body = f'{{"direction": "in", "cryptoSymbol": "ETH", "fiatCurrency": "EUR", {fields}}}'
-    with psycopg.connect(app_database, autocommit=True) as connection:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
         before = connection.execute("select count(*) from public.transfers").fetchone()
         answer = client.ask("POST", TRANSFERS, raw=body.encode())
         assert (answer.status, answer.body["ok"]) == (400, False)

@@ -71,7 +71,7 @@ def test_it_names_every_route_and_no_other(described: Mapping[tuple[str, str], A
     assert described.keys() == ROUTES.keys() | OPEN.keys()
 
 
-@pytest.mark.parametrize("route", [*ROUTES, *OPEN])
+@pytest.mark.parametrize("route", [*ROUTES, *OPEN], ids=" ".join)
 def test_it_names_the_statuses_of_a_route(
     described: dict[tuple[str, str], dict[str, Any]], route: tuple[str, str]
 ) -> None:
@@ -83,7 +83,7 @@ def test_it_names_the_statuses_of_a_route(
         assert 401 in statuses
 
 
-@pytest.mark.parametrize("route", [*ROUTES, *OPEN])
+@pytest.mark.parametrize("route", [*ROUTES, *OPEN], ids=" ".join)
 def test_it_tells_what_each_route_does_and_takes(
     described: dict[tuple[str, str], dict[str, Any]], route: tuple[str, str]
 ) -> None:

@@ -128,7 +128,7 @@ class TestARepeatedParameter:
     """Generation 1 saw an array, which equals nothing; generation 2 took the first."""
 
     @pytest.fixture(autouse=True)
-    def _issued(self, app_database: str, client: Connection) -> None:
+    def _issued(self, shared_database: str, client: Connection) -> None:
         window = {"validFrom": "2030-05-01T09:00:00Z", "validUntil": "2030-05-01T17:00:00Z"}
         client.post("/api/voucher/issue", {"issuerUid": "issuer", "voucherId": "repeated", **window})
         slot = {"slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}

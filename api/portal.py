@@ -1,0 +1,37 @@
+"""The portal's own pages, from the same origin as its API (PORTAL_DIR)."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from litestar import Request, get
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import File, Redirect
+
+
+def portal_pages(folder: Path) -> HTTPRouteHandler:
+    """A route that serves the files of a folder, and `index.html` for a folder in it.
+
+    Hidden files (a checkout's .git) and what a link leads to outside of the folder are not found.
+    """
+    root = folder.resolve()
+
+    @get(["/", "/{path:path}"], include_in_schema=False)
+    async def page(request: Request[Any, Any, Any], path: FromPath[str] = "/") -> File | Redirect:
+        parts = PurePosixPath(path).parts[1:]
+        try:
+            file = root.joinpath(*parts).resolve(strict=True)
+        except (OSError, ValueError) as error:  # no such file; a name too long; a NUL in it
+            raise NotFoundException from error
+        if any(part.startswith(".") for part in parts) or not file.is_relative_to(root):
+            raise NotFoundException
+        if file.is_dir():
+            if not request.scope["raw_path"].endswith(b"/"):
+                return Redirect(f"{request.url.path.rstrip('/')}/")
+            file /= "index.html"
+        if not file.is_file():
+            raise NotFoundException
+        return File(file, filename=file.name, content_disposition_type="inline")
+
+    return page

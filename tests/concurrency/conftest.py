@@ -1,0 +1,18 @@
+"""The tests of a module share a database and an app; each finds them empty."""
+
+import pytest
+
+from tests.databases import empty
+
+
+@pytest.fixture
+def database(shared_database: str) -> str:
+    """The URL, as superuser, of an empty database."""
+    empty(shared_database)
+    return shared_database
+
+
+@pytest.fixture
+def portal(shared_portal: str, database: str) -> str:
+    """The URL of the app on that database."""
+    return shared_portal
