@@ -73,7 +73,7 @@ class ApiKeyMiddleware(AbstractAuthenticationMiddleware):
         settings: Settings = connection.app.state.settings
         if settings.ts_api_key is not None and not connection.route_handler.opt.get("open"):
             expected = settings.ts_api_key.get_secret_value().encode()
-            given = connection.headers.get("x-ts-apikey", "").encode()
+            given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
             if not hmac.compare_digest(expected, given):
                 raise NotAuthorizedException("invalid api key")
         return AuthenticationResult(user=Caller(), auth=None)

@@ -32,7 +32,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_running].close()
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_report_header(config: pytest.Config) -> str:
     """Says which PostgreSQL is tested."""
     server = _the_server(config)

@@ -185,7 +185,7 @@ class Contract(Shape):
     document_refs: DocumentRefs = DocumentRefs()
     room_refs: RoomRefs
     created_at: Millis
-    updated_at: Millis | None = Field(exclude_if=lambda time: time is None)
+    updated_at: Millis | None = Field(default=None, exclude_if=lambda time: time is None)
 
     @classmethod
     def from_row(cls, row: Row) -> Self:

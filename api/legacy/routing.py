@@ -33,6 +33,10 @@ class LegacyRouting:
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
                 send = _without_body(send)
+            elif scope["method"] == "OPTIONS":
+                # no route has TRACE: its refusal names every method of the path, Litestar's own OPTIONS only some
+                scope["method"] = "TRACE"
+                send = _as_options(send)
             send = _with_charset(send)
         await self.app(scope, receive, send)
 
@@ -44,6 +48,22 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_without_body
+
+
+def _as_options(send: Send) -> Send:
+    options = False
+
+    async def send_as_options(message: Message) -> None:
+        nonlocal options
+        if message["type"] == "http.response.start" and message["status"] == 405:
+            options = True
+            allow = MutableScopeHeaders.from_message(message)["allow"]
+            message["status"], message["headers"] = 204, [(b"allow", allow.encode())]
+        elif message["type"] == "http.response.body" and options:
+            message["body"] = b""
+        await send(message)
+
+    return send_as_options
 
 
 def _with_charset(send: Send) -> Send:

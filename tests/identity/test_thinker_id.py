@@ -14,7 +14,7 @@ from api.identity import thinker_id
 from api.legacy.ids import legacy_id, new_uuid
 from tests.acting import one
 
-A_UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+A_UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"  # of version 4, as Supabase Auth makes them
 ODD = [
     "",
     " ",
@@ -52,12 +52,17 @@ ODD = [
     A_UUID + "0",
     A_UUID.replace("6", "g"),
     A_UUID.replace("6", "٦"),
+    "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    "6ba7b810-9dad-81d1-80b4-00c04fd430c8",
+    "6ba7b810-9dad-41d1-70b4-00c04fd430c8",
+    "6ba7b810-9dad-41d1-c0b4-00c04fd430c8",
+    "6ba7b810-9dad-41d1-b0b4-00c04fd430c8",
     "00000000-0000-0000-0000-000000000000",
     "ffffffff-ffff-ffff-ffff-ffffffffffff",
 ]
 # all that PostgreSQL can store: no NUL, no half of a surrogate pair
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
-UUIDS = st.uuids().map(str)
+UUIDS = (st.uuids() | st.uuids(version=4)).map(str)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +88,14 @@ def test_sql_and_python_agree_on_any_text(connection: psycopg.Connection, texts:
     assert ids_by_sql(connection, texts) == [thinker_id(text) for text in texts]
 
 
-def test_a_uuid_in_its_usual_form_is_its_own_id() -> None:
+def test_a_uuid_of_supabase_auth_is_its_own_id() -> None:
     assert str(thinker_id(A_UUID)) == A_UUID
 
 
-@pytest.mark.parametrize(
-    "text", [text for text in ODD if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)]
-)
+VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+@pytest.mark.parametrize("text", [text for text in ODD if not VERSION_4.fullmatch(text)])
 def test_any_other_text_has_an_id_of_version_8(text: str) -> None:
     made = thinker_id(text)
     assert made.version == 8
@@ -98,6 +104,12 @@ def test_any_other_text_has_an_id_of_version_8(text: str) -> None:
 
 def test_different_texts_have_different_ids() -> None:
     assert len({thinker_id(text) for text in ODD}) == len(ODD)
+
+
+def test_nobody_can_take_the_id_of_another_as_uid() -> None:
+    for text in ODD:
+        if not VERSION_4.fullmatch(text):
+            assert thinker_id(str(thinker_id(text))) != thinker_id(text)
 
 
 def test_the_rule_never_changes() -> None:
