@@ -1,10 +1,11 @@
 """How the legacy servers found a route where ASGI servers would not (contract, section 1.3)."""
 
+import hashlib
 from urllib.parse import parse_qsl, urlencode
 
-from litestar.datastructures import MutableScopeHeaders
+from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import HttpMethod, ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 # generation 1 saw a repeated parameter as an array, which equals nothing; generation 2 took the first
 _FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/api/admin/")
@@ -15,7 +16,7 @@ _ID_FOLLOWS = "/api/telbank/transfers/"
 class LegacyRouting:
     """HEAD is GET without its body; the case of a path does not count; a repeated parameter is one value.
 
-    Answers name their charset, as the legacy servers' did.
+    JSON names its charset and has an ETag, as generation 1's did.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -32,12 +33,13 @@ class LegacyRouting:
                 scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
-                send = _without_body(send)
+                send = _without_body(send)  # the last to see an answer
             elif scope["method"] == "OPTIONS":
                 # no route has TRACE: its refusal names every method of the path, Litestar's own OPTIONS only some
                 scope["method"] = "TRACE"
                 send = _as_options(send)
-            send = _with_charset(send)
+            known = Headers.from_scope(scope).get("if-none-match") if scope["method"] == "GET" else None
+            send = _as_express(send, known)
         await self.app(scope, receive, send)
 
 
@@ -66,15 +68,29 @@ def _as_options(send: Send) -> Send:
     return send_as_options
 
 
-def _with_charset(send: Send) -> Send:
-    async def send_with_charset(message: Message) -> None:
+def _as_express(send: Send, known: str | None) -> Send:
+    """Names the charset of JSON, and tags it: a client who has it already gets 304."""
+    held: HTTPResponseStartEvent | None = None
+
+    async def send_as_express(message: Message) -> None:
+        nonlocal held
         if message["type"] == "http.response.start":
             headers = MutableScopeHeaders.from_message(message)
             if headers.get("content-type") == "application/json":
                 headers["content-type"] = "application/json; charset=utf-8"
+                held = message  # until the body can be tagged
+                return
+        elif message["type"] == "http.response.body" and held is not None:
+            start, held = held, None
+            headers = MutableScopeHeaders.from_message(start)
+            headers["etag"] = f'W/"{hashlib.sha256(message["body"]).hexdigest()[:32]}"'
+            if start["status"] == 200 and headers["etag"] == known:
+                start["status"], message["body"] = 304, b""
+                del headers["content-length"], headers["content-type"]
+            await send(start)
         await send(message)
 
-    return send_with_charset
+    return send_as_express
 
 
 def _one_value_each(query: bytes, first_wins: bool) -> bytes:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -46,8 +46,12 @@ def portal(shared_portal: str, database: str) -> str:
 
 def files_in(folder: Path) -> dict[str, bytes]:
     """Every file of the store, finished or not."""
-    root = folder / "contracts"
-    return {str(path.relative_to(folder)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    files = {}
+    for path in (folder / "contracts").rglob("*"):
+        # what is unfinished may be gone again by now
+        with suppress(FileNotFoundError, IsADirectoryError):
+            files[str(path.relative_to(folder))] = path.read_bytes()
+    return files
 
 
 def contracts_in(database: str) -> int:
@@ -205,9 +209,29 @@ def test_a_name_stays_within_the_folder_of_its_document(
 
 
 @pytest.mark.parametrize(
+    ("name", "encoded"),
+    [
+        ("x" * 300, "x" * 240),
+        ("y" * 300 + ".pdf", "y" * 236 + ".pdf"),
+        ("ü" * 100 + ".pdf", "%C3%BC" * 39 + ".pdf"),
+        ("😀" * 60, "%F0%9F%98%80" * 20),
+    ],
+    ids=["x", "y.pdf", "ü.pdf", "😀"],
+)
+def test_a_long_name_is_kept_but_for_the_beginning_of_its_file(
+    portal: str, folder: Path, name: str, encoded: str
+) -> None:
+    answer = upload(portal, file(b"text", name))
+    assert answer.status == 200
+    contract = answer.body["contract"]
+    assert contract["name"] == name
+    assert files_in(folder) == {f"contracts/{contract['id']}/{encoded}": b"text"}
+    assert contract["storageUrl"] == f"contracts/{contract['id']}/{encoded}"
+
+
+@pytest.mark.parametrize(
     ("parts", "status"),
     [
-        pytest.param([file(b"text", "x" * 300)], 400, id="name of 300 characters"),
         pytest.param([file(b"text", "a\0b")], 400, id="NUL in the file name"),
         pytest.param([file(b"text"), field("voucherId", "a\0b")], 400, id="NUL in voucherId"),
         pytest.param([file(b"text"), field("roomId", "a\0b")], 400, id="NUL in roomId"),
@@ -307,7 +331,7 @@ def test_a_database_that_goes_away_during_an_upload_leaves_nothing(
     assert nothing_is_left(folder, database)
 
 
-def test_a_record_that_the_database_takes_back_leaves_nothing(
+def test_a_document_stays_only_where_nobody_can_tell_whether_it_was_recorded(
     portal: str, database: str, folder: Path, server: Server
 ) -> None:
     with ExitStack() as stack:
@@ -322,7 +346,11 @@ def test_a_record_that_the_database_takes_back_leaves_nothing(
         wait_until(lambda: one(watching, waiting) is True)
         server.stop()
         try:
-            assert answer.result().status == 503
+            refused = answer.result()
         finally:
             server.start()
-    assert nothing_is_left(folder, database)
+    assert refused.status == 503
+    assert contracts_in(database) == 0
+    # PostgreSQL's farewell may be lost with the connection: then a document without a record is the lesser evil
+    is_unknown = refused.body["error"].startswith("connection to the database lost: the request may or may not")
+    assert len(files_in(folder)) == (1 if is_unknown else 0)

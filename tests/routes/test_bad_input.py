@@ -197,7 +197,7 @@ FIELDS = [
     post(404, CANCEL, {"bookingId": LONG}),
     *(post(400, CANCEL, {name: value}) for name in ("voucherId", "bookingId", "reason") for value in NO_TEXTS),
     *(post(400, path, {}, user=None) for path in (APPLY, OFFER, ACCEPT, APPLY_2, OFFER_2)),
-    *(post(400, path, {}, user=LONG) for path in (APPLY, OFFER, ACCEPT, APPLY_2, OFFER_2, TRANSFERS)),
+    *(post(400, path, {}, user=LONG) for path in (APPLY, OFFER, ACCEPT, APPLY_2, OFFER_2)),
     post(403, SIGN, {"action": "signed-by-borrower"}, user=LONG),
     *(
         bad

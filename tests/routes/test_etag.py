@@ -1,0 +1,25 @@
+"""JSON is tagged as generation 1 tagged it: a client that has an answer already is told so (contract, 1.3)."""
+
+from tests.serving import Connection
+
+
+def test_an_answer_that_the_client_has_is_not_sent_again(client: Connection) -> None:
+    first = client.get("/api/presence/catalog/apis")
+    again = client.ask("GET", "/api/presence/catalog/apis", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status, again.status, again.body) == (200, 304, None)
+    assert first.headers["etag"].startswith('W/"')
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+def test_an_answer_that_has_changed_is_sent(client: Connection) -> None:
+    before = client.get("/api/voucher/list?issuerUid=etag")
+    assert client.post("/api/voucher/issue", {"issuerUid": "etag"}).status == 200
+    after = client.ask("GET", "/api/voucher/list?issuerUid=etag", headers={"If-None-Match": before.headers["etag"]})
+    assert (after.status, len(after.body["items"])) == (200, 1)
+
+
+def test_what_is_posted_is_always_answered(client: Connection) -> None:
+    verify = {"token": "etag"}
+    first = client.post("/api/presence/verify", verify)
+    again = client.ask("POST", "/api/presence/verify", verify, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status, again.body) == (200, first.body)
