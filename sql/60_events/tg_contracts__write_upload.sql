@@ -17,6 +17,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_contracts__write_upload is 'Writes the event contract.upload.';
+
 -- at commit, when the link that is written after the contract can be seen
 create constraint trigger tg_contracts__write_upload
   after insert on public.contracts

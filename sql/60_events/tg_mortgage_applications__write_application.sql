@@ -21,6 +21,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_mortgage_applications__write_application is 'Writes the event mortgage.application.';
+
 create trigger tg_mortgage_applications__write_application
   after insert on public.mortgage_applications
   for each row

@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_mortgage_offers__write_offer is 'Writes the event mortgage.offer.';
+
 create trigger tg_mortgage_offers__write_offer
   after insert on public.mortgage_offers
   for each row

@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_presence_sessions__write_heartbeat is 'Writes the event presence.heartbeat.';
+
 create trigger tg_presence_sessions__write_heartbeat
   after insert or update of last_seen_at on public.presence_sessions
   for each row

@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_presence_sessions__write_match is 'Writes the event presence.match.';
+
 create trigger tg_presence_sessions__write_match
   after update of room_id on public.presence_sessions
   for each row

@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_telemetry_events__write_event is 'Writes the event telemetry.event.';
+
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events
   for each row

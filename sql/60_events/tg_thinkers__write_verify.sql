@@ -13,6 +13,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_thinkers__write_verify is 'Writes the event presence.verify.';
+
 create trigger tg_thinkers__write_verify
   after update of verified_at on public.thinkers
   for each row

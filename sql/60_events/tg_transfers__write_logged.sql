@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_transfers__write_logged is 'Writes the event transfer.logged.';
+
 create trigger tg_transfers__write_logged
   after insert on public.transfers
   for each row

@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_voucher_bookings__write_book is 'Writes the event voucher.book.';
+
 create trigger tg_voucher_bookings__write_book
   after insert on public.voucher_bookings
   for each row

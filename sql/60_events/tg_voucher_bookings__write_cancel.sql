@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_voucher_bookings__write_cancel is 'Writes the event voucher.cancel.';
+
 create trigger tg_voucher_bookings__write_cancel
   after update of status on public.voucher_bookings
   for each row

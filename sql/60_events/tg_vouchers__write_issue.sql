@@ -14,6 +14,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_vouchers__write_issue is 'Writes the event voucher.issue.';
+
 create trigger tg_vouchers__write_issue
   after insert on public.vouchers
   for each row

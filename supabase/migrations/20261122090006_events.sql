@@ -63,6 +63,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_thinkers__write_verify is 'Writes the event presence.verify.';
+
 create trigger tg_thinkers__write_verify
   after update of verified_at on public.thinkers
   for each row
@@ -84,6 +86,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_presence_sessions__write_heartbeat is 'Writes the event presence.heartbeat.';
+
 create trigger tg_presence_sessions__write_heartbeat
   after insert or update of last_seen_at on public.presence_sessions
   for each row
@@ -104,6 +108,8 @@ begin
   return null;
 end;
 $$;
+
+comment on function private.tg_presence_sessions__write_match is 'Writes the event presence.match.';
 
 create trigger tg_presence_sessions__write_match
   after update of room_id on public.presence_sessions
@@ -127,6 +133,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_vouchers__write_issue is 'Writes the event voucher.issue.';
+
 create trigger tg_vouchers__write_issue
   after insert on public.vouchers
   for each row
@@ -148,6 +156,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_voucher_bookings__write_book is 'Writes the event voucher.book.';
+
 create trigger tg_voucher_bookings__write_book
   after insert on public.voucher_bookings
   for each row
@@ -168,6 +178,8 @@ begin
   return null;
 end;
 $$;
+
+comment on function private.tg_voucher_bookings__write_cancel is 'Writes the event voucher.cancel.';
 
 create trigger tg_voucher_bookings__write_cancel
   after update of status on public.voucher_bookings
@@ -193,6 +205,8 @@ begin
   return null;
 end;
 $$;
+
+comment on function private.tg_contracts__write_upload is 'Writes the event contract.upload.';
 
 -- at commit, when the link that is written after the contract can be seen
 create constraint trigger tg_contracts__write_upload
@@ -224,6 +238,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_mortgage_applications__write_application is 'Writes the event mortgage.application.';
+
 create trigger tg_mortgage_applications__write_application
   after insert on public.mortgage_applications
   for each row
@@ -244,6 +260,8 @@ begin
   return null;
 end;
 $$;
+
+comment on function private.tg_mortgage_offers__write_offer is 'Writes the event mortgage.offer.';
 
 create trigger tg_mortgage_offers__write_offer
   after insert on public.mortgage_offers
@@ -266,6 +284,8 @@ begin
 end;
 $$;
 
+comment on function private.tg_transfers__write_logged is 'Writes the event transfer.logged.';
+
 create trigger tg_transfers__write_logged
   after insert on public.transfers
   for each row
@@ -286,6 +306,8 @@ begin
   return null;
 end;
 $$;
+
+comment on function private.tg_telemetry_events__write_event is 'Writes the event telemetry.event.';
 
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events

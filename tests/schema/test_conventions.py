@@ -1,0 +1,105 @@
+"""What must be true of every object of the schema, read from the catalog: a new one is covered at once."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.schema.specification import TABLES
+
+OURS = "('public', 'private')"
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection]:
+    """As superuser, on a migrated database."""
+    with psycopg.connect(database) as connection:
+        yield connection
+
+
+def names(connection: psycopg.Connection, query: str) -> list[str]:
+    """The first column of what a query finds: here always what breaks a rule, so that [] is right."""
+    return [row[0] for row in connection.execute(query.encode())]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_of_the_specification_has_its_columns(connection: psycopg.Connection, table: str) -> None:
+    found = connection.execute(
+        "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+        "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum",
+        (f"public.{table}",),
+    ).fetchall()
+    # what is added stands after what is specified
+    assert dict(found[: len(TABLES[table])]) == TABLES[table]
+
+
+def test_every_table_has_row_level_security(connection: psycopg.Connection) -> None:
+    assert not names(
+        connection,
+        f"select oid::regclass::text from pg_class "
+        f"where relnamespace::regnamespace::text in {OURS} and relkind in ('r', 'p') and not relrowsecurity",
+    )
+
+
+def test_every_table_and_function_is_explained(connection: psycopg.Connection) -> None:
+    assert not names(
+        connection,
+        f"select oid::regclass::text from pg_class "
+        f"where relnamespace::regnamespace::text in {OURS} and relkind in ('r', 'p', 'v') "
+        f"and obj_description(oid, 'pg_class') is null "
+        f"union all "
+        f"select oid::regprocedure::text from pg_proc "
+        f"where pronamespace::regnamespace::text in {OURS} and obj_description(oid, 'pg_proc') is null",
+    )
+
+
+def test_every_function_looks_names_up_nowhere_but_where_it_says(connection: psycopg.Connection) -> None:
+    assert not names(
+        connection,
+        f"select oid::regprocedure::text from pg_proc where pronamespace::regnamespace::text in {OURS} "
+        f"""and not coalesce('search_path=""' = any (proconfig), false)""",
+    )
+
+
+def test_every_foreign_key_has_an_index_and_says_what_happens_on_delete(connection: psycopg.Connection) -> None:
+    assert not names(
+        connection,
+        f"select conname from pg_constraint c "
+        f"where contype = 'f' and connamespace::regnamespace::text in {OURS} and (confdeltype = 'a' or not exists ("
+        f"  select from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1] and i.indpred is null))",
+    )
+
+
+def test_every_check_is_named_after_its_rule(connection: psycopg.Connection) -> None:
+    assert not names(
+        connection,
+        f"select conname from pg_constraint "
+        f"where contype = 'c' and connamespace::regnamespace::text in {OURS} and conname ~ '_check[0-9]*$'",
+    )
+
+
+def test_no_role_of_the_api_may_write_a_table_and_only_the_service_may_read_one(
+    connection: psycopg.Connection,
+) -> None:
+    granted = connection.execute(
+        "select distinct role, privilege from pg_class, "
+        "unnest(array['anon', 'authenticated', 'service_role']) as role, "
+        "unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) as privilege "
+        f"where relnamespace::regnamespace::text in {OURS} and relkind in ('r', 'p', 'v') "
+        "and has_table_privilege(role, oid, privilege)"
+    ).fetchall()
+    assert granted == [("service_role", "select")]
+
+
+def test_outsiders_may_call_only_what_tells_them_nothing_secret(connection: psycopg.Connection) -> None:
+    assert names(
+        connection,
+        f"select proname from pg_proc where pronamespace::regnamespace::text in {OURS} "
+        f"and has_schema_privilege('anon', pronamespace, 'usage') and has_function_privilege('anon', oid, 'execute') "
+        f"order by 1",
+    ) == ["available_slots", "ping"]
+
+
+def test_the_five_templates_of_the_portal_are_there(connection: psycopg.Connection) -> None:
+    templates = names(connection, "select id from public.voucher_templates order by id")
+    assert templates == ["consulting", "machine", "membership", "therapy", "viewing"]
