@@ -10,7 +10,6 @@ from litestar import Request
 from litestar.datastructures import State
 
 from api.identity import Caller
-from api.legacy import javascript
 from api.refusals import Refused
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -41,9 +40,8 @@ class PortalRequest(Request[Caller, None, State]):
         looked at it after the JSON and before the fields.
         """
         try:
-            value: object = json.loads(
-                await self.body(), parse_int=_integer, parse_float=Decimal, parse_constant=_refuse_constant
-            )
+            # every digit is kept: the amounts of a transfer may have more than a double holds
+            value: object = json.loads(await self.body(), parse_float=Decimal, parse_constant=_refuse_constant)
             storable = msgspec.json.encode(value)
         except (ValueError, RecursionError) as error:
             raise Refused("invalid_json") from error
@@ -66,16 +64,6 @@ def _decompressed(body: bytes) -> bytes:
     if not inflate.eof:
         raise Refused("invalid_json")
     return plain
-
-
-def _integer(digits: str) -> int:
-    """JavaScript knows doubles only: beyond 2^53 it shows the shortest digits of the nearest one."""
-    if len(digits) < 16:
-        return int(digits)
-    double = float(digits)
-    if double in (float("inf"), float("-inf")):
-        raise ValueError("number beyond the range of a double")
-    return int(Decimal(javascript.text(double)))
 
 
 def _refuse_constant(name: str) -> object:

@@ -72,7 +72,7 @@ def run() -> None:
     settings.refuse_open_host()
     with suppress(KeyboardInterrupt), _listen(settings) as listener, open_database(settings) as url:
         migrations.migrate(url)
-        if settings.seed:
+        if settings.is_seeded:
             migrations.seed(url)
         _serve(settings, url, listener)
     console.print("Stopped.")
@@ -159,7 +159,7 @@ def _where_to_go(settings: Settings, port: int) -> Panel:
     places.add_row("its description", f"{origin}/schema")
     places.add_row("health", f"{origin}/health")
     places.add_row("try it", f"curl {origin}/health")
-    places.add_row("data", "DATABASE_URL" if settings.database_url else str(settings.data_dir.resolve()))
+    places.add_row("data", "DATABASE_URL" if settings.database_url else str(settings.data_dir))
     places.add_row("stop", "Ctrl-C")
     return Panel(places, title="The portal's API is running", border_style="green", expand=False)
 

@@ -36,7 +36,7 @@ def open_database(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
-    server = _start_embedded(settings.data_dir.expanduser().resolve())
+    server = _start_embedded(settings.data_dir)
     try:
         yield server.get_uri()
     finally:

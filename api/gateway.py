@@ -21,7 +21,7 @@ Row: TypeAlias = dict[str, Any]
 
 MAX_CONNECTIONS = 16
 
-# one who holds a lock too long, in an open Studio tab say, must not hold up everybody else
+# whoever waits for a lock that somebody holds too long, in an open Studio tab say, gives its connection back
 _AS_ACTOR = """
     select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
            set_config('lock_timeout', '3s', true), set_config('statement_timeout', '10s', true)
@@ -108,6 +108,9 @@ class DirectGateway:
                     await connection.execute(_AS_ACTOR, (actor.role, actor.claims()))
                     cursor = await connection.execute(statement, values)
                 row = await cursor.fetchone()
+        except PoolTimeout as error:
+            _log.warning("no connection: %s", error)
+            raise Refused("busy" if self._pool.get_stats()["pool_size"] else "database_away") from error
         except psycopg.Error as error:
             raise _refusal(error) from error
         except (UnicodeError, RecursionError) as error:
@@ -146,7 +149,9 @@ def _refusal(error: psycopg.Error) -> Exception:
             return Refused(error.diag.message_primary, error.diag.message_detail or "")
         # data exceptions, violated constraints, and texts too long for an index: no column takes the value
         if state[:2] in ("22", "23") or state == "54000":
-            return Refused("value_invalid", error.diag.constraint_name or error.diag.message_primary or "")
+            return Refused(
+                "value_invalid", (error.diag.constraint_name or error.diag.message_primary or "").replace("_", " ")
+            )
         # deadlock and the like, a lock or a statement that took too long: another try may fare better
         if state[:2] in ("40", "55") or state == "57014":
             _log.warning("database busy: %s", error)
@@ -158,9 +163,7 @@ def _refusal(error: psycopg.Error) -> Exception:
         return error
     if isinstance(error, psycopg.DataError):
         return Refused("value_invalid", "NUL" if "NUL" in str(error) else str(error))
-    _log.warning("database away: %s", error)
-    if isinstance(error, PoolTimeout):
-        return Refused("database_away")
     if isinstance(error, psycopg.OperationalError):
+        _log.warning("connection lost: %s", error)
         return Refused("outcome_unknown")
     return error

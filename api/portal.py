@@ -28,7 +28,8 @@ def portal_pages(folder: Path) -> HTTPRouteHandler:
             raise NotFoundException
         if file.is_dir():
             if not request.scope["raw_path"].endswith(b"/"):
-                return Redirect(f"{request.url.path.rstrip('/')}/")
+                query = f"?{request.url.query}" if request.url.query else ""
+                return Redirect(f"{request.url.path}/{query}")
             file /= "index.html"
         if not file.is_file():
             raise NotFoundException

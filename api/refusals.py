@@ -30,20 +30,20 @@ SENTENCES: dict[str, Sentence] = {
     "whole_number_expected": Sentence(400, "{} muss eine ganze Zahl sein", "{} must be a whole number"),
     "json_unreasonable": Sentence(
         400,
-        "JSON mit mehr als 63 Ebenen, mehr als 1 MiB oder zu großen Zahlen",
-        "JSON of more than 63 levels, more than 1 MiB or with too large numbers",
+        "JSON mit mehr als 63 Ebenen, mehr als 4 MiB oder zu großen Zahlen",
+        "JSON of more than 63 levels, more than 4 MiB or with too large numbers",
     ),
     "date_invalid": Sentence(400, "{} ist kein gültiges Datum", "{} is not a valid date"),
     "date_out_of_range": Sentence(400, "Datum außerhalb der Jahre 1 bis 9999", "date outside of the years 1 to 9999"),
     "amount_out_of_range": Sentence(
         400,
         "Betrag muss eine ganze, nicht negative Zahl in Minor Units (Cent) sein, höchstens 9007199254740991",
-        "amount out of range",
+        "amount out of range: whole minor units (cents), at most 9007199254740991",
     ),
     "duration_out_of_range": Sentence(
         400,
         "Dauer muss positiv sein, höchstens 525600 Minuten bzw. 100 Jahre",
-        "duration must be positive, at most 100 years",
+        "a duration must be positive, at most 525600 minutes or 100 years",
     ),
     "interest_out_of_range": Sentence(
         400,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from dotenv import load_dotenv
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.errors import PortalError
@@ -28,10 +28,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     database_url: str | None = Field(default=None, repr=False)
-    data_dir: Path = ROOT / ".data"
+    data_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = ROOT / ".data"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    seed: bool = True
+    seed: bool | None = None
     portal_dir: Path | None = None
     ts_api_key: SecretStr | None = None
     token_secret_optional: SecretStr = SecretStr("")
@@ -47,6 +47,11 @@ class Settings(BaseSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def is_seeded(self) -> bool:
+        """SEED; by default only the embedded database gets demo data."""
+        return self.database_url is None if self.seed is None else self.seed
 
     @property
     def is_rate_limited(self) -> bool:

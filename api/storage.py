@@ -26,9 +26,7 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         self._store: ObjectStore
         if settings.storage_url is None:
-            folder = settings.data_dir.resolve()
-            folder.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(folder)
+            self._store = LocalStore(settings.data_dir, mkdir=True)
         else:
             self._store = from_url(settings.storage_url)
 

@@ -6,6 +6,7 @@
 \ir 10_identity/ping.sql
 \ir 10_identity/iso.sql
 \ir 10_identity/check_json.sql
+\ir 10_identity/in_calendar.sql
 \ir 10_identity/new_suffix.sql
 \ir 10_identity/new_id.sql
 \ir 10_identity/new_uuid.sql

@@ -13,7 +13,7 @@ def test_empty_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")
     settings = Settings()
     assert (settings.database_url, settings.ts_api_key, settings.presence_hash_key) == (None, None, None)
-    assert (settings.data_dir, settings.port, settings.seed) == (ROOT / ".data", 8000, True)
+    assert (settings.data_dir, settings.port, settings.is_seeded) == (ROOT / ".data", 8000, True)
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """How the legacy servers found a route where ASGI servers would not (contract, section 1.3)."""
 
 import hashlib
+import re
 from urllib.parse import parse_qsl, urlencode
 
 from litestar.datastructures import Headers, MutableScopeHeaders
@@ -26,7 +27,7 @@ class LegacyRouting:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Rewrite the request, and leave the body out of an answer to HEAD."""
         if scope["type"] == ScopeType.HTTP:
-            path = scope["path"]
+            path = re.sub("/{2,}", "/", scope["path"])
             if path.lower().startswith("/api/"):
                 fixed = len(_ID_FOLLOWS) if path.lower().startswith(_ID_FOLLOWS) else len(path)
                 scope["path"] = path[:fixed].lower() + path[fixed:]
@@ -38,7 +39,7 @@ class LegacyRouting:
                 # no route has TRACE: its refusal names every method of the path, Litestar's own OPTIONS only some
                 scope["method"] = "TRACE"
                 send = _as_options(send)
-            known = Headers.from_scope(scope).get("if-none-match") if scope["method"] == "GET" else None
+            known = Headers.from_scope(scope).get("if-none-match", "") if scope["method"] == "GET" else ""
             send = _as_express(send, known)
         await self.app(scope, receive, send)
 
@@ -68,7 +69,7 @@ def _as_options(send: Send) -> Send:
     return send_as_options
 
 
-def _as_express(send: Send, known: str | None) -> Send:
+def _as_express(send: Send, known: str) -> Send:
     """Names the charset of JSON, and tags it: a client who has it already gets 304."""
     held: HTTPResponseStartEvent | None = None
 
@@ -78,15 +79,18 @@ def _as_express(send: Send, known: str | None) -> Send:
             headers = MutableScopeHeaders.from_message(message)
             if headers.get("content-type") == "application/json":
                 headers["content-type"] = "application/json; charset=utf-8"
+            if headers.get("content-type", "").startswith("application/json") and "etag" not in headers:
                 held = message  # until the body can be tagged
                 return
         elif message["type"] == "http.response.body" and held is not None:
             start, held = held, None
-            headers = MutableScopeHeaders.from_message(start)
-            headers["etag"] = f'W/"{hashlib.sha256(message["body"]).hexdigest()[:32]}"'
-            if start["status"] == 200 and headers["etag"] == known:
-                start["status"], message["body"] = 304, b""
-                del headers["content-length"], headers["content-type"]
+            if not message.get("more_body"):
+                headers = MutableScopeHeaders.from_message(start)
+                tag = hashlib.sha256(message["body"]).hexdigest()[:32]
+                headers["etag"] = f'W/"{tag}"'
+                if start["status"] == 200 and (known.strip() == "*" or f'"{tag}"' in known):
+                    start["status"], message["body"] = 304, b""
+                    del headers["content-length"], headers["content-type"]
             await send(start)
         await send(message)
 

@@ -6,9 +6,11 @@ set search_path = ''
 as $$
 begin
   -- what is stored is read by clients whose parsers have limits: one row must never spoil a list
-  if octet_length(value::text) > 1048576
-    or jsonb_path_exists(value, '$.**{64}')
-    or jsonb_path_exists(value, '$.** ? (@.type() == "number" && (@ > 1.8e308 || @ < -1.8e308))') then
+  if octet_length(value::text) > 4194304
+    or jsonb_path_exists(value, '$.**{63}')
+    or jsonb_path_exists(
+      value, '$.** ? (@.type() == "number" && (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308))'
+    ) then
     raise sqlstate 'PT400' using message = 'json_unreasonable';
   end if;
   return true;
@@ -16,5 +18,5 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 1 MiB and 63 levels, with numbers within the range of a double; for check constraints. '
+  'True for JSON of at most 63 levels and 4 MiB, with numbers within the range of a double; for check constraints. '
   'Refuses: json_unreasonable (400).';

@@ -9,7 +9,8 @@ create table public.presence_sessions (
 
   constraint presence_status_is_valid check (status in ('online', 'offline')),
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
-  constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null)
+  constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
+  constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at))
 );
 
 comment on table public.presence_sessions is

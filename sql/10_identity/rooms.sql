@@ -7,7 +7,9 @@ create table public.rooms (
 
   constraint room_id_has_1_to_600_characters check (char_length(id) between 1 and 600),
   constraint room_type_is_valid check (type in ('text', 'video', 'file', 'contract', 'mixed')),
-  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object')
+  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.rooms is 'A place where thinkers meet or leave documents (specification, 1.1).';

@@ -9,7 +9,9 @@ create table public.thinkers (
   constraint id_follows_from_public_id check (id = private.thinker_id(public_id)),
   constraint public_id_has_1_to_255_characters check (char_length(public_id) between 1 and 255),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
-  constraint roles_are_known check (roles <@ array['lender', 'notary', 'admin'])
+  constraint roles_are_known check (roles <@ array['lender', 'notary', 'admin']),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at, verified_at))
 );
 
 comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';

@@ -43,7 +43,7 @@ begin
 
   if booking.status = 'booked' then
     update public.voucher_bookings b
-    set status = 'cancelled', cancel_reason = cancel_booking.reason, cancelled_at = now()
+    set status = 'cancelled', cancel_reason = cancel_booking.reason, cancelled_at = clock_timestamp()
     where b.id = booking.id
     returning * into booking;
 

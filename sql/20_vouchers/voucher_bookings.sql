@@ -16,6 +16,9 @@ create table public.voucher_bookings (
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
   constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
   constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
+  constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),
+  constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
   constraint bookings_of_a_voucher_never_overlap
     exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked')
 );

@@ -5,7 +5,9 @@ create table public.voucher_templates (
   default_duration integer not null,
   default_terms    jsonb   not null default '{}',
 
-  constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600)
+  constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600),
+  constraint template_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object')
 );
 
 comment on table public.voucher_templates is 'The portal''s templates by branch (specification, 1.2).';

@@ -19,12 +19,11 @@ create table public.vouchers (
   constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
   constraint valid_until_is_not_before_valid_from check (valid_until >= valid_from),
-  constraint window_is_within_the_years_1_to_9999
-    check (valid_from >= '0001-01-01 00:00:00+00' and valid_until < '10000-01-01 00:00:00+00'),
+  constraint times_are_in_the_calendar check (private.in_calendar(valid_from, valid_until, created_at)),
   constraint price_is_a_safe_amount check (price_amount between 0 and 9007199254740991),
   constraint price_has_amount_and_currency check ((price_amount is null) = (price_currency is null)),
   constraint price_currency_is_upper_case
-    check (price_currency = upper(price_currency) and char_length(price_currency) between 1 and 32),
+    check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
   constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))

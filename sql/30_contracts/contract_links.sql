@@ -7,7 +7,8 @@ create table public.contract_links (
   created_at  timestamptz not null default now(),
 
   constraint link_role_is_valid check (role in ('primary', 'annex', 'offer', 'application')),
-  constraint link_has_a_voucher_or_a_room check (num_nonnulls(voucher_id, room_id) >= 1)
+  constraint link_has_a_voucher_or_a_room check (num_nonnulls(voucher_id, room_id) >= 1),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.contract_links is 'What a contract belongs to: a voucher, a room or both (specification, 1.3).';

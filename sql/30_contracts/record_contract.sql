@@ -15,7 +15,7 @@ set search_path = ''
 as $$
 declare
   creator  uuid;
-  contract public.contracts;
+  contract jsonb;
   link_id  uuid;
 begin
   if auth.uid() is not null then
@@ -34,20 +34,27 @@ begin
     on conflict (id) do nothing;
   end if;
 
-  insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
-  values (
-    record_contract.contract_id, record_contract.name, record_contract.mime_type, record_contract.byte_size,
-    record_contract.storage_url, record_contract.hash_sha256, creator
-  )
-  returning * into contract;
-
-  if record_contract.voucher_id is not null or record_contract.room_id is not null then
+  -- one statement, at whose end the trigger that writes the event sees the link too
+  with new_contract as (
+    insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
+    values (
+      record_contract.contract_id, record_contract.name, record_contract.mime_type, record_contract.byte_size,
+      record_contract.storage_url, record_contract.hash_sha256, creator
+    )
+    returning *
+  ),
+  new_link as (
     insert into public.contract_links (contract_id, voucher_id, room_id)
-    values (contract.id, record_contract.voucher_id, record_contract.room_id)
-    returning id into link_id;
-  end if;
+    select c.id, record_contract.voucher_id, record_contract.room_id
+    from new_contract c
+    where num_nonnulls(record_contract.voucher_id, record_contract.room_id) > 0
+    returning id
+  )
+  select private.contract_json(c::public.contracts), (select l.id from new_link l)
+  into contract, link_id
+  from new_contract c;
 
-  return jsonb_build_object('contract', private.contract_json(contract), 'link_id', link_id);
+  return jsonb_build_object('contract', contract, 'link_id', link_id);
 end;
 $$;
 

@@ -16,13 +16,14 @@ create table public.mortgage_applications (
   constraint application_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint desired_loan_is_a_safe_amount check (desired_loan between 0 and 9007199254740991),
   constraint loan_has_amount_and_currency check ((desired_loan is null) = (currency is null)),
-  constraint currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
+  constraint currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint duration_is_1_to_100_years check (duration_years between 1 and 100),
   constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
-  constraint max_interest_is_not_negative check (max_interest >= 0),
+  constraint max_interest_is_a_fraction check (max_interest between 0 and 99.9999),
   constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
   constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32),
-  constraint json_is_reasonable check (private.check_json(meta))
+  constraint json_is_reasonable check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at, submission_ts))
 );
 
 comment on table public.mortgage_applications is

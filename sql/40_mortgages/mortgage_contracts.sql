@@ -10,8 +10,13 @@ create table public.mortgage_contracts (
   updated_at         timestamptz,
 
   constraint mortgage_contract_status_is_valid check (status in ('draft', 'signed', 'archived')),
-  constraint signed_contract_has_three_signatures
-    check (status <> 'signed' or num_nulls(borrower_signed_at, lender_signed_at, notary_signed_at) = 0)
+  constraint contract_is_a_draft_until_three_have_signed
+    check ((status = 'draft') = (num_nulls(borrower_signed_at, lender_signed_at, notary_signed_at) > 0)),
+  constraint signed_contract_was_updated
+    check (updated_at is not null or num_nonnulls(borrower_signed_at, lender_signed_at, notary_signed_at) = 0),
+  constraint mortgage_contract_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar
+    check (private.in_calendar(created_at, borrower_signed_at, lender_signed_at, notary_signed_at, updated_at))
 );
 
 comment on table public.mortgage_contracts is

@@ -15,12 +15,15 @@ create table public.mortgage_offers (
   room_refs       jsonb        not null,
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint interest_rate_is_not_negative check (interest_rate >= 0),
+  constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
   constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
   constraint json_is_reasonable check (
-    private.check_json(jsonb_build_array(loan, interest, repayment, fees, validity, terms_ref, room_refs))
-  )
+    private.check_json(loan) and private.check_json(interest) and private.check_json(repayment)
+    and private.check_json(fees) and private.check_json(validity) and private.check_json(terms_ref)
+    and private.check_json(room_refs)
+  ),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.mortgage_offers is

@@ -9,7 +9,9 @@ create table public.events (
 
   constraint event_type_is_not_empty check (type <> ''),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
-  constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null))
+  constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null)),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.events is

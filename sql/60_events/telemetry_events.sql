@@ -8,7 +8,9 @@ create table public.telemetry_events (
 
   constraint telemetry_type_has_1_to_255_characters check (char_length(type) between 1 and 255),
   constraint path_has_at_most_4096_characters check (char_length(path) <= 4096),
-  constraint json_is_reasonable check (private.check_json(meta))
+  constraint json_is_reasonable check (private.check_json(meta)),
+  constraint telemetry_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';

@@ -19,9 +19,7 @@ $$;
 
 comment on function private.tg_contracts__write_upload is 'Writes the event contract.upload.';
 
--- at commit, when the link that is written after the contract can be seen
-create constraint trigger tg_contracts__write_upload
+create trigger tg_contracts__write_upload
   after insert on public.contracts
-  deferrable initially deferred
   for each row
   execute function private.tg_contracts__write_upload();

@@ -7,7 +7,10 @@ create table public.fee_events (
   currency     text        not null,
   created_at   timestamptz not null default now(),
 
-  constraint fee_event_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32)
+  constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
+  constraint subject_id_is_not_empty check (subject_id <> ''),
+  constraint fee_event_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.fee_events is 'One charge, or the reversal of one (specification, 3.2). Written by triggers only.';

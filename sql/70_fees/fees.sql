@@ -8,11 +8,12 @@ create table public.fees (
   meta         jsonb        not null default '{}',
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
-  constraint percentage_is_not_negative check (percentage >= 0),
+  constraint percentage_is_a_fraction check (percentage between 0 and 1),
   constraint fixed_amount_is_not_negative check (fixed_amount >= 0),
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
-  constraint fee_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
-  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object')
+  constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
+  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint fee_id_has_1_to_255_characters check (char_length(id) between 1 and 255)
 );
 
 comment on table public.fees is 'What is charged for what (specification, 3.1): voucher.booking, transfer.logged.';

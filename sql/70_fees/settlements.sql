@@ -8,9 +8,10 @@ create table public.settlements (
   status         text        not null default 'open',
   created_at     timestamptz not null default now(),
 
-  constraint period_ends_after_it_begins check (period_to > period_from),
-  constraint settlement_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
-  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid'))
+  constraint period_ends_after_it_begins check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
+  constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
+  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid')),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.settlements is 'What a beneficiary is owed for a period (specification, 3.2).';

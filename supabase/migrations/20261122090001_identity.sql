@@ -46,9 +46,11 @@ set search_path = ''
 as $$
 begin
   -- what is stored is read by clients whose parsers have limits: one row must never spoil a list
-  if octet_length(value::text) > 1048576
-    or jsonb_path_exists(value, '$.**{64}')
-    or jsonb_path_exists(value, '$.** ? (@.type() == "number" && (@ > 1.8e308 || @ < -1.8e308))') then
+  if octet_length(value::text) > 4194304
+    or jsonb_path_exists(value, '$.**{63}')
+    or jsonb_path_exists(
+      value, '$.** ? (@.type() == "number" && (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308))'
+    ) then
     raise sqlstate 'PT400' using message = 'json_unreasonable';
   end if;
   return true;
@@ -56,8 +58,23 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 1 MiB and 63 levels, with numbers within the range of a double; for check constraints. '
+  'True for JSON of at most 63 levels and 4 MiB, with numbers within the range of a double; for check constraints. '
   'Refuses: json_unreasonable (400).';
+
+create function private.in_calendar(variadic moments timestamptz[])
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(
+    bool_and(moment >= '0001-01-01 00:00:00+00' and moment < '10000-01-01 00:00:00+00'), true
+  )
+  from unnest(moments) as moment
+$$;
+
+comment on function private.in_calendar is
+  'True when every given time is within the years 1 to 9999, which clients can read, or null; for check constraints.';
 
 create function private.new_suffix()
 returns text
@@ -139,7 +156,9 @@ create table public.thinkers (
   constraint id_follows_from_public_id check (id = private.thinker_id(public_id)),
   constraint public_id_has_1_to_255_characters check (char_length(public_id) between 1 and 255),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
-  constraint roles_are_known check (roles <@ array['lender', 'notary', 'admin'])
+  constraint roles_are_known check (roles <@ array['lender', 'notary', 'admin']),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at, verified_at))
 );
 
 comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';
@@ -160,7 +179,9 @@ create table public.rooms (
 
   constraint room_id_has_1_to_600_characters check (char_length(id) between 1 and 600),
   constraint room_type_is_valid check (type in ('text', 'video', 'file', 'contract', 'mixed')),
-  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object')
+  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.rooms is 'A place where thinkers meet or leave documents (specification, 1.1).';
@@ -182,7 +203,8 @@ create table public.presence_sessions (
 
   constraint presence_status_is_valid check (status in ('online', 'offline')),
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
-  constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null)
+  constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
+  constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at))
 );
 
 comment on table public.presence_sessions is

@@ -5,7 +5,9 @@ create table public.voucher_templates (
   default_duration integer not null,
   default_terms    jsonb   not null default '{}',
 
-  constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600)
+  constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600),
+  constraint template_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object')
 );
 
 comment on table public.voucher_templates is 'The portal''s templates by branch (specification, 1.2).';
@@ -44,12 +46,11 @@ create table public.vouchers (
   constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
   constraint valid_until_is_not_before_valid_from check (valid_until >= valid_from),
-  constraint window_is_within_the_years_1_to_9999
-    check (valid_from >= '0001-01-01 00:00:00+00' and valid_until < '10000-01-01 00:00:00+00'),
+  constraint times_are_in_the_calendar check (private.in_calendar(valid_from, valid_until, created_at)),
   constraint price_is_a_safe_amount check (price_amount between 0 and 9007199254740991),
   constraint price_has_amount_and_currency check ((price_amount is null) = (price_currency is null)),
   constraint price_currency_is_upper_case
-    check (price_currency = upper(price_currency) and char_length(price_currency) between 1 and 32),
+    check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
   constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))
@@ -90,6 +91,9 @@ create table public.voucher_bookings (
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
   constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
   constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
+  constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),
+  constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
   constraint bookings_of_a_voucher_never_overlap
     exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked')
 );
@@ -425,7 +429,7 @@ begin
 
   if booking.status = 'booked' then
     update public.voucher_bookings b
-    set status = 'cancelled', cancel_reason = cancel_booking.reason, cancelled_at = now()
+    set status = 'cancelled', cancel_reason = cancel_booking.reason, cancelled_at = clock_timestamp()
     where b.id = booking.id
     returning * into booking;
 

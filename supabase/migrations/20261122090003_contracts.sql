@@ -12,7 +12,8 @@ create table public.contracts (
   constraint mime_type_has_1_to_255_characters check (char_length(mime_type) between 1 and 255),
   constraint byte_size_is_not_negative check (byte_size >= 0),
   constraint storage_url_is_a_path_of_contracts check (storage_url ~ '^contracts/[^/]+/[^/]+$'),
-  constraint hash_is_a_sha256_in_hex check (hash_sha256 ~ '^[0-9a-f]{64}$')
+  constraint hash_is_a_sha256_in_hex check (hash_sha256 ~ '^[0-9a-f]{64}$'),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.contracts is 'A document of the legal hub, whose bytes lie in the object store (specification, 1.3).';
@@ -37,7 +38,8 @@ create table public.contract_links (
   created_at  timestamptz not null default now(),
 
   constraint link_role_is_valid check (role in ('primary', 'annex', 'offer', 'application')),
-  constraint link_has_a_voucher_or_a_room check (num_nonnulls(voucher_id, room_id) >= 1)
+  constraint link_has_a_voucher_or_a_room check (num_nonnulls(voucher_id, room_id) >= 1),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.contract_links is 'What a contract belongs to: a voucher, a room or both (specification, 1.3).';
@@ -80,7 +82,7 @@ set search_path = ''
 as $$
 declare
   creator  uuid;
-  contract public.contracts;
+  contract jsonb;
   link_id  uuid;
 begin
   if auth.uid() is not null then
@@ -99,20 +101,27 @@ begin
     on conflict (id) do nothing;
   end if;
 
-  insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
-  values (
-    record_contract.contract_id, record_contract.name, record_contract.mime_type, record_contract.byte_size,
-    record_contract.storage_url, record_contract.hash_sha256, creator
-  )
-  returning * into contract;
-
-  if record_contract.voucher_id is not null or record_contract.room_id is not null then
+  -- one statement, at whose end the trigger that writes the event sees the link too
+  with new_contract as (
+    insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
+    values (
+      record_contract.contract_id, record_contract.name, record_contract.mime_type, record_contract.byte_size,
+      record_contract.storage_url, record_contract.hash_sha256, creator
+    )
+    returning *
+  ),
+  new_link as (
     insert into public.contract_links (contract_id, voucher_id, room_id)
-    values (contract.id, record_contract.voucher_id, record_contract.room_id)
-    returning id into link_id;
-  end if;
+    select c.id, record_contract.voucher_id, record_contract.room_id
+    from new_contract c
+    where num_nonnulls(record_contract.voucher_id, record_contract.room_id) > 0
+    returning id
+  )
+  select private.contract_json(c::public.contracts), (select l.id from new_link l)
+  into contract, link_id
+  from new_contract c;
 
-  return jsonb_build_object('contract', private.contract_json(contract), 'link_id', link_id);
+  return jsonb_build_object('contract', contract, 'link_id', link_id);
 end;
 $$;
 

@@ -3,7 +3,8 @@ create table public.properties (
   address text,
   meta    jsonb not null default '{}',
 
-  constraint property_id_has_1_to_255_characters check (char_length(id) between 1 and 255)
+  constraint property_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint meta_is_reasonable_json check (private.check_json(meta))
 );
 
 comment on table public.properties is 'What a mortgage is for (specification, 1.4). An application names it first; the address may follow.';
@@ -28,13 +29,14 @@ create table public.mortgage_applications (
   constraint application_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint desired_loan_is_a_safe_amount check (desired_loan between 0 and 9007199254740991),
   constraint loan_has_amount_and_currency check ((desired_loan is null) = (currency is null)),
-  constraint currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
+  constraint currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint duration_is_1_to_100_years check (duration_years between 1 and 100),
   constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
-  constraint max_interest_is_not_negative check (max_interest >= 0),
+  constraint max_interest_is_a_fraction check (max_interest between 0 and 99.9999),
   constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
   constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32),
-  constraint json_is_reasonable check (private.check_json(meta))
+  constraint json_is_reasonable check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at, submission_ts))
 );
 
 comment on table public.mortgage_applications is
@@ -68,12 +70,15 @@ create table public.mortgage_offers (
   room_refs       jsonb        not null,
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint interest_rate_is_not_negative check (interest_rate >= 0),
+  constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
   constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
   constraint json_is_reasonable check (
-    private.check_json(jsonb_build_array(loan, interest, repayment, fees, validity, terms_ref, room_refs))
-  )
+    private.check_json(loan) and private.check_json(interest) and private.check_json(repayment)
+    and private.check_json(fees) and private.check_json(validity) and private.check_json(terms_ref)
+    and private.check_json(room_refs)
+  ),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.mortgage_offers is
@@ -102,8 +107,13 @@ create table public.mortgage_contracts (
   updated_at         timestamptz,
 
   constraint mortgage_contract_status_is_valid check (status in ('draft', 'signed', 'archived')),
-  constraint signed_contract_has_three_signatures
-    check (status <> 'signed' or num_nulls(borrower_signed_at, lender_signed_at, notary_signed_at) = 0)
+  constraint contract_is_a_draft_until_three_have_signed
+    check ((status = 'draft') = (num_nulls(borrower_signed_at, lender_signed_at, notary_signed_at) > 0)),
+  constraint signed_contract_was_updated
+    check (updated_at is not null or num_nonnulls(borrower_signed_at, lender_signed_at, notary_signed_at) = 0),
+  constraint mortgage_contract_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar
+    check (private.in_calendar(created_at, borrower_signed_at, lender_signed_at, notary_signed_at, updated_at))
 );
 
 comment on table public.mortgage_contracts is

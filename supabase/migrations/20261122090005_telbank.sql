@@ -23,7 +23,9 @@ create table public.transfers (
   constraint crypto_amount_is_a_number check (crypto_amount <> 'NaN'),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
-  constraint json_is_reasonable check (private.check_json(meta))
+  constraint json_is_reasonable check (private.check_json(meta)),
+  constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at, updated_at))
 );
 
 comment on table public.transfers is

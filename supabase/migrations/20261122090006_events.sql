@@ -9,7 +9,9 @@ create table public.events (
 
   constraint event_type_is_not_empty check (type <> ''),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
-  constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null))
+  constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null)),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.events is
@@ -37,7 +39,9 @@ create table public.telemetry_events (
 
   constraint telemetry_type_has_1_to_255_characters check (char_length(type) between 1 and 255),
   constraint path_has_at_most_4096_characters check (char_length(path) <= 4096),
-  constraint json_is_reasonable check (private.check_json(meta))
+  constraint json_is_reasonable check (private.check_json(meta)),
+  constraint telemetry_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';
@@ -208,10 +212,8 @@ $$;
 
 comment on function private.tg_contracts__write_upload is 'Writes the event contract.upload.';
 
--- at commit, when the link that is written after the contract can be seen
-create constraint trigger tg_contracts__write_upload
+create trigger tg_contracts__write_upload
   after insert on public.contracts
-  deferrable initially deferred
   for each row
   execute function private.tg_contracts__write_upload();
 

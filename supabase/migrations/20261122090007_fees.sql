@@ -8,11 +8,12 @@ create table public.fees (
   meta         jsonb        not null default '{}',
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
-  constraint percentage_is_not_negative check (percentage >= 0),
+  constraint percentage_is_a_fraction check (percentage between 0 and 1),
   constraint fixed_amount_is_not_negative check (fixed_amount >= 0),
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
-  constraint fee_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
-  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object')
+  constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
+  constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint fee_id_has_1_to_255_characters check (char_length(id) between 1 and 255)
 );
 
 comment on table public.fees is 'What is charged for what (specification, 3.1): voucher.booking, transfer.logged.';
@@ -31,9 +32,10 @@ create table public.settlements (
   status         text        not null default 'open',
   created_at     timestamptz not null default now(),
 
-  constraint period_ends_after_it_begins check (period_to > period_from),
-  constraint settlement_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32),
-  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid'))
+  constraint period_ends_after_it_begins check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
+  constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
+  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid')),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.settlements is 'What a beneficiary is owed for a period (specification, 3.2).';
@@ -53,7 +55,10 @@ create table public.fee_events (
   currency     text        not null,
   created_at   timestamptz not null default now(),
 
-  constraint fee_event_currency_is_upper_case check (currency = upper(currency) and char_length(currency) between 1 and 32)
+  constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
+  constraint subject_id_is_not_empty check (subject_id <> ''),
+  constraint fee_event_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.fee_events is 'One charge, or the reversal of one (specification, 3.2). Written by triggers only.';

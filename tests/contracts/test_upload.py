@@ -354,3 +354,25 @@ def test_a_document_stays_only_where_nobody_can_tell_whether_it_was_recorded(
     # PostgreSQL's farewell may be lost with the connection: then a document without a record is the lesser evil
     is_unknown = refused.body["error"].startswith("connection to the database lost: the request may or may not")
     assert len(files_in(folder)) == (1 if is_unknown else 0)
+
+
+def test_the_event_of_an_upload_names_what_it_is_linked_to(portal: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        call(connection, thinker("issuer"), "issue_voucher", voucher_id="v")
+    answer = upload(portal, file(b"text"), field("voucherId", "v"), field("roomId", "r"), field("actorId", "anna"))
+    with Connection(portal) as connection_to_portal:
+        [event] = connection_to_portal.get("/api/admin/events?limit=1").body["items"]
+    contract = answer.body["contract"]
+    assert (event["type"], event["actorId"], event["subjectId"]) == ("contract.upload", "anna", contract["id"])
+    assert event["meta"] == {"voucherId": "v", "roomId": "r", "storageUrl": contract["storageUrl"]}
+
+
+def test_a_record_whose_trigger_fails_leaves_nothing(portal: str, database: str, folder: Path) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("alter table public.events add constraint no_uploads check (type <> 'contract.upload')")
+        try:
+            answer = upload(portal, file(b"text"))
+        finally:
+            connection.execute("alter table public.events drop constraint no_uploads")
+    assert (answer.status, answer.body) == (400, {"ok": False, "error": "invalid value: no uploads"})
+    assert nothing_is_left(folder, database)

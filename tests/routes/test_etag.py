@@ -23,3 +23,9 @@ def test_what_is_posted_is_always_answered(client: Connection) -> None:
     first = client.post("/api/presence/verify", verify)
     again = client.ask("POST", "/api/presence/verify", verify, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status, again.body) == (200, first.body)
+
+
+def test_a_list_of_tags_and_a_star_are_understood(client: Connection) -> None:
+    tag = client.get("/api/presence/catalog/apis").headers["etag"]
+    for known in (f'"other", {tag}', tag.removeprefix("W/"), "*"):
+        assert client.ask("GET", "/api/presence/catalog/apis", headers={"If-None-Match": known}).status == 304

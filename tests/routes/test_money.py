@@ -135,4 +135,7 @@ def test_more_minor_units_than_a_double_holds_exactly_are_refused(client: Connec
         f'{{"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": {fiat}, "fiatCurrency": "EUR"}}'
     )
     answer = client.ask("POST", TRANSFERS, raw=body.encode())
-    assert (answer.status, answer.body) == (400, {"ok": False, "error": "amount out of range"})
+    assert (answer.status, answer.body) == (
+        400,
+        {"ok": False, "error": "amount out of range: whole minor units (cents), at most 9007199254740991"},
+    )

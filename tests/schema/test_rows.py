@@ -1,0 +1,133 @@
+"""What no row may be, whoever writes it: each rule refuses under its own name, to a superuser too."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.databases import Server
+
+REFUSED: list[tuple[str, str, str]] = [
+    # table, column = value, the rule
+    ("thinkers", "id = gen_random_uuid()", "id_follows_from_public_id"),
+    ("thinkers", "roles = '{king}'", "roles_are_known"),
+    ("thinkers", "meta = '5'", "meta_is_an_object"),
+    ("presence_sessions", "status = 'busy'", "presence_status_is_valid"),
+    ("presence_sessions", "last_seen_at = 'infinity'", "times_are_in_the_calendar"),
+    ("presence_sessions", "pair_code = null, room_id = 'r'", "a_room_belongs_to_a_pair_code"),
+    ("rooms", "type = 'kitchen'", "room_type_is_valid"),
+    ("vouchers", "status = 'Booked'", "voucher_status_is_valid"),
+    ("vouchers", "valid_until = valid_from - interval '1 second'", "valid_until_is_not_before_valid_from"),
+    ("vouchers", "valid_from = '0044-03-15 BC'", "times_are_in_the_calendar"),
+    ("vouchers", "duration_minutes = 0", "duration_is_at_most_a_year"),
+    ("vouchers", "price_amount = -1, price_currency = 'EUR'", "price_is_a_safe_amount"),
+    ("vouchers", "price_amount = 5", "price_has_amount_and_currency"),
+    ("vouchers", "price_amount = 5, price_currency = 'eur'", "price_currency_is_upper_case"),
+    ("vouchers", "price_amount = 5, price_currency = ' '", "price_currency_is_upper_case"),
+    ("vouchers", "allowed_slots = '{}'", "allowed_slots_is_an_array"),
+    ("voucher_bookings", "status = 'lost'", "booking_status_is_valid"),
+    ("voucher_bookings", "slot_end = slot_start", "slot_ends_after_it_starts"),
+    ("voucher_bookings", "slot_end = 'infinity'", "times_are_in_the_calendar"),
+    ("voucher_bookings", "status = 'cancelled'", "cancelled_booking_has_a_time"),
+    ("voucher_bookings", "cancel_reason = 'ill'", "only_a_cancelled_booking_has_a_reason"),
+    (
+        "voucher_bookings",
+        "status = 'cancelled', cancelled_at = created_at - interval '1 day'",
+        "cancelled_at_is_not_before_created_at",
+    ),
+    ("voucher_templates", "default_terms = '7'", "default_terms_are_an_object"),
+    ("contracts", "byte_size = -1", "byte_size_is_not_negative"),
+    ("contracts", "hash_sha256 = 'none'", "hash_is_a_sha256_in_hex"),
+    ("contracts", "storage_url = 'https://elsewhere/x'", "storage_url_is_a_path_of_contracts"),
+    ("contract_links", "room_id = null", "link_has_a_voucher_or_a_room"),
+    ("contract_links", "role = 'cover'", "link_role_is_valid"),
+    ("mortgage_applications", "status = 'closed'", "application_status_is_valid"),
+    ("mortgage_applications", "rate_type = 'free'", "rate_type_is_valid"),
+    ("mortgage_applications", "max_interest = 'NaN'", "max_interest_is_a_fraction"),
+    ("mortgage_applications", "desired_loan = 5", "loan_has_amount_and_currency"),
+    ("mortgage_applications", "duration_years = 101", "duration_is_1_to_100_years"),
+    ("mortgage_offers", "status = 'offered'", "offer_status_is_valid"),
+    ("mortgage_offers", "interest_rate = -0.01", "interest_rate_is_a_fraction"),
+    ("mortgage_offers", "monthly_payment = -1", "monthly_payment_is_a_safe_amount"),
+    (
+        "mortgage_contracts",
+        "status = 'active', updated_at = now(), borrower_signed_at = now(), lender_signed_at = now(), "
+        "notary_signed_at = now()",
+        "mortgage_contract_status_is_valid",
+    ),
+    ("mortgage_contracts", "status = 'signed'", "contract_is_a_draft_until_three_have_signed"),
+    ("mortgage_contracts", "status = 'archived'", "contract_is_a_draft_until_three_have_signed"),
+    ("mortgage_contracts", "notary_signed_at = now()", "signed_contract_was_updated"),
+    ("transfers", "direction = 'sideways'", "direction_is_valid"),
+    ("transfers", "status = 'executed'", "transfer_status_is_valid"),
+    ("transfers", "crypto_amount = 'NaN'", "crypto_amount_is_a_number"),
+    ("transfers", "fiat_amount = 9007199254740992", "fiat_amount_is_a_safe_amount"),
+    ("transfers", "updated_at = created_at - interval '1 second'", "updated_at_is_not_before_created_at"),
+    ("events", "subject_id = null", "subject_has_type_and_id"),
+    ("fees", "scope = 'air'", "fee_scope_is_valid"),
+    ("fees", "percentage = 1.5", "percentage_is_a_fraction"),
+    ("fees", "fixed_amount = 5, currency = null", "fixed_amount_has_a_currency"),
+    ("fee_events", "subject_type = 'coffee'", "subject_type_is_chargeable"),
+    ("settlements", "status = 'void'", "settlement_status_is_valid"),
+    ("settlements", "period_to = period_from", "period_ends_after_it_begins"),
+]
+
+UNREASONABLE = ["[" * 64 + "]" * 64, "1.8e308", "1e5000", '["' + "x" * 4194304 + '"]']
+
+
+@pytest.fixture(scope="module")
+def rows(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
+    """A database with one good row in every table, as superuser; what a test does is taken back."""
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(GOOD_ROWS)
+        yield connection
+
+
+@pytest.mark.parametrize(("table", "change", "rule"), REFUSED)
+def test_a_row_is_refused_by_the_rule_that_it_breaks(
+    rows: psycopg.Connection, table: str, change: str, rule: str
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        rows.execute(f"update public.{table} set {change}".encode())
+    assert refused.value.diag.constraint_name == rule
+
+
+@pytest.mark.parametrize("value", UNREASONABLE, ids=["deep", "beyond a double", "far beyond", "large"])
+@pytest.mark.parametrize(
+    "column", ["vouchers.terms", "transfers.meta", "mortgage_offers.loan", "telemetry_events.meta"]
+)
+def test_json_that_clients_cannot_read_is_refused(rows: psycopg.Connection, column: str, value: str) -> None:
+    table, _, name = column.partition(".")
+    with pytest.raises(psycopg.Error, match="json_unreasonable"):
+        rows.execute(f"update public.{table} set {name} = %s".encode(), (value,))
+
+
+def test_json_of_63_levels_with_the_greatest_double_is_kept(rows: psycopg.Connection) -> None:
+    value = "[" * 62 + "1.7976931348623157e308" + "]" * 62
+    assert rows.execute("update public.vouchers set terms = %s returning id", (value,)).fetchall() == [("v",)]
+
+
+GOOD_ROWS = b"""
+insert into public.thinkers (id, public_id) values (private.thinker_id('a'), 'a');
+insert into public.presence_sessions (thinker_id, pair_code) values (private.thinker_id('a'), 'p');
+insert into public.rooms (id) values ('r');
+insert into public.vouchers (id, issuer_id, valid_from, valid_until)
+values ('v', private.thinker_id('a'), now(), now());
+insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)
+values ('v', private.thinker_id('a'), private.thinker_id('a'), now(), now() + interval '1 hour');
+insert into public.contracts (name, byte_size, storage_url, hash_sha256)
+values ('c', 0, 'contracts/c/c', repeat('0', 64));
+insert into public.contract_links (contract_id, room_id) select id, 'r' from public.contracts;
+insert into public.mortgage_applications (id, borrower_id) values ('app', private.thinker_id('a'));
+insert into public.mortgage_offers (id, application_id, lender_id, room_refs)
+values ('o', 'app', private.thinker_id('a'), '{}');
+insert into public.mortgage_contracts (offer_id) values ('o');
+insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label)
+values ('t', 'in', 1, 'ETH', 1, 'EUR', 'l');
+insert into public.telemetry_events (type) values ('page.view');
+insert into public.fees (id, scope) values ('f', 'voucher');
+insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency)
+values ('f', 'transfer', 't', 1, 'EUR');
+insert into public.settlements (beneficiary_id, period_from, period_to, total_cents, currency)
+values (private.thinker_id('a'), '2026-01-01', '2026-02-01', 1, 'EUR');
+"""
