@@ -104,6 +104,7 @@ def test_fiat_is_stored_in_minor_units_and_shown_in_major_ones(
         ("1e-18", "0.000000000000000001", "1e-18"),
         ("0", "0", "0"),
         ("1e17", "100000000000000000", "100000000000000000"),
+        ("123456789012345678", "123456789012345678", "123456789012345680"),
     ],
 )
 def test_crypto_keeps_18_decimals_in_the_table_and_is_a_double_on_the_wire(
