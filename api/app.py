@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response, Router, get
-from litestar._openapi.schema_generation import SchemaCreator
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
@@ -30,6 +29,9 @@ from api.portal import portal_pages
 from api.refusals import ErrorBody, Refused, refusals
 from api.settings import Settings
 from api.storage import Storage
+
+if TYPE_CHECKING:
+    from litestar._openapi.schema_generation import SchemaCreator
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class DecimalSchema(OpenAPISchemaPlugin):
         """Decimal, and nothing else."""
         return value is Decimal
 
-    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: "SchemaCreator") -> Schema:
         """A number."""
         return Schema(type=OpenAPIType.NUMBER)
 

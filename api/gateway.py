@@ -49,10 +49,8 @@ def json_or_default(value: object) -> Json | None:
 class Gateway(Protocol):
     """What a route needs of the database."""
 
-    async def call(
-        self, function: str, actor: Actor, **params: object
-    ) -> Any:  # parsed JSON, of a form that each function's comment tells
-        """Call `public.<function>` as the actor and return its answer.
+    async def call(self, function: str, actor: Actor, **params: object) -> Any:
+        """Call `public.<function>` as the actor and return its answer: JSON, of the form that its comment tells.
 
         Raises Refused with the reason that the function raised, with `value_invalid` for a value that no column takes,
         and with `database_away` when the database cannot be asked: then nothing of the call was kept. When the
