@@ -99,7 +99,6 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
                 "gateway": Provide(lambda: gateway, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),
             },
-            signature_types=[Gateway, Storage],
             request_class=PortalRequest,
             request_max_body_size=MAX_BODY_BYTES,
             exception_handlers={

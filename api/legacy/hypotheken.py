@@ -20,12 +20,27 @@ from api.legacy.shapes import (
     RequestShape,
     Shape,
     Text,
+    money,
     read_number,
     required,
 )
 from api.refusals import refusals
 
 SIGNERS = {"signed-by-borrower": "borrower", "signed-by-lender": "lender", "signed-by-notary": "notary"}
+
+APPLICATION_REASONS = (
+    "borrower_header_required",
+    "loan_invalid",
+    "amount_out_of_range",
+    "whole_number_expected",
+    "duration_out_of_range",
+    "rate_type_unknown",
+    "interest_out_of_range",
+    "application_status_unknown",
+    "uid_invalid",
+    "application_exists",
+)
+"""Why an application may be refused, under either path."""
 
 MotUser = Annotated[str, HeaderParameter(name="X-MOT-User", description="The acting thinker's uid.")]
 
@@ -48,13 +63,7 @@ class Application(Shape):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The application, with its loan in one piece."""
-        return super().from_row(row | {"desired_loan": loan(row)})
-
-
-def loan(row: Row) -> Money | None:
-    """The loan that an application's row asks for."""
-    amount, currency = row["desired_loan"], row["currency"]
-    return None if amount is None else Money(amount=amount, currency=currency)
+        return super().from_row(row | {"desired_loan": money(row["desired_loan"], row["currency"])})
 
 
 class ApplicationRequest(RequestShape):
@@ -236,19 +245,7 @@ class Signed(Shape):
 @post(
     "/anfrage",
     status_code=200,
-    responses=refusals(
-        "borrower_header_required",
-        "loan_invalid",
-        "amount_out_of_range",
-        "whole_number_expected",
-        "duration_out_of_range",
-        "rate_type_unknown",
-        "interest_out_of_range",
-        "application_status_unknown",
-        "uid_invalid",
-        "application_exists",
-        body=True,
-    ),
+    responses=refusals(*APPLICATION_REASONS, body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(

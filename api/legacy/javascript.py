@@ -22,9 +22,7 @@ def number(value: object) -> float:
             return _double(value)
         case str():
             return _number_of_text(value.strip())
-        case []:
-            return 0.0
-        case [None]:
+        case [] | [None]:
             return 0.0
         case [list() | str() | int() | float() | Decimal() as one] if not isinstance(one, bool):
             return number(one)

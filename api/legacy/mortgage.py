@@ -9,10 +9,10 @@ from pydantic import Field
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Row
+from api.legacy.hypotheken import APPLICATION_REASONS, ApplicationRequest, Applications, MotUser
 from api.legacy.hypotheken import Application as ListedApplication
-from api.legacy.hypotheken import ApplicationRequest, Applications, MotUser, loan
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import Millis, Money, Needed, Number, RequestShape, Shape, Text, minor_units, required
+from api.legacy.shapes import Millis, Money, Needed, Number, RequestShape, Shape, Text, minor_units, money, required
 from api.refusals import refusals
 
 
@@ -33,7 +33,13 @@ class Application(Shape):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The application, with its loan in one piece."""
-        return super().from_row(row | {"desired_loan": loan(row), "duration_years": row["duration_years"] or 0})
+        return super().from_row(
+            row
+            | {
+                "desired_loan": money(row["desired_loan"], row["currency"]),
+                "duration_years": row["duration_years"] or 0,
+            }
+        )
 
 
 class Applied(Shape):
@@ -87,21 +93,7 @@ class Offers(Shape):
     "/application",
     status_code=200,
     middleware=[at_most(60, "mortgage/application")],
-    responses=refusals(
-        "borrower_header_required",
-        "loan_invalid",
-        "amount_out_of_range",
-        "whole_number_expected",
-        "duration_out_of_range",
-        "rate_type_unknown",
-        "interest_out_of_range",
-        "application_status_unknown",
-        "uid_invalid",
-        "application_exists",
-        "rate_limited",
-        language="en",
-        body=True,
-    ),
+    responses=refusals(*APPLICATION_REASONS, "rate_limited", language="en", body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(

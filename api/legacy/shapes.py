@@ -190,6 +190,11 @@ class Money(BaseModel):
     currency: str
 
 
+def money(amount: int | None, currency: str | None) -> Money | None:
+    """The two columns of an amount in one piece; None where there is none."""
+    return None if amount is None or currency is None else Money(amount=amount, currency=currency)
+
+
 Text = Annotated[str, BeforeValidator(_read_text)]
 """A text; a number or a boolean is taken as its text. Refuses: text_expected."""
 

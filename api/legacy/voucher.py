@@ -25,6 +25,7 @@ from api.legacy.shapes import (
     Text,
     iso_millis,
     iso_time,
+    money,
     required,
 )
 from api.refusals import Refused, refusals
@@ -52,8 +53,7 @@ class Voucher(Shape):
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The voucher, with its price in one piece."""
-        amount, currency = row["price_amount"], row["price_currency"]
-        return super().from_row(row | {"price": None if amount is None else Money(amount=amount, currency=currency)})
+        return super().from_row(row | {"price": money(row["price_amount"], row["price_currency"])})
 
 
 class NewBooking(Shape):

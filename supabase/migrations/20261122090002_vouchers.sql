@@ -217,7 +217,7 @@ begin
   if voucher.duration_minutes not between 1 and 525600 then
     raise sqlstate 'PT400' using message = 'duration_out_of_range';
   end if;
-  if voucher.valid_from < '0001-01-01 00:00:00+00' or voucher.valid_until >= '10000-01-01 00:00:00+00' then
+  if not private.in_calendar(voucher.valid_from, voucher.valid_until) then
     raise sqlstate 'PT400' using message = 'date_out_of_range';
   end if;
   if voucher.valid_until < voucher.valid_from then
