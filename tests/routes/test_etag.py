@@ -1,5 +1,12 @@
 """JSON is tagged as generation 1 tagged it: a client that has an answer already is told so (contract, 1.3)."""
 
+from collections.abc import AsyncGenerator
+
+from litestar import Litestar, get
+from litestar.response import Stream
+from litestar.testing import TestClient
+
+from api.legacy.routing import LegacyRouting
 from tests.serving import Connection
 
 
@@ -29,3 +36,17 @@ def test_a_list_of_tags_and_a_star_are_understood(client: Connection) -> None:
     tag = client.get("/api/presence/catalog/apis").headers["etag"]
     for known in (f'"other", {tag}', tag.removeprefix("W/"), "*"):
         assert client.ask("GET", "/api/presence/catalog/apis", headers={"If-None-Match": known}).status == 304
+
+
+def test_an_answer_that_comes_in_pieces_is_passed_on_without_a_tag() -> None:
+    @get("/")
+    async def pieces() -> Stream:
+        async def parts() -> AsyncGenerator[bytes, None]:
+            yield b"[1,"
+            yield b"2]"
+
+        return Stream(parts(), media_type="application/json")
+
+    with TestClient(LegacyRouting(Litestar([pieces]))) as client:
+        answer = client.get("/", headers={"If-None-Match": "*"})
+    assert (answer.status_code, answer.json(), "etag" in answer.headers) == (200, [1, 2], False)
