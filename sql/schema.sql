@@ -11,18 +11,25 @@
 \ir 10_identity/new_id.sql
 \ir 10_identity/new_uuid.sql
 \ir 10_identity/thinker_id.sql
+\ir 10_identity/is_service.sql
+\ir 10_identity/may_act_as.sql
+\ir 10_identity/require_admin.sql
+\ir 10_identity/my_room.sql
+\ir 10_identity/my_rooms.sql
+\ir 10_identity/my_contacts.sql
 \ir 10_identity/thinkers.sql
 \ir 10_identity/rooms.sql
 \ir 10_identity/presence_sessions.sql
 \ir 10_identity/thinker_of.sql
 \ir 10_identity/acting_thinker.sql
 \ir 10_identity/uid_of.sql
-\ir 10_identity/is_service.sql
-\ir 10_identity/may_act_as.sql
+\ir 10_identity/tg_users__make_thinker.sql
 \ir 10_identity/verify_presence.sql
 \ir 10_identity/send_heartbeat.sql
 \ir 10_identity/match_presence.sql
 \ir 10_identity/list_presence.sql
+\ir 10_identity/request_counts.sql
+\ir 10_identity/count_request.sql
 
 \ir 20_vouchers/voucher_templates.sql
 \ir 20_vouchers/vouchers.sql
@@ -30,6 +37,7 @@
 \ir 20_vouchers/voucher_json.sql
 \ir 20_vouchers/booking_json.sql
 \ir 20_vouchers/slots_of.sql
+\ir 20_vouchers/is_open_to_caller.sql
 \ir 20_vouchers/issue_voucher.sql
 \ir 20_vouchers/list_vouchers.sql
 \ir 20_vouchers/available_slots.sql
@@ -37,16 +45,20 @@
 \ir 20_vouchers/cancel_booking.sql
 \ir 20_vouchers/list_bookings.sql
 
+\ir 30_contracts/my_contracts.sql
 \ir 30_contracts/contracts.sql
 \ir 30_contracts/contract_links.sql
 \ir 30_contracts/contract_json.sql
+\ir 30_contracts/check_contract_link.sql
 \ir 30_contracts/record_contract.sql
 \ir 30_contracts/list_contracts.sql
 
+\ir 40_mortgages/my_offers.sql
 \ir 40_mortgages/properties.sql
 \ir 40_mortgages/mortgage_applications.sql
 \ir 40_mortgages/mortgage_offers.sql
 \ir 40_mortgages/mortgage_contracts.sql
+\ir 40_mortgages/policies.sql
 \ir 40_mortgages/application_json.sql
 \ir 40_mortgages/offer_json.sql
 \ir 40_mortgages/mortgage_contract_json.sql
@@ -65,6 +77,7 @@
 \ir 50_telbank/list_transfers.sql
 \ir 50_telbank/get_transfer.sql
 
+\ir 60_events/tg_append_only__refuse.sql
 \ir 60_events/events.sql
 \ir 60_events/telemetry_events.sql
 \ir 60_events/tg_thinkers__write_verify.sql

@@ -1,13 +1,21 @@
 create function private.may_act_as(role text)
 returns boolean
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
-  select private.is_service()
+begin
+  return private.is_service()
     or exists (select from public.thinkers t where t.id = auth.uid() and may_act_as.role = any (t.roles))
+    -- app_metadata is what only a server can write into a user of Supabase Auth
+    or coalesce(auth.jwt() -> 'app_metadata' ->> 'role' = may_act_as.role, false)
+    or coalesce(auth.jwt() -> 'app_metadata' -> 'roles' ? may_act_as.role, false);
+end;
 $$;
 
 comment on function private.may_act_as is
-  'True for a trusted server and for an actor with that role (lender, notary, admin).';
+  'True for a trusted server, for an actor with that role (lender, notary, admin), and for a JWT whose app_metadata names it '
+  '(role, or one of roles).';
+
+grant execute on function private.may_act_as to authenticated, service_role;

@@ -18,8 +18,19 @@ comment on table public.presence_sessions is
 comment on column public.presence_sessions.pair_code is 'The keyword by which two thinkers find each other (projekt_alpha, familie).';
 comment on column public.presence_sessions.room_id is 'The room of this pair code; forgotten when the pair code changes.';
 
+create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
 
 alter table public.presence_sessions enable row level security;
 
-grant select on public.presence_sessions to service_role;
+grant select on public.presence_sessions to service_role, authenticated;
+
+create policy "thinkers see themselves and whoever is in the same room"
+  on public.presence_sessions
+  for select
+  to authenticated
+  using (
+    thinker_id = (select auth.uid())
+    or room_id = (select private.my_room())
+    or (select private.may_act_as('admin'))
+  );

@@ -3,4 +3,4 @@ create schema private;
 comment on schema private is
   'Helpers and triggers. Never exposed by the Data API; a role may execute only what is granted to it by name.';
 
-grant usage on schema private to service_role;
+grant usage on schema private to service_role, authenticated;

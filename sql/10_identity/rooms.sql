@@ -19,3 +19,15 @@ comment on column public.rooms.meta is 'Where the room comes from: {"source": "p
 create index rooms_owner_id_idx on public.rooms (owner_id);
 
 alter table public.rooms enable row level security;
+
+grant select on public.rooms to service_role, authenticated;
+
+create policy "thinkers see their own rooms and those they are in"
+  on public.rooms
+  for select
+  to authenticated
+  using (
+    owner_id = (select auth.uid())
+    or id = any (array(select private.my_rooms()))
+    or (select private.may_act_as('admin'))
+  );

@@ -17,8 +17,20 @@ create table public.thinkers (
 comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';
 comment on column public.thinkers.public_id is
   'The uid that the portal uses: thinker-<12 hex> derived from a token, a browser''s own uid, or the id of a Supabase Auth user.';
-comment on column public.thinkers.meta is 'Optional profile.';
+comment on column public.thinkers.meta is 'Optional profile; contacts see it, like every column here.';
 comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
 alter table public.thinkers enable row level security;
+
+grant select on public.thinkers to service_role, authenticated;
+
+create policy "thinkers see themselves, and whom a shared voucher, room or mortgage shows"
+  on public.thinkers
+  for select
+  to authenticated
+  using (
+    id = (select auth.uid())
+    or id = any (array(select private.my_contacts()))
+    or (select private.may_act_as('admin'))
+  );

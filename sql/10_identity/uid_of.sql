@@ -10,4 +10,4 @@ $$;
 
 comment on function private.uid_of is 'The public id of a thinker, which is what the portal calls a uid.';
 
-grant execute on function private.uid_of to service_role;
+grant execute on function private.uid_of to service_role, authenticated;

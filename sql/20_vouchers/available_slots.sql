@@ -17,7 +17,7 @@ declare
   slots       jsonb;
 begin
   select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
-  if not found then
+  if not found or not private.is_open_to_caller(voucher) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
@@ -53,6 +53,6 @@ $$;
 comment on function public.available_slots is
   'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}]. A slot that overlaps an active '
   'booking is left out. Lists slots that start from slots_from to slots_to (both included), one year at most; '
-  'without them the first year of the voucher''s window. Refuses: voucher_not_found (404).';
+  'without them the first year of the voucher''s window. Refuses: voucher_not_found (404), also for one that is not open to the caller.';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;

@@ -15,7 +15,7 @@ begin
   where v.id = book_voucher.voucher_id
   for no key update;
 
-  if not found then
+  if not found or not private.is_open_to_caller(voucher) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
   if voucher.status in ('consumed', 'cancelled', 'expired') then
@@ -49,7 +49,7 @@ $$;
 
 comment on function public.book_voucher is
   'Books a slot of a voucher for the acting thinker. No start (null) is a slot that is not offered. '
-  'Returns {booking, voucher}. Refuses: not_signed_in (401); '
-  'voucher_not_found (404); voucher_not_bookable (with the status as detail), slot_not_offered, slot_taken (409).';
+  'Returns {booking, voucher}. Refuses: not_signed_in (401); voucher_not_found (404), also for one that is not open to the '
+  'caller; voucher_not_bookable (with the status as detail), slot_not_offered, slot_taken (409).';
 
-grant execute on function public.book_voucher to authenticated;
+grant execute on function public.book_voucher to authenticated, service_role;

@@ -12,4 +12,4 @@ $$;
 
 comment on function private.booking_json is 'A booking as the functions return it: its columns, and the uids of issuer and holder.';
 
-grant execute on function private.booking_json to service_role;
+grant execute on function private.booking_json to service_role, authenticated;

@@ -17,4 +17,4 @@ $$;
 
 comment on function public.list_bookings is 'The bookings that the caller may read and that fit every given filter, newest first.';
 
-grant execute on function public.list_bookings to service_role;
+grant execute on function public.list_bookings to service_role, authenticated;

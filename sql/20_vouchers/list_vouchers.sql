@@ -17,5 +17,5 @@ $$;
 
 comment on function public.list_vouchers is 'The vouchers that the caller may read and that fit every given filter, oldest first.';
 
-grant execute on function private.thinker_id to service_role;
-grant execute on function public.list_vouchers to service_role;
+grant execute on function private.thinker_id to service_role, authenticated;
+grant execute on function public.list_vouchers to service_role, authenticated;

@@ -34,4 +34,14 @@ create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_i
 
 alter table public.voucher_bookings enable row level security;
 
-grant select on public.voucher_bookings to service_role;
+grant select on public.voucher_bookings to service_role, authenticated;
+
+create policy "issuer and holder see their booking"
+  on public.voucher_bookings
+  for select
+  to authenticated
+  using (
+    issuer_id = (select auth.uid())
+    or holder_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );

@@ -12,4 +12,4 @@ $$;
 
 comment on function private.voucher_json is 'A voucher as the functions return it: its columns, and the uids of issuer and holder.';
 
-grant execute on function private.voucher_json to service_role;
+grant execute on function private.voucher_json to service_role, authenticated;

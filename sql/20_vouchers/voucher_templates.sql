@@ -17,6 +17,14 @@ comment on column public.voucher_templates.default_terms is
 
 alter table public.voucher_templates enable row level security;
 
+grant select on public.voucher_templates to service_role, authenticated, anon;
+
+create policy "everybody sees the templates"
+  on public.voucher_templates
+  for select
+  to anon, authenticated
+  using (true);
+
 insert into public.voucher_templates (id, service_type, title, default_duration, default_terms)
 values
   ('consulting', 'consulting.session', 'Beratungsgespräch', 60, '{"template": "consulting"}'),

@@ -41,7 +41,25 @@ comment on column public.vouchers.allowed_slots is 'Kept for the portal as it wa
 
 create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
 create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
+create index vouchers_open_offers_idx on public.vouchers (valid_until) where status = 'issued' and holder_id is null;
 
 alter table public.vouchers enable row level security;
 
-grant select on public.vouchers to service_role;
+grant select on public.vouchers to service_role, authenticated, anon;
+
+create policy "issuer and holder see their voucher, everybody an open offer"
+  on public.vouchers
+  for select
+  to authenticated
+  using (
+    issuer_id = (select auth.uid())
+    or holder_id = (select auth.uid())
+    or (status = 'issued' and holder_id is null and valid_until > now())
+    or (select private.may_act_as('admin'))
+  );
+
+create policy "everybody sees an open offer"
+  on public.vouchers
+  for select
+  to anon
+  using (status = 'issued' and holder_id is null and valid_until > now());

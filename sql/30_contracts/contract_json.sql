@@ -9,4 +9,4 @@ $$;
 
 comment on function private.contract_json is 'A contract as the functions return it: its columns, and the uid of its creator.';
 
-grant execute on function private.contract_json to service_role;
+grant execute on function private.contract_json to service_role, authenticated;

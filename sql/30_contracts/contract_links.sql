@@ -19,4 +19,17 @@ create index contract_links_room_id_idx on public.contract_links (room_id);
 
 alter table public.contract_links enable row level security;
 
-grant select on public.contract_links to service_role;
+grant select on public.contract_links to service_role, authenticated;
+
+create policy "creators see the links of their documents, parties those to their voucher or room"
+  on public.contract_links
+  for select
+  to authenticated
+  using (
+    exists (select from public.contracts c where c.id = contract_id and c.created_by = (select auth.uid()))
+    or voucher_id in (
+      select v.id from public.vouchers v where v.issuer_id = (select auth.uid()) or v.holder_id = (select auth.uid())
+    )
+    or room_id = any (array(select private.my_rooms()))
+    or (select private.may_act_as('admin'))
+  );

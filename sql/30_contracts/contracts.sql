@@ -27,4 +27,13 @@ create index contracts_created_at_idx on public.contracts (created_at);
 
 alter table public.contracts enable row level security;
 
-grant select on public.contracts to service_role;
+grant select on public.contracts to service_role, authenticated;
+
+create policy "creators see their documents, parties those of their voucher, room or mortgage"
+  on public.contracts
+  for select
+  to authenticated
+  using (
+    id = any (array(select private.my_contracts()))
+    or (select private.may_act_as('admin'))
+  );

@@ -18,4 +18,4 @@ $$;
 comment on function public.list_contracts is
   'The contracts that the caller may read, newest first; of a voucher, of a room, or with one link to both.';
 
-grant execute on function public.list_contracts to service_role;
+grant execute on function public.list_contracts to service_role, authenticated;

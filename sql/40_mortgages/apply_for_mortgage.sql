@@ -33,8 +33,8 @@ begin
   end if;
   perform private.check_interest(apply_for_mortgage.max_interest);
 
-  insert into public.properties (id)
-  select apply_for_mortgage.property_id
+  insert into public.properties (id, created_by)
+  select apply_for_mortgage.property_id, borrower
   where apply_for_mortgage.property_id is not null
   on conflict (id) do nothing;
 

@@ -39,3 +39,5 @@ create index mortgage_applications_borrower_id_idx on public.mortgage_applicatio
 create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
 
 alter table public.mortgage_applications enable row level security;
+
+grant select on public.mortgage_applications to service_role, authenticated;

@@ -27,3 +27,5 @@ comment on column public.mortgage_contracts.updated_at is 'Of the last signature
 create index mortgage_contracts_contract_id_idx on public.mortgage_contracts (contract_id);
 
 alter table public.mortgage_contracts enable row level security;
+
+grant select on public.mortgage_contracts to service_role, authenticated;

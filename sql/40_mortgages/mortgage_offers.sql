@@ -39,3 +39,5 @@ create unique index one_offer_of_an_application_is_accepted
   on public.mortgage_offers (application_id) where status = 'accepted';
 
 alter table public.mortgage_offers enable row level security;
+
+grant select on public.mortgage_offers to service_role, authenticated;

@@ -23,6 +23,10 @@ declare
   application public.mortgage_applications;
   offer       public.mortgage_offers;
 begin
+  if not private.may_act_as('lender') then
+    raise sqlstate 'PT403' using message = 'lender_role_required';
+  end if;
+
   select * into application
   from public.mortgage_applications a
   where a.id = offer_mortgage.application_id
@@ -70,9 +74,10 @@ end;
 $$;
 
 comment on function public.offer_mortgage is
-  'Offers a mortgage for an application, which becomes offered, as the acting thinker. interest_rate is a fraction, '
+  'Offers a mortgage for an application, which becomes offered, as the acting thinker, who must have the role lender, or for '
+  'whom a trusted server speaks. interest_rate is a fraction, '
   'monthly_payment in minor units (cents); loan to terms_ref are the lender''s own words. Without room_refs a room for the '
-  'negotiation is made. Returns the offer. Refuses: not_signed_in (401); amount_out_of_range, interest_out_of_range (400); '
+  'negotiation is made. Returns the offer. Refuses: not_signed_in (401); lender_role_required (403); amount_out_of_range, interest_out_of_range (400); '
   'application_not_found (404); application_closed, offer_exists (409).';
 
-grant execute on function public.offer_mortgage to authenticated;
+grant execute on function public.offer_mortgage to authenticated, service_role;

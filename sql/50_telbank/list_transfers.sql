@@ -13,4 +13,4 @@ $$;
 comment on function public.list_transfers is
   'The transfers that the caller may read and that fit every given filter exactly, newest first.';
 
-grant execute on function public.list_transfers to service_role;
+grant execute on function public.list_transfers to service_role, authenticated;

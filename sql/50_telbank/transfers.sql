@@ -44,4 +44,13 @@ create index transfers_created_at_idx on public.transfers (created_at);
 
 alter table public.transfers enable row level security;
 
-grant select on public.transfers to service_role;
+grant select on public.transfers to service_role, authenticated;
+
+create policy "thinkers see the transfers that they logged"
+  on public.transfers
+  for select
+  to authenticated
+  using (
+    thinker_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );

@@ -4,6 +4,8 @@ language sql
 stable
 set search_path = ''
 as $$
+  select private.require_admin();
+
   with recent as (
     select
       e.created_at,
@@ -78,6 +80,7 @@ as $$
 $$;
 
 comment on function public.dashboard is
-  'The figures of GET /api/admin/dashboard (contract, section 7) over the events of the last 30 days; rates in percent, days in UTC.';
+  'The figures of GET /api/admin/dashboard (contract, section 7) over the events of the last 30 days; rates in percent, days in UTC. '
+  'Refuses: not_an_admin (403).';
 
-grant execute on function public.dashboard to service_role;
+grant execute on function public.dashboard to service_role, authenticated;

@@ -4,6 +4,8 @@ language sql
 stable
 set search_path = ''
 as $$
+  select private.require_admin();
+
   with errors as (
     select e as event, reported.type, e.created_at, e.id
     from public.events e
@@ -27,6 +29,7 @@ as $$
 $$;
 
 comment on function public.error_summary is
-  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET /api/autofix/status.';
+  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET /api/autofix/status. '
+  'Refuses: not_an_admin (403).';
 
-grant execute on function public.error_summary to service_role;
+grant execute on function public.error_summary to service_role, authenticated;

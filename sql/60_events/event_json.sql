@@ -9,4 +9,4 @@ $$;
 
 comment on function private.event_json is 'An event as the functions return it: its columns, and the actor''s uid.';
 
-grant execute on function private.event_json to service_role;
+grant execute on function private.event_json to service_role, authenticated;

@@ -27,4 +27,17 @@ create index events_subject_idx on public.events (subject_type, subject_id);
 
 alter table public.events enable row level security;
 
-grant select on public.events to service_role;
+grant select on public.events to service_role, authenticated;
+
+create policy "thinkers see what they did"
+  on public.events
+  for select
+  to authenticated
+  using (
+    actor_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );
+
+create trigger tg_events__refuse
+before update or delete or truncate on public.events
+for each statement execute function private.tg_append_only__refuse();

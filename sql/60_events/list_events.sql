@@ -4,6 +4,8 @@ language sql
 stable
 set search_path = ''
 as $$
+  select private.require_admin();
+
   select coalesce(jsonb_agg(private.event_json(e) order by e.created_at desc, e.id desc), '[]')
   from (
     select *
@@ -13,6 +15,7 @@ as $$
   ) e
 $$;
 
-comment on function public.list_events is 'The latest events that the caller may read, newest first: max_rows of them, from 1 to 200.';
+comment on function public.list_events is
+  'The latest events, newest first: max_rows of them, from 1 to 200. Refuses: not_an_admin (403).';
 
-grant execute on function public.list_events to service_role;
+grant execute on function public.list_events to service_role, authenticated;

@@ -20,3 +20,14 @@ create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id)
 create index telemetry_events_created_at_idx on public.telemetry_events (created_at);
 
 alter table public.telemetry_events enable row level security;
+
+grant select on public.telemetry_events to service_role, authenticated;
+
+create policy "thinkers see what was reported of them"
+  on public.telemetry_events
+  for select
+  to authenticated
+  using (
+    actor_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );

@@ -21,3 +21,27 @@ create index fee_events_fee_id_idx on public.fee_events (fee_id);
 create index fee_events_subject_idx on public.fee_events (subject_type, subject_id);
 
 alter table public.fee_events enable row level security;
+
+grant select on public.fee_events to service_role, authenticated;
+
+create policy "the parties of what was charged for see the charge, and the beneficiary"
+  on public.fee_events
+  for select
+  to authenticated
+  using (
+    -- of bookings and transfers, row level security shows each party its own
+    (subject_type = 'voucher_booking' and subject_id in (select b.id from public.voucher_bookings b))
+    or (subject_type = 'transfer' and subject_id in (select t.id from public.transfers t))
+    or (
+      subject_type = 'mortgage_contract'
+      and subject_id in (
+        select c.id from public.mortgage_contracts c where c.offer_id = any (array(select private.my_offers()))
+      )
+    )
+    or fee_id in (select f.id from public.fees f where f.beneficiary_id = (select auth.uid()))
+    or (select private.may_act_as('admin'))
+  );
+
+create trigger tg_fee_events__refuse
+before update or delete or truncate on public.fee_events
+for each statement execute function private.tg_append_only__refuse();

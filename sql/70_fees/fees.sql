@@ -1,11 +1,12 @@
 create table public.fees (
-  id           text         primary key,
-  scope        text         not null,
-  percentage   numeric(6,4) not null default 0,
-  fixed_amount bigint       not null default 0,
-  currency     text,
-  active       boolean      not null default false,
-  meta         jsonb        not null default '{}',
+  id             text         primary key,
+  scope          text         not null,
+  percentage     numeric(6,4) not null default 0,
+  fixed_amount   bigint       not null default 0,
+  currency       text,
+  active         boolean      not null default false,
+  meta           jsonb        not null default '{}',
+  beneficiary_id uuid         references public.thinkers (id) on delete restrict,
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
@@ -19,5 +20,16 @@ create table public.fees (
 comment on table public.fees is 'What is charged for what (specification, 3.1): voucher.booking, transfer.logged.';
 comment on column public.fees.percentage is 'A fraction: 0.02 is 2 percent.';
 comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
+comment on column public.fees.beneficiary_id is 'To whom what is charged is owed; null for the portal itself.';
+
+create index fees_beneficiary_id_idx on public.fees (beneficiary_id);
 
 alter table public.fees enable row level security;
+
+grant select on public.fees to service_role, authenticated;
+
+create policy "the signed-in see the prices"
+  on public.fees
+  for select
+  to authenticated
+  using (true);

@@ -21,3 +21,14 @@ comment on column public.settlements.total_cents is 'The currency''s minor unit.
 create index settlements_beneficiary_id_idx on public.settlements (beneficiary_id);
 
 alter table public.settlements enable row level security;
+
+grant select on public.settlements to service_role, authenticated;
+
+create policy "beneficiaries see their settlements"
+  on public.settlements
+  for select
+  to authenticated
+  using (
+    beneficiary_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );

@@ -83,13 +83,33 @@ def rows(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+@pytest.fixture
+def without_triggers(rows: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """The same, past the triggers that let nobody change what happened."""
+    rows.execute("set session_replication_role = replica")
+    yield rows
+    rows.execute("reset session_replication_role")
+
+
 @pytest.mark.parametrize(("table", "change", "rule"), REFUSED)
 def test_a_row_is_refused_by_the_rule_that_it_breaks(
-    rows: psycopg.Connection, table: str, change: str, rule: str
+    without_triggers: psycopg.Connection, table: str, change: str, rule: str
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        rows.execute(f"update public.{table} set {change}".encode())
+        without_triggers.execute(f"update public.{table} set {change}".encode())
     assert refused.value.diag.constraint_name == rule
+
+
+@pytest.mark.parametrize("table", ["events", "fee_events"])
+@pytest.mark.parametrize(
+    "change", ["update public.{} set created_at = now()", "delete from public.{}", "truncate public.{}"]
+)
+def test_what_happened_cannot_be_changed_by_the_owner_either(rows: psycopg.Connection, table: str, change: str) -> None:
+    before = rows.execute(f"select * from public.{table}".encode()).fetchall()
+    with pytest.raises(psycopg.Error, match="append_only"):
+        rows.execute(change.format(table).encode())
+    assert before
+    assert rows.execute(f"select * from public.{table}".encode()).fetchall() == before
 
 
 @pytest.mark.parametrize("value", UNREASONABLE, ids=["deep", "beyond a double", "far beyond", "large"])

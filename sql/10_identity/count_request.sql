@@ -1,0 +1,41 @@
+create function public.count_request(client text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  counted private.request_counts;
+begin
+  insert into private.request_counts as c (client, requests, window_ends_at)
+  values (left(count_request.client, 255), 1, clock_timestamp() + interval '60 seconds')
+  on conflict (client) do update
+  set requests = case when c.window_ends_at > clock_timestamp() then c.requests + 1 else 1 end,
+      window_ends_at = case when c.window_ends_at > clock_timestamp() then c.window_ends_at else excluded.window_ends_at end
+  returning * into counted;
+
+  -- whoever opens a window clears away some that are over: the table stays as small as there are clients
+  if counted.requests = 1 then
+    delete from private.request_counts c
+    where c.client in (
+      select o.client
+      from private.request_counts o
+      where o.window_ends_at < clock_timestamp()
+      order by o.window_ends_at
+      limit 10
+      for update skip locked
+    );
+  end if;
+
+  return jsonb_build_object(
+    'requests', counted.requests,
+    'seconds_left', ceil(extract(epoch from counted.window_ends_at - clock_timestamp()))::int
+  );
+end;
+$$;
+
+comment on function public.count_request is
+  'Counts a request of a client (a route and an address) in its window of 60 seconds, which the first request opens; exactly, '
+  'however many servers count. Returns {requests, seconds_left}.';
+
+grant execute on function public.count_request to service_role;

@@ -1,0 +1,38 @@
+create function private.my_contacts()
+returns setof uuid
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  -- whoever acted towards the actor; to be named by somebody (as a voucher's holder, say) shows nothing
+  return query select v.issuer_id from public.vouchers v where v.holder_id = auth.uid();
+  return query select b.issuer_id from public.voucher_bookings b where b.holder_id = auth.uid();
+  return query select b.holder_id from public.voucher_bookings b where b.issuer_id = auth.uid();
+  return query select s.thinker_id from public.presence_sessions s where s.room_id = private.my_room();
+  return query
+    select party.id
+    from public.mortgage_offers o
+    join public.mortgage_applications a on a.id = o.application_id
+    cross join lateral (values (o.lender_id), (a.borrower_id)) as party (id)
+    where o.id in (select private.my_offers());
+  if private.may_act_as('lender') then
+    return query select a.borrower_id from public.mortgage_applications a where a.status in ('open', 'offered');
+  end if;
+  if private.may_act_as('notary') then
+    return query
+      select party.id
+      from public.mortgage_contracts c
+      join public.mortgage_offers o on o.id = c.offer_id
+      join public.mortgage_applications a on a.id = o.application_id
+      cross join lateral (values (o.lender_id), (a.borrower_id)) as party (id);
+  end if;
+end;
+$$;
+
+comment on function private.my_contacts is
+  'The thinkers that a shared voucher, room or mortgage shows to the actor; for lenders and notaries also those whom their work '
+  'concerns. May repeat them.';
+
+grant execute on function private.my_contacts to authenticated;

@@ -1,0 +1,20 @@
+create function private.my_rooms()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query select r.id from public.rooms r where r.owner_id = auth.uid();
+  return query select private.my_room();
+  return query select 'mortgage:offer:' || o.id from private.my_offers() as o (id);
+  return query
+    select 'mortgage:contract:' || c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers());
+end;
+$$;
+
+comment on function private.my_rooms is
+  'The rooms of the actor: its own, the one in which it is present, and those of the mortgages it is a party of.';
+
+grant execute on function private.my_rooms to authenticated;

@@ -1,0 +1,16 @@
+create function private.require_admin()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not private.may_act_as('admin') then
+    raise sqlstate 'PT403' using message = 'not_an_admin';
+  end if;
+end;
+$$;
+
+comment on function private.require_admin is 'Lets trusted servers and admins pass. Refuses: not_an_admin (403).';
+
+grant execute on function private.require_admin to authenticated, service_role;

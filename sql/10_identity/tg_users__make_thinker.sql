@@ -1,0 +1,28 @@
+create function private.tg_users__make_thinker()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.thinkers (id, public_id)
+  select new.id, new.id::text
+  -- an imported user whose id is no UUID of version 4 cannot be a thinker, but may sign up all the same
+  where private.thinker_id(new.id::text) = new.id
+  on conflict do nothing;
+  return null;
+end;
+$$;
+
+comment on function private.tg_users__make_thinker is 'A new user of Supabase Auth is a thinker with the same id.';
+
+-- a plain PostgreSQL has no users
+do $$
+begin
+  if to_regclass('auth.users') is not null then
+    create trigger tg_users__make_thinker
+    after insert on auth.users
+    for each row execute function private.tg_users__make_thinker();
+  end if;
+end;
+$$;

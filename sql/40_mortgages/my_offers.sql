@@ -1,0 +1,21 @@
+create function private.my_offers()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query select o.id from public.mortgage_offers o where o.lender_id = auth.uid();
+  return query
+    select o.id
+    from public.mortgage_offers o
+    join public.mortgage_applications a on a.id = o.application_id
+    where a.borrower_id = auth.uid();
+end;
+$$;
+
+comment on function private.my_offers is
+  'The offers of which the actor is a party: those it made as lender, and those for its own applications. May repeat them.';
+
+grant execute on function private.my_offers to authenticated;

@@ -1,0 +1,48 @@
+-- Who sees what of a mortgage: in one file, because these policies read each other's tables.
+
+create policy "a property is seen by whoever sees an application for it"
+  on public.properties
+  for select
+  to authenticated
+  using (
+    created_by = (select auth.uid())
+    or exists (
+      select from public.mortgage_applications a
+      where a.property_id = properties.id
+        -- nobody sees somebody else's house by applying for a mortgage on it
+        and (a.borrower_id <> (select auth.uid()) or properties.created_by is null)
+    )
+    or (select private.may_act_as('admin'))
+  );
+
+create policy "borrowers see their applications, lenders open ones and those they made an offer for"
+  on public.mortgage_applications
+  for select
+  to authenticated
+  using (
+    borrower_id = (select auth.uid())
+    or (status in ('open', 'offered') and (select private.may_act_as('lender')))
+    -- of the offers, row level security shows a lender's own, and a notary those with a contract
+    or id in (select o.application_id from public.mortgage_offers o)
+    or (select private.may_act_as('admin'))
+  );
+
+create policy "lender and borrower see their offers, notaries those with a contract"
+  on public.mortgage_offers
+  for select
+  to authenticated
+  using (
+    id = any (array(select private.my_offers()))
+    or ((select private.may_act_as('notary')) and id in (select c.offer_id from public.mortgage_contracts c))
+    or (select private.may_act_as('admin'))
+  );
+
+create policy "lender and borrower see their contracts, notaries all"
+  on public.mortgage_contracts
+  for select
+  to authenticated
+  using (
+    offer_id = any (array(select private.my_offers()))
+    or (select private.may_act_as('notary'))
+    or (select private.may_act_as('admin'))
+  );

@@ -1,0 +1,14 @@
+create function private.tg_append_only__refuse()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise sqlstate 'PT403' using
+    message = 'append_only',
+    detail = format('%s of %I: what happened is kept as it was written', lower(tg_op), tg_table_name);
+end;
+$$;
+
+comment on function private.tg_append_only__refuse is
+  'Refuses to change a table of what happened, whoever asks, its owner too: append_only (403).';
