@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Request, Response, Router, get
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
@@ -21,14 +22,17 @@ from litestar.typing import FieldDefinition
 from pydantic import BaseModel
 
 from api.body import MAX_BODY_BYTES, PortalRequest
-from api.gateway import DirectGateway, Gateway
-from api.identity import Actor, ApiKeyMiddleware
+from api.gateway import Gateway
+from api.gateway_direct import DirectGateway
+from api.gateway_postgrest import PostgrestGateway
+from api.identity import TOKEN_COOKIE, Actor, CallerMiddleware
 from api.legacy import admin, contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
 from api.legacy.routing import LegacyRouting
 from api.portal import portal_pages
 from api.refusals import ErrorBody, Refused, refusals
 from api.settings import Settings
 from api.storage import Storage
+from api.tokens import Tokens
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
@@ -62,9 +66,15 @@ class DecimalSchema(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.NUMBER)
 
 
-def create_app(settings: Settings, database_url: str) -> ASGIApp:
-    """The application for these settings, on the database at a libpq URL."""
-    gateway, storage = DirectGateway(database_url), Storage(settings)
+def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
+    """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
+    storage, tokens = Storage(settings), Tokens(settings)
+    gateway: Gateway
+    if settings.supabase_url is not None:
+        gateway = PostgrestGateway(settings, tokens)
+    else:
+        assert database_url is not None
+        gateway = DirectGateway(database_url)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -84,7 +94,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
             telemetry.report,
             admin.router,
         ],
-        middleware=[ApiKeyMiddleware],
+        middleware=[CallerMiddleware],
     )
     routes: list[ControllerRouterHandler] = [health, legacy]
     if settings.portal_dir is not None:
@@ -94,7 +104,7 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
         Litestar(
             routes,
             lifespan=[lifespan],
-            state=State({"settings": settings}),
+            state=State({"settings": settings, "gateway": gateway, "tokens": tokens}),
             dependencies={
                 "gateway": Provide(lambda: gateway, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),
@@ -106,6 +116,14 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
                 HTTPException: answer_http_error,
                 Exception: answer_fault,
             },
+            cors_config=CORSConfig(
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "X-MOT-User", "X-TS-APIKEY"],
+                allow_credentials=True,
+            )
+            if settings.cors_origins
+            else None,
             plugins=[PydanticPlugin(prefer_alias=True), DecimalSchema()],
             openapi_config=OpenAPIConfig(
                 title="TogetherSystems portal",
@@ -117,10 +135,13 @@ def create_app(settings: Settings, database_url: str) -> ASGIApp:
                 render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
                 components=Components(
                     security_schemes={
-                        "apiKey": SecurityScheme(type="apiKey", name="X-TS-APIKEY", security_scheme_in="header")
+                        "apiKey": SecurityScheme(type="apiKey", name="X-TS-APIKEY", security_scheme_in="header"),
+                        "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+                        "cookie": SecurityScheme(type="apiKey", name=TOKEN_COOKIE, security_scheme_in="cookie"),
                     }
                 ),
-                security=[{"apiKey": []}, {}],
+                # without a key the server is this machine's only, and asks nobody
+                security=[{"apiKey": []}, {"token": []}, {"cookie": []}, {}],
             ),
         )
     )

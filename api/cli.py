@@ -3,7 +3,7 @@
 import signal
 import socket
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import psycopg
 import typer
@@ -70,10 +70,11 @@ def run() -> None:
     """
     settings = load_settings()
     settings.refuse_open_host()
-    with suppress(KeyboardInterrupt), _listen(settings) as listener, open_database(settings) as url:
-        migrations.migrate(url)
-        if settings.is_seeded:
-            migrations.seed(url)
+    with suppress(KeyboardInterrupt), _listen(settings) as listener, _open_database(settings) as url:
+        if url is not None:
+            migrations.migrate(url)
+            if settings.is_seeded:
+                migrations.seed(url)
         _serve(settings, url, listener)
     console.print("Stopped.")
 
@@ -113,6 +114,13 @@ def seed() -> None:
     console.print("The demo data is there.")
 
 
+def _open_database(settings: Settings) -> AbstractContextManager[str | None]:
+    """The database to migrate; none where there is only the Data API of a project."""
+    if settings.supabase_url is not None and settings.database_url is None:
+        return nullcontext()
+    return open_database(settings)
+
+
 def _listen(settings: Settings) -> socket.socket:
     """The socket to serve on. Raises PortalError where the address is taken or not this machine's."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -131,7 +139,7 @@ def _listen(settings: Settings) -> socket.socket:
         raise PortalError(f"Cannot listen on {place} ({reason}): set PORT or HOST.") from error
 
 
-def _serve(settings: Settings, url: str, listener: socket.socket) -> None:
+def _serve(settings: Settings, url: str | None, listener: socket.socket) -> None:
     from api.app import create_app  # --help needs not wait for it
 
     config = uvicorn.Config(
@@ -159,7 +167,9 @@ def _where_to_go(settings: Settings, port: int) -> Panel:
     places.add_row("its description", f"{origin}/schema")
     places.add_row("health", f"{origin}/health")
     places.add_row("try it", f"curl {origin}/health")
-    places.add_row("data", "DATABASE_URL" if settings.database_url else str(settings.data_dir))
+    places.add_row(
+        "data", settings.supabase_url or ("DATABASE_URL" if settings.database_url else str(settings.data_dir))
+    )
     places.add_row("stop", "Ctrl-C")
     return Panel(places, title="The portal's API is running", border_style="green", expand=False)
 

@@ -2,10 +2,13 @@
 
 import hashlib
 import hmac
-import json
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
@@ -14,9 +17,12 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
+from api.refusals import Refused
 from api.settings import Settings
 
 Role = Literal["anon", "authenticated", "service_role"]
+
+TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
 
 _UUID_OF_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -35,45 +41,149 @@ def thinker_id(public_id: str) -> UUID:
 
 @dataclass(frozen=True)
 class Actor:
-    """As whom SQL is called: a database role, and the uid of the thinker where there is one."""
+    """As whom SQL is called: a database role, and the uid of the thinker where there is one.
+
+    `app_metadata` is what a token of Supabase Auth says of its user's roles.
+    """
 
     role: Role
     uid: str | None = None
+    app_metadata: Mapping[str, object] | None = None
 
-    def claims(self) -> str:
-        """The JSON for `request.jwt.claims`, as PostgREST would take it from a JWT."""
-        claims: dict[str, str] = {"role": self.role}
+    def claims(self) -> dict[str, object]:
+        """The claims of `request.jwt.claims`, as PostgREST would take them from a JWT."""
+        claims: dict[str, object] = {"role": self.role}
         if self.uid is not None:
             claims |= {"sub": str(thinker_id(self.uid)), "public_id": self.uid}
-        return json.dumps(claims)
+        if self.app_metadata:
+            claims["app_metadata"] = self.app_metadata
+        return claims
 
 
-class Caller:
-    """A trusted request: it may assert any uid, and act for nobody in particular, as the legacy API let it."""
+SERVER = Actor("service_role")
+"""The portal's own server, on nobody's behalf."""
+
+
+class Caller(ABC):
+    """Who sent a request, and as whom it may act."""
+
+    @abstractmethod
+    def as_thinker(self, uid: str) -> Actor:
+        """The thinker with this uid, who may do what concerns itself. Refuses: not_yourself."""
+
+    @abstractmethod
+    def as_caller(self, uid: str | None = None) -> Actor:
+        """Whoever asks, on behalf of `uid` if given; what it may do is for SQL to say. Refuses: not_yourself."""
+
+
+class TrustedCaller(Caller):
+    """Carries the API key, or asks a server of this machine only: may assert any uid, as the legacy API let it."""
 
     def as_thinker(self, uid: str) -> Actor:
-        """The thinker with this uid, who may do what concerns itself."""
+        """Any thinker."""
         return Actor("authenticated", uid)
 
-    def as_server(self, uid: str | None = None) -> Actor:
-        """The trusted server, for what the legacy API asked nobody's leave for; on behalf of `uid` if given."""
+    def as_caller(self, uid: str | None = None) -> Actor:
+        """The trusted server, for what the legacy API asked nobody's leave for."""
         return Actor("service_role", uid)
 
 
-class ApiKeyMiddleware(AbstractAuthenticationMiddleware):
-    """A request is trusted when it carries the key in `TS_API_KEY` (`X-TS-APIKEY`), or when no key is set.
+class ProvenCaller(Caller):
+    """Carries the token of a thinker: acts as that one and nobody else."""
 
-    Any other gets 401 `invalid api key`, before anything else is looked at (contract, section 7). Routes with the
-    opt `open` are answered to everybody.
+    def __init__(self, actor: Actor) -> None:
+        """Take the thinker that the token proved."""
+        self.actor = actor
+
+    def as_thinker(self, uid: str) -> Actor:
+        """The thinker itself."""
+        if uid != self.actor.uid:
+            raise Refused("not_yourself")
+        return self.actor
+
+    def as_caller(self, uid: str | None = None) -> Actor:
+        """The thinker itself."""
+        return self.actor if uid is None else self.as_thinker(uid)
+
+
+class Outsider(Caller):
+    """Proved nothing: meets only the routes that are open to everybody, which do not ask who it is."""
+
+    def as_thinker(self, uid: str) -> Actor:
+        """Nobody."""
+        raise Refused("not_signed_in")
+
+    def as_caller(self, uid: str | None = None) -> Actor:
+        """Somebody without an account."""
+        return Actor("anon")
+
+
+Connection = ASGIConnection[BaseRouteHandler, Caller, None, State]
+
+
+class CallerMiddleware(AbstractAuthenticationMiddleware):
+    """Finds out who asks, before anything else is looked at (contract, section 7).
+
+    A request is trusted when it carries the key in `TS_API_KEY` (`X-TS-APIKEY`), or when no key is set. Any other acts
+    as the thinker whose token it carries (`Authorization: Bearer`, or the cookie of /api/presence/verify), or gets 401.
+    Routes with the opt `open` are answered to everybody.
     """
 
-    async def authenticate_request(
-        self, connection: ASGIConnection[BaseRouteHandler, Caller, None, State]
-    ) -> AuthenticationResult:
-        settings: Settings = connection.app.state.settings
-        if settings.ts_api_key is not None and not connection.route_handler.opt.get("open"):
-            expected = settings.ts_api_key.get_secret_value().encode()
-            given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
-            if not hmac.compare_digest(expected, given):
-                raise NotAuthorizedException("invalid api key")
-        return AuthenticationResult(user=Caller(), auth=None)
+    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+        try:
+            return AuthenticationResult(user=await _caller(connection), auth=None)
+        except (NotAuthorizedException, Refused):
+            if not connection.route_handler.opt.get("open"):
+                raise
+            return AuthenticationResult(user=Outsider(), auth=None)
+
+
+async def _caller(connection: Connection) -> Caller:
+    """Raises NotAuthorizedException. Refuses: foreign_origin, not_yourself, token_keys_away."""
+    settings: Settings = connection.app.state.settings
+    if settings.ts_api_key is None:
+        # a page of another site, in a browser on this machine, is not this machine's user
+        if not _names_loopback(connection) or _comes_from_elsewhere(connection, settings):
+            raise Refused("foreign_origin")
+        return TrustedCaller()
+
+    given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
+    if hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given):
+        return TrustedCaller()
+
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        token = connection.cookies.get(TOKEN_COOKIE, "")
+        if token and _comes_from_elsewhere(connection, settings):
+            raise Refused("foreign_origin")
+    if not token:
+        raise NotAuthorizedException("invalid api key", headers={"WWW-Authenticate": "Bearer"})
+    actor = await connection.app.state.tokens.read(token.strip())
+    if actor is None:
+        raise NotAuthorizedException("invalid token", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    caller = ProvenCaller(actor)
+    if user := connection.headers.get("x-mot-user"):
+        caller.as_thinker(user)
+    return caller
+
+
+def _names_loopback(connection: Connection) -> bool:
+    """Whether the request was sent to this machine by a name that only this machine answers to.
+
+    Another name can be made to point here by whoever owns it (DNS rebinding).
+    """
+    name = urlsplit(f"//{connection.headers.get('host', '')}").hostname
+    if name is None:
+        return True  # no browser leaves it out
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def _comes_from_elsewhere(connection: Connection, settings: Settings) -> bool:
+    """Whether a browser sent the request for a page of another origin than this server's and CORS_ORIGINS."""
+    origin = connection.headers.get("origin")
+    if origin is None or origin in settings.cors_origins:
+        return False
+    return urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower()

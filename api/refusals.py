@@ -52,6 +52,18 @@ SENTENCES: dict[str, Sentence] = {
     ),
     "uid_invalid": Sentence(400, "Uid muss 1 bis 255 Zeichen haben", "uid must have 1 to 255 characters"),
     "not_signed_in": Sentence(401, "Nicht angemeldet", "not signed in"),
+    "not_yourself": Sentence(403, "Nur für die eigene Uid erlaubt", "allowed for your own uid only"),
+    "not_an_admin": Sentence(403, "Nur Admins dürfen das sehen", "only admins may see this"),
+    "foreign_origin": Sentence(
+        403,
+        "Anfrage von einer anderen Herkunft (Origin oder Host)",
+        "request from another origin (Origin or Host)",
+    ),
+    "token_keys_away": Sentence(
+        503,
+        "Token kann gerade nicht geprüft werden, bitte gleich noch einmal",
+        "the token cannot be checked now, please try again shortly",
+    ),
     "unsupported_encoding": Sentence(415, "unsupported content encoding", "unsupported content encoding"),
     "too_large": Sentence(413, "request body too large", "request body too large"),
     "rate_limited": Sentence(429, "rate limit exceeded", "rate limit exceeded"),
@@ -112,6 +124,7 @@ SENTENCES: dict[str, Sentence] = {
     "user_header_required": Sentence(400, "X-MOT-User Header ist erforderlich", "X-MOT-User header is required"),
     "role_unknown": Sentence(400, "Ungültige Rolle, erwarte borrower oder lender", "role must be borrower or lender"),
     "not_a_lender": Sentence(403, "Nur Lender dürfen alle Anträge sehen", "only lenders may see all applications"),
+    "lender_role_required": Sentence(403, "Nur Lender dürfen Angebote machen", "only lenders may make offers"),
     "loan_invalid": Sentence(
         400, "desiredLoan muss {{amount, currency}} sein", "desiredLoan must be {{amount, currency}}"
     ),
@@ -163,6 +176,7 @@ SENTENCES: dict[str, Sentence] = {
     # contracts
     "multipart_expected": Sentence(400, "expected multipart/form-data", "expected multipart/form-data"),
     "file_required": Sentence(400, "file field is required", "file field is required"),
+    "not_your_room": Sentence(403, "only who is in the room may do this", "only who is in the room may do this"),
     "storage_away": Sentence(503, "document store not available", "document store not available"),
     # telemetry and admin
     "events_required": Sentence(400, "an array of events is required", "an array of events is required"),

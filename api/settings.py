@@ -2,10 +2,11 @@
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.errors import PortalError
@@ -28,17 +29,33 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     database_url: str | None = Field(default=None, repr=False)
+    supabase_url: str | None = None
+    supabase_anon_key: SecretStr | None = None
     data_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = ROOT / ".data"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     seed: bool | None = None
     portal_dir: Path | None = None
     ts_api_key: SecretStr | None = None
+    jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    jwks_url: str | None = None
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     token_secret_optional: SecretStr = SecretStr("")
     presence_hash_key: SecretStr | None = None
     rate_limit: Literal["on", "off", "auto"] = "auto"
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
     storage_url: str | None = None
+
+    @model_validator(mode="after")
+    def _complete_supabase(self) -> Self:
+        if self.supabase_url is not None:
+            if self.supabase_anon_key is None or self.jwt_secret is None:
+                raise ValueError("SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too")
+            self.supabase_url = self.supabase_url.rstrip("/")
+            self.jwks_url = self.jwks_url or f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
+        if any(urlsplit(origin)[2:] != ("", "", "") or not urlsplit(origin).netloc for origin in self.cors_origins):
+            raise ValueError("CORS_ORIGINS must be like https://portal.example.org, comma separated")
+        return self
 
     @property
     def is_loopback_only(self) -> bool:
@@ -79,5 +96,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = (f"{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors())
+        problems = (
+            ": ".join(
+                (*(str(name).upper() for name in problem["loc"][:1]), problem["msg"].removeprefix("Value error, "))
+            )
+            for problem in error.errors()
+        )
         raise PortalError(f"The settings make no sense: {'; '.join(problems)}.") from None

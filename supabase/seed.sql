@@ -19,6 +19,11 @@ begin
   clara := clara || jsonb_build_object('sub', private.thinker_id('demo-clara'));
   bank  := bank  || jsonb_build_object('sub', private.thinker_id('demo-bank'));
 
+  -- roles are what an operator gives
+  insert into public.thinkers (id, public_id, roles)
+  values (private.thinker_id('demo-bank'), 'demo-bank', '{lender}')
+  on conflict (id) do update set roles = excluded.roles;
+
   -- Anna issues a voucher from each template, for next week's office hours
   perform set_config('request.jwt.claims', anna::text, true);
   perform public.issue_voucher(

@@ -1,5 +1,6 @@
 """SQL functions called as PostgREST would call them: a role and claims for one transaction."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, LiteralString
@@ -13,9 +14,9 @@ from api.identity import Actor
 SERVER = Actor("service_role")
 
 
-def thinker(uid: str) -> Actor:
-    """The thinker with this uid."""
-    return Actor("authenticated", uid)
+def thinker(uid: str, *roles: str) -> Actor:
+    """The thinker with this uid, whose token names these roles."""
+    return Actor("authenticated", uid, {"roles": list(roles)} if roles else None)
 
 
 def call(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
@@ -28,7 +29,7 @@ def call(connection: psycopg.Connection, actor: Actor, function: str, **params: 
     with connection.transaction():
         connection.execute(
             "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
-            (actor.role, actor.claims()),
+            (actor.role, json.dumps(actor.claims())),
         )
         row = connection.execute(statement, values).fetchone()
         assert row

@@ -16,6 +16,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Row
+from api.identity import Actor
 from api.legacy.ids import legacy_id, new_uuid
 from api.legacy.shapes import Millis, Shape
 from api.refusals import Refused, refusals
@@ -147,17 +148,20 @@ async def upload(
         await form.read(request, storage)
         if form.stored is None:
             raise Refused("file_required")
+        actor = request.user.as_caller(form.fields.get("actorId") or None)
+        links = {"voucher_id": form.fields.get("voucherId") or None, "room_id": form.fields.get("roomId") or None}
+        await gateway.call("check_contract_link", actor, **links)
         row = await gateway.call(
             "record_contract",
-            request.user.as_server(form.fields.get("actorId") or None),
+            # only this server knows what it stored
+            Actor("service_role", actor.uid),
             contract_id=form.id,
             name=form.fields.get("name") or form.file_name,
             mime_type=form.mime_type,
             byte_size=form.stored.byte_size,
             storage_url=form.path,
             hash_sha256=form.stored.sha256,
-            voucher_id=form.fields.get("voucherId") or None,
-            room_id=form.fields.get("roomId") or None,
+            **links,
         )
     except BaseException as error:
         # a document that may have been recorded stays: a record without its document would be worse than the reverse
@@ -177,7 +181,7 @@ async def list_contracts(
 ) -> Contracts:
     """The documents of a voucher, of a room, or with one link to both."""
     rows = await gateway.call(
-        "list_contracts", request.user.as_server(), voucher_id=voucher_id or None, room_id=room_id or None
+        "list_contracts", request.user.as_caller(), voucher_id=voucher_id or None, room_id=room_id or None
     )
     return Contracts(items=[Contract.from_row(row) for row in rows])
 

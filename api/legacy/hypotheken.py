@@ -262,7 +262,7 @@ async def list_applications(
     request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = "", role: FromQuery[str | None] = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
-    actor = request.user.as_server(required(user or None, "user_header_required"))
+    actor = request.user.as_caller(required(user or None, "user_header_required"))
     rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
     return Applications(applications=[Application.from_row(row) for row in rows])
 
@@ -285,7 +285,7 @@ async def offer(
     data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_caller(user)
     monthly = figure(data.repayment, "monthly", places=0, below=2**53)
     row = await gateway.call(
         "offer_mortgage",
@@ -327,9 +327,9 @@ async def list_offers(
 ) -> Offers:
     """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:
-        rows = await gateway.call("list_mortgage_offers", request.user.as_server(), application_id=application_id)
+        rows = await gateway.call("list_mortgage_offers", request.user.as_caller(), application_id=application_id)
     else:
-        actor = request.user.as_server(required(user or None, "application_required"))
+        actor = request.user.as_caller(required(user or None, "application_required"))
         rows = await gateway.call("list_mortgage_offers", actor, role=role or "borrower")
     return Offers(offers=[Offer.from_row(row) for row in rows])
 
@@ -377,7 +377,7 @@ async def sign(
     """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
     row = await gateway.call(
         "sign_mortgage_contract",
-        request.user.as_server(user or None),
+        request.user.as_caller(user or None),
         contract_id=data.contract_voucher_id,
         signer=SIGNERS.get(data.action, "nobody"),
     )

@@ -119,7 +119,7 @@ async def list_applications(
     request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = "", role: FromQuery[str | None] = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
-    actor = request.user.as_server(required(user or None, "user_header_required"))
+    actor = request.user.as_caller(required(user or None, "user_header_required"))
     rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
     return Applications(applications=[ListedApplication.from_row(row) for row in rows])
 
@@ -147,7 +147,7 @@ async def offer(
     data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_caller(user)
     row = await gateway.call(
         "offer_mortgage",
         actor,
@@ -177,7 +177,7 @@ async def list_offers(
     """As borrower (the default) the offers for the user's applications, as lender the user's own."""
     rows = await gateway.call(
         "list_mortgage_offers",
-        request.user.as_server(required(user or None, "user_header_required")),
+        request.user.as_caller(required(user or None, "user_header_required")),
         role=role or "borrower",
         application_id=application_id or None,
     )

@@ -5,20 +5,23 @@ import hmac
 import math
 import time
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from litestar import Router, get, post
-from litestar.datastructures import State
+from litestar import Response, Router, get, post
+from litestar.datastructures import Cookie, State
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.body import PortalRequest
 from api.gateway import Gateway
+from api.identity import TOKEN_COOKIE, Actor
 from api.legacy import javascript
+from api.legacy.proxies import is_https
 from api.legacy.shapes import Needed, RequestShape, Text, required
 from api.refusals import Refused, refusals
 from api.settings import Settings
+from api.tokens import LIFETIME_SECONDS
 
 SIGNATURE_AGE_MS = 300_000
 
@@ -40,11 +43,14 @@ class VerifyRequest(SnakeRequest):
 
 
 class Verified(BaseModel):
-    """The thinker that the token stands for."""
+    """The thinker that the token stands for, and a token that proves it here and at the Data API, for a while."""
 
     ok: bool = True
     thinker_id: str
     pair_code: str | None
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105
+    expires_in: int = Field(default=LIFETIME_SECONDS, description="Seconds.")
 
 
 class HeartbeatRequest(SnakeRequest):
@@ -151,13 +157,30 @@ def check_signature(token: str, ts: object, sig: object) -> None:
 )
 async def verify(
     data: JSONBody[VerifyRequest], request: PortalRequest, state: State, gateway: NamedDependency[Gateway]
-) -> Verified:
-    """Who a token stands for. The first time, the thinker comes online."""
+) -> Response[Verified]:
+    """Who a token stands for. The first time, the thinker comes online.
+
+    The answer's access token is set as a cookie too, which no script can read.
+    """
     token = required(data.token or data.mot or data.thinker_token, "token_required")
     check_signature(token, data.ts, data.sig)
-    uid = thinker_uid(token, state.settings)
-    row = await gateway.call("verify_presence", request.user.as_thinker(uid))
-    return Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"])
+    actor = Actor("authenticated", thinker_uid(token, state.settings))
+    row = await gateway.call("verify_presence", actor)
+    access_token = state.tokens.issue(actor)
+    return Response(
+        Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"], access_token=access_token),
+        headers={"cache-control": "no-store"},
+        cookies=[
+            Cookie(
+                key=TOKEN_COOKIE,
+                value=access_token,
+                max_age=LIFETIME_SECONDS,
+                httponly=True,
+                samesite="lax",
+                secure=is_https(request),
+            )
+        ],
+    )
 
 
 @post(
@@ -187,7 +210,7 @@ async def match(data: JSONBody[MatchRequest], request: PortalRequest, gateway: N
 @get("/debug", responses=refusals())
 async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
     """Everybody's presence. Without tokens, which are not kept."""
-    rows = await gateway.call("list_presence", request.user.as_server())
+    rows = await gateway.call("list_presence", request.user.as_caller())
     items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]
     return Sessions(count=len(items), items=items)
 

@@ -4,9 +4,10 @@ import hashlib
 import re
 from urllib.parse import parse_qsl, urlencode
 
+from litestar import Litestar
 from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import HttpMethod, ScopeType
-from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
+from litestar.types import HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
 
 # generation 1 saw a repeated parameter as an array, which equals nothing; generation 2 took the first
 _FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/api/admin/")
@@ -20,7 +21,7 @@ class LegacyRouting:
     JSON names its charset and has an ETag, as generation 1's did.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: Litestar) -> None:
         """Wrap the application."""
         self.app = app
 
@@ -35,13 +36,17 @@ class LegacyRouting:
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
                 send = _without_body(send)  # the last to see an answer
-            elif scope["method"] == "OPTIONS":
+            elif scope["method"] == "OPTIONS" and not self._is_preflight(scope):
                 # no route has TRACE: its refusal names every method of the path, Litestar's own OPTIONS only some
                 scope["method"] = "TRACE"
                 send = _as_options(send)
             known = Headers.from_scope(scope).get("if-none-match", "") if scope["method"] == "GET" else ""
             send = _as_express(send, known)
         await self.app(scope, receive, send)
+
+    def _is_preflight(self, scope: HTTPScope) -> bool:
+        """A browser that asks for a page of CORS_ORIGINS whether it may."""
+        return self.app.cors_config is not None and "access-control-request-method" in Headers.from_scope(scope)
 
 
 def _without_body(send: Send) -> Send:

@@ -106,7 +106,7 @@ async def log_transfer(
     """Logs a transfer intent; nothing is executed."""
     row = await gateway.call(
         "log_transfer",
-        request.user.as_server(),
+        request.user.as_caller(),
         direction=data.direction,
         crypto_amount=data.crypto_amount,
         crypto_symbol=data.crypto_symbol,
@@ -135,7 +135,7 @@ async def list_transfers(
     """The transfers that fit every given filter exactly."""
     rows = await gateway.call(
         "list_transfers",
-        request.user.as_server(),
+        request.user.as_caller(),
         wallet_address=wallet_address or None,
         direction=direction or None,
     )
@@ -145,7 +145,7 @@ async def list_transfers(
 @get("/transfers/{transfer_id:str}", responses=refusals("transfer_not_found", "value_invalid", language="en"))
 async def get_transfer(transfer_id: FromPath[str], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Logged:
     """One transfer."""
-    row = await gateway.call("get_transfer", request.user.as_server(), transfer_id=transfer_id)
+    row = await gateway.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
     return Logged(transfer=Transfer.from_row(row))
 
 

@@ -76,5 +76,7 @@ async def report(
 ) -> Received:
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
-    await gateway.call("record_telemetry", request.user.as_server(), events=Json(rows))
+    for row in rows:
+        request.user.as_caller(row["actor_uid"])
+    await gateway.call("record_telemetry", request.user.as_caller(), events=Json(rows))
     return Received()

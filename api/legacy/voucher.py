@@ -202,6 +202,7 @@ def slot_start(slot_id: object) -> datetime | None:
         "uid_invalid",
         "voucher_exists",
         "rate_limited",
+        "not_yourself",
         body=True,
     ),
 )
@@ -239,7 +240,7 @@ async def list_vouchers(
     """The vouchers that fit every given filter exactly."""
     rows = await gateway.call(
         "list_vouchers",
-        request.user.as_server(),
+        request.user.as_caller(),
         issuer_uid=issuer_uid or None,
         holder_uid=holder_uid or None,
         status=status or None,
@@ -258,6 +259,7 @@ async def list_vouchers(
         "slot_not_offered",
         "uid_invalid",
         "rate_limited",
+        "not_yourself",
         body=True,
     ),
 )
@@ -265,7 +267,7 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: Nam
     """Books a slot for `holderUid`. One wins, always: whoever comes second finds the slot not available."""
     row = await gateway.call(
         "book_voucher",
-        request.user.as_thinker(data.holder_uid),
+        request.user.as_caller(data.holder_uid),
         voucher_id=data.voucher_id,
         slot_start=slot_start(data.slot_id),
     )
@@ -276,7 +278,7 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: Nam
     "/cancel",
     status_code=200,
     middleware=[at_most(60, "voucher/cancel")],
-    responses=refusals("booking_or_voucher_required", "booking_not_found", "rate_limited", body=True),
+    responses=refusals("booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True),
 )
 async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Cancelled:
     """Cancels a booking. Cancelling it again changes nothing."""
@@ -284,7 +286,7 @@ async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway:
         raise Refused("booking_or_voucher_required")
     row = await gateway.call(
         "cancel_booking",
-        request.user.as_server(),
+        request.user.as_caller(),
         booking_id=data.booking_id,
         voucher_id=data.voucher_id,
         reason=data.reason,
@@ -307,7 +309,7 @@ async def bookings(
     """The bookings that fit every given filter exactly."""
     rows = await gateway.call(
         "list_bookings",
-        request.user.as_server(),
+        request.user.as_caller(),
         holder_uid=holder_uid or None,
         issuer_uid=issuer_uid or None,
         voucher_id=voucher_id or None,
@@ -336,7 +338,7 @@ async def available_slots(
             raise Refused("date_invalid", name)
     rows = await gateway.call(
         "available_slots",
-        request.user.as_server(),
+        request.user.as_caller(),
         voucher_id=required(voucher_id or None, "voucher_required"),
         slots_from=bounds["from"],
         slots_to=bounds["to"],

@@ -9,7 +9,7 @@ declare
 begin
   insert into private.request_counts as c (client, requests, window_ends_at)
   values (left(count_request.client, 255), 1, clock_timestamp() + interval '60 seconds')
-  on conflict (client) do update
+  on conflict on constraint request_counts_pkey do update
   set requests = case when c.window_ends_at > clock_timestamp() then c.requests + 1 else 1 end,
       window_ends_at = case when c.window_ends_at > clock_timestamp() then c.window_ends_at else excluded.window_ends_at end
   returning * into counted;

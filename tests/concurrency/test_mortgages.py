@@ -10,7 +10,7 @@ from tests.acting import call, call_or_reason, connections, one, thinker
 from tests.parallel import ask_at_once, at_once
 from tests.serving import Answer, Connection
 
-BORROWER, LENDER = thinker("borrower"), thinker("lender")
+BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors, pq
 
-from api.gateway import DirectGateway
+from api.gateway_direct import DirectGateway
 from api.identity import Actor
 from api.refusals import SENTENCES, Refused
 from tests.acting import SERVER, one, thinker

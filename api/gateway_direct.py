@@ -1,0 +1,123 @@
+"""The gateway to a database of our own: pooled connections, one round trip a call."""
+
+import json
+import logging
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from api.gateway import Json, refusal
+from api.identity import Actor
+from api.refusals import Refused
+
+MAX_CONNECTIONS = 16
+
+# whoever waits for a lock that somebody holds too long, in an open Studio tab say, gives its connection back
+_AS_ACTOR = """
+    select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
+           set_config('lock_timeout', '3s', true), set_config('statement_timeout', '10s', true)
+"""
+
+_log = logging.getLogger(__name__)
+
+# numbers as exact as they were sent: jsonb keeps every digit
+_encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class DirectGateway:
+    """Calls functions on pooled connections of its own."""
+
+    def __init__(self, database_url: str) -> None:
+        """Take a libpq URL. `open` it before the first call."""
+        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+            database_url,
+            kwargs={
+                "autocommit": True,
+                # server-side prepared statements would break behind Supabase's transaction pooler
+                "prepare_threshold": None,
+                "connect_timeout": 3,
+                "application_name": "togethersystems-api",
+            },
+            min_size=0,
+            max_size=MAX_CONNECTIONS,
+            open=False,
+            # how long a request waits for a free connection
+            timeout=3.0,
+            # no retries with growing pauses behind the scenes: the next request opens a new connection
+            reconnect_timeout=0.0,
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Open the pool, and close it at the end."""
+        async with self._pool:
+            yield
+
+    async def call(self, function: str, actor: Actor, **params: object) -> Any:
+        """See Gateway. Two statements and one Sync are one implicit transaction and one round trip."""
+        statement = sql.SQL("select public.{}({})").format(
+            sql.Identifier(function),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in params
+            ),
+        )
+        values = {
+            name: Jsonb(value.value, dumps=_encode_json) if isinstance(value, Json) else value
+            for name, value in params.items()
+        }
+        try:
+            async with self._connection() as connection:
+                async with connection.pipeline():
+                    await connection.execute(_AS_ACTOR, (actor.role, json.dumps(actor.claims())))
+                    cursor = await connection.execute(statement, values)
+                row = await cursor.fetchone()
+        except PoolTimeout as error:
+            _log.warning("no connection: %s", error)
+            raise Refused("busy" if self._pool.get_stats()["pool_size"] else "database_away") from error
+        except psycopg.Error as error:
+            raise _refusal(error) from error
+        except (UnicodeError, RecursionError) as error:
+            raise Refused("value_invalid", "text that is not Unicode, or nested too deep") from error
+        return row[0] if row else None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that lives: one on which the server has hung up meanwhile is thrown away for the next."""
+        for _ in range(MAX_CONNECTIONS):
+            connection = await self._pool.getconn()
+            if _lives(connection):
+                break
+            await connection.close()
+            await self._pool.putconn(connection)
+        else:
+            connection = await self._pool.getconn()
+        try:
+            yield connection
+        finally:
+            await self._pool.putconn(connection)
+
+
+def _lives(connection: AsyncConnection) -> bool:
+    """Whether nothing waits to be read: all that a server says on an idle connection is goodbye. No round trip."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def _refusal(error: psycopg.Error) -> Exception:
+    """What an error means to a client; the error itself where it is a fault of ours."""
+    if error.sqlstate is not None:
+        return refusal(error.sqlstate, error.diag.message_primary or "", error.diag.message_detail or "") or error
+    if isinstance(error, psycopg.DataError):
+        return Refused("value_invalid", "NUL" if "NUL" in str(error) else str(error))
+    if isinstance(error, psycopg.OperationalError):
+        _log.warning("connection lost: %s", error)
+        return Refused("outcome_unknown")
+    return error

@@ -1,0 +1,104 @@
+"""The gateway to a Supabase project: its Data API (PostgREST), with a short-lived token of the actor."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, cast
+
+import httpx
+from postgrest import APIError, AsyncPostgrestClient
+
+from api.gateway import Json, refusal
+from api.identity import Actor
+from api.refusals import Refused
+from api.settings import Settings
+from api.tokens import Tokens
+
+TOKEN_SECONDS = 60
+
+# PostgREST itself: it cannot connect, its schema cache is not loaded; and no free connection
+_AWAY = ("PGRST000", "PGRST001", "PGRST002", "503")
+_BUSY = "PGRST003"
+
+_log = logging.getLogger(__name__)
+
+
+class PostgrestGateway:
+    """Calls functions as `POST /rest/v1/rpc/<function>`."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        """Take SUPABASE_URL and its key, and what signs the actors' tokens. `open` it before the first call."""
+        assert settings.supabase_url is not None
+        assert settings.supabase_anon_key is not None
+        self._url = f"{settings.supabase_url}/rest/v1"
+        self._api_key = settings.supabase_anon_key.get_secret_value()
+        self._tokens = tokens
+        self._session: httpx.AsyncClient
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Keep connections for all calls."""
+        async with httpx.AsyncClient(timeout=httpx.Timeout(15, connect=3)) as self._session:
+            yield
+
+    async def call(self, function: str, actor: Actor, **params: object) -> Any:
+        """See Gateway. PostgREST makes each request one transaction."""
+        headers = {"apikey": self._api_key, "Authorization": f"Bearer {self._tokens.issue(actor, TOKEN_SECONDS)}"}
+        client = AsyncPostgrestClient(self._url, headers=headers, http_client=self._session)
+        try:
+            # the client's signature says texts only, but it encodes any JSON
+            arguments = cast("dict[str, str]", {name: _plain(value) for name, value in params.items()})
+            response = await client.rpc(function, arguments).execute()
+        except APIError as error:
+            raise _refusal(error) from error
+        except httpx.PoolTimeout as error:
+            raise Refused("busy") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            _log.warning("no connection: %r", error)
+            raise Refused("database_away") from error
+        except httpx.TransportError as error:
+            _log.warning("connection lost: %r", error)
+            raise Refused("outcome_unknown") from error
+        except (ValueError, RecursionError) as error:
+            raise Refused(
+                "value_invalid", "text that is not Unicode, a number too large, or nested too deep"
+            ) from error
+        return response.data
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON can hold it: a numeric one with every digit, as text; numbers in free JSON as doubles."""
+    match value:
+        case Json():
+            return _doubles(value.value)
+        case Decimal():
+            return str(value)
+    return value
+
+
+def _doubles(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _doubles(part) for name, part in value.items()}
+        case list():
+            return [_doubles(part) for part in value]
+        case Decimal():
+            return float(value)
+    return value
+
+
+def _refusal(error: APIError) -> Exception:
+    """What an error means to a client; the error itself where it is a fault of ours."""
+    code, message = str(error.code or ""), error.message or ""
+    if code in _AWAY:
+        _log.warning("database away: %s %s", code, message)
+        return Refused("database_away")
+    if code == _BUSY:
+        _log.warning("database busy: %s %s", code, message)
+        return Refused("busy")
+    if code in ("502", "504"):
+        # what stands between gave up waiting
+        _log.warning("no answer: %s %s", code, message)
+        return Refused("outcome_unknown")
+    return refusal(code, message, error.details or "") or error

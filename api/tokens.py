@@ -1,0 +1,96 @@
+"""Tokens: JWTs that prove who asks, here and at the Data API alike."""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+import jwt
+from anyio import to_thread
+from jwt.exceptions import PyJWKClientConnectionError, PyJWTError
+
+from api.errors import PortalError
+from api.identity import Actor, thinker_id
+from api.refusals import Refused
+from api.settings import Settings
+
+LIFETIME_SECONDS = 3600
+"""How long a token of /api/presence/verify is good for; as long as one of Supabase Auth."""
+
+_ASYMMETRIC = ("ES256", "RS256", "EdDSA")
+
+
+class Tokens:
+    """Signs with the project's secret (HS256); reads what that secret or a key of JWKS_URL has signed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises PortalError where there is no secret, and none can be kept in DATA_DIR."""
+        self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else _own_secret(settings.data_dir)
+        url = settings.jwks_url
+        self._keys = jwt.PyJWKClient(url, timeout=3) if url else None
+
+    def issue(self, actor: Actor, lifetime: int = LIFETIME_SECONDS) -> str:
+        """A token for the actor; `lifetime` in seconds."""
+        now = int(time.time())
+        claims = actor.claims() | {"aud": actor.role, "iat": now, "exp": now + lifetime}
+        return jwt.encode(claims, self._secret, algorithm="HS256")
+
+    async def read(self, token: str) -> Actor | None:
+        """The thinker that a token proves; None where it proves nobody: forged, expired, or not for a thinker.
+
+        Refuses: token_keys_away, where the key that may have signed it cannot be fetched.
+        """
+        try:
+            algorithm = jwt.get_unverified_header(token).get("alg")
+            # each kind of key for its own algorithms, whatever the token says
+            if algorithm == "HS256":
+                key: str | jwt.PyJWK = self._secret
+            elif algorithm in _ASYMMETRIC and self._keys is not None:
+                key = await to_thread.run_sync(self._keys.get_signing_key_from_jwt, token)
+            else:
+                return None
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience="authenticated",
+                # when it was issued says nothing of when it is good: clocks differ
+                options={"require": ["exp", "sub", "aud"], "verify_iat": False},
+            )
+            return _actor(claims)
+        except PyJWKClientConnectionError as error:
+            raise Refused("token_keys_away") from error
+        except (PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+            return None
+
+
+def _actor(claims: dict[str, object]) -> Actor | None:
+    if claims.get("role") != "authenticated":
+        return None
+    subject, uid, metadata = str(claims["sub"]), claims.get("public_id"), claims.get("app_metadata")
+    # the token of a Supabase Auth user names no public id: the user's id is the public id
+    for name in (uid, subject):
+        if isinstance(name, str) and str(thinker_id(name)) == subject:
+            return Actor("authenticated", name, metadata if isinstance(metadata, dict) else None)
+    return None
+
+
+def _own_secret(folder: Path) -> str:
+    """The secret of this installation, made at first and shared by all processes with the same DATA_DIR."""
+    file = folder / "jwt-secret"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = folder / f".jwt-secret-{secrets.token_hex(8)}"
+        if not file.exists():
+            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+                new.write(secrets.token_urlsafe(48))
+            try:
+                # at once and whole, whoever else does the same: the first one stays
+                os.link(made, file)
+            except FileExistsError:
+                pass
+            finally:
+                made.unlink()
+        return file.read_text()
+    except OSError as error:
+        raise PortalError(f"No secret can be kept in {file} ({error.strerror}): set JWT_SECRET or DATA_DIR.") from error
