@@ -7,7 +7,8 @@ set search_path = ''
 as $$
 begin
   return query select r.id from public.rooms r where r.owner_id = auth.uid();
-  return query select private.my_room();
+  return query
+    select s.room_id from public.presence_sessions s where s.thinker_id = auth.uid() and s.room_id is not null;
   return query select 'mortgage:offer:' || o.id from private.my_offers() as o (id);
   return query
     select 'mortgage:contract:' || c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers());

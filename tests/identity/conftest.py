@@ -1,0 +1,103 @@
+"""A server that asks for proof, and whatever can be signed."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from tests.serving import Connection, serve, settings_in
+
+KEY = "a long random text"
+SECRET = "a secret that both the portal and its Data API know"
+
+EC_KEY = generate_private_key(SECP256R1())
+RSA_KEY = generate_rsa_key(public_exponent=65537, key_size=2048)
+ED_KEY = Ed25519PrivateKey.generate()
+
+
+def claims(**changes: object) -> dict[str, Any]:
+    """The claims of a user of Supabase Auth; a change to None leaves one out."""
+    user: dict[str, object] = {
+        "sub": str(uuid4()),
+        "role": "authenticated",
+        "aud": "authenticated",
+        "exp": int(time.time()) + 60,
+    }
+    return {name: value for name, value in (user | changes).items() if value is not None}
+
+
+def signed(secret: str = SECRET, **changes: object) -> str:
+    """A token with these claims, signed with a secret."""
+    return jwt.encode(claims(**changes), secret, algorithm="HS256")
+
+
+def bearer(token: str) -> dict[str, str | bytes]:
+    """The header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+@dataclass
+class KeyServer:
+    """A server of public keys, as a Supabase project has one."""
+
+    url: str = ""
+    requests: int = 0
+    keys: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def key_server() -> Iterator[KeyServer]:
+    """Serves the public halves of EC_KEY (kid `ec`), RSA_KEY (`rsa`) and ED_KEY (`ed`)."""
+    served = KeyServer(
+        keys=[
+            ECAlgorithm.to_jwk(EC_KEY.public_key(), as_dict=True) | {"kid": "ec", "alg": "ES256", "use": "sig"},
+            RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True) | {"kid": "rsa", "alg": "RS256", "use": "sig"},
+            OKPAlgorithm.to_jwk(ED_KEY.public_key(), as_dict=True) | {"kid": "ed", "alg": "EdDSA", "use": "sig"},
+        ]
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.requests += 1
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps({"keys": served.keys}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        served.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
+        yield served
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def keyed_url(shared_database: str, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an app that asks for a key or a token."""
+    folder = tmp_path_factory.mktemp("keyed")
+    settings = settings_in(folder, ts_api_key=KEY, jwt_secret=SECRET, jwks_url=key_server.url, rate_limit="off")
+    with serve(settings, shared_database) as url:
+        yield url
+
+
+@pytest.fixture
+def keyed(keyed_url: str) -> Iterator[Connection]:
+    """A connection to that app."""
+    with Connection(keyed_url) as connection:
+        yield connection

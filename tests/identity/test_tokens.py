@@ -1,0 +1,216 @@
+"""What a token must be to prove anybody."""
+
+import json
+import logging
+import time
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from uuid import uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api.identity import thinker_id
+from api.settings import load_settings
+from tests.identity.conftest import (
+    EC_KEY,
+    ED_KEY,
+    KEY,
+    RSA_KEY,
+    SECRET,
+    KeyServer,
+    bearer,
+    claims,
+    signed,
+)
+from tests.serving import Answer, Connection, serve, settings_in
+
+LIST = "/api/voucher/list"
+INVALID = {"ok": False, "error": "invalid token"}
+
+
+def part(value: object) -> str:
+    """A part of a token: JSON in base64."""
+    return urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def unsigned(algorithm: str) -> str:
+    return f"{part({'alg': algorithm, 'typ': 'JWT'})}.{part(claims())}."
+
+
+def confused() -> str:
+    """Signed with the public key as if it were a secret, which it is not."""
+    public = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head, _, _ = jwt.encode(claims(), "x" * 32, algorithm="HS256", headers={"kid": "rsa"}).rpartition(".")
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(head.encode(), public)
+    return f"{head}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def with_key(algorithm: str, kid: str, **changes: object) -> str:
+    key = {"ES256": EC_KEY, "RS256": RSA_KEY, "EdDSA": ED_KEY}[algorithm]
+    return jwt.encode(claims(**changes), key, algorithm=algorithm, headers={"kid": kid})  # type: ignore[arg-type]
+
+
+NOW = int(time.time())
+FORGED = {
+    "nothing": "x",
+    "two parts": "a.b",
+    "expired": signed(exp=NOW - 1),
+    "no expiry": signed(exp=None),
+    "expiry in words": signed(exp="tomorrow"),
+    "not yet valid": signed(nbf=NOW + 3600),
+    "wrong audience": signed(aud="portal"),
+    "no audience": signed(aud=None),
+    "no algorithm": unsigned("none"),
+    "no algorithm, in capitals": unsigned("NONE"),
+    "not signed": unsigned("HS256"),
+    "wrong secret": signed("another secret that nobody else has told the portal"),
+    "another algorithm of the secret": jwt.encode(claims(), SECRET * 2, algorithm="HS512"),
+    "the public key as the secret": confused(),
+    "role anon": signed(role="anon"),
+    "role service_role": signed(role="service_role"),
+    "role postgres": signed(role="postgres"),
+    "no role": signed(role=None),
+    "no subject": signed(sub=None),
+    "subject no UUID": signed(sub="anna"),
+    "subject of another thinker": signed(sub=str(thinker_id("anna")), public_id="ben"),
+    "subject of a thinker without its uid": signed(sub=str(thinker_id("anna"))),
+    "uid of another kind": signed(sub=str(thinker_id("5")), public_id=5),
+    "unknown key": with_key("ES256", "nobody"),
+    "wrong key": jwt.encode(claims(), generate_private_key(SECP256R1()), algorithm="ES256", headers={"kid": "ec"}),
+    "key of another kind": with_key("ES256", "rsa"),
+    "expired, with a key": with_key("ES256", "ec", exp=NOW - 1),
+    "service_role, with a key": with_key("ES256", "ec", role="service_role"),
+}
+
+
+def ask(connection: Connection, token: str) -> Answer:
+    return connection.ask("GET", LIST, headers=bearer(token))
+
+
+@pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
+def test_a_token_that_proves_nobody_is_refused(keyed: Connection, token: str) -> None:
+    answer = ask(keyed, token)
+    assert (answer.status, answer.body) == (401, INVALID)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        signed(),
+        signed(nbf=NOW - 1, iat=NOW + 5),
+        signed(aud=["authenticated", "more"]),
+        signed(sub=str(thinker_id("anna")), public_id="anna"),
+        with_key("ES256", "ec"),
+        with_key("RS256", "rsa"),
+        with_key("EdDSA", "ed"),
+    ],
+    ids=["HS256", "issued by a clock that is ahead", "two audiences", "of the portal", "ES256", "RS256", "EdDSA"],
+)
+def test_a_token_that_is_good_opens(keyed: Connection, token: str) -> None:
+    assert ask(keyed, token).status == 200
+
+
+def test_without_public_keys_only_the_secret_counts(shared_database: str, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=SECRET)
+    with serve(settings, shared_database) as url, Connection(url) as connection:
+        assert [ask(connection, token).status for token in (signed(), with_key("ES256", "ec"))] == [200, 401]
+
+
+def test_a_token_that_nobody_can_check_now_is_not_called_invalid(shared_database: str, tmp_path: Path) -> None:
+    # port 1 belongs to nobody
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=SECRET, jwks_url="http://127.0.0.1:1/jwks.json")
+    with serve(settings, shared_database) as url, Connection(url) as connection:
+        assert ask(connection, with_key("ES256", "ec")).status == 503
+        assert ask(connection, signed()).status == 200
+
+
+def test_unknown_keys_are_not_asked_for_again_and_again(keyed: Connection, key_server: KeyServer) -> None:
+    ask(keyed, with_key("ES256", "ec"))
+    before = key_server.requests
+    for number in range(20):
+        assert ask(keyed, with_key("ES256", f"unknown-{number}")).status == 401
+    assert key_server.requests <= before + 1
+
+
+ANY_JSON: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+FUZZ = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@FUZZ
+@given(token=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=200))
+def test_any_text_as_a_token_is_refused(keyed: Connection, token: str) -> None:
+    assert ask(keyed, token).status == 401
+
+
+@FUZZ
+@given(header=ANY_JSON, body=ANY_JSON, signature=st.text(st.sampled_from("abcXYZ019-_"), max_size=50))
+def test_any_json_as_a_token_is_refused(keyed: Connection, header: object, body: object, signature: str) -> None:
+    assert ask(keyed, f"{part(header)}.{part(body)}.{signature}").status == 401
+
+
+@FUZZ
+@given(
+    changes=st.dictionaries(
+        st.sampled_from(["sub", "role", "aud", "exp", "nbf", "iat", "public_id", "app_metadata", "kid", "iss", "jti"]),
+        ANY_JSON,
+        min_size=1,
+    )
+)
+def test_any_claims_under_the_right_signature_harm_nobody(keyed: Connection, changes: dict[str, object]) -> None:
+    token = jwt.api_jws.encode(json.dumps(claims() | changes).encode(), SECRET, algorithm="HS256")
+    answer = ask(keyed, token)
+    assert answer.status in (200, 401)
+    for path in ("/api/admin/events", "/api/presence/debug"):
+        metadata = changes.get("app_metadata")
+        if not isinstance(metadata, dict):
+            assert keyed.ask("GET", path, headers=bearer(token)).status in (401, 403)
+
+
+def test_the_token_of_verify_is_signed_for_the_data_api(keyed: Connection) -> None:
+    answer = keyed.post("/api/presence/verify", {"token": "Anna's token"})
+    assert (answer.body["token_type"], answer.body["expires_in"]) == ("bearer", 3600)
+    assert answer.headers["cache-control"] == "no-store"
+    read = jwt.decode(answer.body["access_token"], SECRET, algorithms=["HS256"], audience="authenticated")
+    assert read["sub"] == str(thinker_id(answer.body["thinker_id"]))
+    assert (read["public_id"], read["role"]) == (answer.body["thinker_id"], "authenticated")
+    assert read["exp"] - read["iat"] == 3600
+    assert ask(keyed, answer.body["access_token"]).status == 200
+
+
+def test_without_a_secret_of_the_project_one_is_kept_with_the_data(shared_database: str, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, ts_api_key=KEY)
+    tokens = []
+    for _ in range(2):
+        with serve(settings, shared_database) as url, Connection(url) as connection:
+            tokens.append(connection.post("/api/presence/verify", {"token": "t"}).body["access_token"])
+            # the one from before the restart too
+            assert [ask(connection, token).status for token in tokens] == [200] * len(tokens)
+    file = tmp_path / "jwt-secret"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(file.read_text()) >= 32
+    assert list(tmp_path.glob(".jwt-secret*")) == []
+
+
+def test_secrets_are_never_written_to_the_log(
+    keyed: Connection, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = signed(sub=str(uuid4()))
+    for headers in ({"X-TS-APIKEY": KEY}, bearer(token), bearer("forged"), {"X-TS-APIKEY": "wrong key"}):
+        keyed.ask("GET", LIST, headers=headers)
+        keyed.ask("POST", "/api/voucher/issue", raw=b"{", headers=headers)
+    for secret in (KEY, SECRET, token, "wrong key"):
+        assert secret not in caplog.text
+    for name in ("TS_API_KEY", "JWT_SECRET", "SUPABASE_ANON_KEY", "PRESENCE_HASH_KEY", "TOKEN_SECRET_OPTIONAL"):
+        monkeypatch.setenv(name, SECRET)
+    assert SECRET not in repr(load_settings())
