@@ -8,6 +8,7 @@ import pytest
 
 from api.migrations import migrate
 from tests.databases import MissingServerError, Server, run_server
+from tests.npm import install
 from tests.serving import serve, settings_in
 
 _running = pytest.StashKey[ExitStack]()
@@ -92,6 +93,12 @@ def shared_portal(shared_database: str, shared_folder: Path) -> Iterator[str]:
     """The URL of the app, over real HTTP, on shared_database."""
     with serve(settings_in(shared_folder), shared_database) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def npm_programs() -> Path:
+    """The folder with the programs of tests/node, `supabase` among them; needs Node.js."""
+    return install()
 
 
 @pytest.fixture(autouse=True)
