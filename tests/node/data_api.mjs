@@ -1,9 +1,8 @@
 // A test double of PostgREST, for machines that have none: @supabase/lite reads the tables, and what it does otherwise
 // than PostgREST (transactions, errors, tokens, POST /rpc) is done here. Serves <URL>/rest/v1 and prints the URL.
 //
-// It takes PostgREST's own settings from the environment: PGRST_DB_URI, PGRST_JWT_SECRET. OWNER_URI is a second
-// connection that may see the whole catalog: lite reads the information_schema, which shows the authenticator nothing.
-// It ends when its standard input does.
+// It takes PostgREST's own settings from the environment. OWNER_URI is a second connection that may see the whole
+// catalog: lite reads the information_schema, which shows the authenticator nothing. It ends when its standard input does.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { serve } from "@hono/node-server";
 import { App } from "@supabase/lite";
@@ -11,8 +10,8 @@ import { PostgresConnection } from "@supabase/lite/postgres";
 import { errors, jwtVerify } from "jose";
 import { sql } from "kysely";
 
-const SCHEMA = "public";
-const ANON = "anon";
+const SCHEMA = process.env.PGRST_DB_SCHEMAS;
+const ANON = process.env.PGRST_DB_ANON_ROLE;
 const SECRET = new TextEncoder().encode(process.env.PGRST_JWT_SECRET);
 // as in PostgREST, for clocks that disagree
 const CLOCK_SKEW = 30;
@@ -238,7 +237,7 @@ const catalog = new Catalog(process.env.OWNER_URI);
 const authenticator = new Authenticator(process.env.PGRST_DB_URI, catalog);
 const app = new App({
   connection: authenticator,
-  api: { enabled: true, schemas: [SCHEMA] },
+  api: { enabled: true, schemas: [SCHEMA], max_rows: Number(process.env.PGRST_DB_MAX_ROWS) },
   auth: { enabled: false },
   options: { server: { apiKeys: false, admin: false } },
 });
