@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 NODE = Path(__file__).parent / "node"
@@ -29,3 +30,22 @@ def install() -> Path:
             raise MissingNodeError(f"npm ci in {NODE} failed: {result.stderr}")
         os.utime(done)
     return _MODULES / ".bin"
+
+
+def run_node(
+    *arguments: str, environment: Mapping[str, str], program: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs Node.js in tests/node, with a program on its standard input if given."""
+    install()
+    # supabase-js wants WebSocket, used or not; Node.js 20 has it behind this flag
+    options = {"NODE_OPTIONS": "--experimental-websocket"}
+    return subprocess.run(
+        ["node", *arguments],  # noqa: S607
+        cwd=NODE,
+        env={**os.environ, **options, **environment},
+        input=program,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

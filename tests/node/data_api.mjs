@@ -143,7 +143,11 @@ class Catalog {
       from pg_proc p left join unnest(p.proargtypes) with ordinality as a (t, n) on true
       where p.pronamespace = ${SCHEMA}::regnamespace and (p.pronargs = 0 or p.proargnames is not null)
       group by p.oid`.execute(this.#owner.kysely);
-    return { functions: rows, tables: await this.#owner.introspect() };
+    const tables = await this.#owner.introspect();
+    // a foreign key is one to one by a constraint; lite would take a partial unique index for one
+    const constraints = new Set(tables.unique_constraints.map(({ table, name }) => `${table}.${name}`));
+    tables.indexes = tables.indexes.filter(({ table, name }) => constraints.has(`${table}.${name}`));
+    return { functions: rows, tables };
   }
 
   /** The function that takes these arguments; undefined where there is none. */
