@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from api.migrations import migrate
+from tests.data_api import data_api_name, run_data_api
 from tests.databases import MissingServerError, Server, run_server
+from tests.npm import install
 from tests.serving import serve, settings_in
 
 _running = pytest.StashKey[ExitStack]()
@@ -34,9 +36,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_report_header(config: pytest.Config) -> str:
-    """Says which PostgreSQL is tested."""
+    """Says which PostgreSQL is tested, and through which Data API."""
     server = _the_server(config)
-    return f"PostgreSQL {server.version} ({server.name})"
+    return f"PostgreSQL {server.version} ({server.name}), Data API: {data_api_name()}"
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +94,26 @@ def shared_portal(shared_database: str, shared_folder: Path) -> Iterator[str]:
     """The URL of the app, over real HTTP, on shared_database."""
     with serve(settings_in(shared_folder), shared_database) as url:
         yield url
+
+
+@pytest.fixture
+def data_api(database: str) -> Iterator[str]:
+    """The URL of a project whose Data API (<URL>/rest/v1) is on the test's own database."""
+    with run_data_api(database) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_data_api(shared_database: str) -> Iterator[str]:
+    """The URL of a project whose Data API (<URL>/rest/v1) is on shared_database."""
+    with run_data_api(shared_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def npm_programs() -> Path:
+    """The folder with the programs of tests/node, `supabase` among them; needs Node.js."""
+    return install()
 
 
 @pytest.fixture(autouse=True)

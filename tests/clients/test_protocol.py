@@ -1,0 +1,255 @@
+"""What the clients rely on, as PostgREST documents it: arguments, answers, errors, tokens, transactions."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.data_api import run_data_api, token
+from tests.databases import Server
+
+ERRORS = {
+    "PT409": 409,
+    "PT418": 418,
+    "08006": 503,
+    "0LP01": 403,
+    "21000": 500,
+    "22023": 400,
+    "22P02": 400,
+    "23503": 409,
+    "23505": 409,
+    "23514": 400,
+    "25006": 405,
+    "25P02": 500,
+    "28000": 403,
+    "40001": 500,
+    "42501": 403,
+    "42883": 404,
+    "42P01": 404,
+    "42P17": 500,
+    "53300": 503,
+    "53400": 500,
+    "54000": 413,
+    "55P03": 500,
+    "57014": 500,
+    "57P01": 503,
+    "P0001": 400,
+    "P0002": 500,
+    "XX000": 500,
+}
+
+
+@pytest.fixture(scope="module")
+def api(shared_database: str) -> Iterator[httpx.Client]:
+    """The Data API with the functions of protocol.sql."""
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute((Path(__file__).parent / "protocol.sql").read_text())
+    with run_data_api(shared_database) as url, httpx.Client(base_url=f"{url}/rest/v1") as client:
+        yield client
+
+
+def _call(api: httpx.Client, function: str, body: str = "{}", **headers: str) -> httpx.Response:
+    return api.post(f"/rpc/{function}", content=body, headers={"Content-Type": "application/json"} | headers)
+
+
+def _as(role: Any, uid: str | None = None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(role, uid)}"}
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ("{}", '["the default", null, null, null, null, null, null]'),
+        ('{"j": {"a": [1, {"b": null}]}}', '[{"a": [1, {"b": null}]}, null, null, null, null, null, null]'),
+        ('{"j": [1, "two"]}', '[[1, "two"], null, null, null, null, null, null]'),
+        ('{"j": "text"}', '["text", null, null, null, null, null, null]'),
+        ('{"j": "[1]"}', '["[1]", null, null, null, null, null, null]'),
+        (
+            '{"j": 12345678901234567890.000000000000000001}',
+            "[12345678901234567890.000000000000000001, null, null, null, null, null, null]",
+        ),
+        ('{"j": true}', "[true, null, null, null, null, null, null]"),
+        ('{"j": null}', "[null, null, null, null, null, null, null]"),
+        ('{"x": null, "t": ""}', '["the default", null, null, null, null, null, ""]'),
+        (
+            '{"n": 12345678901234567890.123456789012345678}',
+            '["the default", 12345678901234567890.123456789012345678, null, null, null, null, null]',
+        ),
+        ('{"n": "0.100"}', '["the default", 0.100, null, null, null, null, null]'),
+        ('{"i": 9223372036854775807}', '["the default", null, 9223372036854775807, null, null, null, null]'),
+        (
+            '{"at": "2030-01-07T10:00:00.5+02:00"}',
+            '["the default", null, null, "2030-01-07T08:00:00.5+00:00", null, null, null]',
+        ),
+        (
+            '{"u": "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"}',
+            '["the default", null, null, null, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", null, null]',
+        ),
+        ('{"x": ["a,b", "{c}", null]}', '["the default", null, null, null, null, ["a,b", "{c}", null], null]'),
+        (
+            '{"t": "Größe \\"1\\" \\\\ \\u20ac"}',
+            '["the default", null, null, null, null, null, "Größe \\"1\\" \\\\ €"]',
+        ),
+        ('{"t": 1.50}', '["the default", null, null, null, null, null, "1.50"]'),
+    ],
+)
+def test_arguments_of_every_type_arrive_as_they_were_sent(api: httpx.Client, body: str, answer: str) -> None:
+    response = _call(api, "test_echo", body)
+    assert (response.status_code, response.text) == (200, answer)
+
+
+@pytest.mark.parametrize(
+    ("function", "status", "answer"),
+    [
+        ("test_boolean", 200, "true"),
+        ("test_integer", 200, "42"),
+        ("test_text", 200, '"text"'),
+        ("test_null", 200, "null"),
+        ("test_jsonb_null", 200, "null"),
+        ("test_void", 204, ""),
+        ("test_set", 200, "[1, 2]"),
+        ("test_none", 200, "[]"),
+        ("test_row", 200, '{"id":"consulting","default_duration":60}'),
+    ],
+)
+def test_an_answer_is_the_bare_value(api: httpx.Client, function: str, status: int, answer: str) -> None:
+    response = _call(api, function)
+    assert (response.status_code, response.text.replace(", \n ", ", ")) == (status, answer)
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_an_error_keeps_its_code_and_reason_and_has_the_status_of_its_code(api: httpx.Client, code: str) -> None:
+    response = _call(api, "test_raise", f'{{"code": "{code}"}}', **_as("authenticated", "ben"))
+    assert (response.status_code, response.json()) == (
+        ERRORS[code],
+        {"code": code, "message": "the_reason", "details": "the detail", "hint": "the hint"},
+    )
+
+
+def test_what_anon_may_not_do_asks_for_a_token(api: httpx.Client) -> None:
+    response = _call(api, "test_raise", '{"code": "42501"}')
+    assert (response.status_code, response.json()["code"]) == (401, "42501")
+    response = api.get("/voucher_bookings")
+    assert (response.status_code, response.json()["message"]) == (401, "permission denied for table voucher_bookings")
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "name"),
+    [
+        ("nosuch", "{}", "public.nosuch without parameters"),
+        ("nosuch", '{"b": 1, "a": 2}', "public.nosuch(a, b)"),
+        ("test_raise", "{}", "public.test_raise without parameters"),
+        ("test_echo", '{"nosuch": 1}', "public.test_echo(nosuch)"),
+    ],
+)
+def test_a_function_is_found_by_the_names_of_its_arguments(
+    api: httpx.Client, function: str, body: str, name: str
+) -> None:
+    response = _call(api, function, body)
+    assert response.status_code == 404
+    assert response.json()["code"] == "PGRST202"
+    assert response.json()["message"] == f"Could not find the function {name} in the schema cache"
+
+
+def test_what_is_not_public_is_not_found(api: httpx.Client) -> None:
+    assert _call(api, "thinker_id", '{"public_id": "ben"}', **_as("service_role")).json()["code"] == "PGRST202"
+    response = api.get("/request_counts", headers=_as("service_role"))
+    assert (response.status_code, response.json()["code"]) == (404, "PGRST205")
+
+
+def test_a_body_that_is_no_json(api: httpx.Client) -> None:
+    response = _call(api, "ping", "{")
+    assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
+
+
+def test_values_that_no_column_takes(api: httpx.Client) -> None:
+    assert _call(api, "test_echo", '{"i": "nonsense"}').json()["code"] == "22P02"
+    assert _call(api, "test_echo", '{"at": "2030-02-30"}').json()["code"] == "22008"
+    assert _call(api, "test_echo", '{"t": "\\u0000"}').json()["code"] == "22P05"
+
+
+@pytest.mark.parametrize(
+    ("headers", "role", "sub"),
+    [
+        ({}, "anon", None),
+        (_as("anon"), "anon", None),
+        (_as("authenticated", "ben"), "authenticated", "2f3ff2f3"),
+        (_as("service_role"), "service_role", None),
+    ],
+)
+def test_the_token_says_who_asks(api: httpx.Client, headers: dict[str, str], role: str, sub: str | None) -> None:
+    answer = _call(api, "test_who", **headers).json()
+    assert answer["role"] == answer["claims"]["role"] == role
+    assert (answer["claims"].get("sub") is None) == (sub is None)
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [
+        (token("authenticated", "ben", lifetime=-60), 401, "PGRST303"),
+        (token("authenticated", "ben", secret="x" * 32), 401, "PGRST301"),
+        ("nonsense", 401, "PGRST301"),
+        # roles that the authenticator may not take, or that do not exist
+        (token("postgres"), 403, "42501"),  # type: ignore[arg-type]
+        (token("nosuch"), 401, "22023"),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.parametrize("path", ["/rpc/ping", "/vouchers"])
+def test_a_token_that_is_not_good(api: httpx.Client, path: str, given: str, status: int, code: str) -> None:
+    method = "POST" if path.startswith("/rpc") else "GET"
+    response = api.request(method, path, headers={"Authorization": f"Bearer {given}"})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_clocks_may_differ_by_half_a_minute(api: httpx.Client) -> None:
+    headers = {"Authorization": f"Bearer {token('authenticated', 'ben', lifetime=-15)}"}
+    assert _call(api, "ping", **headers).status_code == 200
+
+
+def test_a_stable_function_and_a_table_are_read_in_a_read_only_transaction(api: httpx.Client) -> None:
+    assert _call(api, "test_is_read_only").json() == "off"
+    assert _call(api, "test_is_read_only_stable").json() == "on"
+    assert api.get("/test_read_only").json() == [{"setting": "on"}]
+
+
+def test_a_table_cannot_be_written(api: httpx.Client) -> None:
+    for headers in (_as("authenticated", "ben"), _as("service_role")):
+        for response in (
+            api.post(
+                "/thinkers", json={"id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "public_id": "x"}, headers=headers
+            ),
+            api.patch("/vouchers?id=eq.x", json={"title": "x"}, headers=headers),
+            api.delete("/vouchers?id=eq.x", headers=headers),
+        ):
+            assert (response.status_code, response.json()["code"]) == (403, "42501")
+
+
+def test_many_ask_at_once(api: httpx.Client) -> None:
+    async def ask_all() -> list[int]:
+        async with httpx.AsyncClient(base_url=api.base_url, timeout=60) as client:
+            calls = [client.post("/rpc/ping", json={}) for _ in range(50)]
+            reads = [client.get("/voucher_templates?limit=1") for _ in range(50)]
+            return [response.status_code for response in await asyncio.gather(*calls, *reads)]
+
+    assert set(asyncio.run(ask_all())) == {200}
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_the_database_goes_away_and_comes_back(data_api: str, server: Server, end: str) -> None:
+    with httpx.Client(base_url=f"{data_api}/rest/v1") as api:
+
+        def ask() -> list[httpx.Response]:
+            return [api.post("/rpc/ping", json={}), api.get("/voucher_templates?limit=1")]
+
+        assert [response.status_code for response in ask()] == [200, 200]
+        getattr(server, end)()
+        try:
+            away = ask()
+        finally:
+            server.start()
+        assert [(response.status_code, response.json()["code"]) for response in away] == [(503, "PGRST000")] * 2
+        assert [response.status_code for response in ask()] == [200, 200]
