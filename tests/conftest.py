@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.migrations import migrate
+from api.settings import Settings
 from tests.data_api import data_api_name, run_data_api
 from tests.databases import MissingServerError, Server, run_server
 from tests.npm import install
@@ -119,9 +120,7 @@ def npm_programs() -> Path:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keeps the developer's settings out: what a test does not set is at its default, data is in tmp_path."""
-    for name in ("DATABASE_URL", "HOST", "PORT", "SEED", "PORTAL_DIR", "TS_API_KEY", "TOKEN_SECRET_OPTIONAL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("PRESENCE_HASH_KEY", "RATE_LIMIT", "TRUSTED_PROXIES", "STORAGE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setattr("api.settings.load_dotenv", lambda _: False)

@@ -15,8 +15,10 @@ from urllib.request import urlopen
 
 import jwt
 import psycopg
+from pydantic import SecretStr
 
 from api.identity import Role, thinker_id
+from api.settings import Settings
 from tests.npm import NODE, install
 
 JWT_SECRET = "a secret of the tests that has 32 characters"
@@ -59,6 +61,14 @@ def run_data_api(database_url: str, jwt_secret: str = JWT_SECRET) -> Iterator[st
             return
         # a project has its Data API under /rest/v1, PostgREST itself has not
         yield stack.enter_context(_node("rest_prefix.mjs", {"REST_URL": rest_url}))
+
+
+@contextmanager
+def through_data_api(settings: Settings, database_url: str) -> Iterator[Settings]:
+    """Yields the settings of an app that reaches the database through a Data API only."""
+    with run_data_api(database_url) as url:
+        keys = {"supabase_anon_key": SecretStr(token("anon")), "jwt_secret": SecretStr(JWT_SECRET)}
+        yield settings.model_copy(update={"supabase_url": url, **keys})
 
 
 def data_api_name() -> str:

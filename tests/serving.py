@@ -20,8 +20,8 @@ from api.settings import Settings
 
 
 @contextmanager
-def serve(settings: Settings, database_url: str) -> Iterator[str]:
-    """Runs the app on a free port of this machine; yields its URL."""
+def serve(settings: Settings, database_url: str | None) -> Iterator[str]:
+    """Runs the app on a free port of this machine; yields its URL. Settings with a SUPABASE_URL need no database."""
     # named as TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))

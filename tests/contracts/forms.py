@@ -42,7 +42,8 @@ def upload(portal: str, *parts: bytes, content_type: str = CONTENT_TYPE, end: by
 def begun(portal: str, body: bytes, length: int) -> Iterator[socket.socket]:
     """An upload whose body has begun, and is said to be so long; yields the socket for the rest."""
     address = urlsplit(portal)
-    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {length}\r\n\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {CONTENT_TYPE}\r\n"
+    head += f"Content-Length: {length}\r\n\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=30) as client:
         client.sendall(head.encode() + body)
         yield client

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.settings import Settings
+from tests.data_api import through_data_api
 from tests.databases import Server
 from tests.serving import serve
 
@@ -37,14 +38,23 @@ def settings_of(generation: int, folder: Path, api_key: str | None = None) -> Se
     )
 
 
-@pytest.fixture(scope="package")
-def legacy_servers(server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LegacyServers]:
-    """A server for each generation, and one for generation 2 that asks for an API key; each with its own database."""
+@pytest.fixture(scope="package", params=["direct", "data api"])
+def legacy_servers(
+    request: pytest.FixtureRequest, server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LegacyServers]:
+    """A server for each generation, and one for generation 2 that asks for an API key; each with its own database.
+
+    Once with the gateway to that database, once with the gateway to a Data API on it.
+    """
     with ExitStack() as running:
 
         def start(generation: int, api_key: str | None = None) -> str:
             folder = tmp_path_factory.mktemp(f"generation-{generation}")
             url = running.enter_context(server.database(template=migrated))
-            return running.enter_context(serve(settings_of(generation, folder, api_key), url))
+            settings = settings_of(generation, folder, api_key)
+            if request.param == "direct":
+                return running.enter_context(serve(settings, url))
+            settings = running.enter_context(through_data_api(settings, url))
+            return running.enter_context(serve(settings, None))
 
         yield {1: {"all": start(1)}, 2: {"all": start(2), "g2key": start(2, api_key="test-key")}}
