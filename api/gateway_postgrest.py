@@ -44,9 +44,10 @@ class PostgrestGateway:
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Gateway. PostgREST makes each request one transaction."""
-        headers = {"apikey": self._api_key, "Authorization": f"Bearer {self._tokens.issue(actor, TOKEN_SECONDS)}"}
-        client = AsyncPostgrestClient(self._url, headers=headers, http_client=self._session)
         try:
+            token = self._tokens.issue(actor, TOKEN_SECONDS)
+            headers = {"apikey": self._api_key, "Authorization": f"Bearer {token}"}
+            client = AsyncPostgrestClient(self._url, headers=headers, http_client=self._session)
             # the client's signature says texts only, but it encodes any JSON
             arguments = cast("dict[str, str]", {name: _plain(value) for name, value in params.items()})
             response = await client.rpc(function, arguments).execute()

@@ -54,6 +54,7 @@ SENTENCES: dict[str, Sentence] = {
     "not_signed_in": Sentence(401, "Nicht angemeldet", "not signed in"),
     "not_yourself": Sentence(403, "Nur für die eigene Uid erlaubt", "allowed for your own uid only"),
     "not_an_admin": Sentence(403, "Nur Admins dürfen das sehen", "only admins may see this"),
+    "append_only": Sentence(403, "Was geschehen ist, bleibt geschrieben", "what happened stays written"),
     "foreign_origin": Sentence(
         403,
         "Anfrage von einer anderen Herkunft (Origin oder Host)",
