@@ -1,6 +1,7 @@
 """The gateway to a Supabase project: its Data API (PostgREST), with a short-lived token of the actor."""
 
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -62,9 +63,7 @@ class PostgrestGateway:
             _log.warning("connection lost: %r", error)
             raise Refused("outcome_unknown") from error
         except (ValueError, RecursionError) as error:
-            raise Refused(
-                "value_invalid", "text that is not Unicode, a number too large, or nested too deep"
-            ) from error
+            raise Refused("value_invalid", "text that is not Unicode, or nested too deep") from error
         return response.data
 
 
@@ -85,7 +84,10 @@ def _doubles(value: object) -> object:
         case list():
             return [_doubles(part) for part in value]
         case Decimal():
-            return float(value)
+            double = float(value)
+            if not math.isfinite(double):
+                raise Refused("json_unreasonable")
+            return double
     return value
 
 
