@@ -1,0 +1,46 @@
+"""What stands behind the gateway to a Data API goes away under a running app, and comes back."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.data_api import through_data_api
+from tests.databases import Server
+from tests.serving import Connection, serve, settings_in
+
+AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}
+
+
+def test_requests_get_503_while_the_data_api_is_away(database: str, tmp_path: Path) -> None:
+    with ExitStack() as data_api:
+        settings = data_api.enter_context(through_data_api(settings_in(tmp_path), database))
+        with serve(settings, None) as url, Connection(url) as connection:
+            assert connection.get("/api/voucher/list").status == 200
+            data_api.close()
+            answers = [
+                connection.get("/api/voucher/list"),
+                connection.post("/api/voucher/issue", {"issuerUid": "anna"}),
+            ]
+            health = connection.get("/health")
+    assert [(answer.status, answer.body) for answer in answers] == [(503, AWAY), (503, AWAY)]
+    assert health.status == 503
+
+
+def test_requests_get_503_while_the_database_of_a_data_api_is_away(
+    database: str, server: Server, tmp_path: Path
+) -> None:
+    with (
+        through_data_api(settings_in(tmp_path), database) as settings,
+        serve(settings, None) as url,
+        Connection(url) as connection,
+    ):
+        assert connection.get("/health").status == 200
+        server.stop()
+        try:
+            answers = [
+                connection.get("/api/voucher/list"),
+                connection.post("/api/voucher/issue", {"issuerUid": "anna"}),
+            ]
+        finally:
+            server.start()
+        assert [(answer.status, answer.body) for answer in answers] == [(503, AWAY), (503, AWAY)]
+        assert connection.post("/api/voucher/issue", {"issuerUid": "anna"}).status == 200
