@@ -20,6 +20,9 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+MIN_SECRET_LENGTH = 32
+"""Characters; HS256 asks for as many bytes as its hash has."""
+
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
     seed: bool | None = None
     portal_dir: Path | None = None
     ts_api_key: SecretStr | None = None
-    jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    jwt_secret: Annotated[SecretStr, Field(min_length=MIN_SECRET_LENGTH)] | None = None
     jwks_url: str | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     token_secret_optional: SecretStr = SecretStr("")

@@ -12,7 +12,7 @@ from jwt.exceptions import PyJWKClientConnectionError, PyJWTError
 from api.errors import PortalError
 from api.identity import Actor, thinker_id
 from api.refusals import Refused
-from api.settings import Settings
+from api.settings import MIN_SECRET_LENGTH, Settings
 
 LIFETIME_SECONDS = 3600
 """How long a token of /api/presence/verify is good for; as long as one of Supabase Auth."""
@@ -91,6 +91,9 @@ def _own_secret(folder: Path) -> str:
                 pass
             finally:
                 made.unlink()
-        return file.read_text()
+        secret = file.read_text().strip()
     except OSError as error:
         raise PortalError(f"No secret can be kept in {file} ({error.strerror}): set JWT_SECRET or DATA_DIR.") from error
+    if len(secret) < MIN_SECRET_LENGTH:
+        raise PortalError(f"{file} holds no secret: delete it, or set JWT_SECRET.")
+    return secret

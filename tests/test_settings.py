@@ -3,9 +3,10 @@
 from ipaddress import ip_network
 
 import pytest
+from pydantic import SecretStr
 
 from api.errors import PortalError
-from api.settings import ROOT, Settings
+from api.settings import ROOT, Settings, load_settings
 
 
 def test_empty_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +36,31 @@ def test_any_other_address_needs_a_key(host: str, monkeypatch: pytest.MonkeyPatc
         Settings(host=host).refuse_open_host()
     monkeypatch.setenv("TS_API_KEY", "key")
     Settings(host=host).refuse_open_host()
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"SUPABASE_URL": "https://x.supabase.co"}, "SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too"),
+        ({"JWT_SECRET": "short"}, "JWT_SECRET: .*at least 32"),
+        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must be like"),
+        ({"CORS_ORIGINS": "https://portal.example.org/"}, "CORS_ORIGINS must be like"),
+        ({"CORS_ORIGINS": "https://a.example.org, b.example.org"}, "CORS_ORIGINS must be like"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(
+    environment: dict[str, str], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PortalError, match=problem):
+        load_settings()
+
+
+def test_a_project_has_public_keys() -> None:
+    secret = SecretStr("x" * 32)
+    settings = Settings(supabase_url="https://x.supabase.co/", supabase_anon_key=secret, jwt_secret=secret)
+    assert settings.jwks_url == "https://x.supabase.co/auth/v1/.well-known/jwks.json"
 
 
 def test_every_setting_is_in_the_example() -> None:

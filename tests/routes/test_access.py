@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_network
 
+import psycopg
 import pytest
 
+from tests.acting import one
 from tests.parallel import ask_at_once, at_once
 from tests.serving import Answer, Connection, serve, settings_in
 
@@ -74,7 +77,7 @@ def keyed(keyed_url: str) -> Iterator[Connection]:
 
 
 class Limited:
-    """Starts apps that limit, each with nothing counted yet."""
+    """Starts apps that limit; nothing is counted yet."""
 
     def __init__(self, database: str, folder: pytest.TempPathFactory, stack: ExitStack) -> None:
         self._database, self._folder, self._stack = database, folder, stack
@@ -87,6 +90,8 @@ class Limited:
 
 @pytest.fixture
 def limited(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute("truncate private.request_counts")
     with ExitStack() as stack:
         yield Limited(shared_database, tmp_path_factory, stack)
 
@@ -173,6 +178,40 @@ def test_of_a_hundred_requests_at_once_sixty_are_let_through(limited: Limited) -
     answers = ask_at_once(limited.start(), *[cancel] * 100)
     assert Counter(answer.status for answer in answers) == {400: 60, 429: 40}
     assert all(answer.body == LIMITED for answer in answers if answer.status == 429)
+
+
+def test_servers_that_share_a_database_count_together(limited: Limited) -> None:
+    urls = [limited.start(), limited.start()]
+    with ThreadPoolExecutor() as threads:
+        answers = [
+            answer for asked in threads.map(lambda url: ask_at_once(url, *[cancel] * 50), urls) for answer in asked
+        ]
+    assert Counter(answer.status for answer in answers) == {400: 60, 429: 40}
+    assert [let_through(url, 5) for url in urls] == [0, 0]
+
+
+def test_after_a_minute_a_client_may_ask_again(limited: Limited, shared_database: str) -> None:
+    url = limited.start()
+    assert let_through(url, 61) == 60
+    with Connection(url) as connection:
+        assert 0 < int(cancel(connection).headers["ratelimit-reset"]) <= 60
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute("update private.request_counts set window_ends_at = clock_timestamp() - interval '1 second'")
+    assert let_through(url, 61) == 60
+
+
+def test_clients_that_ask_no_more_are_forgotten(limited: Limited, shared_database: str) -> None:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute(
+            "insert into private.request_counts select 'gone ' || i, 1, clock_timestamp() - interval '1 second'"
+            " from generate_series(1, 15) as i"
+        )
+        url = limited.start()
+        counts = []
+        for last in (4, 5, 6):
+            let_through(url, 3, f"127.0.0.{last}")
+            counts.append(one(connection, "select count(*) from private.request_counts where client ~ '^gone'"))
+    assert counts == [5, 0, 0]
 
 
 @pytest.mark.parametrize(("method", "path", "limit"), LIMITS)
