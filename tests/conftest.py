@@ -4,14 +4,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
-from api.migrations import migrate
+from api.migrations import migrate, seed
 from api.settings import Settings
 from tests.data_api import data_api_name, run_data_api
-from tests.databases import MissingServerError, Server, run_server
+from tests.databases import DEBIAN, MissingServerError, Server, run_local, run_server
+from tests.missing import missing
 from tests.npm import install
 from tests.serving import serve, settings_in
+
+_EXTENSIONS = ("pgtap", "plpgsql_check")
 
 _running = pytest.StashKey[ExitStack]()
 _server = pytest.StashKey[Server]()
@@ -113,8 +118,46 @@ def shared_data_api(shared_database: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def npm_programs() -> Path:
-    """The folder with the programs of tests/node, `supabase` among them; needs Node.js."""
+    """The folder with the programs of tests/node, `supabase` among them."""
     return install()
+
+
+@pytest.fixture(scope="session")
+def checked(server: Server) -> Iterator[str]:
+    """The URL, as superuser, of a database as `supabase db reset` leaves it, with pgTAP and plpgsql_check.
+
+    On the session's server where it has them, else on Debian's PostgreSQL 15. What a test does there it takes back.
+    """
+    with ExitStack() as stack:
+        if not _has_extensions(server):
+            programs = Path(DEBIAN.format(15))
+            if (programs / "initdb").exists():
+                server = stack.enter_context(run_local(programs))
+        if not _has_extensions(server):
+            missing(
+                "These tests need pgTAP and plpgsql_check "
+                "(Debian: apt install postgresql-15 postgresql-15-pgtap postgresql-15-plpgsql-check)."
+            )
+        url = stack.enter_context(server.database())
+        migrate(url)
+        seed(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            for extension in _EXTENSIONS:
+                connection.execute(f"create extension {extension} with schema extensions".encode())
+            # as on a Supabase project
+            database = sql.Identifier(connection.info.dbname)
+            connection.execute(
+                sql.SQL('alter database {} set search_path = "$user", public, extensions').format(database)
+            )
+        yield url
+
+
+def _has_extensions(server: Server) -> bool:
+    with psycopg.connect(server.url()) as connection:
+        found = connection.execute(
+            "select count(*) from pg_available_extensions where name = any (%s)", (list(_EXTENSIONS),)
+        ).fetchone()
+    return found == (len(_EXTENSIONS),)
 
 
 @pytest.fixture(autouse=True)

