@@ -1,0 +1,70 @@
+"""Every function and role of the Data API: called, not looked up. What is expected stands in functions.yaml."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+
+from tests.access.actors import CALLERS, acting
+
+EXPECTED: dict[str, list[bool]] = yaml.safe_load(Path(__file__).with_name("functions.yaml").read_text())
+
+# the stranger is as good as any who is signed in
+ROLES = {"anon": "anon", "authenticated": "stranger", "service_role": "service_role"}
+
+OURS = "pronamespace::regnamespace::text in ('public', 'private')"
+
+
+def test_every_function_has_one_expectation(world: psycopg.Connection) -> None:
+    found = world.execute(
+        "select pronamespace::regnamespace || '.' || proname from pg_proc "
+        f"where {OURS} and prorettype <> 'trigger'::regtype order by 1"
+    ).fetchall()
+    assert [name for (name,) in found] == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("function", EXPECTED)
+def test_execute(world: psycopg.Connection, function: str, role: str) -> None:
+    may = dict(zip(ROLES, EXPECTED[function], strict=True))[role]
+    assert may_execute(world, function, role) == may
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_executes_a_trigger_function(world: psycopg.Connection, role: str) -> None:
+    found = world.execute(
+        f"select oid::regproc::text from pg_proc where {OURS} and prorettype = 'trigger'::regtype"
+    ).fetchall()
+    assert found
+    assert [function for (function,) in found if may_execute(world, function, role)] == []
+
+
+def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
+    """Whether a call with nulls gets into the function; what it does there is taken back."""
+    found = world.execute(
+        "select array(select format_type(t, null) from unnest(proargtypes) with ordinality as a (t, n) order by n), "
+        "provariadic <> 0 from pg_proc where oid = %s::regproc",
+        (function,),
+    ).fetchone()
+    assert found
+    types, variadic = found
+    # from a subquery: a strict function of constant nulls would not be called at all
+    nulls = ", ".join(f"null::{type_} as a{n}" for n, type_ in enumerate(types)) or "1"
+    arguments = [f"a{n}" for n in range(len(types))]
+    if variadic:
+        arguments[-1] = f"variadic {arguments[-1]}"
+    call = f"select {function}({', '.join(arguments)}) from (select {nulls} offset 0) as nulls"
+    schema, _, name = function.partition(".")
+    try:
+        with acting(world, CALLERS[ROLES[role]]):
+            world.execute(sql.SQL(call))
+    except psycopg.errors.InsufficientPrivilege as denied:
+        doors = (f"permission denied for function {name}", f"permission denied for schema {schema}")
+        if denied.diag.message_primary not in doors:
+            raise  # denied inside, to somebody who was let in
+        return False
+    except psycopg.Error:
+        return True
+    return True

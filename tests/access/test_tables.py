@@ -1,0 +1,75 @@
+"""Every table, caller and operation: tried, not looked up. What is expected stands in tables.yaml."""
+
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+
+from tests.access.actors import CALLERS, acting
+
+EXPECTED: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("tables.yaml").read_text())
+
+WRITES: dict[str, LiteralString] = {
+    "insert": "insert into {table} default values",
+    "update": "update {table} set {column} = {column}",
+    "delete": "delete from {table}",
+}
+
+
+def identifier(table: str) -> sql.Identifier:
+    """The name of a table, in public where it names no schema."""
+    return sql.Identifier(*(table if "." in table else f"public.{table}").split("."))
+
+
+def test_every_table_and_view_has_expectations(world: psycopg.Connection) -> None:
+    found = world.execute(
+        "select case relnamespace when 'public'::regnamespace then relname else 'private.' || relname end "
+        "from pg_class "
+        "where relnamespace::regnamespace::text in ('public', 'private') and relkind in ('r', 'p', 'v', 'm', 'f')"
+    ).fetchall()
+    assert {name for (name,) in found} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("table", EXPECTED)
+def test_select(world: psycopg.Connection, table: str, caller: str) -> None:
+    cell = EXPECTED[table][CALLERS[caller].column]
+    if cell == "refused":
+        assert_denied(world, caller, sql.SQL("select ctid from {}").format(identifier(table)), table)
+        return
+
+    name = sql.SQL(EXPECTED[table]["rows"])
+    rows: dict[str, str] = dict(
+        world.execute(sql.SQL("select ctid::text, {} from {}").format(name, identifier(table))).fetchall()
+    )
+    names = {"none": set(), "all": set(rows.values())}.get(cell, set(cell.split()))
+    assert rows, "the world has none"
+    assert names <= set(rows.values()), "the world has no such rows"
+
+    with acting(world, CALLERS[caller]):
+        seen = [row for (row,) in world.execute(sql.SQL("select ctid::text from {}").format(identifier(table)))]
+    assert sorted(rows[row] for row in seen) == sorted(name for name in rows.values() if name in names)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize("table", EXPECTED)
+def test_nobody_writes(world: psycopg.Connection, table: str, operation: str, caller: str) -> None:
+    described = world.execute(sql.SQL("select * from {} limit 0").format(identifier(table))).description
+    assert described
+    statement = sql.SQL(WRITES[operation]).format(table=identifier(table), column=sql.Identifier(described[0].name))
+    assert_denied(world, caller, statement, table)
+
+
+def assert_denied(world: psycopg.Connection, caller: str, statement: sql.Composed, table: str) -> None:
+    """Permission is denied for this very table, or for its schema."""
+    schema, _, name = table.rpartition(".")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied, acting(world, CALLERS[caller]):
+        world.execute(statement)
+    assert denied.value.diag.message_primary in (
+        f"permission denied for table {name}",
+        f"permission denied for schema {schema}",
+    )
