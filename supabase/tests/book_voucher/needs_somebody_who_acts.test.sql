@@ -14,7 +14,7 @@ select throws_ok(
 select tests.be_server();
 select throws_ok(
   $$ select book_voucher('v-1', '2030-01-07 09:00Z') $$,
-  '42501', null,
+  'PT401', 'not_signed_in',
   'a server may not book for nobody'
 );
 select tests.sign_in('holder', '{"sub": null}');

@@ -1,17 +1,22 @@
 begin;
 \ir ../helpers.psql
-select plan(5);
+select plan(6);
 
 select tests.sign_in('issuer');
 select issue_voucher('v-1', valid_from => '2030-01-07 09:00Z', valid_until => '2030-01-07 18:00Z');
 select tests.sign_in('holder');
-select book_voucher('v-1', '2030-01-07 09:00Z');
+select set_config('tests.booking', book_voucher('v-1', '2030-01-07 09:00Z') #>> '{booking,id}', true);
 
 select tests.sign_in('stranger');
 select throws_ok(
-  $$ select cancel_booking(voucher_id => 'v-1') $$,
+  $$ select cancel_booking(current_setting('tests.booking')) $$,
   'PT403', 'not_a_party',
   'who is neither issuer nor holder may not cancel'
+);
+select throws_ok(
+  $$ select cancel_booking(voucher_id => 'v-1') $$,
+  'PT404', 'booking_not_found',
+  'and finds no booking of its own to cancel'
 );
 reset role;
 select is((select status from voucher_bookings where voucher_id = 'v-1'), 'booked', 'and the booking stands');

@@ -4,7 +4,7 @@ select plan(7);
 
 select tests.sign_in('borrower');
 select apply_for_mortgage('app-1');
-select tests.sign_in('lender');
+select tests.be_server('lender');
 select offer_mortgage('app-1', 'offer-1');
 select tests.sign_in('borrower');
 select accept_mortgage_offer('offer-1');

@@ -1,0 +1,39 @@
+begin;
+\ir ../helpers.psql
+\ir ../world.psql
+select plan(7);
+
+select tests.sign_out();
+select throws_ok('select * from contract_links', '42501', null, 'anon sees no link');
+
+-- sam's document is linked to anna's voucher, too
+reset role;
+insert into contract_links (contract_id, voucher_id, role) select id, 'booked', 'annex' from contracts where name = 'sams';
+
+select tests.sign_in('anna');
+select bag_eq(
+  'select coalesce(voucher_id, ''room'') from contract_links', array['booked', 'booked', 'booked', 'room'],
+  'one sees the links of one''s documents, and all links to one''s voucher'
+);
+select tests.sign_in('ben');
+select bag_eq(
+  'select coalesce(voucher_id, ''room'') from contract_links', array['booked', 'booked', 'booked', 'room'],
+  'a party sees the links to the voucher and the room'
+);
+select tests.sign_in('sam');
+select bag_eq(
+  'select voucher_id from contract_links', array['sams', 'booked'],
+  'who stored the document sees where it is linked'
+);
+select tests.sign_in('zoe');
+select bag_eq(
+  'select voucher_id from contract_links', array['sams'],
+  'a party of one link does not see the document''s other link'
+);
+select tests.sign_in('nora');
+select is_empty('select * from contract_links', 'a notary sees none');
+select tests.sign_in('ada');
+select set_has('select voucher_id from contract_links', $$ values ('booked'), ('sams') $$, 'an admin sees all');
+
+select * from finish();
+rollback;
