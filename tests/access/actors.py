@@ -19,23 +19,22 @@ class Caller:
     claims: str
 
 
-def _signed_in(column: str, uid: str, app_metadata: object = None) -> Caller:
-    claims = json.loads(Actor("authenticated", uid).claims())
-    return Caller(column, "authenticated", json.dumps(claims | {"app_metadata": app_metadata}))
+def _caller(column: str, actor: Actor) -> Caller:
+    return Caller(column, actor.role, json.dumps(actor.claims()))
 
 
 CALLERS = {
-    "anon": Caller("anon", "anon", Actor("anon").claims()),
+    "anon": _caller("anon", Actor("anon")),
     "anon without claims": Caller("anon", "anon", ""),
-    "owner": _signed_in("owner", "anna"),
-    "party": _signed_in("party", "ben"),
-    "stranger": _signed_in("stranger", "sam"),
-    "lender": _signed_in("lender", "lena"),
-    "notary": _signed_in("notary", "nora"),
-    "admin": _signed_in("admin", "ada"),
-    "admin by claim": _signed_in("admin", "olga", {"role": "admin"}),
-    "admin by claims": _signed_in("admin", "olga", {"roles": ["notary", "admin"]}),
-    "service_role": Caller("service_role", "service_role", Actor("service_role").claims()),
+    "owner": _caller("owner", Actor("authenticated", "anna")),
+    "party": _caller("party", Actor("authenticated", "ben")),
+    "stranger": _caller("stranger", Actor("authenticated", "sam")),
+    "lender": _caller("lender", Actor("authenticated", "lena")),
+    "notary": _caller("notary", Actor("authenticated", "nora")),
+    "admin": _caller("admin", Actor("authenticated", "ada")),
+    "admin by claim": _caller("admin", Actor("authenticated", "olga", {"role": "admin"})),
+    "admin by claims": _caller("admin", Actor("authenticated", "olga", {"roles": ["notary", "admin"]})),
+    "service_role": _caller("service_role", Actor("service_role")),
 }
 
 

@@ -45,7 +45,8 @@ def test_nothing_stays_of_them(checked: str) -> None:
 def test_every_table_has_a_file_about_who_sees_it(checked: str) -> None:
     with psycopg.connect(checked) as connection:
         tables = connection.execute(
-            "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by 1"
+            "select relname from pg_class "
+            "where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by 1"
         ).fetchall()
     files = sorted(file.name.removesuffix(".test.sql") for file in (TESTS / "policies").iterdir())
     assert [table for (table,) in tables] == files
