@@ -1,0 +1,29 @@
+begin;
+\ir ../helpers.psql
+\ir ../world.psql
+select plan(4);
+
+create function tests.ids(list jsonb)
+returns text[]
+language sql
+as $$
+  select array_agg(item ->> 'id' order by item ->> 'id')
+  from jsonb_array_elements(list) as item
+  where item ->> 'id' not like 'app-demo-%'
+$$;
+grant execute on function tests.ids to authenticated;
+
+select tests.sign_in('lena');
+select is(tests.ids(list_mortgage_applications('lender')), array['anna-2', 'sam-1'], 'a lender is shown the open and offered');
+select is(tests.ids(list_mortgage_applications()), null, 'and as a borrower none, having none');
+select tests.sign_in('sam');
+select is(
+  tests.ids(list_mortgage_applications('borrower')), array['sam-1', 'sam-2', 'sam-3'],
+  'a borrower is shown its own, whatever became of them'
+);
+select throws_ok(
+  $$ select list_mortgage_applications('lender') $$, 'PT403', 'not_a_lender', 'and as a lender nothing, being none'
+);
+
+select * from finish();
+rollback;
