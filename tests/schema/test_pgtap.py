@@ -19,7 +19,7 @@ TESTS = ROOT / "supabase" / "tests"
 @pytest.mark.parametrize(
     "file", [pytest.param(file, id=str(file.relative_to(TESTS))) for file in sorted(TESTS.rglob("*.sql"))]
 )
-def test_what_the_file_says_holds(checked: str, file: Path) -> None:
+def test_pgtap(checked: str, file: Path) -> None:
     program = shutil.which("pg_prove")
     if program is None:
         missing("These tests need pg_prove (Debian: apt install libtap-parser-sourcehandler-pgtap-perl).")
