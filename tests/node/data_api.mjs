@@ -23,10 +23,9 @@ const STATUS = [
   [/^(23503|23505)$/, 409],
   [/^25006$/, 405],
   [/^(0L|0P|28)/, 403],
-  [/^54/, 413],
   [/^(42883|42P01)$/, 404],
   [/^P0001$/, 400],
-  [/^(09|21|25|2D|38|39|3B|40|42P17|53400|55|57|58|F0|HV|P0|XX)/, 500],
+  [/^(09|21000|25|2D|38|39|3B|40|42P17|53400|54|55|57|58|F0|HV|P0|XX)/, 500],
 ];
 
 /** The claims of the request that is being answered. */
@@ -211,7 +210,8 @@ function refuseUnknown(name, given) {
     404,
     "PGRST202",
     `Could not find the function ${signature} in the schema cache`,
-    `Searched for the function ${searched}, but no matches were found in the schema cache.`,
+    `Searched for the function ${searched} or with a single unnamed json/jsonb parameter, ` +
+      "but no matches were found in the schema cache.",
   );
 }
 
