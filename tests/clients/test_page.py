@@ -26,5 +26,5 @@ def test_every_example_prints_what_the_page_says(project: str) -> None:
         },
         program=connection + print_separator.join(f"{{\n{program}}}\n" for program in programs),
     )
-    assert not result.stderr
+    assert result.returncode == 0, result.stderr
     assert result.stdout.split(f"{SEPARATOR}\n") == outputs

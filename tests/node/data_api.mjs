@@ -8,7 +8,8 @@ import { serve } from "@hono/node-server";
 import { App } from "@supabase/lite";
 import { PostgresConnection } from "@supabase/lite/postgres";
 import { errors, jwtVerify } from "jose";
-import { sql } from "kysely";
+import { Kysely, PostgresDialect, sql } from "kysely";
+import pg from "pg";
 
 const SCHEMA = process.env.PGRST_DB_SCHEMAS;
 const ANON = process.env.PGRST_DB_ANON_ROLE;
@@ -22,10 +23,9 @@ const STATUS = [
   [/^(23503|23505)$/, 409],
   [/^25006$/, 405],
   [/^(0L|0P|28)/, 403],
-  [/^54/, 413],
   [/^(42883|42P01)$/, 404],
   [/^P0001$/, 400],
-  [/^(09|21|25|2D|38|39|3B|40|42P17|53400|55|57|58|F0|HV|P0|XX)/, 500],
+  [/^(09|21000|25|2D|38|39|3B|40|42P17|53400|54|55|57|58|F0|HV|P0|XX)/, 500],
 ];
 
 /** The claims of the request that is being answered. */
@@ -46,12 +46,14 @@ function statusOf({ code, message }) {
 
 /** The answer to an error of the database; every other error is a bug, and thrown. */
 function refuseAsPostgrest(error) {
-  if (error.name === "PostgresError" && error.code !== "57P03")
-    return refuse(statusOf(error), error.code, error.message, error.detail, error.hint);
-  if (/^(57P03|CONNECT_TIMEOUT|ECONNREFUSED|ENOENT)$/.test(error.code))
-    return refuse(503, "PGRST000", "Database connection error. Retrying the connection.", error.message);
-  if (/^(CONNECTION_\w+|ECONNRESET|EPIPE)$/.test(error.code))
-    return refuse(503, "PGRST001", "Database client error. Retrying the connection.", error.message);
+  const { code, message, severity, detail, hint } = error;
+  if (severity && code !== "57P03") return refuse(statusOf(error), code, message, detail, hint);
+  if (/^(57P03|ECONNREFUSED|ENOENT)$/.test(code))
+    return refuse(503, "PGRST000", "Database connection error. Retrying the connection.", message);
+  if (/^(ECONNRESET|EPIPE)$/.test(code) || /^Connection terminated|not queryable$/.test(message))
+    return refuse(503, "PGRST001", "Database client error. Retrying the connection.", message);
+  if (message === "timeout exceeded when trying to connect")
+    return refuse(504, "PGRST003", "Timed out acquiring connection from connection pool.");
   throw error;
 }
 
@@ -70,32 +72,41 @@ function connectionOptions(uri) {
     user: url.username,
     password: url.password,
     database: url.pathname.slice(1),
-    // tried again with the next request, not after a pause
-    backoff: 0,
-    connect_timeout: 3,
-    onnotice: () => {},
   };
 }
 
-/** The connections as authenticator. Overrides what lite does otherwise, its grants of everything to everybody too. */
+// values as a client reads what PostgREST writes: the database's own JSON
+const asNumber = (text) => (Number.isFinite(Number(text)) ? Number(text) : text);
+const asIso = (time) => time.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
+const { INT8, NUMERIC, DATE, TIMESTAMP, TIMESTAMPTZ } = pg.types.builtins;
+const PARSERS = {
+  [INT8]: asNumber,
+  [NUMERIC]: asNumber,
+  [DATE]: String,
+  [TIMESTAMP]: asIso,
+  [TIMESTAMPTZ]: asIso,
+};
+
+/**
+ * The connections as authenticator. Overrides what lite does otherwise, its grants of everything to everybody too, and
+ * its driver: it does not survive when the server ends in the middle of a transaction.
+ */
 class Authenticator extends PostgresConnection {
   #catalog;
 
   constructor(uri, catalog) {
-    const asIso = (time) => time.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
-    const asNumber = (text) => (Number.isFinite(Number(text)) ? Number(text) : text);
-    super({
-      postgresOptions: {
-        ...connectionOptions(uri),
-        max: 16,
-        // as a client reads what PostgREST writes: the database's own JSON
-        types: {
-          numeric: { to: 1700, from: [1700], serialize: String, parse: asNumber },
-          bigint: { to: 20, from: [20], serialize: String, parse: Number },
-          timestamptz: { to: 1184, from: [1184], serialize: (t) => t, parse: asIso },
-        },
-      },
+    super({});
+    const pool = new pg.Pool({
+      ...connectionOptions(uri),
+      max: 16,
+      connectionTimeoutMillis: 10_000,
+      options: "-c TimeZone=UTC",
+      types: { getTypeParser: (oid, format) => PARSERS[oid] ?? pg.types.getTypeParser(oid, format) },
     });
+    // a connection that breaks says so to whoever uses it; nobody else need die of it
+    pool.on("error", () => {});
+    pool.on("connect", (client) => client.on("error", () => {}));
+    this.kysely = new Kysely({ dialect: new PostgresDialect({ pool }) });
     this.#catalog = catalog;
   }
 
@@ -119,12 +130,7 @@ class Authenticator extends PostgresConnection {
 
 /** The tables, as lite describes them, and the functions; read with the first request that can. */
 class Catalog {
-  #owner;
   #contents;
-
-  constructor(uri) {
-    this.#owner = new PostgresConnection({ postgresOptions: { ...connectionOptions(uri), max: 1 } });
-  }
 
   read() {
     this.#contents ??= this.#ask().catch((error) => {
@@ -135,19 +141,25 @@ class Catalog {
   }
 
   async #ask() {
-    const { rows } = await sql`
-      select p.proname as name, p.provolatile <> 'v' as read_only, p.proretset as returns_set,
-             p.prorettype = 'void'::regtype as returns_void,
-             coalesce(json_object_agg(p.proargnames[n], format_type(t, null)) filter (where n > 0), '{}') as types,
-             coalesce(json_agg(p.proargnames[n]) filter (where n <= p.pronargs - p.pronargdefaults), '[]') as required
-      from pg_proc p left join unnest(p.proargtypes) with ordinality as a (t, n) on true
-      where p.pronamespace = ${SCHEMA}::regnamespace and (p.pronargs = 0 or p.proargnames is not null)
-      group by p.oid`.execute(this.#owner.kysely);
-    const tables = await this.#owner.introspect();
-    // a foreign key is one to one by a constraint; lite would take a partial unique index for one
-    const constraints = new Set(tables.unique_constraints.map(({ table, name }) => `${table}.${name}`));
-    tables.indexes = tables.indexes.filter(({ table, name }) => constraints.has(`${table}.${name}`));
-    return { functions: rows, tables };
+    const owner = new PostgresConnection({ postgresOptions: { ...connectionOptions(process.env.OWNER_URI), max: 1 } });
+    try {
+      // fails where there is no database; lite would take it for an empty one
+      const { rows } = await sql`
+        select p.proname as name, p.provolatile <> 'v' as read_only, p.proretset as returns_set,
+               p.prorettype = 'void'::regtype as returns_void,
+               coalesce(json_object_agg(p.proargnames[n], format_type(t, null)) filter (where n > 0), '{}') as types,
+               coalesce(json_agg(p.proargnames[n]) filter (where n <= p.pronargs - p.pronargdefaults), '[]') as required
+        from pg_proc p left join unnest(p.proargtypes) with ordinality as a (t, n) on true
+        where p.pronamespace = ${SCHEMA}::regnamespace and (p.pronargs = 0 or p.proargnames is not null)
+        group by p.oid`.execute(owner.kysely);
+      const tables = await owner.introspect();
+      // a foreign key is one to one by a constraint; lite would take a partial unique index for one
+      const constraints = new Set(tables.unique_constraints.map(({ table, name }) => `${table}.${name}`));
+      tables.indexes = tables.indexes.filter(({ table, name }) => constraints.has(`${table}.${name}`));
+      return { functions: rows, tables };
+    } finally {
+      await owner.close();
+    }
   }
 
   /** The function that takes these arguments; undefined where there is none. */
@@ -198,7 +210,8 @@ function refuseUnknown(name, given) {
     404,
     "PGRST202",
     `Could not find the function ${signature} in the schema cache`,
-    `Searched for the function ${searched}, but no matches were found in the schema cache.`,
+    `Searched for the function ${searched} or with a single unnamed json/jsonb parameter, ` +
+      "but no matches were found in the schema cache.",
   );
 }
 
@@ -224,20 +237,21 @@ async function answer(request) {
   const { pathname } = new URL(request.url);
   const readOnly = ["GET", "HEAD"].includes(request.method);
   return asking.run({ claims, readOnly }, async () => {
-    const [, name] = /^\/rest\/v1\/rpc\/([^/]+)$/.exec(pathname) ?? [];
-    if (name && request.method === "POST") return call(decodeURIComponent(name), request);
     try {
       await catalog.read();
     } catch (error) {
-      return refuseAsPostgrest(error);
+      console.error(error);
+      return refuse(503, "PGRST002", "Could not query the database for the schema cache. Retrying.");
     }
+    const [, name] = /^\/rest\/v1\/rpc\/([^/]+)$/.exec(pathname) ?? [];
+    if (name && request.method === "POST") return call(decodeURIComponent(name), request);
     // lite checks tokens, too, but has no patience with clocks: it need not know
     request.headers.delete("Authorization");
     return app.fetch(request);
   });
 }
 
-const catalog = new Catalog(process.env.OWNER_URI);
+const catalog = new Catalog();
 const authenticator = new Authenticator(process.env.PGRST_DB_URI, catalog);
 const app = new App({
   connection: authenticator,
