@@ -26,7 +26,7 @@ format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/ruff check --fix .
 
 clean: ## Remove the environment and the caches; the data stays
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache tests/node/node_modules
 
 define check_python
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
