@@ -37,6 +37,7 @@
 \ir 20_vouchers/voucher_json.sql
 \ir 20_vouchers/booking_json.sql
 \ir 20_vouchers/slots_of.sql
+\ir 20_vouchers/held_vouchers.sql
 \ir 20_vouchers/is_open_to_caller.sql
 \ir 20_vouchers/issue_voucher.sql
 \ir 20_vouchers/list_vouchers.sql
@@ -45,6 +46,7 @@
 \ir 20_vouchers/cancel_booking.sql
 \ir 20_vouchers/list_bookings.sql
 
+\ir 30_contracts/my_contract_links.sql
 \ir 30_contracts/my_contracts.sql
 \ir 30_contracts/contracts.sql
 \ir 30_contracts/contract_links.sql

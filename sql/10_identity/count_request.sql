@@ -5,13 +5,14 @@ security definer
 set search_path = ''
 as $$
 declare
+  moment  timestamptz := clock_timestamp();
   counted private.request_counts;
 begin
   insert into private.request_counts as c (client, requests, window_ends_at)
-  values (left(count_request.client, 255), 1, clock_timestamp() + interval '60 seconds')
+  values (left(count_request.client, 255), 1, moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
-  set requests = case when c.window_ends_at > clock_timestamp() then c.requests + 1 else 1 end,
-      window_ends_at = case when c.window_ends_at > clock_timestamp() then c.window_ends_at else excluded.window_ends_at end
+  set requests = case when c.window_ends_at > moment then c.requests + 1 else 1 end,
+      window_ends_at = case when c.window_ends_at > moment then c.window_ends_at else excluded.window_ends_at end
   returning * into counted;
 
   -- whoever opens a window clears away some that are over: the table stays as small as there are clients
@@ -20,7 +21,7 @@ begin
     where c.client in (
       select o.client
       from private.request_counts o
-      where o.window_ends_at < clock_timestamp()
+      where o.window_ends_at < moment
       order by o.window_ends_at
       limit 10
       for update skip locked
@@ -29,7 +30,7 @@ begin
 
   return jsonb_build_object(
     'requests', counted.requests,
-    'seconds_left', ceil(extract(epoch from counted.window_ends_at - clock_timestamp()))::int
+    'seconds_left', ceil(extract(epoch from counted.window_ends_at - moment))::int
   );
 end;
 $$;

@@ -10,7 +10,7 @@ begin
     or exists (select from public.thinkers t where t.id = auth.uid() and may_act_as.role = any (t.roles))
     -- app_metadata is what only a server can write into a user of Supabase Auth
     or coalesce(auth.jwt() -> 'app_metadata' ->> 'role' = may_act_as.role, false)
-    or coalesce(auth.jwt() -> 'app_metadata' -> 'roles' ? may_act_as.role, false);
+    or coalesce(auth.jwt() -> 'app_metadata' -> 'roles' @> to_jsonb(may_act_as.role), false);
 end;
 $$;
 

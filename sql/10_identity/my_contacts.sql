@@ -6,8 +6,9 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- whoever acted towards the actor; to be named by somebody (as a voucher's holder, say) shows nothing
+  -- whoever acted towards the actor; to name somebody (as a voucher's holder, say) shows nothing of them
   return query select v.issuer_id from public.vouchers v where v.holder_id = auth.uid();
+  return query select v.issuer_id from public.vouchers v where v.issued_to = auth.uid();
   return query select b.issuer_id from public.voucher_bookings b where b.holder_id = auth.uid();
   return query select b.holder_id from public.voucher_bookings b where b.issuer_id = auth.uid();
   return query select s.thinker_id from public.presence_sessions s where s.room_id = private.my_room();

@@ -47,7 +47,8 @@ begin
     coalesce(issue_voucher.transferable, false),
     coalesce(issue_voucher.terms, '{}'),
     now(),
-    coalesce(issue_voucher.allowed_slots, '[]')
+    coalesce(issue_voucher.allowed_slots, '[]'),
+    holder
   );
 
   if voucher.duration_minutes not between 1 and 525600 then

@@ -15,6 +15,7 @@ create table public.vouchers (
   terms            jsonb       not null default '{}',
   created_at       timestamptz not null default now(),
   allowed_slots    jsonb       not null default '[]',
+  issued_to        uuid        references public.thinkers (id) on delete restrict,
 
   constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
@@ -32,6 +33,7 @@ create table public.vouchers (
 comment on table public.vouchers is
   'A right to appointments with the issuer in a window of time (specification, 1.2). Written by issue_voucher, book_voucher and cancel_booking.';
 comment on column public.vouchers.holder_id is 'Whoever booked last, while a booking is active.';
+comment on column public.vouchers.issued_to is 'For whom alone the issuer meant it; null for an offer to everybody.';
 comment on column public.vouchers.duration_minutes is 'How long an appointment is.';
 comment on column public.vouchers.valid_from is 'Where the hourly grid of slots begins.';
 comment on column public.vouchers.price_amount is
@@ -41,7 +43,9 @@ comment on column public.vouchers.allowed_slots is 'Kept for the portal as it wa
 
 create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
 create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
-create index vouchers_open_offers_idx on public.vouchers (valid_until) where status = 'issued' and holder_id is null;
+create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
+create index vouchers_open_offers_idx
+  on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
 
 alter table public.vouchers enable row level security;
 
@@ -54,7 +58,8 @@ create policy "issuer and holder see their voucher, everybody an open offer"
   using (
     issuer_id = (select auth.uid())
     or holder_id = (select auth.uid())
-    or (status = 'issued' and holder_id is null and valid_until > now())
+    or issued_to = (select auth.uid())
+    or (status = 'issued' and holder_id is null and issued_to is null and valid_until > now())
     or (select private.may_act_as('admin'))
   );
 
@@ -62,4 +67,4 @@ create policy "everybody sees an open offer"
   on public.vouchers
   for select
   to anon
-  using (status = 'issued' and holder_id is null and valid_until > now());
+  using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());

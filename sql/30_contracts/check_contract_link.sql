@@ -10,9 +10,8 @@ begin
     return true;
   end if;
   if check_contract_link.voucher_id is not null and not exists (
-    select from public.vouchers v
-    where v.id = check_contract_link.voucher_id and (v.issuer_id = auth.uid() or v.holder_id = auth.uid())
-  ) then
+    select from public.vouchers v where v.id = check_contract_link.voucher_id and v.issuer_id = auth.uid()
+  ) and check_contract_link.voucher_id not in (select private.held_vouchers()) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
   if check_contract_link.room_id is not null and check_contract_link.room_id not in (select private.my_rooms()) and (
@@ -28,7 +27,7 @@ $$;
 
 comment on function public.check_contract_link is
   'Asked before a document is recorded: true when the caller may link one to this voucher and room. A thinker must be the '
-  'voucher''s issuer or holder, and in the room, if it exists; a trusted server may link anything. '
+  'voucher''s issuer or a holder, and in the room, if it exists; a trusted server may link anything. '
   'Refuses: voucher_not_found (404), not_your_room (403).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;

@@ -7,12 +7,7 @@ set search_path = ''
 as $$
 begin
   return query select c.id from public.contracts c where c.created_by = auth.uid();
-  return query
-    select l.contract_id
-    from public.contract_links l
-    join public.vouchers v on v.id = l.voucher_id
-    where v.issuer_id = auth.uid() or v.holder_id = auth.uid();
-  return query select l.contract_id from public.contract_links l where l.room_id in (select private.my_rooms());
+  return query select l.contract_id from public.contract_links l where l.id in (select private.my_contract_links());
   return query
     select c.contract_id
     from public.mortgage_contracts c
@@ -22,7 +17,7 @@ end;
 $$;
 
 comment on function private.my_contracts is
-  'The documents that the actor may see: those it stored, those of its vouchers, rooms and mortgages, and for a notary those of '
-  'every mortgage. May repeat them.';
+  'The documents that the actor may see: those it stored, those of its links and mortgages, and for a notary those of every '
+  'mortgage. May repeat them.';
 
 grant execute on function private.my_contracts to authenticated;

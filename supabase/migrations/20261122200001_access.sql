@@ -14,7 +14,7 @@ begin
     or exists (select from public.thinkers t where t.id = auth.uid() and may_act_as.role = any (t.roles))
     -- app_metadata is what only a server can write into a user of Supabase Auth
     or coalesce(auth.jwt() -> 'app_metadata' ->> 'role' = may_act_as.role, false)
-    or coalesce(auth.jwt() -> 'app_metadata' -> 'roles' ? may_act_as.role, false);
+    or coalesce(auth.jwt() -> 'app_metadata' -> 'roles' @> to_jsonb(may_act_as.role), false);
 end;
 $$;
 
@@ -87,8 +87,9 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- whoever acted towards the actor; to be named by somebody (as a voucher's holder, say) shows nothing
+  -- whoever acted towards the actor; to name somebody (as a voucher's holder, say) shows nothing of them
   return query select v.issuer_id from public.vouchers v where v.holder_id = auth.uid();
+  return query select v.issuer_id from public.vouchers v where v.issued_to = auth.uid();
   return query select b.issuer_id from public.voucher_bookings b where b.holder_id = auth.uid();
   return query select b.holder_id from public.voucher_bookings b where b.issuer_id = auth.uid();
   return query select s.thinker_id from public.presence_sessions s where s.room_id = private.my_room();
@@ -118,6 +119,61 @@ comment on function private.my_contacts is
 
 grant execute on function private.my_contacts to authenticated;
 
+create function private.held_vouchers()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query select v.id from public.vouchers v where v.holder_id = auth.uid();
+  return query select v.id from public.vouchers v where v.issued_to = auth.uid();
+  return query select b.voucher_id from public.voucher_bookings b where b.holder_id = auth.uid() and b.status = 'booked';
+end;
+$$;
+
+comment on function private.held_vouchers is
+  'The vouchers of which the actor is a holder: those issued to it, and those of which it has an appointment. May repeat them.';
+
+create function private.my_contract_links()
+returns setof uuid
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+    select l.id from public.contracts c join public.contract_links l on l.contract_id = c.id where c.created_by = auth.uid();
+  return query
+    select l.id from public.vouchers v join public.contract_links l on l.voucher_id = v.id where v.issuer_id = auth.uid();
+  -- a voucher may have several holders, at once or one after the other: each sees what the issuer laid there, unless that
+  -- was while somebody else had an appointment, and never what another holder did
+  return query
+    select l.id
+    from public.contract_links l
+    join public.vouchers v on v.id = l.voucher_id
+    join public.contracts c on c.id = l.contract_id
+    where l.voucher_id in (select private.held_vouchers())
+      and c.created_by = v.issuer_id
+      and not exists (
+        select from public.voucher_bookings b
+        where b.voucher_id = v.id
+          and b.holder_id <> auth.uid()
+          and b.created_at <= l.created_at
+          and (b.cancelled_at is null or b.cancelled_at > l.created_at)
+      );
+  return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
+end;
+$$;
+
+comment on function private.my_contract_links is
+  'The links of documents that the actor may see: those of its own documents, those to vouchers that it issued or holds and to '
+  'its rooms. May repeat them.';
+
+grant execute on function private.my_contract_links to authenticated;
+
 create function private.my_contracts()
 returns setof uuid
 language plpgsql
@@ -127,12 +183,7 @@ set search_path = ''
 as $$
 begin
   return query select c.id from public.contracts c where c.created_by = auth.uid();
-  return query
-    select l.contract_id
-    from public.contract_links l
-    join public.vouchers v on v.id = l.voucher_id
-    where v.issuer_id = auth.uid() or v.holder_id = auth.uid();
-  return query select l.contract_id from public.contract_links l where l.room_id in (select private.my_rooms());
+  return query select l.contract_id from public.contract_links l where l.id in (select private.my_contract_links());
   return query
     select c.contract_id
     from public.mortgage_contracts c
@@ -142,8 +193,8 @@ end;
 $$;
 
 comment on function private.my_contracts is
-  'The documents that the actor may see: those it stored, those of its vouchers, rooms and mortgages, and for a notary those of '
-  'every mortgage. May repeat them.';
+  'The documents that the actor may see: those it stored, those of its links and mortgages, and for a notary those of every '
+  'mortgage. May repeat them.';
 
 grant execute on function private.my_contracts to authenticated;
 
@@ -174,7 +225,12 @@ grant execute on function private.my_offers to authenticated;
 comment on column public.thinkers.meta is 'Optional profile; contacts see it, like every column here.';
 
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
-create index vouchers_open_offers_idx on public.vouchers (valid_until) where status = 'issued' and holder_id is null;
+
+alter table public.vouchers add column issued_to uuid references public.thinkers (id) on delete restrict;
+comment on column public.vouchers.issued_to is 'For whom alone the issuer meant it; null for an offer to everybody.';
+create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
+create index vouchers_open_offers_idx
+  on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
 
 alter table public.properties add column created_by uuid references public.thinkers (id) on delete restrict;
 
@@ -247,7 +303,8 @@ create policy "issuer and holder see their voucher, everybody an open offer"
   using (
     issuer_id = (select auth.uid())
     or holder_id = (select auth.uid())
-    or (status = 'issued' and holder_id is null and valid_until > now())
+    or issued_to = (select auth.uid())
+    or (status = 'issued' and holder_id is null and issued_to is null and valid_until > now())
     or (select private.may_act_as('admin'))
   );
 
@@ -255,7 +312,7 @@ create policy "everybody sees an open offer"
   on public.vouchers
   for select
   to anon
-  using (status = 'issued' and holder_id is null and valid_until > now());
+  using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());
 
 create policy "issuer and holder see their booking"
   on public.voucher_bookings
@@ -287,11 +344,7 @@ create policy "creators see the links of their documents, parties those to their
   for select
   to authenticated
   using (
-    exists (select from public.contracts c where c.id = contract_id and c.created_by = (select auth.uid()))
-    or voucher_id in (
-      select v.id from public.vouchers v where v.issuer_id = (select auth.uid()) or v.holder_id = (select auth.uid())
-    )
-    or room_id = any (array(select private.my_rooms()))
+    id = any (array(select private.my_contract_links()))
     or (select private.may_act_as('admin'))
   );
 
@@ -436,8 +489,8 @@ stable
 set search_path = ''
 as $$
   select private.is_service()
-    or coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id), false)
-    or voucher.valid_until > now() and case voucher.status
+    or coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id, voucher.issued_to), false)
+    or voucher.issued_to is null and voucher.valid_until > now() and case voucher.status
       when 'issued' then voucher.holder_id is null
       -- other slots of it may be free: they are for whoever is signed in and knows its id
       when 'booked' then auth.uid() is not null
@@ -446,8 +499,92 @@ as $$
 $$;
 
 comment on function private.is_open_to_caller is
-  'True when the caller may look at the slots of a voucher and book one: a trusted server, its issuer, its holder; of an open '
-  'offer everybody, of a booked voucher whoever is signed in and knows its id.';
+  'True when the caller may look at the slots of a voucher and book one: a trusted server, its issuer, its holder, for whom it '
+  'was issued; of an open offer everybody, of one that is booked whoever is signed in and knows its id.';
+
+create or replace function public.issue_voucher(
+  voucher_id       text        default null,
+  service_type     text        default null,
+  title            text        default null,
+  description      text        default null,
+  duration_minutes integer     default null,
+  valid_from       timestamptz default null,
+  valid_until      timestamptz default null,
+  allowed_slots    jsonb       default null,
+  price_amount     bigint      default null,
+  price_currency   text        default null,
+  status           text        default null,
+  holder_uid       text        default null,
+  transferable     boolean     default null,
+  terms            jsonb       default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  issuer  uuid;
+  holder  uuid := private.thinker_id(issue_voucher.holder_uid);
+  voucher public.vouchers;
+begin
+  -- new thinkers are made in the order of their ids, so that two of these wait for each other and never in a circle
+  if holder < auth.uid() then
+    perform private.thinker_of(issue_voucher.holder_uid);
+  end if;
+  issuer := private.acting_thinker();
+  perform private.thinker_of(issue_voucher.holder_uid);
+
+  voucher := row(
+    coalesce(issue_voucher.voucher_id, private.new_id('v')),
+    issuer,
+    holder,
+    coalesce(issue_voucher.service_type, 'generic.service'),
+    coalesce(issue_voucher.title, 'Unbenannter Service'),
+    coalesce(issue_voucher.description, ''),
+    coalesce(issue_voucher.duration_minutes, 60),
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, now())),
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now()))),
+    issue_voucher.price_amount,
+    case when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR')) end,
+    lower(coalesce(issue_voucher.status, 'issued')),
+    coalesce(issue_voucher.transferable, false),
+    coalesce(issue_voucher.terms, '{}'),
+    now(),
+    coalesce(issue_voucher.allowed_slots, '[]'),
+    holder
+  );
+
+  if voucher.duration_minutes not between 1 and 525600 then
+    raise sqlstate 'PT400' using message = 'duration_out_of_range';
+  end if;
+  if not private.in_calendar(voucher.valid_from, voucher.valid_until) then
+    raise sqlstate 'PT400' using message = 'date_out_of_range';
+  end if;
+  if voucher.valid_until < voucher.valid_from then
+    raise sqlstate 'PT400' using message = 'valid_until_before_valid_from';
+  end if;
+  if voucher.price_amount not between 0 and 9007199254740991 then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range';
+  end if;
+  if voucher.status not in ('issued', 'booked', 'consumed', 'cancelled', 'expired') then
+    raise sqlstate 'PT400' using message = 'voucher_status_unknown';
+  end if;
+
+  insert into public.vouchers values (voucher.*) on conflict (id) do nothing;
+  if not found then
+    raise sqlstate 'PT409' using message = 'voucher_exists';
+  end if;
+
+  return private.voucher_json(voucher);
+end;
+$$;
+
+comment on function public.issue_voucher is
+  'Issues a voucher of the acting thinker. What is left out (null) gets the default of the legacy API: an hour of '
+  '"Unbenannter Service", valid from now until now. price_amount is in minor units (cents), times keep milliseconds. '
+  'Returns the voucher. Refuses: not_signed_in (401); duration_out_of_range, date_out_of_range, '
+  'valid_until_before_valid_from, amount_out_of_range, voucher_status_unknown, uid_invalid (400); voucher_exists (409).';
 
 create or replace function public.available_slots(
   voucher_id text,
@@ -956,9 +1093,8 @@ begin
     return true;
   end if;
   if check_contract_link.voucher_id is not null and not exists (
-    select from public.vouchers v
-    where v.id = check_contract_link.voucher_id and (v.issuer_id = auth.uid() or v.holder_id = auth.uid())
-  ) then
+    select from public.vouchers v where v.id = check_contract_link.voucher_id and v.issuer_id = auth.uid()
+  ) and check_contract_link.voucher_id not in (select private.held_vouchers()) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
   if check_contract_link.room_id is not null and check_contract_link.room_id not in (select private.my_rooms()) and (
@@ -974,7 +1110,7 @@ $$;
 
 comment on function public.check_contract_link is
   'Asked before a document is recorded: true when the caller may link one to this voucher and room. A thinker must be the '
-  'voucher''s issuer or holder, and in the room, if it exists; a trusted server may link anything. '
+  'voucher''s issuer or a holder, and in the room, if it exists; a trusted server may link anything. '
   'Refuses: voucher_not_found (404), not_your_room (403).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;
@@ -1053,13 +1189,14 @@ security definer
 set search_path = ''
 as $$
 declare
+  moment  timestamptz := clock_timestamp();
   counted private.request_counts;
 begin
   insert into private.request_counts as c (client, requests, window_ends_at)
-  values (left(count_request.client, 255), 1, clock_timestamp() + interval '60 seconds')
+  values (left(count_request.client, 255), 1, moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
-  set requests = case when c.window_ends_at > clock_timestamp() then c.requests + 1 else 1 end,
-      window_ends_at = case when c.window_ends_at > clock_timestamp() then c.window_ends_at else excluded.window_ends_at end
+  set requests = case when c.window_ends_at > moment then c.requests + 1 else 1 end,
+      window_ends_at = case when c.window_ends_at > moment then c.window_ends_at else excluded.window_ends_at end
   returning * into counted;
 
   -- whoever opens a window clears away some that are over: the table stays as small as there are clients
@@ -1068,7 +1205,7 @@ begin
     where c.client in (
       select o.client
       from private.request_counts o
-      where o.window_ends_at < clock_timestamp()
+      where o.window_ends_at < moment
       order by o.window_ends_at
       limit 10
       for update skip locked
@@ -1077,7 +1214,7 @@ begin
 
   return jsonb_build_object(
     'requests', counted.requests,
-    'seconds_left', ceil(extract(epoch from counted.window_ends_at - clock_timestamp()))::int
+    'seconds_left', ceil(extract(epoch from counted.window_ends_at - moment))::int
   );
 end;
 $$;

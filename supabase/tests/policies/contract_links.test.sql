@@ -17,8 +17,8 @@ select bag_eq(
 );
 select tests.sign_in('ben');
 select bag_eq(
-  'select coalesce(voucher_id, ''room'') from contract_links', array['booked', 'booked', 'booked', 'room'],
-  'a party sees the links to the voucher and the room'
+  'select coalesce(voucher_id, ''room'') from contract_links', array['booked', 'booked', 'room'],
+  'a holder sees the links of its own and the issuer''s documents to the voucher, and those to the room'
 );
 select tests.sign_in('sam');
 select bag_eq(

@@ -1,0 +1,89 @@
+"""The documents of a voucher that several thinkers hold, at once or one after the other."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api.identity import Actor
+from tests.acting import call, call_or_reason, thinker
+
+ANNA, BEN, CLARA = thinker("anna"), thinker("ben"), thinker("clara")
+
+
+class Voucher:
+    """Anna's voucher, and what is done with it; each in a transaction, and so at a time, of its own."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
+        call(connection, ANNA, "issue_voucher", voucher_id="v", **window)
+
+    def book(self, holder: Actor, hour: int) -> None:
+        call(self._connection, holder, "book_voucher", voucher_id="v", slot_start=f"2030-01-07 {hour:02}:00Z")
+
+    def cancel(self, holder: Actor) -> None:
+        call(self._connection, holder, "cancel_booking", voucher_id="v")
+
+    def lay(self, creator: Actor, name: str) -> object:
+        """Lays a document there, as the server does for a thinker: true, or the reason why not."""
+        checked = call_or_reason(self._connection, creator, "check_contract_link", voucher_id="v")
+        if checked is True:
+            call(
+                self._connection,
+                Actor("service_role", creator.uid),
+                "record_contract",
+                contract_id=uuid4(),
+                name=name,
+                mime_type=None,
+                byte_size=1,
+                storage_url=f"contracts/{uuid4()}/x",
+                hash_sha256="0" * 64,
+                voucher_id="v",
+            )
+        return checked
+
+    def seen_by(self, actor: Actor) -> set[str]:
+        return {contract["name"] for contract in call(self._connection, actor, "list_contracts", voucher_id="v")}
+
+
+@pytest.fixture
+def voucher(database: str) -> Iterator[Voucher]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield Voucher(connection)
+
+
+def test_whoever_holds_it_next_sees_nothing_that_concerns_the_one_before(voucher: Voucher) -> None:
+    voucher.lay(ANNA, "house rules")
+    voucher.book(BEN, 9)
+    voucher.lay(ANNA, "report on ben")
+    voucher.lay(BEN, "letter from ben")
+    voucher.cancel(BEN)
+    voucher.lay(ANNA, "price list")
+    voucher.book(CLARA, 10)
+
+    assert voucher.seen_by(CLARA) == {"house rules", "price list"}
+    assert voucher.seen_by(BEN) == {"letter from ben"}
+    assert voucher.seen_by(ANNA) == {"house rules", "report on ben", "letter from ben", "price list"}
+
+
+def test_two_who_hold_it_at_once_see_nothing_of_each_other(voucher: Voucher) -> None:
+    voucher.lay(ANNA, "house rules")
+    voucher.book(BEN, 9)
+    voucher.lay(ANNA, "report on ben")
+    voucher.book(CLARA, 10)
+    voucher.lay(ANNA, "bill")
+    voucher.lay(BEN, "letter from ben")
+    voucher.lay(CLARA, "letter from clara")
+
+    assert voucher.seen_by(BEN) == {"house rules", "report on ben", "letter from ben"}
+    assert voucher.seen_by(CLARA) == {"house rules", "letter from clara"}
+
+
+def test_who_has_no_appointment_lays_nothing_there(voucher: Voucher) -> None:
+    assert voucher.lay(BEN, "x") == "voucher_not_found"
+    voucher.book(BEN, 9)
+    assert voucher.lay(BEN, "x") is True
+    voucher.cancel(BEN)
+    assert voucher.lay(BEN, "x") == "voucher_not_found"
