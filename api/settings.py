@@ -1,9 +1,9 @@
 """The settings, read from the environment and from `.env`; `.env.example` explains each."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -19,6 +19,8 @@ def _split(value: object) -> object:
     """A comma separated text as its parts; anything else as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
 
 MIN_SECRET_LENGTH = 32
 """Characters; HS256 asks for as many bytes as its hash has."""
@@ -56,7 +58,7 @@ class Settings(BaseSettings):
                 raise ValueError("SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too")
             self.supabase_url = self.supabase_url.rstrip("/")
             self.jwks_url = self.jwks_url or f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
-        if any(urlsplit(origin)[2:] != ("", "", "") or not urlsplit(origin).netloc for origin in self.cors_origins):
+        if not all(_ORIGIN.fullmatch(origin) for origin in self.cors_origins):
             raise ValueError("CORS_ORIGINS must be like https://portal.example.org, comma separated")
         return self
 

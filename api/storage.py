@@ -26,7 +26,9 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         self._store: ObjectStore
         if settings.storage_url is None:
-            self._store = LocalStore(settings.data_dir, mkdir=True)
+            # for this user's eyes only, whatever the umask says
+            (settings.data_dir / "contracts").mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._store = LocalStore(settings.data_dir)
         else:
             self._store = from_url(settings.storage_url)
 

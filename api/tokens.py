@@ -1,13 +1,17 @@
 """Tokens: JWTs that prove who asks, here and at the Data API alike."""
 
+import asyncio
+import json
+import logging
 import os
 import secrets
 import time
+from http.client import HTTPException
 from pathlib import Path
 
 import jwt
 from anyio import to_thread
-from jwt.exceptions import PyJWKClientConnectionError, PyJWTError
+from jwt.exceptions import PyJWKClientConnectionError, PyJWKSetError, PyJWTError
 
 from api.errors import PortalError
 from api.identity import Actor, thinker_id
@@ -17,7 +21,35 @@ from api.settings import MIN_SECRET_LENGTH, Settings
 LIFETIME_SECONDS = 3600
 """How long a token of /api/presence/verify is good for; as long as one of Supabase Auth."""
 
+AWAY_SECONDS = 5.0
+"""For how long nobody asks again for keys that could not be fetched."""
+
 _ASYMMETRIC = ("ES256", "RS256", "EdDSA")
+
+_log = logging.getLogger(__name__)
+
+
+class PublicKeys:
+    """The keys at a URL, as a JWKS; kept for five minutes, and asked for again for an unknown one."""
+
+    def __init__(self, url: str) -> None:
+        """Take the URL; nothing is fetched yet."""
+        self._client = jwt.PyJWKClient(url, timeout=3)
+        self._fetching = asyncio.Lock()
+        self._away_until = 0.0
+
+    async def of(self, token: str) -> jwt.PyJWK:
+        """The key that a token says has signed it. Raises PyJWTError for an unknown one. Refuses: token_keys_away."""
+        # one at a time: whoever waits meanwhile learns from it, instead of holding a thread
+        async with self._fetching:
+            if time.monotonic() < self._away_until:
+                raise Refused("token_keys_away")
+            try:
+                return await to_thread.run_sync(self._client.get_signing_key_from_jwt, token)
+            except (PyJWKClientConnectionError, PyJWKSetError, HTTPException, OSError, json.JSONDecodeError) as error:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+                _log.warning("no keys: %r", error)
+                raise Refused("token_keys_away") from error
 
 
 class Tokens:
@@ -26,8 +58,7 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         """Raises PortalError where there is no secret, and none can be kept in DATA_DIR."""
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else _own_secret(settings.data_dir)
-        url = settings.jwks_url
-        self._keys = jwt.PyJWKClient(url, timeout=3) if url else None
+        self._keys = PublicKeys(settings.jwks_url) if settings.jwks_url else None
 
     def issue(self, actor: Actor, lifetime: int = LIFETIME_SECONDS) -> str:
         """A token for the actor; `lifetime` in seconds."""
@@ -46,7 +77,7 @@ class Tokens:
             if algorithm == "HS256":
                 key: str | jwt.PyJWK = self._secret
             elif algorithm in _ASYMMETRIC and self._keys is not None:
-                key = await to_thread.run_sync(self._keys.get_signing_key_from_jwt, token)
+                key = await self._keys.of(token)
             else:
                 return None
             claims = jwt.decode(
@@ -58,8 +89,6 @@ class Tokens:
                 options={"require": ["exp", "sub", "aud"], "verify_iat": False},
             )
             return _actor(claims)
-        except PyJWKClientConnectionError as error:
-            raise Refused("token_keys_away") from error
         except (PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             return None
 
@@ -91,9 +120,9 @@ def _own_secret(folder: Path) -> str:
                 pass
             finally:
                 made.unlink()
-        secret = file.read_text().strip()
+        secret = file.read_text(errors="replace").strip()
     except OSError as error:
         raise PortalError(f"No secret can be kept in {file} ({error.strerror}): set JWT_SECRET or DATA_DIR.") from error
-    if len(secret) < MIN_SECRET_LENGTH:
+    if len(secret) < MIN_SECRET_LENGTH or not secret.isascii():
         raise PortalError(f"{file} holds no secret: delete it, or set JWT_SECRET.")
     return secret

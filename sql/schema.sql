@@ -32,12 +32,12 @@
 \ir 10_identity/count_request.sql
 
 \ir 20_vouchers/voucher_templates.sql
+\ir 20_vouchers/held_vouchers.sql
 \ir 20_vouchers/vouchers.sql
 \ir 20_vouchers/voucher_bookings.sql
 \ir 20_vouchers/voucher_json.sql
 \ir 20_vouchers/booking_json.sql
 \ir 20_vouchers/slots_of.sql
-\ir 20_vouchers/held_vouchers.sql
 \ir 20_vouchers/is_open_to_caller.sql
 \ir 20_vouchers/issue_voucher.sql
 \ir 20_vouchers/list_vouchers.sql

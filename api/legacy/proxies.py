@@ -1,6 +1,6 @@
 """What the proxies in TRUSTED_PROXIES say of a request."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from litestar.connection import Request
@@ -9,16 +9,19 @@ from api.settings import Settings
 
 
 def client_address(request: Request[Any, Any, Any]) -> str:
-    """The client's address: what a proxy of ours says of it, else the peer's own."""
+    """The client's address: what a proxy of ours says of it, else the peer's own.
+
+    Of an IPv6 address its network of 64 bits, in which a client may choose as it likes.
+    """
     settings: Settings = request.app.state.settings
     peer = _peer(request)
     if not _is_proxy(peer, settings):
-        return peer
-    forwarded = request.headers.get("x-forwarded-for", "")
+        return _network(peer)
+    forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
     # the last address that no proxy of ours has added: the ones before it anybody may have made up
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     last = next((hop for hop in reversed(hops) if not _is_proxy(hop, settings)), peer)
-    return request.headers.get("cf-connecting-ip") or last
+    return _network(request.headers.get("cf-connecting-ip") or last)
 
 
 def is_https(request: Request[Any, Any, Any]) -> bool:
@@ -26,7 +29,8 @@ def is_https(request: Request[Any, Any, Any]) -> bool:
     if request.url.scheme == "https":
         return True
     settings: Settings = request.app.state.settings
-    return _is_proxy(_peer(request), settings) and request.headers.get("x-forwarded-proto", "") == "https"
+    forwarded: str = request.headers.get("x-forwarded-proto", "")
+    return _is_proxy(_peer(request), settings) and forwarded.partition(",")[0].strip().lower() == "https"
 
 
 def _peer(request: Request[Any, Any, Any]) -> str:
@@ -34,7 +38,27 @@ def _peer(request: Request[Any, Any, Any]) -> str:
 
 
 def _is_proxy(address: str, settings: Settings) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
+
+
+def _network(address: str) -> str:
+    parsed = _parsed(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return str(parsed or address)
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    """The address, without a port that some proxies add; that of version 4 where one of version 6 only wraps it."""
     try:
-        return any(ip_address(address) in network for network in settings.trusted_proxies)
+        parsed = ip_address(address)
     except ValueError:
-        return False
+        host, _, port = address.rpartition(":")
+        if not port.isdecimal():
+            return None
+        try:
+            parsed = ip_address(host.strip("[]"))
+        except ValueError:
+            return None
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed

@@ -21,6 +21,9 @@ comment on column public.presence_sessions.room_id is 'The room of this pair cod
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
 
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.presence_sessions alter column pair_code set statistics 0;
+
 alter table public.presence_sessions enable row level security;
 
 grant select on public.presence_sessions to service_role, authenticated;

@@ -28,6 +28,6 @@ create policy "thinkers see their own rooms and those they are in"
   to authenticated
   using (
     owner_id = (select auth.uid())
-    or id = any (array(select private.my_rooms()))
+    or id in (select private.my_rooms())
     or (select private.may_act_as('admin'))
   );

@@ -21,6 +21,9 @@ comment on column public.thinkers.meta is 'Optional profile; contacts see it, li
 comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.thinkers alter column public_id set statistics 0;
+
 alter table public.thinkers enable row level security;
 
 grant select on public.thinkers to service_role, authenticated;
@@ -31,6 +34,6 @@ create policy "thinkers see themselves, and whom a shared voucher, room or mortg
   to authenticated
   using (
     id = (select auth.uid())
-    or id = any (array(select private.my_contacts()))
+    or id in (select private.my_contacts())
     or (select private.may_act_as('admin'))
   );

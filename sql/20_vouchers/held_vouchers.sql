@@ -14,3 +14,5 @@ $$;
 
 comment on function private.held_vouchers is
   'The vouchers of which the actor is a holder: those issued to it, and those of which it has an appointment. May repeat them.';
+
+grant execute on function private.held_vouchers to authenticated;

@@ -27,6 +27,7 @@ create table public.vouchers (
     check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
+  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576),
   constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))
 );
 
@@ -51,14 +52,13 @@ alter table public.vouchers enable row level security;
 
 grant select on public.vouchers to service_role, authenticated, anon;
 
-create policy "issuer and holder see their voucher, everybody an open offer"
+create policy "issuer and holders see their voucher, everybody an open offer"
   on public.vouchers
   for select
   to authenticated
   using (
     issuer_id = (select auth.uid())
-    or holder_id = (select auth.uid())
-    or issued_to = (select auth.uid())
+    or id in (select private.held_vouchers())
     or (status = 'issued' and holder_id is null and issued_to is null and valid_until > now())
     or (select private.may_act_as('admin'))
   );

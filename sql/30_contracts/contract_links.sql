@@ -26,6 +26,6 @@ create policy "creators see the links of their documents, parties those to their
   for select
   to authenticated
   using (
-    id = any (array(select private.my_contract_links()))
+    id in (select private.my_contract_links())
     or (select private.may_act_as('admin'))
   );

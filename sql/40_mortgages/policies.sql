@@ -32,7 +32,7 @@ create policy "lender and borrower see their offers, notaries those with a contr
   for select
   to authenticated
   using (
-    id = any (array(select private.my_offers()))
+    id in (select private.my_offers())
     or ((select private.may_act_as('notary')) and id in (select c.offer_id from public.mortgage_contracts c))
     or (select private.may_act_as('admin'))
   );
@@ -42,7 +42,7 @@ create policy "lender and borrower see their contracts, notaries all"
   for select
   to authenticated
   using (
-    offer_id = any (array(select private.my_offers()))
+    offer_id in (select private.my_offers())
     or (select private.may_act_as('notary'))
     or (select private.may_act_as('admin'))
   );

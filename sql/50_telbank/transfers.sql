@@ -23,6 +23,9 @@ create table public.transfers (
   constraint crypto_amount_is_a_number check (crypto_amount <> 'NaN'),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
+  constraint texts_have_at_most_1_mib check (
+    octet_length(network) <= 1048576 and octet_length(external_account) <= 1048576 and octet_length(label) <= 1048576
+  ),
   constraint json_is_reasonable check (private.check_json(meta)),
   constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at, updated_at))
@@ -41,6 +44,10 @@ comment on column public.transfers.thinker_id is 'Who logged it, where that is k
 create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
 create index transfers_thinker_id_idx on public.transfers (thinker_id);
 create index transfers_created_at_idx on public.transfers (created_at);
+
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.transfers alter column wallet_address set statistics 0;
+alter table public.transfers alter column external_account set statistics 0;
 
 alter table public.transfers enable row level security;
 

@@ -7,14 +7,15 @@ as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
-    'voucher.cancel', new.holder_id, 'voucher_booking', new.id,
+    'voucher.cancel', coalesce(auth.uid(), new.holder_id), 'voucher_booking', new.id,
     jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
   );
   return null;
 end;
 $$;
 
-comment on function private.tg_voucher_bookings__write_cancel is 'Writes the event voucher.cancel.';
+comment on function private.tg_voucher_bookings__write_cancel is
+  'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
 
 create trigger tg_voucher_bookings__write_cancel
   after update of status on public.voucher_bookings

@@ -35,7 +35,7 @@ create policy "the parties of what was charged for see the charge, and the benef
     or (
       subject_type = 'mortgage_contract'
       and subject_id in (
-        select c.id from public.mortgage_contracts c where c.offer_id = any (array(select private.my_offers()))
+        select c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers())
       )
     )
     or fee_id in (select f.id from public.fees f where f.beneficiary_id = (select auth.uid()))

@@ -65,7 +65,9 @@ security definer
 set search_path = ''
 as $$
 begin
-  return query select r.id from public.rooms r where r.owner_id = auth.uid();
+  -- in a room for a pair code is who is present, whoever made it
+  return query
+    select r.id from public.rooms r where r.owner_id = auth.uid() and r.meta ->> 'source' is distinct from 'presence';
   return query
     select s.room_id from public.presence_sessions s where s.thinker_id = auth.uid() and s.room_id is not null;
   return query select 'mortgage:offer:' || o.id from private.my_offers() as o (id);
@@ -135,6 +137,8 @@ $$;
 
 comment on function private.held_vouchers is
   'The vouchers of which the actor is a holder: those issued to it, and those of which it has an appointment. May repeat them.';
+
+grant execute on function private.held_vouchers to authenticated;
 
 create function private.my_contract_links()
 returns setof uuid
@@ -245,6 +249,25 @@ comment on column public.fees.beneficiary_id is 'To whom what is charged is owed
 
 create index fees_beneficiary_id_idx on public.fees (beneficiary_id);
 
+alter table public.vouchers
+  add constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576);
+alter table public.voucher_bookings
+  add constraint cancel_reason_has_at_most_1_mib check (octet_length(cancel_reason) <= 1048576);
+alter table public.transfers add constraint texts_have_at_most_1_mib check (
+  octet_length(network) <= 1048576 and octet_length(external_account) <= 1048576 and octet_length(label) <= 1048576
+);
+
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.thinkers alter column public_id set statistics 0;
+alter table public.presence_sessions alter column pair_code set statistics 0;
+alter table public.voucher_bookings alter column cancel_reason set statistics 0;
+alter table public.contracts alter column name set statistics 0;
+alter table public.contracts alter column storage_url set statistics 0;
+alter table public.contracts alter column hash_sha256 set statistics 0;
+alter table public.properties alter column address set statistics 0;
+alter table public.transfers alter column wallet_address set statistics 0;
+alter table public.transfers alter column external_account set statistics 0;
+
 grant select on public.thinkers to service_role, authenticated;
 grant select on public.rooms to service_role, authenticated;
 grant select on public.presence_sessions to authenticated;
@@ -272,7 +295,7 @@ create policy "thinkers see themselves, and whom a shared voucher, room or mortg
   to authenticated
   using (
     id = (select auth.uid())
-    or id = any (array(select private.my_contacts()))
+    or id in (select private.my_contacts())
     or (select private.may_act_as('admin'))
   );
 
@@ -282,7 +305,7 @@ create policy "thinkers see their own rooms and those they are in"
   to authenticated
   using (
     owner_id = (select auth.uid())
-    or id = any (array(select private.my_rooms()))
+    or id in (select private.my_rooms())
     or (select private.may_act_as('admin'))
   );
 
@@ -296,14 +319,13 @@ create policy "thinkers see themselves and whoever is in the same room"
     or (select private.may_act_as('admin'))
   );
 
-create policy "issuer and holder see their voucher, everybody an open offer"
+create policy "issuer and holders see their voucher, everybody an open offer"
   on public.vouchers
   for select
   to authenticated
   using (
     issuer_id = (select auth.uid())
-    or holder_id = (select auth.uid())
-    or issued_to = (select auth.uid())
+    or id in (select private.held_vouchers())
     or (status = 'issued' and holder_id is null and issued_to is null and valid_until > now())
     or (select private.may_act_as('admin'))
   );
@@ -335,7 +357,7 @@ create policy "creators see their documents, parties those of their voucher, roo
   for select
   to authenticated
   using (
-    id = any (array(select private.my_contracts()))
+    id in (select private.my_contracts())
     or (select private.may_act_as('admin'))
   );
 
@@ -344,7 +366,7 @@ create policy "creators see the links of their documents, parties those to their
   for select
   to authenticated
   using (
-    id = any (array(select private.my_contract_links()))
+    id in (select private.my_contract_links())
     or (select private.may_act_as('admin'))
   );
 
@@ -380,7 +402,7 @@ create policy "lender and borrower see their offers, notaries those with a contr
   for select
   to authenticated
   using (
-    id = any (array(select private.my_offers()))
+    id in (select private.my_offers())
     or ((select private.may_act_as('notary')) and id in (select c.offer_id from public.mortgage_contracts c))
     or (select private.may_act_as('admin'))
   );
@@ -390,7 +412,7 @@ create policy "lender and borrower see their contracts, notaries all"
   for select
   to authenticated
   using (
-    offer_id = any (array(select private.my_offers()))
+    offer_id in (select private.my_offers())
     or (select private.may_act_as('notary'))
     or (select private.may_act_as('admin'))
   );
@@ -439,7 +461,7 @@ create policy "the parties of what was charged for see the charge, and the benef
     or (
       subject_type = 'mortgage_contract'
       and subject_id in (
-        select c.id from public.mortgage_contracts c where c.offer_id = any (array(select private.my_offers()))
+        select c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers())
       )
     )
     or fee_id in (select f.id from public.fees f where f.beneficiary_id = (select auth.uid()))
@@ -941,6 +963,24 @@ $$;
 
 comment on function public.list_presence is
   'All presence sessions, oldest first, for the operator (GET /api/presence/debug). Refuses: not_an_admin (403).';
+
+create or replace function private.tg_voucher_bookings__write_cancel()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'voucher.cancel', coalesce(auth.uid(), new.holder_id), 'voucher_booking', new.id,
+    jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__write_cancel is 'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
 
 create or replace function public.list_events(max_rows integer default 50)
 returns jsonb
