@@ -9,7 +9,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -62,6 +62,10 @@ class Server(ABC):
     @abstractmethod
     def kill(self) -> None:
         """Ends the server's main process at once, and waits until those that it started are gone too."""
+
+    @abstractmethod
+    def hanging(self) -> AbstractContextManager[None]:
+        """The server does nothing meanwhile, and hangs up on nobody."""
 
     @property
     def version(self) -> str:
@@ -129,14 +133,29 @@ class LocalServer(Server):
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "fast", "-w", "stop")
 
     def kill(self) -> None:
-        postmaster = psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
-        backends = postmaster.children(recursive=True)
+        [postmaster, *backends] = self._processes()
         postmaster.kill()
         _, alive = psutil.wait_procs([postmaster, *backends], timeout=20)
         if alive:
             raise RuntimeError(f"still running: {alive}")
         # in a container whose first process reaps nobody, the number of the dead would count as running
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        processes = self._processes()
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server's main process, and those that it has started."""
+        postmaster = psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def _run(self, program: str, *arguments: str) -> str:
         # into files, not pipes: the server that pg_ctl starts would keep a pipe open
@@ -193,6 +212,15 @@ class ContainerServer(Server):
 
     def kill(self) -> None:
         self._container.get_wrapped_container().kill()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        container = self._container.get_wrapped_container()
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
 
     def remove(self) -> None:
         """Removes the container and its data."""

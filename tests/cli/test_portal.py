@@ -135,6 +135,9 @@ def test_status_shows_and_does_not_apply() -> None:
         ("migrate", {"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "The database cannot be reached"),
         ("seed", {"DATA_DIR": "/dev/null/data"}, "set DATA_DIR"),
         ("seed", {"DATA_DIR": "/tmp/with a space"}, "set DATA_DIR to a path without spaces"),  # noqa: S108
+        ("seed", {"DATA_DIR": f"/tmp/{'long' * 30}"}, "set DATA_DIR to a shorter path"),  # noqa: S108
+        ("seed", {"DATABASE_URL": "postgres//u:SECRET@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
+        ("seed", {"DATABASE_URL": "postgresql://u:SECRET%ZZ@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_sentence(command: str, settings: dict[str, str], sentence: str) -> None:

@@ -46,11 +46,16 @@ def restart(server: Server, end: Callable[[Server], None]) -> None:
 
 
 def fill_the_pool(portal: str, database: str) -> None:
-    """Leaves several idle connections in the app's pool."""
-    ask_at_once(portal, *[lambda c: c.get("/api/voucher/list")] * 10)
-    with psycopg.connect(database) as connection:
-        count = "select count(*) from pg_stat_activity where application_name = 'togethersystems-api'"
-        assert one(connection, count) > 1
+    """Leaves ten idle connections in the app's pool."""
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(database) as holding, psycopg.connect(database) as watching:
+        # each request waits for this lock on a connection of its own
+        holding.execute("lock table public.vouchers")
+        watching.autocommit = True
+        asked = thread.submit(ask_at_once, portal, *[lambda c: c.get("/api/voucher/list")] * 10)
+        ours = "from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
+        wait_until(watching, f"select {ours} having count(*) = 10")
+        holding.rollback()
+        assert {answer.status for answer in asked.result()} == {200}
 
 
 def issue(portal: str) -> None:
@@ -176,3 +181,15 @@ def test_a_backend_that_an_operator_ends_costs_no_request(portal: str, database:
 
     with Connection(portal) as connection_to_portal:
         assert connection_to_portal.get("/api/voucher/list").status == 200
+
+
+def test_a_server_that_hangs_is_given_up(
+    portal: str, database: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_the_pool(portal, database)
+    monkeypatch.setattr("api.gateway_direct.CALL_SECONDS", 0.5)
+    with server.hanging(), Connection(portal) as connection:
+        answers = [connection.get("/health"), connection.post("/api/voucher/book", BOOKING)]
+    assert [answer.status for answer in answers] == [503, 503]
+    with Connection(portal) as connection:
+        assert connection.get("/health").status == 200

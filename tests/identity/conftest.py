@@ -73,7 +73,8 @@ def key_server() -> Iterator[KeyServer]:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
-            self.wfile.write(json.dumps({"keys": served.keys}).encode())
+            is_page = self.path.endswith(".html")
+            self.wfile.write(b"<p>Sorry</p>" if is_page else json.dumps({"keys": served.keys}).encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

@@ -308,11 +308,28 @@ def test_the_cookie_is_not_for_pages_from_elsewhere(keyed: Connection, keyed_url
     assert keyed.ask("GET", "/api/voucher/list", headers=headers | {"Origin": keyed_url}).status == 200
 
 
+def test_a_page_from_elsewhere_signs_nobody_in(keyed_url: str, shared_portal: str, shared_database: str) -> None:
+    count = "select count(*) from public.thinkers"
+    with psycopg.connect(shared_database, autocommit=True) as database:
+        before = database.execute(count).fetchone()
+        for url, headers in (
+            (keyed_url, {"Origin": "https://elsewhere.example.org"}),
+            (keyed_url, {"Origin": "null"}),
+            (shared_portal, {"Origin": "https://elsewhere.example.org"}),
+            (shared_portal, {"Host": "rebound.example.org"}),
+        ):
+            answer = httpx.post(f"{url}/api/presence/verify", content=b'{"token": "of somebody else"}', headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (403, FOREIGN)
+            assert "set-cookie" not in answer.headers
+        assert database.execute(count).fetchone() == before
+
+
 def test_the_cookie_is_for_https_only_where_the_portal_is_served_so(shared_database: str, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, ts_api_key=KEY, trusted_proxies=(ip_network("127.0.0.1"),))
     with serve(settings, shared_database) as url:
         for source, forwarded, secure in (
             ("127.0.0.1", "https", True),
+            ("127.0.0.1", "HTTPS, http", True),
             ("127.0.0.1", "http", False),
             ("127.0.0.2", "https", False),
         ):
@@ -339,6 +356,7 @@ def test_the_cookie_is_for_https_only_where_the_portal_is_served_so(shared_datab
         ({"Host": "rebound.example.org"}, 403),
         ({"Host": "rebound.example.org", "Origin": "http://rebound.example.org"}, 403),
         ({"Host": "localhost.example.org"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Host": "127.0.0.1.example.org"}, 403),
     ],
 )

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.errors import PortalError
 from api.identity import thinker_id
 from api.settings import load_settings
+from api.tokens import Tokens
 from tests.identity.conftest import (
     EC_KEY,
     ED_KEY,
@@ -27,6 +29,7 @@ from tests.identity.conftest import (
     claims,
     signed,
 )
+from tests.parallel import ask_at_once
 from tests.serving import Answer, Connection, serve, settings_in
 
 LIST = "/api/voucher/list"
@@ -130,6 +133,19 @@ def test_a_token_that_nobody_can_check_now_is_not_called_invalid(shared_database
         assert ask(connection, signed()).status == 200
 
 
+def test_keys_that_cannot_be_read_are_not_asked_for_by_everybody(
+    shared_database: str, key_server: KeyServer, tmp_path: Path
+) -> None:
+    # any page but the one with the keys
+    url = key_server.url.replace("jwks.json", "page.html")
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=SECRET, jwks_url=url)
+    before = key_server.requests
+    with serve(settings, shared_database) as portal:
+        answers = ask_at_once(portal, *[lambda c: ask(c, with_key("ES256", "ec"))] * 20)
+    assert {answer.status for answer in answers} == {503}
+    assert key_server.requests == before + 1
+
+
 def test_unknown_keys_are_not_asked_for_again_and_again(keyed: Connection, key_server: KeyServer) -> None:
     ask(keyed, with_key("ES256", "ec"))
     before = key_server.requests
@@ -199,6 +215,13 @@ def test_without_a_secret_of_the_project_one_is_kept_with_the_data(shared_databa
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(file.read_text()) >= 32
     assert list(tmp_path.glob(".jwt-secret*")) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff" * 40, "ü".encode() * 40])
+def test_a_secret_that_is_none_is_not_taken(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "jwt-secret").write_bytes(content)
+    with pytest.raises(PortalError, match="holds no secret"):
+        Tokens(settings_in(tmp_path))
 
 
 def test_secrets_are_never_written_to_the_log(

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_network
 
+import httpx
 import psycopg
 import pytest
 
@@ -257,6 +258,14 @@ def test_an_address_that_a_client_makes_up_is_ignored(limited: Limited, header: 
     assert statuses.count(429) == 10
 
 
+def test_the_line_that_the_proxy_adds_counts(limited: Limited) -> None:
+    with httpx.Client(base_url=limited.start("127.0.0.0/8")) as client:
+        # the client's own line, then the proxy's
+        lines = [[("X-Forwarded-For", f"198.51.100.{i}"), ("X-Forwarded-For", "192.0.2.1")] for i in range(61)]
+        statuses = [client.post("/api/voucher/cancel", json={}, headers=line).status_code for line in lines]
+    assert statuses == [400] * 60 + [429]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_same"),
     [
@@ -267,6 +276,12 @@ def test_an_address_that_a_client_makes_up_is_ignored(limited: Limited, header: 
         # a proxy of ours behind a proxy of ours
         ({"X-Forwarded-For": "192.0.2.1, 127.0.0.1"}, {"X-Forwarded-For": "192.0.2.1"}, True),
         ({}, {"X-Forwarded-For": ""}, True),
+        # with the port of the client's connection
+        ({"X-Forwarded-For": "192.0.2.1:5000"}, {"X-Forwarded-For": "192.0.2.1:5001"}, True),
+        # a client has a whole network of version 6
+        ({"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "2001:db8:0:1:2::3"}, True),
+        ({"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "2001:db8:0:2::1"}, False),
+        ({"X-Forwarded-For": "::ffff:192.0.2.1"}, {"X-Forwarded-For": "192.0.2.1"}, True),
     ],
 )
 def test_a_trusted_proxy_is_believed(
