@@ -3,11 +3,13 @@
 import json
 import re
 import zlib
+from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.openapi.spec import Operation, RequestBody
 
 from api.identity import Caller
 from api.refusals import Refused
@@ -15,6 +17,15 @@ from api.refusals import Refused
 MAX_BODY_BYTES = 1024 * 1024
 
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass
+class MayBeEmpty(Operation):
+    """For OpenAPI: an operation that needs nothing of its body, and so no body."""
+
+    def __post_init__(self) -> None:
+        assert isinstance(self.request_body, RequestBody)
+        self.request_body.required = False
 
 
 class PortalRequest(Request[Caller, None, State]):
