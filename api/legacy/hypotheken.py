@@ -49,7 +49,7 @@ APPLICATION_REASONS = (
 _USER = "The acting thinker's uid."
 
 MotUser = Annotated[
-    str,
+    str | None,
     HeaderParameter(
         name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1, "max_length": 255}
     ),
@@ -57,12 +57,13 @@ MotUser = Annotated[
 """The header where it is needed; that it is there is checked in the order of the legacy servers."""
 
 ReadingMotUser = Annotated[
-    str, HeaderParameter(name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1})
+    str | None,
+    HeaderParameter(name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1}),
 ]
 """The header where it is needed, of a thinker who need not exist."""
 
 OptionalMotUser = Annotated[
-    str, HeaderParameter(name="X-MOT-User", description=_USER, required=False, schema_extra=TEXT)
+    str | None, HeaderParameter(name="X-MOT-User", description=_USER, required=False, schema_extra=TEXT)
 ]
 
 Role = Annotated[str | None, QueryParameter(schema_extra={"enum": ["borrower", "lender", "", None]})]
@@ -281,10 +282,10 @@ class Signed(Shape):
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Applied:
     """Hands in an application of the user."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_thinker(required(user, "borrower_header_required"))
     application = Application.from_row(await gateway.call("apply_for_mortgage", actor, **data.parameters()))
     return Applied(application_id=application.id, application=application)
 
@@ -293,7 +294,7 @@ async def apply(
 async def list_applications(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: ReadingMotUser = "",
+    user: ReadingMotUser = None,
     role: Role = None,
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
@@ -317,10 +318,10 @@ async def list_applications(
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_caller(user)
+    actor = request.user.as_caller(required(user, "lender_header_required"))
     monthly = figure(data.repayment, "monthly", places=0, below=2**53)
     row = await gateway.call(
         "offer_mortgage",
@@ -356,7 +357,7 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: OptionalMotUser = "",
+    user: OptionalMotUser = None,
     application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
     role: Role = None,
 ) -> Offers:
@@ -384,10 +385,10 @@ async def list_offers(
     opt={"user_header": "borrower_header_required"},
 )
 async def accept(
-    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_thinker(required(user, "borrower_header_required"))
     row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id)
     contract = Contract.from_row(row["contract"])
     return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
@@ -410,7 +411,7 @@ async def sign(
     data: JSONBody[SignRequest],
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: OptionalMotUser = "",
+    user: OptionalMotUser = None,
 ) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
     row = await gateway.call(

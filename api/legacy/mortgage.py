@@ -111,10 +111,10 @@ class Offers(Shape):
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationFields], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[ApplicationFields], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Applied:
     """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_thinker(required(user, "borrower_header_required"))
     defaults = {
         "property_id": data.property_id or "house-unknown",
         "rate_type": data.desired_rate_type or "fixed",
@@ -131,7 +131,7 @@ async def apply(
 async def list_applications(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: ReadingMotUser = "",
+    user: ReadingMotUser = None,
     role: Role = None,
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
@@ -160,10 +160,10 @@ async def list_applications(
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_caller(user)
+    actor = request.user.as_caller(required(user, "lender_header_required"))
     row = await gateway.call(
         "offer_mortgage",
         actor,
@@ -186,7 +186,7 @@ async def offer(
 async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: ReadingMotUser = "",
+    user: ReadingMotUser = None,
     role: Role = None,
     application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
 ) -> Offers:
