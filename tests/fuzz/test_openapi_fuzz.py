@@ -14,7 +14,8 @@ OPERATIONS = 31
 
 def test_every_operation_does_what_the_document_says(fuzzed_portal: str, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("schemathesis")
-    arguments = ["--config-file", CONFIGURATION, "run", f"{fuzzed_portal}/schema/openapi.json", "--no-color"]
+    document = f"{fuzzed_portal}/schema/openapi.json"
+    arguments = ["--config-file", str(CONFIGURATION), "run", document, "--no-color"]
     run = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=570)
     assert run.returncode == 0, run.stdout + run.stderr
     # it did run
