@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
@@ -165,7 +165,7 @@ def answer_unknown_page(response: Response[Any]) -> Response[Any]:
     """What Litestar would answer as a page of HTML."""
     if response.status_code != 404:
         return response
-    return Response(ErrorBody(error="not found").model_dump(), status_code=404)
+    return Response(ErrorBody(error="not found").model_dump(), status_code=404, media_type=MediaType.JSON)
 
 
 def answer_fault(_: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:

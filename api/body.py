@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import Operation, RequestBody
 
 from api.identity import Caller
@@ -33,7 +34,11 @@ class PortalRequest(Request[Caller, None, State]):
 
     async def body(self) -> bytes:
         """The body, decompressed; `{}` where there is none. Refuses: too_large, unsupported_encoding."""
-        body = await super().body()
+        try:
+            body = await super().body()
+        except InternalServerException as error:
+            # the client has hung up, and will not read this
+            raise Refused("invalid_json") from error
         match self.headers.get("content-encoding", "").lower():
             case "" | "identity":
                 pass
