@@ -1,17 +1,23 @@
 """The portal that is fuzzed: it asks for an API key, and counts no requests."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from tests.data_api import through_data_api
 from tests.serving import serve, settings_in
 
 
-@pytest.fixture(params=["direct"])
-def fuzzed_portal(database: str, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["direct", "data api"])
+def fuzzed_portal(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[str]:
     """The URL of the app on the test's own database, through each gateway."""
     settings = settings_in(tmp_path, ts_api_key=SecretStr("fuzz-key"), rate_limit="off")
-    with serve(settings, database) as url:
-        yield url
+    with ExitStack() as running:
+        if request.param == "direct":
+            yield running.enter_context(serve(settings, database))
+        else:
+            settings = running.enter_context(through_data_api(settings, database))
+            yield running.enter_context(serve(settings, None))
