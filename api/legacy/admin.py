@@ -133,7 +133,7 @@ class Autofix(Shape):
     events: list[Event]
 
 
-@get("/admin/events", responses=refusals("limit_invalid", language="en"))
+@get("/admin/events", responses=refusals("limit_invalid", "not_an_admin", language="en"))
 async def events(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -147,7 +147,7 @@ async def events(
     return Events(items=[Event.from_row(row) for row in rows])
 
 
-@get("/admin/dashboard", responses=refusals(language="en"))
+@get("/admin/dashboard", responses=refusals("not_an_admin", language="en"))
 async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_caller())

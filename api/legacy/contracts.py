@@ -136,6 +136,7 @@ class UploadOperation(Operation):
         "value_invalid",
         "uid_invalid",
         "voucher_not_found",
+        "not_your_room",
         "too_large",
         "storage_away",
         language="en",

@@ -290,7 +290,7 @@ async def apply(
     return Applied(application_id=application.id, application=application)
 
 
-@get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "uid_invalid"))
+@get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "not_a_lender", "uid_invalid"))
 async def list_applications(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -308,6 +308,7 @@ async def list_applications(
     status_code=200,
     responses=refusals(
         "lender_header_required",
+        "lender_role_required",
         "application_required",
         "application_not_found",
         "application_closed",
@@ -402,6 +403,7 @@ async def accept(
         "signer_unknown",
         "not_the_borrower",
         "not_the_lender",
+        "not_a_notary",
         "mortgage_contract_not_found",
         "uid_invalid",
         body=True,

@@ -126,7 +126,7 @@ async def apply(
 
 @get(
     "/application-list",
-    responses=refusals("user_header_required", "role_unknown", "uid_invalid", language="en"),
+    responses=refusals("user_header_required", "role_unknown", "not_a_lender", "uid_invalid", language="en"),
 )
 async def list_applications(
     request: PortalRequest,
@@ -146,6 +146,7 @@ async def list_applications(
     middleware=[at_most(60, "mortgage/offer")],
     responses=refusals(
         "lender_header_required",
+        "lender_role_required",
         "application_required",
         "amount_out_of_range",
         "interest_out_of_range",

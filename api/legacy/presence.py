@@ -217,7 +217,7 @@ async def match(data: JSONBody[MatchRequest], request: PortalRequest, gateway: N
     return Match(room_id=row["room_id"])
 
 
-@get("/debug", responses=refusals())
+@get("/debug", responses=refusals("not_an_admin"))
 async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
     """Everybody's presence. Without tokens, which are not kept."""
     rows = await gateway.call("list_presence", request.user.as_caller())

@@ -1,4 +1,4 @@
-"""The portal that is fuzzed: it asks for an API key, and counts no requests."""
+"""The portal that is fuzzed: it asks who asks, and counts no requests."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,11 +10,13 @@ from pydantic import SecretStr
 from tests.data_api import through_data_api
 from tests.serving import serve, settings_in
 
+API_KEY = "fuzz-key"
+
 
 @pytest.fixture(params=["direct", "data api"])
 def fuzzed_portal(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[str]:
     """The URL of the app on the test's own database, through each gateway."""
-    settings = settings_in(tmp_path, ts_api_key=SecretStr("fuzz-key"), rate_limit="off")
+    settings = settings_in(tmp_path, ts_api_key=SecretStr(API_KEY), rate_limit="off")
     with ExitStack() as running:
         if request.param == "direct":
             yield running.enter_context(serve(settings, database))
