@@ -360,7 +360,7 @@ async def list_offers(
     gateway: NamedDependency[Gateway],
     user: OptionalMotUser = None,
     application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
-    role: Role = None,
+    role: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
 ) -> Offers:
     """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:

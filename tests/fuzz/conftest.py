@@ -1,5 +1,6 @@
 """The portal that is fuzzed: it asks who asks, and counts no requests."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,9 @@ from pydantic import SecretStr
 
 from tests.data_api import through_data_api
 from tests.serving import serve, settings_in
+
+# a failed run reports its own requests
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 API_KEY = "fuzz-key"
 
