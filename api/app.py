@@ -113,7 +113,10 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             openapi_config=OpenAPIConfig(
                 title="TogetherSystems portal",
                 version="1",
-                description="The legacy /api of the portal, answered from Postgres.",
+                description=(
+                    "The legacy /api of the portal, answered from Postgres. As in JavaScript, an empty text, 0, false "
+                    "and null count as missing. No text, wherever it stands, may hold a NUL (U+0000)."
+                ),
                 use_handler_docstrings=True,
                 # the document itself needs no network; the page for reading it fetches its script
                 render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],

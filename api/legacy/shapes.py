@@ -261,12 +261,16 @@ _MONEY: JsonDict = {
     "required": ["amount"],
     "properties": {"amount": _AMOUNT, "currency": {"pattern": r"^\S{0,32}$"}},
 }
+_COUNT: JsonDict = {
+    "description": "A whole number in any form that JavaScript reads; what makes none counts as missing."
+}
 _MOMENT: JsonDict = {
+    "description": "ISO 8601 as JavaScript reads it (a date is midnight, no zone is UTC), or epoch milliseconds.",
     "anyOf": [
         {"type": "string", "pattern": ISO_PATTERN},
         {"type": "number", "minimum": -62_135_596_800_000, "maximum": 253_402_300_799_999},
         FALSY,
-    ]
+    ],
 }
 
 Text = Annotated[str, BeforeValidator(_read_text), WithJsonSchema(text_schema())]
@@ -282,10 +286,10 @@ Count = Annotated[int | None, BeforeValidator(_read_count)]
 """A whole number in any form that JavaScript reads ("30", "0x10", [25]); None for zero and words.
 Refuses: whole_number_expected, duration_out_of_range."""
 
-Minutes = Annotated[Count, WithJsonSchema(_count_schema(525_600))]
+Minutes = Annotated[Count, WithJsonSchema(_COUNT | _count_schema(525_600))]
 """A Count of at most a year, which SQL checks."""
 
-Years = Annotated[Count, WithJsonSchema(_count_schema(100))]
+Years = Annotated[Count, WithJsonSchema(_COUNT | _count_schema(100))]
 """A Count of at most 100, which SQL checks."""
 
 Number = Annotated[Decimal | None, BeforeValidator(read_number)]
