@@ -1,13 +1,21 @@
 """A uid is a text like any other: answered as it was sent or refused, and never anybody else's rows."""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.contracts.forms import CONTENT_TYPE, END, field, file
-from tests.serving import Connection
+from tests.data_api import through_data_api
+from tests.databases import Server
+from tests.serving import Connection, serve, settings_in
+
+# a failed test reports its own requests
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 VICTIMS = ["anna", "Anna", "a_na", "an%", "ben"]
 UIDS = {
@@ -114,6 +122,21 @@ def as_header(uid: str) -> bytes:
 def as_read(uid: str) -> str:
     """A header's bytes as generation 1 read them: Latin-1, without the spaces around."""
     return uid.strip(" \t").encode().decode("latin-1")
+
+
+@pytest.fixture(scope="module", params=["direct", "data api"])
+def shared_portal(
+    request: pytest.FixtureRequest, server: Server, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of the app through each gateway, on a database of its own."""
+    settings = settings_in(tmp_path_factory.mktemp("data"))
+    with ExitStack() as running:
+        database = running.enter_context(server.database(template=migrated))
+        if request.param == "direct":
+            yield running.enter_context(serve(settings, database))
+        else:
+            settings = running.enter_context(through_data_api(settings, database))
+            yield running.enter_context(serve(settings, None))
 
 
 @pytest.fixture
