@@ -3,22 +3,19 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, OpenAPIType, Schema, SecurityScheme
-from litestar.plugins import OpenAPISchemaPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
-from litestar.typing import FieldDefinition
 from pydantic import BaseModel
 
 from api.body import MAX_BODY_BYTES, PortalRequest
@@ -28,14 +25,15 @@ from api.gateway_postgrest import PostgrestGateway
 from api.identity import TOKEN_COOKIE, Actor, CallerMiddleware
 from api.legacy import admin, contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
 from api.legacy.routing import LegacyRouting
+from api.openapi import RequestSchemas
 from api.portal import portal_pages
 from api.refusals import ErrorBody, Refused, refusals
 from api.settings import Settings
 from api.storage import Storage
 from api.tokens import Tokens
 
-if TYPE_CHECKING:
-    from litestar._openapi.schema_generation import SchemaCreator
+PROOFS: list[dict[str, list[str]]] = [{"apiKey": []}, {"token": []}, {"cookie": []}]
+"""Any of these tells who asks."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,24 +44,11 @@ class Health(BaseModel):
     ok: bool = True
 
 
-@get("/health", opt={"language": "en"}, responses=refusals(language="en", is_open=True), tags=["health"])
+@get("/health", security=[{}], opt={"language": "en"}, responses=refusals(language="en", is_open=True), tags=["health"])
 async def health(gateway: NamedDependency[Gateway]) -> Health:
     """200 only when the database answers."""
     await gateway.call("ping", Actor("anon"))
     return Health()
-
-
-class DecimalSchema(OpenAPISchemaPlugin):
-    """A Decimal is a JSON number here, read exactly."""
-
-    @staticmethod
-    def is_plugin_supported_type(value: object) -> bool:
-        """Decimal, and nothing else."""
-        return value is Decimal
-
-    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: "SchemaCreator") -> Schema:
-        """A number."""
-        return Schema(type=OpenAPIType.NUMBER)
 
 
 def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
@@ -124,12 +109,14 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             )
             if settings.cors_origins
             else None,
-            plugins=[PydanticPlugin(prefer_alias=True), DecimalSchema()],
+            plugins=[RequestSchemas(), PydanticPlugin(prefer_alias=True)],
             openapi_config=OpenAPIConfig(
                 title="TogetherSystems portal",
                 version="1",
-                description="The legacy /api of the portal, answered from Postgres.",
-                path="/schema",
+                description=(
+                    "The legacy /api of the portal, answered from Postgres. As in JavaScript, an empty text, 0, false "
+                    "and null count as missing. No text, wherever it stands, may hold a NUL (U+0000)."
+                ),
                 use_handler_docstrings=True,
                 # the document itself needs no network; the page for reading it fetches its script
                 render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
@@ -141,7 +128,10 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     }
                 ),
                 # without a key the server is this machine's only, and asks nobody
-                security=[{"apiKey": []}, {"token": []}, {"cookie": []}, {}],
+                security=PROOFS if settings.ts_api_key else [*PROOFS, {}],
+                openapi_router=Router(
+                    "/schema", route_handlers=[], include_in_schema=False, after_request=answer_unknown_page
+                ),
             ),
         )
     )
@@ -172,6 +162,13 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     if "GET" in headers.get("allow", ""):
         headers = headers | {"allow": f"{headers['allow']}, HEAD"}
     return Response(ErrorBody(error=sentence), status_code=error.status_code, headers=headers)
+
+
+def answer_unknown_page(response: Response[Any]) -> Response[Any]:
+    """What Litestar would answer as a page of HTML."""
+    if response.status_code != 404:
+        return response
+    return Response(ErrorBody(error="not found").model_dump(), status_code=404, media_type=MediaType.JSON)
 
 
 def answer_fault(_: Request[Any, Any, Any], error: Exception) -> Response[ErrorBody]:

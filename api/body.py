@@ -3,11 +3,14 @@
 import json
 import re
 import zlib
+from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
+from litestar.openapi.spec import Operation, RequestBody
 
 from api.identity import Caller
 from api.refusals import Refused
@@ -17,12 +20,25 @@ MAX_BODY_BYTES = 1024 * 1024
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
+@dataclass
+class MayBeEmpty(Operation):
+    """For OpenAPI: an operation that needs nothing of its body, and so no body."""
+
+    def __post_init__(self) -> None:
+        assert isinstance(self.request_body, RequestBody)
+        self.request_body.required = False
+
+
 class PortalRequest(Request[Caller, None, State]):
     """A request whose JSON body may be compressed, and may be empty."""
 
     async def body(self) -> bytes:
         """The body, decompressed; `{}` where there is none. Refuses: too_large, unsupported_encoding."""
-        body = await super().body()
+        try:
+            body = await super().body()
+        except InternalServerException as error:
+            # the client has hung up, and will not read this
+            raise Refused("invalid_json") from error
         match self.headers.get("content-encoding", "").lower():
             case "" | "identity":
                 pass

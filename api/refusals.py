@@ -213,6 +213,7 @@ class ErrorBody(BaseModel):
 
 
 _ANY_ROUTE = ("database_away", "busy", "outcome_unknown")
+_ANY_CALLER = ("not_signed_in", "not_yourself", "foreign_origin", "token_keys_away")
 _ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "json_unreasonable", "too_large", "unsupported_encoding")
 
 
@@ -221,10 +222,10 @@ def refusals(
 ) -> dict[int, ResponseSpec]:
     """What OpenAPI says of a route's errors: the statuses and sentences of these reasons, and of those any route has.
 
-    `body` adds the reasons of a request with a JSON body; `is_open` leaves out that an API key is asked for.
+    `body` adds the reasons of a request with a JSON body; `is_open` leaves out that it is asked who asks.
     """
-    sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key"]}
-    names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *_ANY_ROUTE)
+    sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
+    names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *(() if is_open else _ANY_CALLER), *_ANY_ROUTE)
     for name in names:
         refused = Refused(name, "…")
         sentences.setdefault(refused.status, []).append(refused.sentence(language))

@@ -1,12 +1,13 @@
 """What the monitoring pages read (contract, section 7): events, dashboard, autofix."""
 
 import re
-from typing import Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.openapi.spec import OpenAPIType, Schema
+from litestar.params import QueryParameter
 from pydantic import BaseModel
 
 from api.body import PortalRequest
@@ -15,6 +16,13 @@ from api.identity import SERVER, TrustedCaller
 from api.legacy.ids import legacy_id
 from api.legacy.shapes import Millis, Shape
 from api.refusals import Refused, refusals
+
+LIMIT = {
+    "one_of": [
+        Schema(type=OpenAPIType.INTEGER, minimum=-999_999_999, maximum=999_999_999),
+        Schema(type=OpenAPIType.STRING, const=""),
+    ]
+}
 
 
 class Event(Shape):
@@ -125,9 +133,11 @@ class Autofix(Shape):
     events: list[Event]
 
 
-@get("/admin/events", responses=refusals("limit_invalid", language="en"))
+@get("/admin/events", responses=refusals("limit_invalid", "not_an_admin", language="en"))
 async def events(
-    request: PortalRequest, gateway: NamedDependency[Gateway], limit: FromQuery[str | None] = None
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
 ) -> Events:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
     if limit and not re.fullmatch(r"[+-]?\d{1,9}", limit, re.ASCII):
@@ -137,7 +147,7 @@ async def events(
     return Events(items=[Event.from_row(row) for row in rows])
 
 
-@get("/admin/dashboard", responses=refusals(language="en"))
+@get("/admin/dashboard", responses=refusals("not_an_admin", language="en"))
 async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_caller())
@@ -159,7 +169,7 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     )
 
 
-@get("/autofix/status", opt={"open": True}, responses=refusals(language="en", is_open=True))
+@get("/autofix/status", opt={"open": True}, security=[{}], responses=refusals(language="en", is_open=True))
 async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
     """The errors among the events of the last 30 days; how many there are is all that it tells to everybody."""
     row = await gateway.call("error_summary", SERVER)

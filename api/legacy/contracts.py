@@ -18,7 +18,7 @@ from api.body import PortalRequest
 from api.gateway import Gateway, Row
 from api.identity import Actor
 from api.legacy.ids import legacy_id, new_uuid
-from api.legacy.shapes import Millis, Shape
+from api.legacy.shapes import NO_NUL, TEXT, Millis, Shape
 from api.refusals import Refused, refusals
 from api.storage import Storage, Stored
 
@@ -102,7 +102,9 @@ class UploadOperation(Operation):
     """The form, for OpenAPI: the route reads it itself."""
 
     def __post_init__(self) -> None:
-        text = Schema(type=OpenAPIType.STRING)
+        def text(max_length: int) -> Schema:
+            return Schema(type=OpenAPIType.STRING, pattern=NO_NUL, max_length=max_length)
+
         self.request_body = RequestBody(
             required=True,
             content={
@@ -112,10 +114,10 @@ class UploadOperation(Operation):
                         required=["file"],
                         properties={
                             "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY),
-                            "voucherId": text,
-                            "roomId": text,
-                            "actorId": text,
-                            "name": text,
+                            "voucherId": text(255),
+                            "roomId": text(600),
+                            "actorId": text(255),
+                            "name": text(1000),
                         },
                     )
                 )
@@ -134,6 +136,7 @@ class UploadOperation(Operation):
         "value_invalid",
         "uid_invalid",
         "voucher_not_found",
+        "not_your_room",
         "too_large",
         "storage_away",
         language="en",
@@ -176,8 +179,8 @@ async def upload(
 async def list_contracts(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    voucher_id: Annotated[str | None, QueryParameter(name="voucherId")] = None,
-    room_id: Annotated[str | None, QueryParameter(name="roomId")] = None,
+    voucher_id: Annotated[str | None, QueryParameter(name="voucherId", schema_extra=TEXT)] = None,
+    room_id: Annotated[str | None, QueryParameter(name="roomId", schema_extra=TEXT)] = None,
 ) -> Contracts:
     """The documents of a voucher, of a room, or with one link to both."""
     rows = await gateway.call(

@@ -5,24 +5,28 @@ from typing import Annotated, ClassVar, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
-from pydantic import Field
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from pydantic import Field, WithJsonSchema
 
-from api.body import PortalRequest
+from api.body import MayBeEmpty, PortalRequest
 from api.gateway import Gateway, Row, json_or_default
 from api.legacy.shapes import (
-    Count,
+    TEXT,
+    Id,
+    Interest,
     Loan,
     Millis,
     Money,
     Needed,
-    Number,
     RequestShape,
     Shape,
     Text,
+    Years,
     money,
     read_number,
     required,
+    text_schema,
+    word_schema,
 )
 from api.refusals import refusals
 
@@ -42,7 +46,27 @@ APPLICATION_REASONS = (
 )
 """Why an application may be refused, under either path."""
 
-MotUser = Annotated[str, HeaderParameter(name="X-MOT-User", description="The acting thinker's uid.")]
+_USER = "The acting thinker's uid."
+
+MotUser = Annotated[
+    str | None,
+    HeaderParameter(
+        name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1, "max_length": 255}
+    ),
+]
+"""The header where it is needed; that it is there is checked in the order of the legacy servers."""
+
+ReadingMotUser = Annotated[
+    str | None,
+    HeaderParameter(name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1}),
+]
+"""The header where it is needed, of a thinker who need not exist."""
+
+OptionalMotUser = Annotated[
+    str | None, HeaderParameter(name="X-MOT-User", description=_USER, required=False, schema_extra=TEXT)
+]
+
+Role = Annotated[str | None, QueryParameter(schema_extra={"enum": ["borrower", "lender", "", None]})]
 
 
 class Application(Shape):
@@ -66,19 +90,18 @@ class Application(Shape):
         return super().from_row(row | {"desired_loan": money(row["desired_loan"], row["currency"])})
 
 
-class ApplicationRequest(RequestShape):
+class ApplicationFields(RequestShape):
     """A new application; everything may be missing."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"maxInterestRate"})
 
-    application_id: Text | None = None
-    property_id: Text | None = None
+    application_id: Id | None = None
+    property_id: Id | None = None
     desired_loan: Loan = None
-    desired_duration_years: Count = None
-    desired_rate_type: Text | None = None
-    max_interest_rate: Number = None
-    status: Text | None = None
-    visibility: Text | None = None
+    desired_duration_years: Years = None
+    desired_rate_type: Annotated[Text, WithJsonSchema(word_schema("fixed", "variable"))] | None = None
+    max_interest_rate: Interest = None
+    visibility: Annotated[Text, WithJsonSchema(text_schema(32))] | None = None
     meta: object = None
 
     def parameters(self) -> dict[str, object]:
@@ -91,10 +114,19 @@ class ApplicationRequest(RequestShape):
             "duration_years": self.desired_duration_years,
             "rate_type": self.desired_rate_type,
             "max_interest": self.max_interest_rate,
-            "status": self.status,
             "visibility": self.visibility,
             "meta": json_or_default(self.meta),
         }
+
+
+class ApplicationRequest(ApplicationFields):
+    """A new application, whose status may be said."""
+
+    status: Annotated[Text, WithJsonSchema(word_schema("open", "offered", "accepted", "rejected"))] | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """The parameters of `apply_for_mortgage`."""
+        return super().parameters() | {"status": self.status}
 
 
 class Applied(Shape):
@@ -139,8 +171,8 @@ class Offer(Shape):
 class OfferRequest(RequestShape):
     """A new offer for an application."""
 
-    application_id: Annotated[Text, Needed("application_required")]
-    voucher_id: Text | None = None
+    application_id: Annotated[Id, Needed("application_required")]
+    voucher_id: Id | None = None
     loan: object = None
     interest: object = None
     repayment: object = None
@@ -216,7 +248,7 @@ class Contract(Shape):
 class AcceptRequest(RequestShape):
     """Which offer."""
 
-    voucher_id: Annotated[Text, Needed("offer_required")]
+    voucher_id: Annotated[Id, Needed("offer_required")]
 
 
 class Accepted(Shape):
@@ -231,8 +263,8 @@ class Accepted(Shape):
 class SignRequest(RequestShape):
     """Which contract, and who signs: `signed-by-borrower`, `signed-by-lender` or `signed-by-notary`."""
 
-    contract_voucher_id: Annotated[Text, Needed("signing_fields_required")]
-    action: Annotated[Text, Needed("signing_fields_required")]
+    contract_voucher_id: Annotated[Id, Needed("signing_fields_required")]
+    action: Annotated[Text, WithJsonSchema({"enum": [*SIGNERS]}), Needed("signing_fields_required")]
 
 
 class Signed(Shape):
@@ -245,21 +277,25 @@ class Signed(Shape):
 @post(
     "/anfrage",
     status_code=200,
+    operation_class=MayBeEmpty,
     responses=refusals(*APPLICATION_REASONS, body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Applied:
     """Hands in an application of the user."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_thinker(required(user, "borrower_header_required"))
     application = Application.from_row(await gateway.call("apply_for_mortgage", actor, **data.parameters()))
     return Applied(application_id=application.id, application=application)
 
 
-@get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "uid_invalid"))
+@get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "not_a_lender", "uid_invalid"))
 async def list_applications(
-    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = "", role: FromQuery[str | None] = None
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    user: ReadingMotUser = None,
+    role: Role = None,
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
     actor = request.user.as_caller(required(user or None, "user_header_required"))
@@ -272,6 +308,7 @@ async def list_applications(
     status_code=200,
     responses=refusals(
         "lender_header_required",
+        "lender_role_required",
         "application_required",
         "application_not_found",
         "application_closed",
@@ -282,10 +319,10 @@ async def list_applications(
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_caller(user)
+    actor = request.user.as_caller(required(user, "lender_header_required"))
     monthly = figure(data.repayment, "monthly", places=0, below=2**53)
     row = await gateway.call(
         "offer_mortgage",
@@ -321,9 +358,9 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: MotUser = "",
-    application_id: Annotated[str | None, QueryParameter(name="applicationId")] = None,
-    role: FromQuery[str | None] = None,
+    user: OptionalMotUser = None,
+    application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
+    role: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
 ) -> Offers:
     """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:
@@ -349,10 +386,10 @@ async def list_offers(
     opt={"user_header": "borrower_header_required"},
 )
 async def accept(
-    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_thinker(required(user, "borrower_header_required"))
     row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id)
     contract = Contract.from_row(row["contract"])
     return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
@@ -366,13 +403,17 @@ async def accept(
         "signer_unknown",
         "not_the_borrower",
         "not_the_lender",
+        "not_a_notary",
         "mortgage_contract_not_found",
         "uid_invalid",
         body=True,
     ),
 )
 async def sign(
-    data: JSONBody[SignRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[SignRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    user: OptionalMotUser = None,
 ) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
     row = await gateway.call(

@@ -4,15 +4,28 @@ from typing import Annotated, ClassVar, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from pydantic import Field
 
-from api.body import PortalRequest
+from api.body import MayBeEmpty, PortalRequest
 from api.gateway import Gateway, Row
-from api.legacy.hypotheken import APPLICATION_REASONS, ApplicationRequest, Applications, MotUser
+from api.legacy.hypotheken import APPLICATION_REASONS, ApplicationFields, Applications, MotUser, ReadingMotUser, Role
 from api.legacy.hypotheken import Application as ListedApplication
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import Millis, Money, Needed, Number, RequestShape, Shape, Text, minor_units, money, required
+from api.legacy.shapes import (
+    TEXT,
+    Cents,
+    Id,
+    Interest,
+    Millis,
+    Money,
+    Needed,
+    RequestShape,
+    Shape,
+    minor_units,
+    money,
+    required,
+)
 from api.refusals import refusals
 
 
@@ -68,10 +81,10 @@ class OfferRequest(RequestShape):
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"interestRate", "monthlyPayment"})
 
-    application_id: Annotated[Text, Needed("application_required")]
-    voucher_id: Text | None = None
-    interest_rate: Number = None
-    monthly_payment: Number = None
+    application_id: Annotated[Id, Needed("application_required")]
+    voucher_id: Id | None = None
+    interest_rate: Interest = None
+    monthly_payment: Cents = None
 
 
 class Offered(Shape):
@@ -92,19 +105,19 @@ class Offers(Shape):
 @post(
     "/application",
     status_code=200,
+    operation_class=MayBeEmpty,
     middleware=[at_most(60, "mortgage/application")],
     responses=refusals(*APPLICATION_REASONS, "rate_limited", language="en", body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[ApplicationFields], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Applied:
     """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
-    actor = request.user.as_thinker(user)
+    actor = request.user.as_thinker(required(user, "borrower_header_required"))
     defaults = {
         "property_id": data.property_id or "house-unknown",
         "rate_type": data.desired_rate_type or "fixed",
-        "status": None,
     }
     row = await gateway.call("apply_for_mortgage", actor, **data.parameters() | defaults)
     application = Application.from_row(row)
@@ -113,10 +126,13 @@ async def apply(
 
 @get(
     "/application-list",
-    responses=refusals("user_header_required", "role_unknown", "uid_invalid", language="en"),
+    responses=refusals("user_header_required", "role_unknown", "not_a_lender", "uid_invalid", language="en"),
 )
 async def list_applications(
-    request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = "", role: FromQuery[str | None] = None
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    user: ReadingMotUser = None,
+    role: Role = None,
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
     actor = request.user.as_caller(required(user or None, "user_header_required"))
@@ -130,6 +146,7 @@ async def list_applications(
     middleware=[at_most(60, "mortgage/offer")],
     responses=refusals(
         "lender_header_required",
+        "lender_role_required",
         "application_required",
         "amount_out_of_range",
         "interest_out_of_range",
@@ -144,10 +161,10 @@ async def list_applications(
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = ""
+    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
 ) -> Offered:
     """Makes an offer of the user for an application."""
-    actor = request.user.as_caller(user)
+    actor = request.user.as_caller(required(user, "lender_header_required"))
     row = await gateway.call(
         "offer_mortgage",
         actor,
@@ -170,9 +187,9 @@ async def offer(
 async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    user: MotUser = "",
-    role: FromQuery[str | None] = None,
-    application_id: Annotated[str | None, QueryParameter(name="applicationId")] = None,
+    user: ReadingMotUser = None,
+    role: Role = None,
+    application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
 ) -> Offers:
     """As borrower (the default) the offers for the user's applications, as lender the user's own."""
     rows = await gateway.call(

@@ -18,7 +18,7 @@ from api.gateway import Gateway
 from api.identity import TOKEN_COOKIE, Actor
 from api.legacy import javascript
 from api.legacy.proxies import is_https
-from api.legacy.shapes import Needed, RequestShape, Text, required
+from api.legacy.shapes import FALSY, Id, Needed, RequestShape, Text, one_needed, required
 from api.refusals import Refused, refusals
 from api.settings import Settings
 from api.tokens import LIFETIME_SECONDS
@@ -34,6 +34,8 @@ class SnakeRequest(RequestShape):
 
 class VerifyRequest(SnakeRequest):
     """A token under one of three names; its optional signature is HMAC-SHA256 of `<token>.<ts>`, keyed by the token."""
+
+    model_config = ConfigDict(json_schema_extra=one_needed("token", "mot", "thinker_token"))
 
     token: Text | None = None
     mot: Text | None = None
@@ -56,8 +58,8 @@ class Verified(BaseModel):
 class HeartbeatRequest(SnakeRequest):
     """What is missing keeps its value. Any `status` but `online` counts as offline."""
 
-    thinker_id: Annotated[Text, Needed("thinker_required")]
-    pair_code: Text | None = None
+    thinker_id: Annotated[Id, Needed("thinker_required")]
+    pair_code: Id | None = None
     status: Text | None = None
 
 
@@ -77,6 +79,13 @@ class Seen(BaseModel):
 
 class MatchRequest(SnakeRequest):
     """Who looks for whom."""
+
+    # without a pair code nobody is looked up
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"properties": {"thinker_id": {"maxLength": 255}}}, {"properties": {"pair_code": FALSY}}]
+        }
+    )
 
     thinker_id: Annotated[Text, Needed("thinker_required")]
     pair_code: Text | None = None
@@ -153,6 +162,7 @@ def check_signature(token: str, ts: object, sig: object) -> None:
     "/verify",
     status_code=200,
     opt={"open": True},
+    security=[{}],
     responses=refusals("token_required", "token_expired", "signature_invalid", body=True, is_open=True),
 )
 async def verify(
@@ -207,7 +217,7 @@ async def match(data: JSONBody[MatchRequest], request: PortalRequest, gateway: N
     return Match(room_id=row["room_id"])
 
 
-@get("/debug", responses=refusals())
+@get("/debug", responses=refusals("not_an_admin"))
 async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
     """Everybody's presence. Without tokens, which are not kept."""
     rows = await gateway.call("list_presence", request.user.as_caller())
@@ -215,7 +225,7 @@ async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Se
     return Sessions(count=len(items), items=items)
 
 
-@get("/catalog/apis", opt={"open": True})
+@get("/catalog/apis", opt={"open": True}, security=[{}])
 async def catalog() -> Catalog:
     """Three fixed examples."""
     return CATALOG

@@ -13,17 +13,26 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict, JsonValue
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from api.gateway import Row
 from api.legacy import javascript
 from api.refusals import Refused
 
 T = TypeVar("T")
+
+FALSY: JsonDict = {"enum": ["", 0, False, None]}
+TRUTHY: JsonDict = {"minLength": 1, "not": {"enum": [0, False, None]}}
+_NO_NUMBER: JsonDict = {"type": ["string", "boolean", "null", "array", "object"]}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
@@ -32,6 +41,23 @@ _ISO = re.compile(
     r"(?P<zone>Z|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
+
+
+_YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
+_DATE = (
+    f"({_YEAR}(-(0[1-9]|1[0-2]))?|{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+    f"|{_YEAR}-(0[13-9]|1[0-2])-(29|30)|{_YEAR}-(0[13578]|1[02])-31|{_LEAP_YEAR}-02-29)"
+)
+_HOUR_MINUTE = "([01][0-9]|2[0-3]):?[0-5][0-9]"
+ISO_PATTERN = f"^{_DATE}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?(Z|[+-]{_HOUR_MINUTE})?)?$"
+"""The texts of which `iso_time` makes a time, for JSON Schema. (At the calendar's very ends an offset may lead out.)"""
+
+NO_NUL = r"^[^\u0000]*$"
+"""Every text that PostgreSQL can store, for JSON Schema."""
+
+TEXT = {"pattern": NO_NUL}
+"""For a parameter's `schema_extra`."""
 
 
 class Shape(BaseModel):
@@ -50,6 +76,10 @@ class Needed:
     """Marks a field that must be there; the reason refuses a request without it."""
 
     reason: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What the type takes, but nothing falsy."""
+        return handler(schema) | TRUTHY
 
 
 class RequestShape(Shape):
@@ -78,6 +108,11 @@ class RequestShape(Shape):
             for mark in field.metadata:
                 if isinstance(mark, Needed) and (field.alias or name) not in sent:
                     raise Refused(mark.reason)
+
+
+def one_needed(*names: str) -> JsonDict:
+    """For a model's `json_schema_extra`: at least one of these fields must be there."""
+    return {"anyOf": [{"required": [name], "properties": {name: dict(TRUTHY)}} for name in names]}
 
 
 def required(value: T | None, reason: str) -> T:
@@ -195,23 +230,93 @@ def money(amount: int | None, currency: str | None) -> Money | None:
     return None if amount is None or currency is None else Money(amount=amount, currency=currency)
 
 
-Text = Annotated[str, BeforeValidator(_read_text)]
+def text_schema(max_length: int | None = None) -> JsonDict:
+    """JSON Schema of a text: NUL is the one character that PostgreSQL cannot store."""
+    schema: JsonDict = {"type": ["string", "number", "boolean"], "pattern": NO_NUL}
+    return schema if max_length is None else schema | {"maxLength": max_length}
+
+
+def word_schema(*words: str) -> JsonDict:
+    """JSON Schema of one of these words; what is falsy counts as missing."""
+    return {"enum": [*words, "", 0, False, None]}
+
+
+def _count_schema(maximum: int, *, depth: int = 2) -> JsonDict:
+    """JSON Schema of Count: what makes no number is missing, what makes one is a whole one up to the maximum."""
+    bad_text = rf"^(-[0-9]*[1-9][0-9]*|[+-]?[0-9]+\.[0-9]*[1-9]|[1-9][0-9]{{{len(str(maximum))},}}|[+-]?Infinity)$"
+    inner: JsonDict = {"items": _count_schema(maximum, depth=depth - 1)} if depth else {}
+    alternatives: list[JsonValue] = [
+        {"type": "integer", "minimum": 0, "maximum": maximum},
+        {"type": "string", "not": {"pattern": bad_text}},
+        {"type": ["boolean", "null", "object"]},
+        {"type": "array", "minItems": 2},
+        {"type": "array", "maxItems": 1, **inner},
+    ]
+    return {"anyOf": alternatives}
+
+
+_AMOUNT: JsonDict = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
+_MONEY: JsonDict = {
+    "type": "object",
+    "required": ["amount"],
+    "properties": {"amount": _AMOUNT, "currency": {"pattern": r"^\S{0,32}$"}},
+}
+_COUNT: JsonDict = {
+    "description": "A whole number in any form that JavaScript reads; what makes none counts as missing."
+}
+_MOMENT: JsonDict = {
+    "description": "ISO 8601 as JavaScript reads it (a date is midnight, no zone is UTC), or epoch milliseconds.",
+    "anyOf": [
+        {"type": "string", "pattern": ISO_PATTERN},
+        {"type": "number", "minimum": -62_135_596_800_000, "maximum": 253_402_300_799_999},
+        FALSY,
+    ],
+}
+
+Text = Annotated[str, BeforeValidator(_read_text), WithJsonSchema(text_schema())]
 """A text; a number or a boolean is taken as its text. Refuses: text_expected."""
 
-Moment = Annotated[datetime, BeforeValidator(_read_moment)]
+Id = Annotated[str, BeforeValidator(_read_text), WithJsonSchema(text_schema(255))]
+"""A text of at most 255 characters, which SQL checks: a uid, an id."""
+
+Moment = Annotated[datetime, BeforeValidator(_read_moment), WithJsonSchema(_MOMENT)]
 """An ISO 8601 text, or epoch milliseconds as a number. Refuses: date_invalid."""
 
 Count = Annotated[int | None, BeforeValidator(_read_count)]
 """A whole number in any form that JavaScript reads ("30", "0x10", [25]); None for zero and words.
 Refuses: whole_number_expected, duration_out_of_range."""
 
+Minutes = Annotated[Count, WithJsonSchema(_COUNT | _count_schema(525_600))]
+"""A Count of at most a year, which SQL checks."""
+
+Years = Annotated[Count, WithJsonSchema(_COUNT | _count_schema(100))]
+"""A Count of at most 100, which SQL checks."""
+
 Number = Annotated[Decimal | None, BeforeValidator(read_number)]
 """A JSON number, exactly as it was sent; None for anything else."""
 
-Price = Annotated[Money | None, BeforeValidator(_read_money)]
+Interest = Annotated[Number, WithJsonSchema({"minimum": 0, "maximum": 99.9999, "multipleOf": 0.0001})]
+"""A Number that is a fraction with at most four decimals, which SQL checks."""
+
+Cents = Annotated[Number, WithJsonSchema({"minimum": 0, "maximum": 2**53 - 1, "multipleOf": 1})]
+"""A Number of whole minor units."""
+
+Price = Annotated[
+    Money | None,
+    BeforeValidator(_read_money),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _MONEY,
+                {"type": "object", "properties": {"amount": _NO_NUMBER}},
+                {"type": ["string", "number", "boolean", "null", "array"]},
+            ]
+        }
+    ),
+]
 """An object with a numeric `amount` in minor units; None for anything else. Refuses: amount_out_of_range."""
 
-Loan = Annotated[Money | None, BeforeValidator(_read_loan)]
+Loan = Annotated[Money | None, BeforeValidator(_read_loan), WithJsonSchema({"anyOf": [_MONEY, FALSY]})]
 """An object with a numeric `amount` in minor units. Refuses: loan_invalid, amount_out_of_range."""
 
 Millis = Annotated[str, BeforeValidator(lambda shown: iso_millis(shown) if isinstance(shown, str) else shown)]

@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from pydantic import BeforeValidator
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from pydantic import BeforeValidator, WithJsonSchema
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Row, json_or_default
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import Millis, Needed, RequestShape, Shape, Text, read_number
+from api.legacy.shapes import TEXT, Id, Millis, Needed, RequestShape, Shape, Text, read_number, text_schema
 from api.refusals import Refused, refusals
 
 
@@ -41,6 +41,7 @@ class Transfer(Shape):
 
 
 ExactNumber = Annotated[Decimal, BeforeValidator(read_number)]
+Code = Annotated[Text, WithJsonSchema(text_schema(32))]
 
 
 class TransferRequest(RequestShape):
@@ -50,12 +51,17 @@ class TransferRequest(RequestShape):
 
     direction: Literal["in", "out"]
     label: Text | None = None
-    wallet_address: Text | None = None
+    wallet_address: Id | None = None
     network: Text | None = None
-    crypto_amount: ExactNumber
-    crypto_symbol: Annotated[Text, Needed("amounts_required")]
-    fiat_amount: ExactNumber
-    fiat_currency: Annotated[Text, Needed("amounts_required")]
+    crypto_amount: Annotated[
+        ExactNumber, WithJsonSchema({"type": "number", "exclusiveMinimum": -(10**18), "exclusiveMaximum": 10**18})
+    ]
+    crypto_symbol: Annotated[Code, Needed("amounts_required")]
+    fiat_amount: Annotated[
+        ExactNumber,
+        WithJsonSchema({"type": "number", "minimum": -90_071_992_547_409.91, "maximum": 90_071_992_547_409.91}),
+    ]
+    fiat_currency: Annotated[Code, Needed("amounts_required")]
     external_account: Text | None = None
     meta: object = None
 
@@ -129,8 +135,8 @@ async def log_transfer(
 async def list_transfers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    wallet_address: Annotated[str | None, QueryParameter(name="walletAddress")] = None,
-    direction: FromQuery[str | None] = None,
+    wallet_address: Annotated[str | None, QueryParameter(name="walletAddress", schema_extra=TEXT)] = None,
+    direction: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
 ) -> Transfers:
     """The transfers that fit every given filter exactly."""
     rows = await gateway.call(
@@ -143,7 +149,11 @@ async def list_transfers(
 
 
 @get("/transfers/{transfer_id:str}", responses=refusals("transfer_not_found", "value_invalid", language="en"))
-async def get_transfer(transfer_id: FromPath[str], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Logged:
+async def get_transfer(
+    transfer_id: Annotated[str, PathParameter(schema_extra=TEXT | {"min_length": 1})],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+) -> Logged:
     """One transfer."""
     row = await gateway.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
     return Logged(transfer=Transfer.from_row(row))

@@ -1,18 +1,16 @@
 """Telemetry: what the portal's pages report (contract, section 7)."""
 
-from dataclasses import dataclass
-
 from litestar import post
 from litestar.di import NamedDependency
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody
-from pydantic import RootModel, model_validator
+from pydantic import GetJsonSchemaHandler, RootModel, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from api.body import PortalRequest
+from api.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
 from api.gateway import Gateway, Json
 from api.legacy.rate_limit import at_most
-from api.legacy.shapes import RequestShape, Shape, Text
+from api.legacy.shapes import FALSY, TRUTHY, RequestShape, Shape, Text, text_schema
 from api.refusals import Refused, refusals
 
 MAX_EVENTS = 1000
@@ -36,6 +34,18 @@ class Received(Shape):
 class TelemetryReport(RootModel[list[TelemetryEvent]]):
     """One event or an array of them; entries that are no event, or have no type, are skipped."""
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
+        def event(about: JsonSchemaValue, **max_length: int) -> JsonSchemaValue:
+            texts = {name: {"anyOf": [text_schema(most), {"type": "null"}]} for name, most in max_length.items()}
+            return {"type": "object", "properties": texts | {"type": about}}
+
+        stored = event(text_schema(255) | TRUTHY, path=4096, actorUid=255) | {"required": ["type"]}
+        skipped = event(FALSY, path=MAX_BODY_BYTES, actorUid=MAX_BODY_BYTES)
+        other = {"type": ["string", "number", "boolean", "null", "array"]}
+        several = {"type": "array", "maxItems": MAX_EVENTS, "items": {"anyOf": [stored, skipped, other]}}
+        return {"title": cls.__name__, "description": cls.__doc__, "anyOf": [stored, skipped, several]}
+
     @model_validator(mode="before")
     @classmethod
     def _keep_events(cls, body: object) -> list[object]:
@@ -47,25 +57,10 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
         return [event for event in sent if isinstance(event, dict)]
 
 
-@dataclass
-class ReportOperation(Operation):
-    """The body, for OpenAPI, which would show the array only."""
-
-    def __post_init__(self) -> None:
-        text = Schema(one_of=[Schema(type=OpenAPIType.STRING), Schema(type=OpenAPIType.NULL)])
-        event = Schema(
-            type=OpenAPIType.OBJECT, properties={"type": text, "path": text, "actorUid": text, "meta": Schema()}
-        )
-        events = Schema(type=OpenAPIType.ARRAY, items=Schema(), max_items=MAX_EVENTS)
-        self.request_body = RequestBody(
-            content={"application/json": OpenAPIMediaType(schema=Schema(one_of=[event, events]))}
-        )
-
-
 @post(
     "/api/telemetry",
     status_code=200,
-    operation_class=ReportOperation,
+    operation_class=MayBeEmpty,
     middleware=[at_most(300, "telemetry")],
     responses=refusals("too_many_events", "uid_invalid", "rate_limited", language="en", body=True),
     opt={"language": "en"},

@@ -6,16 +6,19 @@ from typing import Annotated, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter
-from pydantic import BeforeValidator, Field
+from litestar.params import JSONBody, QueryParameter
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Row, json_or_default
 from api.legacy import javascript
 from api.legacy.rate_limit import at_most
 from api.legacy.shapes import (
-    Count,
+    ISO_PATTERN,
+    TEXT,
+    Id,
     Millis,
+    Minutes,
     Moment,
     Money,
     Needed,
@@ -26,9 +29,14 @@ from api.legacy.shapes import (
     iso_millis,
     iso_time,
     money,
+    one_needed,
     required,
+    word_schema,
 )
 from api.refusals import Refused, refusals
+
+OPTIONAL_TIME = {"pattern": f"^$|{ISO_PATTERN}"}
+SLOT_ID = r"^slot-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$"
 
 
 class Voucher(Shape):
@@ -91,25 +99,35 @@ class Slot(Shape):
     slot_end: Millis = Field(alias="end")
 
 
+VoucherStatus = Annotated[
+    Text,
+    WithJsonSchema(
+        word_schema("issued", "booked", "consumed", "cancelled", "expired") | {"description": "In any case."}
+    ),
+]
+
+
 class IssueRequest(RequestShape):
     """A new voucher: an hour of "Unbenannter Service", valid from now until now, where nothing else is said."""
 
-    issuer_uid: Annotated[Text, Needed("issuer_required")]
-    holder_uid: Text | None = None
-    voucher_id: Text | None = None
+    issuer_uid: Annotated[Id, Needed("issuer_required")]
+    holder_uid: Id | None = None
+    voucher_id: Id | None = None
     service_type: Text | None = None
     title: Text | None = None
     description: Text | None = None
-    duration_minutes: Count = None
+    duration_minutes: Minutes = None
     valid_from: Moment | None = None
     valid_until: Moment | None = None
     allowed_slots: Annotated[
-        list[object] | None, BeforeValidator(lambda sent: sent if isinstance(sent, list) else None)
+        list[object] | None,
+        BeforeValidator(lambda sent: sent if isinstance(sent, list) else None),
+        WithJsonSchema({}),
     ] = None
     price: Price = None
     terms: object = None
-    transferable: Annotated[bool, BeforeValidator(javascript.truthy)] = False
-    status: Text | None = None
+    transferable: Annotated[bool, BeforeValidator(javascript.truthy), WithJsonSchema({})] = False
+    status: VoucherStatus | None = None
 
 
 class Issued(Shape):
@@ -133,19 +151,24 @@ class Slots(Shape):
     items: list[Slot]
 
 
+SlotId = Annotated[object, WithJsonSchema({"type": "string", "pattern": SLOT_ID})]
+
+
 class BookRequest(RequestShape):
     """Which slot, and for whom."""
 
-    voucher_id: Annotated[Text, Needed("booking_fields_required")]
-    slot_id: Annotated[object, Needed("booking_fields_required")]
-    holder_uid: Annotated[Text, Needed("booking_fields_required")]
+    voucher_id: Annotated[Id, Needed("booking_fields_required")]
+    slot_id: Annotated[SlotId, Needed("booking_fields_required")]
+    holder_uid: Annotated[Id, Needed("booking_fields_required")]
 
 
 class CancelRequest(RequestShape):
     """Which booking; by `voucherId` its oldest active one. `bookingId` wins where both are sent."""
 
-    voucher_id: Text | None = None
-    booking_id: Text | None = None
+    model_config = ConfigDict(json_schema_extra=one_needed("voucherId", "bookingId"))
+
+    voucher_id: Id | None = None
+    booking_id: Id | None = None
     reason: Text | None = None
 
 
@@ -172,9 +195,6 @@ class Bookings(Shape):
     items: list[Booking]
 
 
-_SLOT_ID = re.compile(r"slot-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)", re.ASCII)
-
-
 def slot_id(slot_start: str) -> str:
     """The id of the slot that starts then."""
     return f"slot-{iso_millis(slot_start)}"
@@ -182,7 +202,7 @@ def slot_id(slot_start: str) -> str:
 
 def slot_start(slot_id: object) -> datetime | None:
     """The start of a slot; None for any other spelling than the one it was listed with."""
-    match = _SLOT_ID.fullmatch(slot_id) if isinstance(slot_id, str) else None
+    match = re.fullmatch(SLOT_ID, slot_id) if isinstance(slot_id, str) else None
     return iso_time(match[1]) if match else None
 
 
@@ -233,9 +253,9 @@ async def issue(data: JSONBody[IssueRequest], request: PortalRequest, gateway: N
 async def list_vouchers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid")] = None,
-    holder_uid: Annotated[str | None, QueryParameter(name="holderUid")] = None,
-    status: FromQuery[str | None] = None,
+    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid", schema_extra=TEXT)] = None,
+    holder_uid: Annotated[str | None, QueryParameter(name="holderUid", schema_extra=TEXT)] = None,
+    status: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
 ) -> Vouchers:
     """The vouchers that fit every given filter exactly."""
     rows = await gateway.call(
@@ -302,9 +322,9 @@ async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway:
 async def bookings(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    holder_uid: Annotated[str | None, QueryParameter(name="holderUid")] = None,
-    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid")] = None,
-    voucher_id: Annotated[str | None, QueryParameter(name="voucherId")] = None,
+    holder_uid: Annotated[str | None, QueryParameter(name="holderUid", schema_extra=TEXT)] = None,
+    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid", schema_extra=TEXT)] = None,
+    voucher_id: Annotated[str | None, QueryParameter(name="voucherId", schema_extra=TEXT)] = None,
 ) -> Bookings:
     """The bookings that fit every given filter exactly."""
     rows = await gateway.call(
@@ -326,9 +346,17 @@ async def bookings(
 async def available_slots(
     gateway: NamedDependency[Gateway],
     request: PortalRequest,
-    voucher_id: Annotated[str | None, QueryParameter(name="voucherId")] = None,
-    slots_from: Annotated[str | None, QueryParameter(name="from", description="First start to list, ISO 8601.")] = None,
-    slots_to: Annotated[str | None, QueryParameter(name="to", description="Last start to list, ISO 8601.")] = None,
+    voucher_id: Annotated[
+        str | None, QueryParameter(name="voucherId", required=True, schema_extra=TEXT | {"min_length": 1})
+    ] = None,
+    slots_from: Annotated[
+        str | None,
+        QueryParameter(name="from", description="First start to list, ISO 8601.", schema_extra=OPTIONAL_TIME),
+    ] = None,
+    slots_to: Annotated[
+        str | None,
+        QueryParameter(name="to", description="Last start to list, ISO 8601.", schema_extra=OPTIONAL_TIME),
+    ] = None,
 ) -> Slots:
     """The free slots of a voucher on its hourly grid: in the first year of its window, or from `from` to `to`."""
     bounds: dict[str, datetime | None] = {}

@@ -5,16 +5,19 @@ Two tables: what no route with a JSON body takes, and what a single field, param
 
 import gzip
 import json
+import logging
+import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
 
-from tests.serving import Answer, Connection
+from tests.serving import Answer, Connection, serve, settings_in
 
 JSON_ROUTES: dict[str, dict[str, object]] = {
     "/api/presence/verify": {"token": "t"},
@@ -454,3 +457,20 @@ def test_a_header_with_nul_is_no_http(shared_portal: str, rows: Rows, header: st
 def test_a_filter_that_nothing_fits_finds_nothing(client: Connection, path: str) -> None:
     answer = client.get(path)
     assert (answer.status, answer.body) == (200, {"ok": True, "items": []})
+
+
+def test_a_client_that_hangs_up_half_way_is_no_fault_of_ours(
+    shared_database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Litestar replaces the handlers of the root
+    monkeypatch.setattr(logging.getLogger("api"), "handlers", [caplog.handler])
+    head = f"POST {ISSUE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    with serve(settings_in(tmp_path), shared_database) as portal:
+        address = urlsplit(portal)
+        with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+            client.sendall(head.encode())
+            # said when the app waits for the body
+            assert client.recv(1000).startswith(b"HTTP/1.1 100 ")
+            client.sendall(b'{"issuerUid": ')
+    # the server has ended everything that it began
+    assert caplog.messages == []

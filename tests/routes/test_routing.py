@@ -112,6 +112,12 @@ def test_an_unknown_path_is_404(client: Connection, method: str, path: str) -> N
     assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
 
 
+@pytest.mark.parametrize("path", ["/schema/unknown", "/schema/openapi.yaml", "/schema/a/b"])
+def test_an_unknown_page_beside_the_description_is_404(client: Connection, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
+
+
 def test_head_of_an_unknown_path_is_404_without_a_body(client: Connection) -> None:
     answer = client.ask("HEAD", "/api/unknown")
     assert (answer.status, answer.body) == (404, None)

@@ -1,0 +1,29 @@
+"""The portal that is fuzzed: it asks who asks, and counts no requests."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tests.data_api import through_data_api
+from tests.serving import serve, settings_in
+
+# a failed run reports its own requests
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+API_KEY = "fuzz-key"
+
+
+@pytest.fixture(params=["direct", "data api"])
+def fuzzed_portal(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of the app on the test's own database, through each gateway."""
+    settings = settings_in(tmp_path, ts_api_key=SecretStr(API_KEY), rate_limit="off")
+    with ExitStack() as running:
+        if request.param == "direct":
+            yield running.enter_context(serve(settings, database))
+        else:
+            settings = running.enter_context(through_data_api(settings, database))
+            yield running.enter_context(serve(settings, None))
