@@ -225,7 +225,8 @@ def refusals(
     `body` adds the reasons of a request with a JSON body; `is_open` leaves out that it is asked who asks.
     """
     sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
-    names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *(() if is_open else _ANY_CALLER), *_ANY_ROUTE)
+    callers = ("foreign_origin",) if is_open else _ANY_CALLER
+    names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *callers, *_ANY_ROUTE)
     for name in names:
         refused = Refused(name, "…")
         sentences.setdefault(refused.status, []).append(refused.sentence(language))
