@@ -25,6 +25,8 @@ _BUSY = "PGRST003"
 _NO_ANSWER = ("PGRST001", "502", "504")
 
 _log = logging.getLogger(__name__)
+# it would tell every call
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class PostgrestGateway:
