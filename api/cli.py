@@ -70,7 +70,7 @@ def run() -> None:
     """
     settings = load_settings()
     settings.refuse_open_host()
-    with suppress(KeyboardInterrupt), _listen(settings) as listener, _open_database(settings) as url:
+    with suppress(KeyboardInterrupt), _listen(settings) as listener, _database_to_serve(settings) as url:
         if url is not None:
             migrations.migrate(url)
             if settings.is_seeded:
@@ -91,7 +91,7 @@ def migrate(
     [dim]$[/] portal migrate --status\n
     [dim]$[/] DATABASE_URL=postgresql://postgres:secret@db.example.org/postgres portal migrate
     """
-    with open_database(load_settings()) as url:
+    with _database_to_migrate(load_settings()) as url:
         if status:
             console.print(_status_table(migrations.status(url)))
             return
@@ -108,16 +108,21 @@ def seed() -> None:
 
     [dim]$[/] portal seed
     """
-    with open_database(load_settings()) as url:
+    with _database_to_migrate(load_settings()) as url:
         migrations.migrate(url)
         migrations.seed(url)
     console.print("The demo data is there.")
 
 
-def _open_database(settings: Settings) -> AbstractContextManager[str | None]:
+def _database_to_serve(settings: Settings) -> AbstractContextManager[str | None]:
     """The database to migrate; none where there is only the Data API of a project."""
-    if settings.supabase_url is not None and settings.database_url is None:
-        return nullcontext()
+    return nullcontext() if settings.has_only_data_api else open_database(settings)
+
+
+def _database_to_migrate(settings: Settings) -> AbstractContextManager[str]:
+    """The database to migrate. Raises PortalError where there is only the Data API of a project."""
+    if settings.has_only_data_api:
+        raise PortalError("SUPABASE_URL says where to ask: set DATABASE_URL too, or migrate with `supabase db push`.")
     return open_database(settings)
 
 

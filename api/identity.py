@@ -106,18 +106,6 @@ class ProvenCaller(Caller):
         return self.actor if uid is None else self.as_thinker(uid)
 
 
-class Outsider(Caller):
-    """Proved nothing: meets only the routes that are open to everybody, which do not ask who it is."""
-
-    def as_thinker(self, uid: str) -> Actor:
-        """Nobody."""
-        raise Refused("not_signed_in")
-
-    def as_caller(self, uid: str | None = None) -> Actor:
-        """Somebody without an account."""
-        return Actor("anon")
-
-
 Connection = ASGIConnection[BaseRouteHandler, Caller, None, State]
 
 
@@ -135,7 +123,7 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
         # open to everybody, but not to pages from elsewhere, in whose browser the answer would set a cookie
         if _comes_from_elsewhere(connection):
             raise Refused("foreign_origin")
-        return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else Outsider(), auth=None)
+        return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=None)
 
 
 async def _caller(connection: Connection) -> Caller:

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def has_only_data_api(self) -> bool:
+        """Whether the database can be asked through a project's Data API only."""
+        return self.supabase_url is not None and self.database_url is None
+
+    @property
     def is_loopback_only(self) -> bool:
         """Whether only this machine can reach `host`."""
         try:

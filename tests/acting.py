@@ -11,8 +11,6 @@ from psycopg.types.json import Jsonb
 
 from api.identity import Actor
 
-SERVER = Actor("service_role")
-
 
 def thinker(uid: str, *roles: str) -> Actor:
     """The thinker with this uid, whose token names these roles."""

@@ -21,6 +21,13 @@ def test_every_promise_is_held_by_a_test_that_exists(name: str) -> None:
         assert test in functions
 
 
+def test_every_promise_names_a_test() -> None:
+    promises = SECURITY.partition("## What is promised")[2].partition("## What is not promised")[0]
+    paragraphs = re.split(r"\n\n(?=\*\*)", promises.strip())
+    assert len(paragraphs) > 10
+    assert [paragraph for paragraph in paragraphs if "(`tests/" not in paragraph] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())

@@ -415,7 +415,7 @@ async def sign(
     gateway: NamedDependency[Gateway],
     user: OptionalMotUser = None,
 ) -> Signed:
-    """Signs a contract: as its borrower, as its lender, or as the notary, whom nobody checked."""
+    """Signs a contract: as its borrower, as its lender, or as the notary (who has that role, or is trusted)."""
     row = await gateway.call(
         "sign_mortgage_contract",
         request.user.as_caller(user or None),

@@ -25,10 +25,12 @@ class CountedInPostgres(RateLimitMiddleware):
             gateway: Gateway = request.app.state.gateway
             counted = await gateway.call("count_request", SERVER, client=self.cache_key_from_request(request))
             now = int(time.time())
-            history = CacheObject(history=[now] * counted["requests"], reset=now + counted["seconds_left"])
+            counts = CacheObject(
+                history=[now] * min(counted["requests"], self.max_requests + 1), reset=now + counted["seconds_left"]
+            )
             if counted["requests"] > self.max_requests:
-                raise TooManyRequestsException(headers=self.create_response_headers(history))
-            send = self.create_send_wrapper(send, history)
+                raise TooManyRequestsException(headers=self.create_response_headers(counts))
+            send = self.create_send_wrapper(send, counts)
         await self.app(scope, receive, send)
 
 

@@ -28,7 +28,7 @@ alter table public.thinkers enable row level security;
 
 grant select on public.thinkers to service_role, authenticated;
 
-create policy "thinkers see themselves, and whom a shared voucher, room or mortgage shows"
+create policy "thinkers see themselves and whom they have to do with"
   on public.thinkers
   for select
   to authenticated

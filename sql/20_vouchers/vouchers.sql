@@ -52,7 +52,7 @@ alter table public.vouchers enable row level security;
 
 grant select on public.vouchers to service_role, authenticated, anon;
 
-create policy "issuer and holders see their voucher, everybody an open offer"
+create policy "issuer and holders see a voucher, everybody an open offer"
   on public.vouchers
   for select
   to authenticated

@@ -27,7 +27,8 @@ $$;
 
 comment on function public.check_contract_link is
   'Asked before a document is recorded: true when the caller may link one to this voucher and room. A thinker must be the '
-  'voucher''s issuer or a holder, and in the room, if it exists; a trusted server may link anything. '
+  'voucher''s issuer or a holder, and in the room, if it exists; a room named mortgage:... must be one of its '
+  'mortgages'' rooms. A trusted server may link anything. '
   'Refuses: voucher_not_found (404), not_your_room (403).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;

@@ -21,7 +21,7 @@ alter table public.contract_links enable row level security;
 
 grant select on public.contract_links to service_role, authenticated;
 
-create policy "creators see the links of their documents, parties those to their voucher or room"
+create policy "creators and parties see the links of their documents"
   on public.contract_links
   for select
   to authenticated

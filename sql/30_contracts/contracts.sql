@@ -34,7 +34,7 @@ alter table public.contracts enable row level security;
 
 grant select on public.contracts to service_role, authenticated;
 
-create policy "creators see their documents, parties those of their voucher, room or mortgage"
+create policy "creators and parties see their documents"
   on public.contracts
   for select
   to authenticated

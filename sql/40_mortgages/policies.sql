@@ -15,7 +15,7 @@ create policy "a property is seen by whoever sees an application for it"
     or (select private.may_act_as('admin'))
   );
 
-create policy "borrowers see their applications, lenders open ones and those they made an offer for"
+create policy "borrowers, lenders and notaries see their applications"
   on public.mortgage_applications
   for select
   to authenticated
@@ -27,7 +27,7 @@ create policy "borrowers see their applications, lenders open ones and those the
     or (select private.may_act_as('admin'))
   );
 
-create policy "lender and borrower see their offers, notaries those with a contract"
+create policy "parties see their offers, notaries those with a contract"
   on public.mortgage_offers
   for select
   to authenticated

@@ -24,7 +24,7 @@ alter table public.fee_events enable row level security;
 
 grant select on public.fee_events to service_role, authenticated;
 
-create policy "the parties of what was charged for see the charge, and the beneficiary"
+create policy "parties and beneficiaries see the charges"
   on public.fee_events
   for select
   to authenticated

@@ -231,6 +231,10 @@ comment on column public.thinkers.meta is 'Optional profile; contacts see it, li
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 
 alter table public.vouchers add column issued_to uuid references public.thinkers (id) on delete restrict;
+-- those with a booking cannot be told apart from open offers any more
+update public.vouchers v
+set issued_to = v.holder_id
+where not exists (select from public.voucher_bookings b where b.voucher_id = v.id);
 comment on column public.vouchers.issued_to is 'For whom alone the issuer meant it; null for an offer to everybody.';
 create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
 create index vouchers_open_offers_idx
@@ -289,7 +293,7 @@ grant select on public.settlements to service_role, authenticated;
 
 -- policies
 
-create policy "thinkers see themselves, and whom a shared voucher, room or mortgage shows"
+create policy "thinkers see themselves and whom they have to do with"
   on public.thinkers
   for select
   to authenticated
@@ -319,7 +323,7 @@ create policy "thinkers see themselves and whoever is in the same room"
     or (select private.may_act_as('admin'))
   );
 
-create policy "issuer and holders see their voucher, everybody an open offer"
+create policy "issuer and holders see a voucher, everybody an open offer"
   on public.vouchers
   for select
   to authenticated
@@ -352,7 +356,7 @@ create policy "everybody sees the templates"
   to anon, authenticated
   using (true);
 
-create policy "creators see their documents, parties those of their voucher, room or mortgage"
+create policy "creators and parties see their documents"
   on public.contracts
   for select
   to authenticated
@@ -361,7 +365,7 @@ create policy "creators see their documents, parties those of their voucher, roo
     or (select private.may_act_as('admin'))
   );
 
-create policy "creators see the links of their documents, parties those to their voucher or room"
+create policy "creators and parties see the links of their documents"
   on public.contract_links
   for select
   to authenticated
@@ -385,7 +389,7 @@ create policy "a property is seen by whoever sees an application for it"
     or (select private.may_act_as('admin'))
   );
 
-create policy "borrowers see their applications, lenders open ones and those they made an offer for"
+create policy "borrowers, lenders and notaries see their applications"
   on public.mortgage_applications
   for select
   to authenticated
@@ -397,7 +401,7 @@ create policy "borrowers see their applications, lenders open ones and those the
     or (select private.may_act_as('admin'))
   );
 
-create policy "lender and borrower see their offers, notaries those with a contract"
+create policy "parties see their offers, notaries those with a contract"
   on public.mortgage_offers
   for select
   to authenticated
@@ -450,7 +454,7 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
-create policy "the parties of what was charged for see the charge, and the beneficiary"
+create policy "parties and beneficiaries see the charges"
   on public.fee_events
   for select
   to authenticated
@@ -980,7 +984,8 @@ begin
 end;
 $$;
 
-comment on function private.tg_voucher_bookings__write_cancel is 'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
+comment on function private.tg_voucher_bookings__write_cancel is
+  'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
 
 create or replace function public.list_events(max_rows integer default 50)
 returns jsonb
@@ -1150,7 +1155,8 @@ $$;
 
 comment on function public.check_contract_link is
   'Asked before a document is recorded: true when the caller may link one to this voucher and room. A thinker must be the '
-  'voucher''s issuer or a holder, and in the room, if it exists; a trusted server may link anything. '
+  'voucher''s issuer or a holder, and in the room, if it exists; a room named mortgage:... must be one of its '
+  'mortgages'' rooms. A trusted server may link anything. '
   'Refuses: voucher_not_found (404), not_your_room (403).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;

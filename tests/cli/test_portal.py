@@ -125,6 +125,9 @@ def test_status_shows_and_does_not_apply() -> None:
         assert "applied" not in output
 
 
+PROJECT = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
+
+
 @pytest.mark.parametrize(
     ("command", "settings", "sentence"),
     [
@@ -136,6 +139,8 @@ def test_status_shows_and_does_not_apply() -> None:
         ("seed", {"DATA_DIR": "/dev/null/data"}, "set DATA_DIR"),
         ("seed", {"DATA_DIR": "/tmp/with a space"}, "set DATA_DIR to a path without spaces"),  # noqa: S108
         ("seed", {"DATA_DIR": f"/tmp/{'long' * 30}"}, "set DATA_DIR to a shorter path"),  # noqa: S108
+        ("seed", PROJECT, "SUPABASE_URL says where to ask: set DATABASE_URL too"),
+        ("migrate", PROJECT, "SUPABASE_URL says where to ask: set DATABASE_URL too"),
         ("seed", {"DATABASE_URL": "postgres//u:SECRET@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
         ("seed", {"DATABASE_URL": "postgresql://u:SECRET%ZZ@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
     ],

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.acting import SERVER, call, call_or_reason, connections, one, thinker
+from api.identity import SERVER
+from tests.acting import call, call_or_reason, connections, one, thinker
 from tests.parallel import ask_at_once, at_once
 from tests.serving import Answer, Connection
 

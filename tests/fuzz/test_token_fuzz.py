@@ -60,11 +60,11 @@ def good(portal_settings: Settings) -> str:
     return Tokens(portal_settings).issue(Actor("authenticated", VICTIM))
 
 
-def status(client: Connection, token: str | bytes) -> set[int]:
+def status(client: Connection, token: str | bytes, path: str = "/api/voucher/bookings") -> set[int]:
     """What the portal answers to the token, as a Bearer token and as a cookie."""
     sent = token.encode() if isinstance(token, str) else token
     given = {"Authorization": b"Bearer " + sent}, {"Cookie": TOKEN_COOKIE.encode() + b"=" + sent}
-    return {client.ask("GET", "/api/voucher/bookings", headers=headers).status for headers in given}
+    return {client.ask("GET", path, headers=headers).status for headers in given}
 
 
 def encoded(value: object) -> str:
@@ -83,6 +83,8 @@ def test_odd_claims_signed_with_the_secret_break_nothing(client: Connection, cla
     signed = f"{token}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     is_complete = claims.get("role") == claims.get("aud") == "authenticated" and {"sub", "exp"} <= claims.keys()
     assert status(client, signed) <= ({200, 401} if is_complete else {401})
+    if not isinstance(claims.get("app_metadata"), dict):
+        assert status(client, signed, "/api/admin/events") <= {401, 403}
 
 
 @fuzz

@@ -17,11 +17,11 @@ from psycopg import errors, pq
 from api.gateway import Gateway, Json
 from api.gateway_direct import DirectGateway
 from api.gateway_postgrest import PostgrestGateway
-from api.identity import Actor
+from api.identity import SERVER, Actor
 from api.refusals import SENTENCES, Refused
 from api.settings import Settings
 from api.tokens import Tokens
-from tests.acting import SERVER, one, thinker
+from tests.acting import one, thinker
 from tests.data_api import JWT_SECRET, token
 from tests.databases import empty
 from tests.serving import settings_in

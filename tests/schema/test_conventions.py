@@ -96,6 +96,8 @@ def test_every_policy_says_for_whom_and_asks_once_who_that_is(connection: psycop
     for name, roles, command, condition in policies:
         assert "public" not in roles, name
         assert command == "SELECT", name
+        # a longer name would have been cut
+        assert len(name.encode()) < 63, name
         # called for every row where it is not wrapped in a select of its own
         calls = re.sub(r"SELECT (auth\.uid\(\)|private\.\w+\([^()]*\))", "", condition)
         assert not re.search(r"(auth|private)\.\w+\(", calls), (name, condition)
