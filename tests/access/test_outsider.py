@@ -12,6 +12,7 @@ from tests.data_api import run_data_api, token
 from tests.databases import Server
 
 ANON, STRANGER = token("anon"), token("authenticated", "nobody that anybody knows")
+SOME_ID = "00000000-0000-4000-8000-000000000000"
 OPEN: dict[str, str] = {"vouchers": "open", "voucher_templates": "", "fees": ""}
 """What everybody, or whoever is signed in, may read: the only row of a table, or all where none is named."""
 
@@ -91,8 +92,8 @@ def test_an_outsider_changes_no_table(rest: httpx.Client, database: str, key: st
     before = tables(database)
     for table in before:
         for answer in (
-            rest.post(f"/{table}", json={"id": "x"}, headers=bearer(key)),
-            rest.patch(f"/{table}", json={"id": "x"}, headers=bearer(key)),
+            rest.post(f"/{table}", json={"id": SOME_ID}, headers=bearer(key)),
+            rest.patch(f"/{table}", json={"id": SOME_ID}, headers=bearer(key)),
             rest.delete(f"/{table}", headers=bearer(key)),
         ):
             assert answer.status_code in (401, 403), (table, answer.text)
