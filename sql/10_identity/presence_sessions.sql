@@ -22,7 +22,9 @@ create index presence_sessions_room_id_idx on public.presence_sessions (room_id)
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.presence_sessions alter column pair_code set statistics 0;
+alter table public.presence_sessions
+  alter column pair_code set statistics 0,
+  alter column room_id set statistics 0;
 
 alter table public.presence_sessions enable row level security;
 

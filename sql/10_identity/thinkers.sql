@@ -22,7 +22,8 @@ comment on column public.thinkers.roles is 'What a thinker may do beyond its own
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.thinkers alter column public_id set statistics 0;
+alter table public.thinkers
+  alter column public_id set statistics 0;
 
 alter table public.thinkers enable row level security;
 

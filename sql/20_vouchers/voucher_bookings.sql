@@ -34,7 +34,10 @@ create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_i
 create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.voucher_bookings alter column cancel_reason set statistics 0;
+alter table public.voucher_bookings
+  alter column id set statistics 0,
+  alter column voucher_id set statistics 0,
+  alter column cancel_reason set statistics 0;
 
 alter table public.voucher_bookings enable row level security;
 

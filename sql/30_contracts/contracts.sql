@@ -26,9 +26,11 @@ create index contracts_created_by_idx on public.contracts (created_by);
 create index contracts_created_at_idx on public.contracts (created_at);
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.contracts alter column name set statistics 0;
-alter table public.contracts alter column storage_url set statistics 0;
-alter table public.contracts alter column hash_sha256 set statistics 0;
+alter table public.contracts
+  alter column name set statistics 0,
+  alter column mime_type set statistics 0,
+  alter column storage_url set statistics 0,
+  alter column hash_sha256 set statistics 0;
 
 alter table public.contracts enable row level security;
 

@@ -38,6 +38,11 @@ create index mortgage_applications_property_id_idx on public.mortgage_applicatio
 create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
 create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
 
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.mortgage_applications
+  alter column id set statistics 0,
+  alter column property_id set statistics 0;
+
 alter table public.mortgage_applications enable row level security;
 
 grant select on public.mortgage_applications to service_role, authenticated;

@@ -26,6 +26,11 @@ comment on column public.mortgage_contracts.updated_at is 'Of the last signature
 
 create index mortgage_contracts_contract_id_idx on public.mortgage_contracts (contract_id);
 
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.mortgage_contracts
+  alter column id set statistics 0,
+  alter column offer_id set statistics 0;
+
 alter table public.mortgage_contracts enable row level security;
 
 grant select on public.mortgage_contracts to service_role, authenticated;

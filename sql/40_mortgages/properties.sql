@@ -15,7 +15,9 @@ comment on column public.properties.created_by is
 create index properties_created_by_idx on public.properties (created_by);
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.properties alter column address set statistics 0;
+alter table public.properties
+  alter column id set statistics 0,
+  alter column address set statistics 0;
 
 alter table public.properties enable row level security;
 

@@ -46,8 +46,12 @@ create index transfers_thinker_id_idx on public.transfers (thinker_id);
 create index transfers_created_at_idx on public.transfers (created_at);
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.transfers alter column wallet_address set statistics 0;
-alter table public.transfers alter column external_account set statistics 0;
+alter table public.transfers
+  alter column id set statistics 0,
+  alter column wallet_address set statistics 0,
+  alter column network set statistics 0,
+  alter column external_account set statistics 0,
+  alter column label set statistics 0;
 
 alter table public.transfers enable row level security;
 

@@ -19,6 +19,12 @@ comment on column public.telemetry_events.meta is 'As the page sent it; any JSON
 create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id);
 create index telemetry_events_created_at_idx on public.telemetry_events (created_at);
 
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.telemetry_events
+  alter column id set statistics 0,
+  alter column type set statistics 0,
+  alter column path set statistics 0;
+
 alter table public.telemetry_events enable row level security;
 
 grant select on public.telemetry_events to service_role, authenticated;

@@ -7,7 +7,10 @@ as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
-    'voucher.cancel', coalesce(auth.uid(), new.holder_id), 'voucher_booking', new.id,
+    'voucher.cancel',
+    coalesce((select t.id from public.thinkers t where t.id = auth.uid()), new.holder_id),
+    'voucher_booking',
+    new.id,
     jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
   );
   return null;

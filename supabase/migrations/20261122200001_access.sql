@@ -152,22 +152,31 @@ begin
     select l.id from public.contracts c join public.contract_links l on l.contract_id = c.id where c.created_by = auth.uid();
   return query
     select l.id from public.vouchers v join public.contract_links l on l.voucher_id = v.id where v.issuer_id = auth.uid();
-  -- a voucher may have several holders, at once or one after the other: each sees what the issuer laid there, unless that
-  -- was while somebody else had an appointment, and never what another holder did
+  -- a voucher may have several holders, at once or one after the other: each sees what its issuer laid there before
+  -- anybody had an appointment, or while nobody but this holder had one; never what another holder did
   return query
     select l.id
-    from public.contract_links l
-    join public.vouchers v on v.id = l.voucher_id
+    from public.vouchers v
+    join public.contract_links l on l.voucher_id = v.id
     join public.contracts c on c.id = l.contract_id
-    where l.voucher_id in (select private.held_vouchers())
+    cross join lateral (
+      select
+        min(b.created_at) as first_booked,
+        range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
+        range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
+      from public.voucher_bookings b
+      where b.voucher_id = v.id
+    ) appointments
+    where v.id in (select private.held_vouchers())
       and c.created_by = v.issuer_id
-      and not exists (
-        select from public.voucher_bookings b
-        where b.voucher_id = v.id
-          and b.holder_id <> auth.uid()
-          and b.created_at <= l.created_at
-          and (b.cancelled_at is null or b.cancelled_at > l.created_at)
-      );
+      and (v.issued_to is null or v.issued_to = auth.uid())
+      and (
+        appointments.first_booked is null
+        or appointments.first_booked > l.created_at
+        or v.issued_to = auth.uid()
+        or coalesce(appointments.mine @> l.created_at, false)
+      )
+      and not coalesce(appointments.others @> l.created_at, false);
   return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
 end;
 $$;
@@ -261,16 +270,64 @@ alter table public.transfers add constraint texts_have_at_most_1_mib check (
   octet_length(network) <= 1048576 and octet_length(external_account) <= 1048576 and octet_length(label) <= 1048576
 );
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
-alter table public.thinkers alter column public_id set statistics 0;
-alter table public.presence_sessions alter column pair_code set statistics 0;
-alter table public.voucher_bookings alter column cancel_reason set statistics 0;
-alter table public.contracts alter column name set statistics 0;
-alter table public.contracts alter column storage_url set statistics 0;
-alter table public.contracts alter column hash_sha256 set statistics 0;
-alter table public.properties alter column address set statistics 0;
-alter table public.transfers alter column wallet_address set statistics 0;
-alter table public.transfers alter column external_account set statistics 0;
+-- no statistics: estimates of row counts would tell the values of rows that one may not see. A change of type, even to the
+-- same one, forgets those that there are; of a column in a trigger's definition it is possible without the trigger only.
+drop trigger tg_presence_sessions__write_match on public.presence_sessions;
+alter table public.thinkers
+  alter column public_id type text, alter column public_id set statistics 0;
+alter table public.rooms
+  alter column id type text, alter column id set statistics 0;
+alter table public.presence_sessions
+  alter column pair_code type text, alter column pair_code set statistics 0,
+  alter column room_id type text, alter column room_id set statistics 0;
+alter table public.vouchers
+  alter column id type text, alter column id set statistics 0,
+  alter column service_type type text, alter column service_type set statistics 0,
+  alter column title type text, alter column title set statistics 0,
+  alter column description type text, alter column description set statistics 0;
+alter table public.voucher_bookings
+  alter column id type text, alter column id set statistics 0,
+  alter column voucher_id type text, alter column voucher_id set statistics 0,
+  alter column cancel_reason type text, alter column cancel_reason set statistics 0;
+alter table public.contracts
+  alter column name type text, alter column name set statistics 0,
+  alter column mime_type type text, alter column mime_type set statistics 0,
+  alter column storage_url type text, alter column storage_url set statistics 0,
+  alter column hash_sha256 type text, alter column hash_sha256 set statistics 0;
+alter table public.contract_links
+  alter column voucher_id type text, alter column voucher_id set statistics 0,
+  alter column room_id type text, alter column room_id set statistics 0;
+alter table public.properties
+  alter column id type text, alter column id set statistics 0,
+  alter column address type text, alter column address set statistics 0;
+alter table public.mortgage_applications
+  alter column id type text, alter column id set statistics 0,
+  alter column property_id type text, alter column property_id set statistics 0;
+alter table public.mortgage_offers
+  alter column id type text, alter column id set statistics 0,
+  alter column application_id type text, alter column application_id set statistics 0;
+alter table public.mortgage_contracts
+  alter column id type text, alter column id set statistics 0,
+  alter column offer_id type text, alter column offer_id set statistics 0;
+alter table public.transfers
+  alter column id type text, alter column id set statistics 0,
+  alter column wallet_address type text, alter column wallet_address set statistics 0,
+  alter column network type text, alter column network set statistics 0,
+  alter column external_account type text, alter column external_account set statistics 0,
+  alter column label type text, alter column label set statistics 0;
+alter table public.events
+  alter column subject_id type text, alter column subject_id set statistics 0;
+alter table public.telemetry_events
+  alter column id type text, alter column id set statistics 0,
+  alter column type type text, alter column type set statistics 0,
+  alter column path type text, alter column path set statistics 0;
+alter table public.fee_events
+  alter column subject_id type text, alter column subject_id set statistics 0;
+create trigger tg_presence_sessions__write_match
+  after update of room_id on public.presence_sessions
+  for each row
+  when (new.room_id is not null and new.room_id is distinct from old.room_id)
+  execute function private.tg_presence_sessions__write_match();
 
 grant select on public.thinkers to service_role, authenticated;
 grant select on public.rooms to service_role, authenticated;
@@ -527,6 +584,31 @@ $$;
 comment on function private.is_open_to_caller is
   'True when the caller may look at the slots of a voucher and book one: a trusted server, its issuer, its holder, for whom it '
   'was issued; of an open offer everybody, of one that is booked whoever is signed in and knows its id.';
+
+create or replace function private.voucher_json(voucher public.vouchers)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  -- of a voucher with several holders, one learns nothing of another
+  if voucher.holder_id is not null
+    and not coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id), false)
+    and not private.may_act_as('admin') then
+    voucher.holder_id := null;
+  end if;
+
+  return to_jsonb(voucher) || jsonb_build_object(
+    'issuer_uid', private.uid_of(voucher.issuer_id),
+    'holder_uid', private.uid_of(voucher.holder_id)
+  );
+end;
+$$;
+
+comment on function private.voucher_json is
+  'A voucher as the functions return it: its columns, and the uids of issuer and holder; the holder to the parties, trusted '
+  'servers and admins only.';
 
 create or replace function public.issue_voucher(
   voucher_id       text        default null,
@@ -977,7 +1059,10 @@ as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
-    'voucher.cancel', coalesce(auth.uid(), new.holder_id), 'voucher_booking', new.id,
+    'voucher.cancel',
+    coalesce((select t.id from public.thinkers t where t.id = auth.uid()), new.holder_id),
+    'voucher_booking',
+    new.id,
     jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
   );
   return null;

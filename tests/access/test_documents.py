@@ -15,10 +15,10 @@ ANNA, BEN, CLARA = thinker("anna"), thinker("ben"), thinker("clara")
 class Voucher:
     """Anna's voucher, and what is done with it; each in a transaction, and so at a time, of its own."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, **more: str) -> None:
         self._connection = connection
         window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
-        call(connection, ANNA, "issue_voucher", voucher_id="v", **window)
+        call(connection, ANNA, "issue_voucher", voucher_id="v", **window, **more)
 
     def book(self, holder: Actor, hour: int) -> None:
         call(self._connection, holder, "book_voucher", voucher_id="v", slot_start=f"2030-01-07 {hour:02}:00Z")
@@ -60,12 +60,38 @@ def test_whoever_holds_it_next_sees_nothing_that_concerns_the_one_before(voucher
     voucher.lay(ANNA, "report on ben")
     voucher.lay(BEN, "letter from ben")
     voucher.cancel(BEN)
-    voucher.lay(ANNA, "price list")
+    voucher.lay(ANNA, "bill for ben")
     voucher.book(CLARA, 10)
+    voucher.lay(ANNA, "report on clara")
 
-    assert voucher.seen_by(CLARA) == {"house rules", "price list"}
+    assert voucher.seen_by(CLARA) == {"house rules", "report on clara"}
     assert voucher.seen_by(BEN) == {"letter from ben"}
-    assert voucher.seen_by(ANNA) == {"house rules", "report on ben", "letter from ben", "price list"}
+    assert voucher.seen_by(ANNA) == {
+        "house rules",
+        "report on ben",
+        "letter from ben",
+        "bill for ben",
+        "report on clara",
+    }
+
+
+def test_what_was_laid_for_one_is_not_for_another_for_whom_a_server_booked(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        voucher = Voucher(connection, holder_uid="ben")
+        voucher.lay(ANNA, "report on ben")
+        voucher.book(Actor("service_role", "clara"), 10)
+        assert (voucher.seen_by(BEN), voucher.seen_by(CLARA)) == ({"report on ben"}, set())
+
+
+def test_one_holder_is_not_told_who_the_other_is(voucher: Voucher, database: str) -> None:
+    voucher.book(BEN, 9)
+    voucher.book(CLARA, 10)
+    with psycopg.connect(database, autocommit=True) as connection:
+        holders = {
+            actor.uid: [v["holder_uid"] for v in call(connection, actor, "list_vouchers")]
+            for actor in (ANNA, BEN, CLARA, thinker("admin", "admin"))
+        }
+    assert holders == {"anna": ["clara"], "ben": [None], "clara": ["clara"], "admin": ["clara"]}
 
 
 def test_two_who_hold_it_at_once_see_nothing_of_each_other(voucher: Voucher) -> None:
