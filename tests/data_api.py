@@ -17,7 +17,7 @@ import jwt
 import psycopg
 from pydantic import SecretStr
 
-from api.identity import Role, thinker_id
+from api.identity import Actor, Role
 from api.settings import Settings
 from tests.npm import NODE, install
 
@@ -28,9 +28,7 @@ Environment: TypeAlias = dict[str, str]
 
 def token(role: Role, uid: str | None = None, lifetime: int = 3600, secret: str = JWT_SECRET) -> str:
     """An access token; one with a negative lifetime has expired."""
-    claims: dict[str, object] = {"role": role, "aud": role, "exp": int(time.time()) + lifetime}
-    if uid is not None:
-        claims |= {"sub": str(thinker_id(uid)), "public_id": uid}
+    claims = Actor(role, uid).claims() | {"aud": role, "exp": int(time.time()) + lifetime}
     return jwt.encode(claims, secret, algorithm="HS256")
 
 

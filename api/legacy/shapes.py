@@ -30,7 +30,8 @@ from api.refusals import Refused
 
 T = TypeVar("T")
 
-FALSY: JsonDict = {"enum": ["", 0, False, None]}
+_FALSY: list[JsonValue] = ["", 0, False, None]
+FALSY: JsonDict = {"enum": _FALSY}
 TRUTHY: JsonDict = {"minLength": 1, "not": {"enum": [0, False, None]}}
 _NO_NUMBER: JsonDict = {"type": ["string", "boolean", "null", "array", "object"]}
 
@@ -231,7 +232,7 @@ def text_schema(max_length: int | None = None) -> JsonDict:
 
 def word_schema(*words: str) -> JsonDict:
     """JSON Schema of one of these words; what is falsy counts as missing."""
-    return {"enum": [*words, "", 0, False, None]}
+    return {"enum": [*words, *_FALSY]}
 
 
 def _count_schema(maximum: int, *, depth: int = 2) -> JsonDict:

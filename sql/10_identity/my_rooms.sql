@@ -9,8 +9,7 @@ begin
   -- in a room for a pair code is who is present, whoever made it
   return query
     select r.id from public.rooms r where r.owner_id = auth.uid() and r.meta ->> 'source' is distinct from 'presence';
-  return query
-    select s.room_id from public.presence_sessions s where s.thinker_id = auth.uid() and s.room_id is not null;
+  return query select room from private.my_room() as room where room is not null;
   return query select 'mortgage:offer:' || o.id from private.my_offers() as o (id);
   return query
     select 'mortgage:contract:' || c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers());
