@@ -3,6 +3,7 @@
 
 \ir 10_identity/privileges.sql
 \ir 10_identity/private.sql
+\ir 10_identity/settings.sql
 \ir 10_identity/ping.sql
 \ir 10_identity/iso.sql
 \ir 10_identity/check_json.sql
@@ -13,6 +14,7 @@
 \ir 10_identity/thinker_id.sql
 \ir 10_identity/is_service.sql
 \ir 10_identity/may_act_as.sql
+\ir 10_identity/is_operator.sql
 \ir 10_identity/require_admin.sql
 \ir 10_identity/my_room.sql
 \ir 10_identity/my_rooms.sql
@@ -20,6 +22,7 @@
 \ir 10_identity/thinkers.sql
 \ir 10_identity/rooms.sql
 \ir 10_identity/presence_sessions.sql
+\ir 10_identity/known_actor.sql
 \ir 10_identity/thinker_of.sql
 \ir 10_identity/acting_thinker.sql
 \ir 10_identity/uid_of.sql
@@ -102,3 +105,5 @@
 \ir 70_fees/fees.sql
 \ir 70_fees/settlements.sql
 \ir 70_fees/fee_events.sql
+
+\ir 80_stats/stats.sql

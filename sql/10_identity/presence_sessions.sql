@@ -6,17 +6,21 @@ create table public.presence_sessions (
   room_id      text,
   last_seen_at timestamptz not null default now(),
   created_at   timestamptz not null default now(),
+  silenced     boolean     not null default false,
 
   constraint presence_status_is_valid check (status in ('online', 'offline')),
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
-  constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at))
+  constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
+  constraint who_is_silenced_is_offline check (not silenced or status = 'offline')
 );
 
 comment on table public.presence_sessions is
   'Who is there, one row a thinker (specification, 1.1). Written by verify_presence, send_heartbeat and match_presence.';
 comment on column public.presence_sessions.pair_code is 'The keyword by which two thinkers find each other (projekt_alpha, familie).';
 comment on column public.presence_sessions.room_id is 'The room of this pair code; forgotten when the pair code changes.';
+comment on column public.presence_sessions.silenced is
+  'True when a job, not the thinker, said offline after a minute of silence: the next heartbeat brings the thinker back.';
 
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';

@@ -5,12 +5,14 @@ stable
 set search_path = ''
 as $$
 begin
-  if not private.may_act_as('admin') then
+  if not (private.may_act_as('admin') or private.is_operator()) then
     raise sqlstate 'PT403' using message = 'not_an_admin';
   end if;
 end;
 $$;
 
-comment on function private.require_admin is 'Lets trusted servers and admins pass. Refuses: not_an_admin (403).';
+comment on function private.require_admin is
+  'Lets trusted servers, admins and operators (private.is_operator) pass. Refuses: not_an_admin (403).';
 
+grant execute on function private.is_operator to authenticated, service_role;
 grant execute on function private.require_admin to authenticated, service_role;

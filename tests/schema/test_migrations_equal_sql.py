@@ -11,7 +11,7 @@ from api.settings import ROOT
 from tests.databases import Server
 
 SQL = ROOT / "sql"
-REFERENCE_TABLES = ("voucher_templates", "fees")
+REFERENCE_TABLES = ("public.voucher_templates", "public.fees", "private.settings")
 
 
 def included_files() -> list[Path]:
@@ -25,7 +25,7 @@ def description(server: Server, database: str) -> list[str]:
     lines = [line for line in dump if line and not re.match(r"\\(un)?restrict|--", line)]
     with psycopg.connect(server.url(database)) as connection:
         for table in REFERENCE_TABLES:
-            rows = connection.execute(f"select to_jsonb(t)::text from public.{table} t order by 1")
+            rows = connection.execute(f"select to_jsonb(t)::text from {table} t order by 1")
             lines += [f"{table}: {row[0]}" for row in rows]
     return lines
 

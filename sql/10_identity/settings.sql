@@ -1,0 +1,21 @@
+create table private.settings (
+  only_row            boolean  primary key default true,
+  time_zone           text     not null default 'Europe/Berlin',
+  settles_on_schedule boolean  not null default false,
+  events_kept         interval not null default '13 months',
+
+  constraint there_is_one_row check (only_row),
+  constraint time_zone_is_known check (timestamptz 'epoch' at time zone time_zone is not null),
+  constraint events_are_kept_for_a_month_at_least check (events_kept >= interval '1 month')
+);
+
+comment on table private.settings is
+  'What an operator decides for the whole portal, in one row: update private.settings set settles_on_schedule = true.';
+comment on column private.settings.time_zone is 'Where days and months begin, for periods of settlements and for figures by day.';
+comment on column private.settings.settles_on_schedule is
+  'Whether the scheduled job makes settlements (specification, 4.5: fees are switched on in layers). By hand it always works.';
+comment on column private.settings.events_kept is 'How long events are kept; older ones go by whole months.';
+
+alter table private.settings enable row level security;
+
+insert into private.settings default values;
