@@ -223,7 +223,7 @@ begin
 
   if homeless then
     execute 'insert into public.events select * from pg_temp.homeless_events';
-    drop table pg_temp.homeless_events;
+    execute 'drop table pg_temp.homeless_events';
   end if;
 end;
 $$;

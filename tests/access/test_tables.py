@@ -65,6 +65,20 @@ def test_nobody_writes(world: psycopg.Connection, table: str, operation: str, ca
     assert_denied(world, caller, statement, table)
 
 
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("operation", ["select", *WRITES])
+def test_a_partition_is_nobodys(world: psycopg.Connection, operation: str, caller: str) -> None:
+    """Who sees an event sees it through the table: the partitions have no policies."""
+    partitions = world.execute(
+        "select relnamespace::regnamespace || '.' || relname from pg_class where relispartition and relkind = 'r'"
+    ).fetchall()
+    assert len(partitions) >= 5
+    statement = {"select": "select from {table}"}.get(operation) or WRITES[operation]
+    for (table,) in partitions:
+        composed = sql.SQL(statement).format(table=identifier(table), column=sql.Identifier("id"))
+        assert_denied(world, caller, composed, table)
+
+
 def assert_denied(world: psycopg.Connection, caller: str, statement: sql.Composed, table: str) -> None:
     """Permission is denied for this very table, or for its schema."""
     schema, _, name = table.rpartition(".")
