@@ -104,7 +104,6 @@ language sql
 stable
 set search_path = ''
 set timezone = 'UTC'
-set datestyle = 'ISO'
 as $$
   select p.oid::regclass, p.bounds[1]::timestamptz, p.bounds[2]::timestamptz
   from (

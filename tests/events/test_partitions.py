@@ -197,6 +197,7 @@ def test_behind_a_long_query_it_gives_up_before_others_wait_for_long(
     before = (partitions(connection), log(connection))
     with psycopg.connect(database) as reader:
         reader.execute("select count(*) from public.events")
+        connection.execute("set statement_timeout = '20s'")
         began = one(connection, "select clock_timestamp()")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             connection.execute(statement)

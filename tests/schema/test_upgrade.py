@@ -1,9 +1,11 @@
 """What the migrations make of a database that was in use before them."""
 
 import shutil
+from datetime import UTC
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from api.migrations import MIGRATIONS, migrate
 from tests.acting import call, one, thinker
@@ -70,6 +72,9 @@ def test_the_log_is_the_same_when_it_is_kept_in_months(empty_database: str, tmp_
         answers = [call(connection, admin, function) for function in ("list_events", "error_summary", "dashboard")]
         shortened = [call(connection, admin, "list_events", max_rows=number) for number in (1, 7, 200)]
 
+        # months are those of UTC, wherever the server stands
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("alter database {} set timezone = 'America/Los_Angeles'").format(database))
         migrate(empty_database)
 
         assert connection.execute(EVERY_EVENT).fetchall() == log
@@ -80,6 +85,10 @@ def test_the_log_is_the_same_when_it_is_kept_in_months(empty_database: str, tmp_
         homes = connection.execute("select distinct tableoid::regclass::text from public.events").fetchall()
         # 0001-01, a year ago, last month, this one, in two months, and what is too far away
         assert len(homes) == 6
+        bounds = connection.execute(
+            "select ends_at from private.event_partitions() where ends_at is not null"
+        ).fetchall()
+        assert {(ends_at.astimezone(UTC).day, ends_at.astimezone(UTC).hour) for (ends_at,) in bounds} == {(1, 0)}
         assert one(connection, "select min(created_at) from private.events_default") == one(
             connection, "select max(created_at) from public.events"
         )
