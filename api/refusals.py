@@ -114,6 +114,7 @@ SENTENCES: dict[str, Sentence] = {
         400, "voucherId oder bookingId ist erforderlich", "voucherId or bookingId is required"
     ),
     "booking_not_found": Sentence(404, "Buchung nicht gefunden", "booking not found"),
+    "booking_is_cancelled": Sentence(409, "Stornierte Buchung bleibt storniert", "a cancelled booking stays cancelled"),
     "not_a_party": Sentence(403, "Nur Aussteller oder Inhaber dürfen stornieren", "only issuer or holder may cancel"),
     # mortgages
     "borrower_header_required": Sentence(

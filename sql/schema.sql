@@ -4,6 +4,7 @@
 \ir 10_identity/privileges.sql
 \ir 10_identity/private.sql
 \ir 10_identity/settings.sql
+\ir 10_identity/tg_append_only__refuse.sql
 \ir 10_identity/ping.sql
 \ir 10_identity/iso.sql
 \ir 10_identity/check_json.sql
@@ -38,6 +39,7 @@
 \ir 20_vouchers/held_vouchers.sql
 \ir 20_vouchers/vouchers.sql
 \ir 20_vouchers/voucher_bookings.sql
+\ir 20_vouchers/tg_voucher_bookings__keep_cancelled.sql
 \ir 20_vouchers/voucher_json.sql
 \ir 20_vouchers/booking_json.sql
 \ir 20_vouchers/slots_of.sql
@@ -76,25 +78,34 @@
 \ir 40_mortgages/sign_mortgage_contract.sql
 
 \ir 50_telbank/transfers.sql
+\ir 50_telbank/tg_transfers__touch.sql
 \ir 50_telbank/currency_exponent.sql
 \ir 50_telbank/transfer_json.sql
 \ir 50_telbank/log_transfer.sql
 \ir 50_telbank/list_transfers.sql
 \ir 50_telbank/get_transfer.sql
 
-\ir 60_events/tg_append_only__refuse.sql
 \ir 60_events/events.sql
+\ir 60_events/event_partitions.sql
+\ir 60_events/make_event_partition.sql
+\ir 60_events/make_event_partitions.sql
+\ir 60_events/drop_old_event_partitions.sql
 \ir 60_events/telemetry_events.sql
 \ir 60_events/tg_thinkers__write_verify.sql
 \ir 60_events/tg_presence_sessions__write_heartbeat.sql
 \ir 60_events/tg_presence_sessions__write_match.sql
+\ir 60_events/tg_presence_sessions__write_offline.sql
 \ir 60_events/tg_vouchers__write_issue.sql
+\ir 60_events/tg_vouchers__write_expire.sql
 \ir 60_events/tg_voucher_bookings__write_book.sql
 \ir 60_events/tg_voucher_bookings__write_cancel.sql
 \ir 60_events/tg_contracts__write_upload.sql
 \ir 60_events/tg_mortgage_applications__write_application.sql
 \ir 60_events/tg_mortgage_offers__write_offer.sql
+\ir 60_events/tg_mortgage_offers__write_accept.sql
+\ir 60_events/tg_mortgage_contracts__write_sign.sql
 \ir 60_events/tg_transfers__write_logged.sql
+\ir 60_events/tg_transfers__write_settled.sql
 \ir 60_events/tg_telemetry_events__write_event.sql
 \ir 60_events/record_telemetry.sql
 \ir 60_events/event_json.sql

@@ -231,7 +231,8 @@ def empty(url: str) -> None:
     """Deletes every row that no migration has written."""
     with psycopg.connect(url, autocommit=True) as connection:
         tables = connection.execute(
-            "select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+            "select oid::regclass::text from pg_class"
+            " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
             " and relname not in ('voucher_templates', 'fees', 'fee_versions', 'thinkers')"
         ).fetchall()
         # without the foreign keys the order does not matter

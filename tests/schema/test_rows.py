@@ -124,6 +124,16 @@ def test_what_happened_cannot_be_changed_by_the_owner_either(rows: psycopg.Conne
     assert rows.execute(f"select * from public.{table}".encode()).fetchall() == before
 
 
+@pytest.mark.parametrize("table", ["voucher_bookings", "mortgage_contracts", "transfers"])
+@pytest.mark.parametrize("change", ["delete from public.{}", "truncate public.{} cascade"])
+def test_what_money_hangs_on_cannot_be_deleted_by_the_owner_either(
+    rows: psycopg.Connection, table: str, change: str
+) -> None:
+    with pytest.raises(psycopg.Error, match="append_only"):
+        rows.execute(change.format(table).encode())
+    assert rows.execute(f"select count(*) from public.{table}".encode()).fetchall() == [(1,)]
+
+
 @pytest.mark.parametrize("value", UNREASONABLE, ids=["deep", "beyond a double", "far beyond", "large"])
 @pytest.mark.parametrize(
     "column", ["vouchers.terms", "transfers.meta", "mortgage_offers.loan", "telemetry_events.meta"]
