@@ -227,8 +227,10 @@ class ErrorBody(BaseModel):
 
 _ANY_ROUTE = ("database_away", "busy", "outcome_unknown")
 _ANY_CALLER = ("not_signed_in", "not_yourself", "foreign_origin", "token_keys_away")
-_ANY_POST = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused")
 _ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "json_unreasonable", "too_large", "unsupported_encoding")
+
+ANY_KEY = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused")
+"""Why a request with an Idempotency-Key may be refused."""
 
 
 def refusals(
@@ -236,11 +238,12 @@ def refusals(
 ) -> dict[int, ResponseSpec]:
     """What OpenAPI says of a route's errors: the statuses and sentences of these reasons, and of those any route has.
 
-    `body` adds the reasons of a request with a JSON body; `is_open` leaves out that it is asked who asks.
+    `body` adds the reasons of a request with a JSON body, which may carry an Idempotency-Key; `is_open` leaves out that
+    it is asked who asks.
     """
     sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
     callers = ("foreign_origin",) if is_open else _ANY_CALLER
-    names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *callers, *_ANY_ROUTE)
+    names: Sequence[str] = (*((*_ANY_BODY, *ANY_KEY) if body else ()), *reasons, *callers, *_ANY_ROUTE)
     for name in names:
         refused = Refused(name, "…")
         sentences.setdefault(refused.status, []).append(refused.sentence(language))
