@@ -107,7 +107,8 @@ def test_these_are_the_functions_with_keys(connection: psycopg.Connection) -> No
 def test_a_key_is_for_the_whole_request(connection: psycopg.Connection, function: str) -> None:
     """A kept answer to a call with nulls: given again, before anything else is looked at; refused to any other call."""
     arguments = connection.execute(
-        "select name, typname from pg_proc p, unnest(proargnames, proargtypes::oid[]) with ordinality as a (name, type, n) "
+        "select name, typname "
+        "from pg_proc p, unnest(proargnames, proargtypes::oid[]) with ordinality as a (name, type, n) "
         "join pg_type t on t.oid = type where p.oid = %s::regproc order by n",
         (f"public.{function}",),
     ).fetchall()
