@@ -242,13 +242,11 @@ STRANGE = [
 
 @pytest.mark.parametrize("strange", STRANGE, ids=repr)
 def test_a_strange_key_is_taken_or_refused(world: World, strange: bytes) -> None:
-    with Connection(world.portal) as connection:
-        body = {"issuerUid": f"anna{world.name}"}
-        answers = []
-        for _ in range(2):
-            answer = connection.ask("POST", "/api/voucher/issue", body, headers={"Idempotency-Key": strange})
-            answers.append((answer.status, answer.body))
-            if answer.status == 400:
-                return
-    assert answers[0][0] == 200
+    headers: dict[str, str | bytes] = {"Idempotency-Key": strange, "X-MOT-User": f"anna{world.name}"}
+    answers = []
+    for _ in range(2):
+        # no body: the web server itself refuses what is no header, and hangs up at once
+        with Connection(world.portal) as connection:
+            answers.append(told(connection.ask("POST", "/api/hypotheken/anfrage", headers=headers)))
     assert answers[0] == answers[1]
+    assert answers[0][0] in (200, 400)

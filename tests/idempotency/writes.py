@@ -113,7 +113,7 @@ class World:
 
 def told(answer: Answer) -> tuple[int, object]:
     """Status and body, without the tokens, which are made anew for every answer."""
-    body = dict(answer.body)
+    body = dict(answer.body or {})
     body.pop("access_token", None)
     return answer.status, body
 
