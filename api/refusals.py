@@ -127,6 +127,7 @@ SENTENCES: dict[str, Sentence] = {
         400, "voucherId oder bookingId ist erforderlich", "voucherId or bookingId is required"
     ),
     "booking_not_found": Sentence(404, "Buchung nicht gefunden", "booking not found"),
+    "booking_is_cancelled": Sentence(409, "Stornierte Buchung bleibt storniert", "a cancelled booking stays cancelled"),
     "not_a_party": Sentence(403, "Nur Aussteller oder Inhaber dürfen stornieren", "only issuer or holder may cancel"),
     # mortgages
     "borrower_header_required": Sentence(
@@ -195,6 +196,15 @@ SENTENCES: dict[str, Sentence] = {
     # telemetry and admin
     "events_required": Sentence(400, "an array of events is required", "an array of events is required"),
     "too_many_events": Sentence(413, "more than 1000 events", "more than 1000 events"),
+    "period_invalid": Sentence(
+        400,
+        "Ein Zeitraum geht von einem Tag bis vor einen späteren",
+        "a period goes from a day to before a later one",
+    ),
+    "settlement_not_found": Sentence(404, "Abrechnung nicht gefunden", "settlement not found"),
+    "settlement_move_refused": Sentence(
+        409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"
+    ),
     "limit_invalid": Sentence(400, "limit must be a whole number", "limit must be a whole number"),
 }
 

@@ -52,3 +52,8 @@ create policy "issuer and holder see their booking"
     or holder_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+-- money hangs on them
+create trigger tg_voucher_bookings__refuse
+before delete or truncate on public.voucher_bookings
+for each statement execute function private.tg_append_only__refuse();

@@ -34,3 +34,8 @@ alter table public.mortgage_contracts
 alter table public.mortgage_contracts enable row level security;
 
 grant select on public.mortgage_contracts to service_role, authenticated;
+
+-- money hangs on them
+create trigger tg_mortgage_contracts__refuse
+before delete or truncate on public.mortgage_contracts
+for each statement execute function private.tg_append_only__refuse();

@@ -65,3 +65,8 @@ create policy "thinkers see the transfers that they logged"
     thinker_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+-- money hangs on them
+create trigger tg_transfers__refuse
+before delete or truncate on public.transfers
+for each statement execute function private.tg_append_only__refuse();

@@ -1,5 +1,5 @@
 create table public.events (
-  id           uuid        primary key default private.new_uuid(),
+  id           uuid        not null default private.new_uuid(),
   type         text        not null,
   actor_id     uuid        references public.thinkers (id) on delete restrict,
   subject_type text,
@@ -11,11 +11,15 @@ create table public.events (
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
   constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null)),
   constraint meta_is_reasonable_json check (private.check_json(meta)),
-  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
-);
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
+
+  primary key (id, created_at)
+)
+partition by range (created_at);
 
 comment on table public.events is
-  'The log of what happened (specification, 2.1). Written by triggers only, in the transaction of what they log.';
+  'The log of what happened (specification, 2.1). Written by triggers only, in the transaction of what they log. '
+  'A partition a month of UTC, made by private.make_event_partitions, dropped by private.drop_old_event_partitions.';
 comment on column public.events.type is 'What happened: voucher.book, transfer.logged.';
 comment on column public.events.subject_type is
   'The kind of thing it happened to: voucher, voucher_booking, room, contract, transfer, mortgage_application, ...';
@@ -41,6 +45,11 @@ create policy "thinkers see what they did"
     actor_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+-- for each row too, because only such triggers pass on to the partitions; these get one against truncate when they are made
+create trigger tg_events__refuse_row
+before update or delete on public.events
+for each row execute function private.tg_append_only__refuse();
 
 create trigger tg_events__refuse
 before update or delete or truncate on public.events

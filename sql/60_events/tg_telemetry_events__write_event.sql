@@ -8,13 +8,14 @@ begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
     'telemetry.event', new.actor_id, 'telemetry', new.id,
-    jsonb_build_object('type', new.type, 'path', new.path)
+    jsonb_build_object('type', new.type, 'path', regexp_replace(new.path, '[?#].*', ''))
   );
   return null;
 end;
 $$;
 
-comment on function private.tg_telemetry_events__write_event is 'Writes the event telemetry.event.';
+comment on function private.tg_telemetry_events__write_event is
+  'Writes the event telemetry.event, with the path of the page without its query, where a token may stand.';
 
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events

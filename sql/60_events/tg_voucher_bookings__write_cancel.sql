@@ -5,14 +5,13 @@ security definer
 set search_path = ''
 as $$
 begin
-  insert into public.events (type, actor_id, subject_type, subject_id, meta)
-  values (
-    'voucher.cancel',
-    coalesce((select t.id from public.thinkers t where t.id = auth.uid()), new.holder_id),
-    'voucher_booking',
-    new.id,
-    jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
-  );
+  if new.status = 'cancelled' and (tg_op = 'INSERT' or old.status <> 'cancelled') then
+    insert into public.events (type, actor_id, subject_type, subject_id, meta)
+    values (
+      'voucher.cancel', coalesce(private.known_actor(), new.holder_id), 'voucher_booking', new.id,
+      jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
+    );
+  end if;
   return null;
 end;
 $$;
@@ -21,7 +20,6 @@ comment on function private.tg_voucher_bookings__write_cancel is
   'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
 
 create trigger tg_voucher_bookings__write_cancel
-  after update of status on public.voucher_bookings
+  after insert or update of status on public.voucher_bookings
   for each row
-  when (old.status = 'booked' and new.status = 'cancelled')
   execute function private.tg_voucher_bookings__write_cancel();

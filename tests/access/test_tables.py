@@ -28,7 +28,8 @@ def test_every_table_and_view_has_expectations(world: psycopg.Connection) -> Non
     found = world.execute(
         "select case relnamespace when 'public'::regnamespace then relname else 'private.' || relname end "
         "from pg_class "
-        "where relnamespace::regnamespace::text in ('public', 'private') and relkind in ('r', 'p', 'v', 'm', 'f')"
+        "where relnamespace::regnamespace::text in ('public', 'private') and relkind in ('r', 'p', 'v', 'm', 'f') "
+        "and not relispartition"
     ).fetchall()
     assert {name for (name,) in found} == set(EXPECTED)
 
@@ -62,6 +63,20 @@ def test_nobody_writes(world: psycopg.Connection, table: str, operation: str, ca
     assert described
     statement = sql.SQL(WRITES[operation]).format(table=identifier(table), column=sql.Identifier(described[0].name))
     assert_denied(world, caller, statement, table)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("operation", ["select", *WRITES])
+def test_a_partition_is_nobodys(world: psycopg.Connection, operation: str, caller: str) -> None:
+    """Who sees an event sees it through the table: the partitions have no policies."""
+    partitions = world.execute(
+        "select relnamespace::regnamespace || '.' || relname from pg_class where relispartition and relkind = 'r'"
+    ).fetchall()
+    assert len(partitions) >= 5
+    statement = {"select": "select from {table}"}.get(operation) or WRITES[operation]
+    for (table,) in partitions:
+        composed = sql.SQL(statement).format(table=identifier(table), column=sql.Identifier("id"))
+        assert_denied(world, caller, composed, table)
 
 
 def assert_denied(world: psycopg.Connection, caller: str, statement: sql.Composed, table: str) -> None:

@@ -1,0 +1,29 @@
+create function private.tg_mortgage_offers__write_accept()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  borrower uuid;
+begin
+  if new.status = 'accepted' and (tg_op = 'INSERT' or old.status <> 'accepted') then
+    select a.borrower_id into borrower from public.mortgage_applications a where a.id = new.application_id;
+
+    insert into public.events (type, actor_id, subject_type, subject_id, meta)
+    values (
+      'mortgage.accept', coalesce(private.known_actor(), borrower), 'mortgage_offer', new.id,
+      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id))
+    );
+  end if;
+  return null;
+end;
+$$;
+
+comment on function private.tg_mortgage_offers__write_accept is
+  'Writes the event mortgage.accept: of whoever accepted, or of the borrower where nobody is known.';
+
+create trigger tg_mortgage_offers__write_accept
+  after insert or update of status on public.mortgage_offers
+  for each row
+  execute function private.tg_mortgage_offers__write_accept();

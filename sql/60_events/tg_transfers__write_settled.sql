@@ -1,0 +1,25 @@
+create function private.tg_transfers__write_settled()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.status = 'settled' and (tg_op = 'INSERT' or old.status <> 'settled') then
+    insert into public.events (type, actor_id, subject_type, subject_id, meta)
+    values (
+      'transfer.settled', coalesce(private.known_actor(), new.thinker_id), 'transfer', new.id,
+      jsonb_strip_nulls(jsonb_build_object('walletAddress', new.wallet_address, 'direction', new.direction))
+    );
+  end if;
+  return null;
+end;
+$$;
+
+comment on function private.tg_transfers__write_settled is
+  'Writes the event transfer.settled: of whoever settled it, or of the thinker who logged it where nobody is known.';
+
+create trigger tg_transfers__write_settled
+  after insert or update of status on public.transfers
+  for each row
+  execute function private.tg_transfers__write_settled();

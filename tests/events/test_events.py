@@ -1,0 +1,469 @@
+"""Every write leaves its event: once, in its own transaction, whoever writes and by whatever door."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from api.identity import SERVER, Actor
+from tests.acting import call, one, thinker
+
+ANN, BEN, NORA = thinker("ann"), thinker("ben"), thinker("nora")
+SIGNED_BY_ALL = (
+    "update public.mortgage_contracts set borrower_signed_at = now(), lender_signed_at = now(), "
+    "notary_signed_at = now(), updated_at = now(), status = 'signed'"
+)
+PERSON_A, PERSON_B = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000b"
+NEW_ID = "00000000-0000-7000-8000-0000000000ff"
+DOCUMENT = {
+    "contract_id": UUID(NEW_ID),
+    "name": "n",
+    "mime_type": None,
+    "byte_size": 1,
+    "storage_url": "contracts/c/c",
+    "hash_sha256": "0" * 64,
+}
+TELEMETRY = [{"type": "page.view", "path": "/x?token=secret#part"}]
+
+# Stands for an id that the write itself makes.
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What the log should say of a write."""
+
+    type: str
+    actor: str | None
+    subject_type: str
+    subject_id: str
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Write:
+    """Something that happens in the scene, and the events of its kind that it leaves."""
+
+    name: str
+    do: Callable[[psycopg.Connection], object]
+    events: tuple[Event, ...]
+
+
+def function(actor: Actor, function: str, /, **params: object) -> Callable[[psycopg.Connection], object]:
+    return lambda connection: call(connection, actor, function, **params)
+
+
+def hand(connection: psycopg.Connection) -> psycopg.Connection:
+    """As superuser, past every function, as in psql or Studio; who acted before in this transaction is forgotten."""
+    connection.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
+    return connection
+
+
+def by_hand(statement: LiteralString) -> Callable[[psycopg.Connection], object]:
+    return lambda connection: hand(connection).execute(statement)
+
+
+def accepted(actor: str) -> Event:
+    return Event("mortgage.accept", actor, "mortgage_offer", "offer", {"applicationId": "app", "lenderUid": "ben"})
+
+
+def signed(actor: str | None, signer: str, status: str = "draft") -> Event:
+    return Event("mortgage.sign", actor, "mortgage_contract", "contract", {"signer": signer, "status": status})
+
+
+def offline(actor: str, *, silenced: bool = False) -> Event:
+    meta = {"pairCode": "familie", "silenced": silenced}
+    return Event("presence.offline", actor, "presence_session", PERSON_A, meta)
+
+
+VERIFY = Event("presence.verify", "ann", "thinker", "ann", {})
+HEARTBEAT = Event(
+    "presence.heartbeat", "ann", "presence_session", PERSON_A, {"pairCode": "familie", "status": "online"}
+)
+ISSUE = Event("voucher.issue", "ann", "voucher", "new", {"serviceType": "generic.service"})
+EXPIRE = Event("voucher.expire", "ann", "voucher", "open", {"validUntil": "2030-01-07T18:00:00.000Z"})
+BOOK = Event(
+    "voucher.book", "ben", "voucher_booking", ANY, {"voucherId": "open", "slotStart": "2030-01-07T09:00:00.000Z"}
+)
+APPLICATION = Event(
+    "mortgage.application", "ann", "mortgage_application", "new", {"propertyId": None, "desiredLoan": None}
+)
+OFFER = Event("mortgage.offer", "ben", "mortgage_offer", "new", {"applicationId": "app"})
+UPLOAD = Event(
+    "contract.upload", "ann", "contract", NEW_ID, {"voucherId": None, "roomId": None, "storageUrl": "contracts/c/c"}
+)
+LOGGED = Event("transfer.logged", "ann", "transfer", ANY, {"direction": "in"})
+SETTLED = Event("transfer.settled", "ann", "transfer", "transfer", {"direction": "in"})
+PAGE_VIEW = Event("telemetry.event", "ann", "telemetry", ANY, {"type": "page.view", "path": "/x"})
+
+
+def matched(uid: str) -> Event:
+    return Event("presence.match", uid, "room", ANY, {"pairCode": "familie"})
+
+
+def cancelled(actor: str, reason: str | None = "ill", booking: str = "booking") -> Event:
+    return Event("voucher.cancel", actor, "voucher_booking", booking, {"voucherId": "held", "reason": reason})
+
+
+WRITES = [
+    # through the functions
+    Write("verify", function(ANN, "verify_presence"), (VERIFY,)),
+    Write("heartbeat", function(ANN, "send_heartbeat"), (HEARTBEAT,)),
+    Write("match", function(ANN, "match_presence", pair_code="familie"), (matched("ann"), matched("ben"))),
+    Write("says offline", function(ANN, "send_heartbeat", status="offline"), (offline("ann"),)),
+    Write("issue", function(ANN, "issue_voucher", voucher_id="new"), (ISSUE,)),
+    Write("book", function(BEN, "book_voucher", voucher_id="open", slot_start="2030-01-07 09:00Z"), (BOOK,)),
+    Write("holder cancels", function(BEN, "cancel_booking", booking_id="booking", reason="ill"), (cancelled("ben"),)),
+    Write("issuer cancels", function(ANN, "cancel_booking", booking_id="booking", reason="ill"), (cancelled("ann"),)),
+    Write("server cancels", function(SERVER, "cancel_booking", booking_id="booking"), (cancelled("ben", None),)),
+    Write("apply", function(ANN, "apply_for_mortgage", application_id="new"), (APPLICATION,)),
+    Write("offer", function(BEN, "offer_mortgage", application_id="app", offer_id="new"), (OFFER,)),
+    Write("accept", function(ANN, "accept_mortgage_offer", offer_id="offer"), (accepted("ann"),)),
+    Write(
+        "borrower signs",
+        function(ANN, "sign_mortgage_contract", contract_id="contract", signer="borrower"),
+        (signed("ann", "borrower"),),
+    ),
+    Write(
+        "lender signs",
+        function(BEN, "sign_mortgage_contract", contract_id="contract", signer="lender"),
+        (signed("ben", "lender"),),
+    ),
+    Write(
+        "notary signs",
+        function(NORA, "sign_mortgage_contract", contract_id="contract", signer="notary"),
+        (signed("nora", "notary"),),
+    ),
+    Write(
+        "server signs as notary",
+        function(SERVER, "sign_mortgage_contract", contract_id="contract", signer="notary"),
+        (signed(None, "notary"),),
+    ),
+    Write("upload", function(Actor("service_role", "ann"), "record_contract", **DOCUMENT), (UPLOAD,)),
+    Write(
+        "log a transfer",
+        function(
+            ANN, "log_transfer", direction="in", crypto_amount=1, crypto_symbol="ETH", fiat_major=1, fiat_currency="EUR"
+        ),
+        (LOGGED,),
+    ),
+    Write("telemetry", function(ANN, "record_telemetry", events=TELEMETRY), (PAGE_VIEW,)),
+    # by hand
+    Write(
+        "verify by hand", by_hand("update public.thinkers set verified_at = now() where public_id = 'ann'"), (VERIFY,)
+    ),
+    Write(
+        "heartbeat by hand",
+        by_hand(f"update public.presence_sessions set last_seen_at = now() where id = '{PERSON_A}'"),
+        (HEARTBEAT,),
+    ),
+    Write(
+        "match by hand",
+        by_hand("update public.presence_sessions set room_id = 'r'"),
+        (matched("ann"), matched("ben")),
+    ),
+    Write(
+        "offline by hand",
+        by_hand(f"update public.presence_sessions set status = 'offline' where id = '{PERSON_A}'"),
+        (offline("ann"),),
+    ),
+    Write(
+        "silenced",
+        by_hand(f"update public.presence_sessions set status = 'offline', silenced = true where id = '{PERSON_A}'"),
+        (offline("ann", silenced=True),),
+    ),
+    Write(
+        "issue by hand",
+        by_hand(
+            "insert into public.vouchers (id, issuer_id, valid_from, valid_until) "
+            "values ('new', private.thinker_id('ann'), now(), now())"
+        ),
+        (ISSUE,),
+    ),
+    Write("expire", by_hand("update public.vouchers set status = 'expired' where id = 'open'"), (EXPIRE,)),
+    Write(
+        "issued as expired",
+        function(ANN, "issue_voucher", voucher_id="new", status="expired", valid_until="2030-01-07 18:00Z"),
+        (Event("voucher.expire", "ann", "voucher", "new", EXPIRE.meta),),
+    ),
+    Write(
+        "book by hand",
+        by_hand(
+            "insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end) values "
+            "('open', private.thinker_id('ann'), private.thinker_id('ben'), '2030-01-07 09:00Z', '2030-01-07 10:00Z')"
+        ),
+        (BOOK,),
+    ),
+    Write(
+        "cancel by hand",
+        by_hand(
+            "update public.voucher_bookings set status = 'cancelled', cancel_reason = 'ill', cancelled_at = now() "
+            "where id = 'booking'"
+        ),
+        (cancelled("ben"),),
+    ),
+    Write(
+        "written as cancelled",
+        by_hand(
+            "insert into public.voucher_bookings "
+            "(id, voucher_id, issuer_id, holder_id, slot_start, slot_end, status, cancel_reason, cancelled_at) values "
+            "('new', 'held', private.thinker_id('ann'), private.thinker_id('ben'), "
+            "'2030-01-07 09:00Z', '2030-01-07 10:00Z', 'cancelled', 'ill', now())"
+        ),
+        (cancelled("ben", booking="new"),),
+    ),
+    Write(
+        "apply by hand",
+        by_hand("insert into public.mortgage_applications (id, borrower_id) values ('new', private.thinker_id('ann'))"),
+        (APPLICATION,),
+    ),
+    Write(
+        "offer by hand",
+        by_hand(
+            "insert into public.mortgage_offers (id, application_id, lender_id, room_refs) "
+            "values ('new', 'app', private.thinker_id('ben'), '{}')"
+        ),
+        (OFFER,),
+    ),
+    Write(
+        "accept by hand",
+        by_hand("update public.mortgage_offers set status = 'accepted' where id = 'offer'"),
+        (accepted("ann"),),
+    ),
+    Write(
+        "written as accepted",
+        by_hand(
+            "insert into public.mortgage_offers (id, application_id, lender_id, room_refs, status) "
+            "values ('new', 'app', private.thinker_id('ben'), '{}', 'accepted')"
+        ),
+        (Event("mortgage.accept", "ann", "mortgage_offer", "new", accepted("ann").meta),),
+    ),
+    Write(
+        "all sign by hand",
+        by_hand(SIGNED_BY_ALL),
+        (signed("ann", "borrower", "signed"), signed("ben", "lender", "signed"), signed(None, "notary", "signed")),
+    ),
+    Write(
+        "written as signed",
+        by_hand(
+            "insert into public.mortgage_contracts (id, offer_id, lender_signed_at, updated_at) "
+            "values ('new', 'offer', now(), now())"
+        ),
+        (Event("mortgage.sign", "ben", "mortgage_contract", "new", signed("ben", "lender").meta),),
+    ),
+    Write(
+        "upload by hand",
+        by_hand(
+            "insert into public.contracts (id, name, byte_size, storage_url, hash_sha256, created_by) "
+            f"values ('{NEW_ID}', 'n', 1, 'contracts/c/c', repeat('0', 64), private.thinker_id('ann'))"
+        ),
+        (UPLOAD,),
+    ),
+    Write(
+        "log a transfer by hand",
+        by_hand(
+            "insert into public.transfers "
+            "(id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label, thinker_id) "
+            "values ('new', 'in', 1, 'ETH', 1, 'EUR', 'l', private.thinker_id('ann'))"
+        ),
+        (LOGGED,),
+    ),
+    Write("settle", by_hand("update public.transfers set status = 'settled' where id = 'transfer'"), (SETTLED,)),
+    Write(
+        "written as settled",
+        by_hand(
+            "insert into public.transfers "
+            "(id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label, status) "
+            "values ('new', 'in', 1, 'ETH', 1, 'EUR', 'l', 'settled')"
+        ),
+        (Event("transfer.settled", None, "transfer", "new", SETTLED.meta),),
+    ),
+    Write(
+        "telemetry by hand",
+        by_hand(
+            "insert into public.telemetry_events (type, path, actor_id) "
+            "values ('page.view', '/x?token=secret', private.thinker_id('ann'))"
+        ),
+        (PAGE_VIEW,),
+    ),
+]
+
+# What is written again without that anything happened: no second event.
+NOTHING_NEW = [
+    (
+        "presence.offline",
+        offline("ann"),
+        "update public.presence_sessions set status = 'offline' where id = %s",
+        PERSON_A,
+    ),
+    ("voucher.expire", EXPIRE, "update public.vouchers set status = 'expired' where id = %s", "open"),
+    (
+        "mortgage.accept",
+        accepted("ann"),
+        "update public.mortgage_offers set status = 'accepted' where id = %s",
+        "offer",
+    ),
+    ("transfer.settled", SETTLED, "update public.transfers set status = 'settled' where id = %s", "transfer"),
+]
+
+
+def log(connection: psycopg.Connection) -> dict[str, Event]:
+    """The whole log by the events' ids."""
+    rows = hand(connection).execute(
+        "select id::text, type, private.uid_of(actor_id), subject_type, subject_id, meta from public.events"
+    )
+    return {row[0]: Event(*row[1:]) for row in rows}
+
+
+def what_happened(connection: psycopg.Connection, write: Write) -> list[Event]:
+    """The new events of the write's kind, sorted; ids that it made itself are ANY."""
+    before = log(connection)
+    write.do(connection)
+    kinds = {event.type for event in write.events}
+    new = [event for id_, event in log(connection).items() if id_ not in before and event.type in kinds]
+    if any(event.subject_id == ANY for event in write.events):
+        assert all(event.subject_id for event in new)
+        new = [Event(e.type, e.actor, e.subject_type, ANY, e.meta) for e in new]
+    return sorted(new, key=repr)
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write.name)
+def test_a_write_leaves_its_event_once(scene: psycopg.Connection, write: Write) -> None:
+    with scene.transaction(force_rollback=True):
+        assert what_happened(scene, write) == sorted(write.events, key=repr)
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write.name)
+def test_a_write_that_is_taken_back_leaves_none(scene: psycopg.Connection, write: Write) -> None:
+    before = log(scene)
+    with scene.transaction(force_rollback=True):
+        write.do(scene)
+        assert log(scene) != before
+    assert log(scene) == before
+
+
+def test_every_type_that_a_trigger_writes_is_tried_through_sql(scene: psycopg.Connection) -> None:
+    written = scene.execute(
+        "select distinct (regexp_match(prosrc, '''([a-z]+[.][a-z]+)''\\s*,'))[1] from pg_proc "
+        "where prorettype = 'trigger'::regtype and prosrc ~ 'insert into public.events'"
+    ).fetchall()
+    assert {event.type for write in WRITES for event in write.events} == {name for (name,) in written}
+
+
+@pytest.mark.parametrize(("kind", "event", "statement", "row"), NOTHING_NEW, ids=lambda value: str(value)[:20])
+def test_what_is_written_again_is_no_event(
+    scene: psycopg.Connection, kind: str, event: Event, statement: LiteralString, row: str
+) -> None:
+    with scene.transaction(force_rollback=True):
+        for _ in range(2):
+            scene.execute(statement, (row,))
+        assert [found for found in log(scene).values() if found.type == kind and found.subject_id == row] == [event]
+
+
+def test_who_signs_again_signs_once(scene: psycopg.Connection) -> None:
+    with scene.transaction(force_rollback=True):
+        for _ in range(2):
+            call(scene, ANN, "sign_mortgage_contract", contract_id="contract", signer="borrower")
+        call(scene, BEN, "sign_mortgage_contract", contract_id="contract", signer="lender")
+        call(scene, NORA, "sign_mortgage_contract", contract_id="contract", signer="notary")
+        assert [event for event in log(scene).values() if event.type == "mortgage.sign"] == [
+            signed("ann", "borrower"),
+            signed("ben", "lender"),
+            signed("nora", "notary", "signed"),
+        ]
+
+
+def test_of_two_offers_the_one_that_is_not_accepted_leaves_no_event(scene: psycopg.Connection) -> None:
+    with scene.transaction(force_rollback=True):
+        call(scene, BEN, "offer_mortgage", application_id="app", offer_id="other")
+        call(scene, ANN, "accept_mortgage_offer", offer_id="offer")
+        assert one(hand(scene), "select status from public.mortgage_offers where id = 'other'") == "withdrawn"
+        assert [e.subject_id for e in log(scene).values() if e.type == "mortgage.accept"] == ["offer-2", "offer"]
+
+
+def test_a_claim_is_the_actor_of_what_an_operator_does_in_its_name(scene: psycopg.Connection) -> None:
+    claims = Jsonb(NORA.claims())
+    with scene.transaction(force_rollback=True):
+        scene.execute("select set_config('request.jwt.claims', %s::text, true)", (claims,))
+        scene.execute("update public.transfers set status = 'settled'")
+        scene.execute("update public.presence_sessions set status = 'offline', silenced = true")
+        scene.execute("update public.vouchers set status = 'expired'")
+        actors = {(event.type, event.actor) for event in log(scene).values()}
+    assert ("transfer.settled", "nora") in actors
+    # nobody makes another silent, and it is time that makes a voucher expire
+    assert {("presence.offline", "ann"), ("presence.offline", "ben"), ("voucher.expire", "ann")} <= actors
+    assert not {("presence.offline", "nora"), ("voucher.expire", "nora")} & actors
+
+
+def test_nothing_sensitive_gets_into_the_log(scene: psycopg.Connection) -> None:
+    """Whatever has a column of its own for secrets, notes or free JSON stays there."""
+    marker, secret = "SENSITIVE", {"note": "SENSITIVE"}
+    with scene.transaction(force_rollback=True):
+        scene.execute("update public.thinkers set meta = %s, verified_at = now()", (Jsonb(secret),))
+        call(
+            scene, ANN, "issue_voucher", voucher_id="new", title=marker, description=marker, terms=secret,
+            valid_from="2030-01-07 09:00Z", valid_until="2030-01-07 18:00Z", allowed_slots=[marker],
+        )  # fmt: skip
+        call(scene, BEN, "book_voucher", voucher_id="new", slot_start="2030-01-07 09:00Z")
+        call(scene, BEN, "cancel_booking", voucher_id="new")
+        hand(scene).execute("update public.vouchers set status = 'expired'")
+        call(scene, ANN, "send_heartbeat")
+        call(scene, ANN, "match_presence", pair_code="familie")
+        call(scene, ANN, "send_heartbeat", status="offline")
+        call(scene, ANN, "apply_for_mortgage", application_id="new", meta=secret)
+        call(
+            scene, BEN, "offer_mortgage", application_id="new", offer_id="new", loan=secret, interest=secret,
+            repayment=secret, fees=secret, validity=secret, terms_ref=secret, room_refs=secret,
+        )  # fmt: skip
+        call(scene, ANN, "accept_mortgage_offer", offer_id="new")
+        hand(scene).execute(SIGNED_BY_ALL)
+        call(scene, Actor("service_role", "ann"), "record_contract", **DOCUMENT | {"name": marker})
+        call(
+            scene, ANN, "log_transfer", direction="in", crypto_amount=1, crypto_symbol="ETH", fiat_major=1,
+            fiat_currency="EUR", label=marker, network=marker, external_account=marker, meta=secret,
+        )  # fmt: skip
+        hand(scene).execute("update public.transfers set status = 'settled'")
+        reported = [{"type": "page.view", "path": f"/x{mark}access_token={marker}", "meta": secret} for mark in "?#"]
+        call(scene, ANN, "record_telemetry", events=reported)
+
+        found = log(scene).values()
+    assert {event.type for event in found} == {event.type for write in WRITES for event in write.events}
+    assert [event for event in found if marker in repr(event) or "DE0212" in repr(event)] == []
+
+
+def test_a_transfer_says_when_it_was_changed_by_hand(scene: psycopg.Connection) -> None:
+    with scene.transaction(force_rollback=True):
+        scene.execute("update public.transfers set status = 'settled'")
+        assert one(scene, "select updated_at > created_at from public.transfers") is True
+        scene.execute("update public.transfers set created_at = '9999-01-01Z', updated_at = '9999-01-01Z'")
+        assert one(scene, "select updated_at = created_at from public.transfers") is True
+
+
+def test_a_transfer_that_is_younger_than_the_transaction_can_be_changed(database: str) -> None:
+    insert = (
+        "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label) "
+        "values ('t', 'in', 1, 'ETH', 1, 'EUR', 'l')"
+    )
+    with psycopg.connect(database) as earlier, psycopg.connect(database, autocommit=True) as later:
+        began = one(earlier, "select now()")
+        later.execute(insert)
+        earlier.execute("update public.transfers set status = 'settled'")
+        earlier.commit()
+        assert one(later, "select created_at > %s and updated_at > created_at from public.transfers", began) is True
+
+
+def test_a_cancelled_booking_stays_cancelled(scene: psycopg.Connection) -> None:
+    with scene.transaction(force_rollback=True):
+        call(scene, BEN, "cancel_booking", booking_id="booking")
+        with pytest.raises(psycopg.Error) as refused, scene.transaction():
+            hand(scene).execute(
+                "update public.voucher_bookings set status = 'booked', cancelled_at = null, cancel_reason = null"
+            )
+        assert (refused.value.sqlstate, refused.value.diag.message_primary) == ("PT409", "booking_is_cancelled")
+        # what is said of the cancellation can be put right
+        hand(scene).execute("update public.voucher_bookings set cancel_reason = 'a typo' where id = 'booking'")
+        assert [event.subject_id for event in log(scene).values() if event.type == "voucher.cancel"] == ["booking"]
