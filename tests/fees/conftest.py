@@ -9,6 +9,5 @@ import pytest
 @pytest.fixture
 def books(shared_database: str) -> Iterator[psycopg.Connection]:
     """A session of the superuser within one transaction, which is taken back at the end of the test."""
-    with psycopg.connect(shared_database) as connection:
+    with psycopg.connect(shared_database) as connection, connection.transaction(force_rollback=True):
         yield connection
-        connection.rollback()
