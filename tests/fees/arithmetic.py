@@ -1,8 +1,10 @@
-"""What a fee charges, in exact decimals: written from the specification, not from the SQL."""
+"""What a fee charges, in exact decimals: written from the specification, not from the SQL. And prices to try it on."""
 
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Literal
+
+from hypothesis import strategies as st
 
 SAFE = 2**53 - 1
 """The largest amount that the portal accepts."""
@@ -62,3 +64,20 @@ def charged(price: Price, base: int, currency: str | None) -> list[Charged]:
 
 def _rounded(amount: Decimal) -> int:
     return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+amounts = st.one_of(st.integers(0, 300), st.integers(0, SAFE), st.just(SAFE))
+currencies = st.sampled_from(["EUR", "USD", "JPY", "KWD", "XXX"])
+
+
+@st.composite
+def prices(draw: st.DrawFn) -> Price:
+    """Whatever the table of fees takes."""
+    percentage = Decimal(draw(st.one_of(st.integers(0, 10000), st.sampled_from([0, 1, 200, 5000, 10000])))) / 10000
+    currency = draw(st.none() | currencies)
+    if currency is None:
+        return Price(percentage)
+    fixed = draw(st.just(0) | amounts)
+    highest = draw(st.none() | amounts.filter(lambda amount: amount >= fixed))
+    lowest = draw(st.none() | amounts.filter(lambda amount: highest is None or amount <= highest))
+    return Price(percentage, fixed, currency, lowest, highest)

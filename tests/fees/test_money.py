@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from tests.acting import one
-from tests.fees.arithmetic import SAFE, Charged, Price, charged
+from tests.fees.arithmetic import SAFE, Charged, Price, amounts, charged, currencies, prices
 
 
 def fee_charges(connection: psycopg.Connection, price: Price, base: int, currency: str | None) -> list[Charged]:
@@ -167,23 +167,6 @@ def test_a_fee_comes_to(
     assert explained == [(amount, code, Decimal(unrounded), *bound) for amount, code, unrounded, *bound in expected]
     # the check of the check: decimals by hand agree with decimals by machine
     assert rows == charged(price, base, currency)
-
-
-amounts = st.one_of(st.integers(0, 300), st.integers(0, SAFE), st.just(SAFE))
-currencies = st.sampled_from(["EUR", "USD", "JPY", "KWD", "XXX"])
-
-
-@st.composite
-def prices(draw: st.DrawFn) -> Price:
-    """Whatever the table of fees takes."""
-    percentage = Decimal(draw(st.one_of(st.integers(0, 10000), st.sampled_from([0, 1, 200, 5000, 10000])))) / 10000
-    currency = draw(st.none() | currencies)
-    if currency is None:
-        return Price(percentage)
-    fixed = draw(st.just(0) | amounts)
-    highest = draw(st.none() | amounts.filter(lambda amount: amount >= fixed))
-    lowest = draw(st.none() | amounts.filter(lambda amount: highest is None or amount <= highest))
-    return Price(percentage, fixed, currency, lowest, highest)
 
 
 @settings(max_examples=500, deadline=None, derandomize=True, database=None)
