@@ -47,6 +47,7 @@ comment on column public.fees.max_cents is 'The most that is charged, likewise.'
 create table public.fee_versions (
   id             uuid         primary key default private.new_uuid(),
   fee_id         text         not null references public.fees (id) on delete restrict,
+  scope          text         not null,
   percentage     numeric(6,4) not null,
   fixed_amount   bigint       not null,
   currency       text,
@@ -86,9 +87,9 @@ on conflict do nothing;
 
 -- from here on a trigger does this
 insert into public.fee_versions (
-  fee_id, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
+  fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
 )
-select f.id, f.percentage, f.fixed_amount, f.currency, f.min_cents, f.max_cents, f.active, f.beneficiary_id
+select f.id, f.scope, f.percentage, f.fixed_amount, f.currency, f.min_cents, f.max_cents, f.active, f.beneficiary_id
 from public.fees f;
 
 create function private.tg_fees__keep_version()
@@ -98,26 +99,27 @@ security definer
 set search_path = ''
 as $$
 declare
-  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) end;
+  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) - 'id' - 'meta' end;
+  after  jsonb := to_jsonb(new) - 'id' - 'meta';
 begin
-  if before is distinct from to_jsonb(new) then
+  if before is distinct from after then
     insert into public.fee_versions (
-      fee_id, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
+      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
     )
     values (
-      new.id, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active, new.beneficiary_id
+      new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
+      new.beneficiary_id
     );
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
-      'fee.changed', private.known_actor(), 'fee', new.id,
-      jsonb_build_object('before', before - 'id' - 'meta', 'after', to_jsonb(new) - 'id' - 'meta')
+      'fee.changed', private.known_actor(), 'fee', new.id, jsonb_build_object('before', before, 'after', after)
     );
   end if;
   return null;
 end;
 $$;
 
-comment on function private.tg_fees__keep_version is 'Keeps every version of a fee, and writes the event fee.changed (before: null for a new fee).';
+comment on function private.tg_fees__keep_version is 'Keeps every version of a fee, and writes the event fee.changed (before: null for a new fee). Notes in meta make no version.';
 
 create trigger tg_fees__keep_version
   after insert or update on public.fees
@@ -651,9 +653,10 @@ declare
   settlements jsonb;
 begin
   perform private.require_admin();
+  -- in years that clients can read; a null or infinite date is in none
   if not coalesce(
-    isfinite(settle_fees.period_from) and isfinite(settle_fees.period_to) and settle_fees.period_from < settle_fees.period_to
-    and private.in_calendar(settle_fees.period_to::timestamptz),
+    settle_fees.period_from >= '0001-01-01' and settle_fees.period_from < settle_fees.period_to
+    and settle_fees.period_to < '10000-01-01',
     false
   ) then
     raise sqlstate 'PT400' using message = 'period_invalid';
