@@ -30,8 +30,8 @@ VOUCHERS = """
 # one batch for each beneficiary; each voucher's bookings one after the other, made in the course of the last month
 BOOK = """
     insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at)
-    select 'booking-' || i, v.id, v.issuer_id, private.thinker_id('holder-' || i %% 500), slot, slot + interval '1 hour',
-      now() - interval '1 month' * (i::float / %(bookings)s)
+    select 'booking-' || i, v.id, v.issuer_id, private.thinker_id('holder-' || i %% 500),
+      slot, slot + interval '1 hour', now() - interval '1 month' * (i::float / %(bookings)s)
     from generate_series(%(first)s::int, %(bookings)s - 1, %(step)s) i
     join public.vouchers v on v.id = 'voucher-' || i %% 1000,
       lateral (select timestamptz '2030-01-01' + i / 1000 * interval '1 hour' as slot) s
@@ -62,8 +62,8 @@ def month(server: Server, migrated: str) -> Iterator[str]:
             (CANCELLED,),
         )
         connection.execute(
-            "update public.vouchers v set status = 'booked', holder_id ="
-            " (select b.holder_id from public.voucher_bookings b where b.voucher_id = v.id and b.status = 'booked' limit 1)"
+            "update public.vouchers v set status = 'booked', holder_id = (select b.holder_id"
+            " from public.voucher_bookings b where b.voucher_id = v.id and b.status = 'booked' limit 1)"
         )
         # as autovacuum would have done meanwhile
         connection.execute("analyze")
