@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import namedtuple_row
 
 
 class Run(NamedTuple):
@@ -42,10 +41,12 @@ class Job(NamedTuple):
 
 def job(connection: psycopg.Connection, name: str) -> Job:
     """What stats.jobs says."""
-    cursor = connection.cursor(row_factory=namedtuple_row)
-    [row] = cursor.execute("select * from stats.jobs where name = %s", (name,)).fetchall()
-    is_failing = row.last_error_at is not None and row.last_error_at == row.last_run_at
-    return Job(row.last_run_at is not None, row.is_late, row.last_done, row.last_error, is_failing)
+    [row] = connection.execute(
+        "select last_run_at is not null, is_late, last_done, last_error, coalesce(last_error_at = last_run_at, false) "
+        "from stats.jobs where name = %s",
+        (name,),
+    ).fetchall()
+    return Job(*row)
 
 
 def charge_last_month(connection: psycopg.Connection) -> None:

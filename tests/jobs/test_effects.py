@@ -116,8 +116,9 @@ def test_events_are_kept_as_long_as_the_settings_say(connection: psycopg.Connect
     # which get partitions of their own
     assert run(connection, "purge-old-events") == Run(1, None)
     kept = (
-        "select extract(year from age) * 12 + extract(month from age) "
-        "from (select age(date_trunc('month', now()), min(created_at)) from public.events where type = 'test') as a (age)"
+        "select extract(year from age) * 12 + extract(month from age) from ("
+        "  select age(date_trunc('month', now()), min(created_at)) as age from public.events where type = 'test'"
+        ") as oldest"
     )
     assert one(connection, kept) == 14
     connection.execute("update private.settings set events_kept = '1 month'")
@@ -141,8 +142,8 @@ def test_settlements_wait_until_they_are_switched_on(connection: psycopg.Connect
 
 def test_violated_invariants_are_named(connection: psycopg.Connection) -> None:
     connection.execute(
-        "create or replace view stats.invariants with (security_invoker = true) as "
-        "values ('a', 0::bigint, 'x'), ('b', 2, 'y'), ('c', 1, 'z')"
+        "create or replace view stats.invariants as select * from "
+        "(values ('a', 0::bigint, 'x'), ('b', 2, 'y'), ('c', 1, 'z')) as i (name, violations, meaning)"
     )
     assert run(connection, "check-invariants") == Run(None, "Violated: b (2), c (1)")
 
