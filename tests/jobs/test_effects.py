@@ -28,15 +28,13 @@ def test_every_job_runs(connection: psycopg.Connection) -> None:
 
 
 def test_who_is_silent_for_more_than_a_minute_is_offline(connection: psycopg.Connection) -> None:
+    call(connection, thinker("gone"), "send_heartbeat", status="offline")
     with connection.transaction():
-        for seconds in (59, 60, 61):
-            call(connection, thinker(f"silent-{seconds}"), "send_heartbeat")
-            connection.execute(
-                "update public.presence_sessions set last_seen_at = now() - make_interval(secs => %s) "
-                "where thinker_id = private.thinker_id(%s)",
-                (seconds, f"silent-{seconds}"),
-            )
-        call(connection, thinker("gone"), "send_heartbeat", status="offline")
+        connection.execute(
+            "insert into public.presence_sessions (thinker_id, last_seen_at) "
+            "select private.thinker_of('silent-' || seconds), now() - seconds * interval '1 s' "
+            "from unnest(array[59, 60, 61]) as seconds"
+        )
         # now() is the same until the end of the transaction
         assert run(connection, "presence-offline") == Run(1, None)
         assert run(connection, "presence-offline") == Run(0, None)
