@@ -6,7 +6,7 @@ create table public.fees (
   currency       text,
   active         boolean      not null default false,
   meta           jsonb        not null default '{}',
-  beneficiary_id uuid         not null default private.thinker_id('togethersystems')
+  beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
                               references public.thinkers (id) on delete restrict,
   min_cents      bigint,
   max_cents      bigint,
@@ -35,7 +35,7 @@ comment on column public.fees.percentage is
   'A fraction: 0.02 is 2 percent, of the voucher''s price, the transfer''s fiat amount, the accepted loan.';
 comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
 comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
-comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed.';
+comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
 comment on column public.fees.min_cents is
   'The least that is charged, in the minor unit of the fee''s currency; holds where the whole charge is in that currency.';
 comment on column public.fees.max_cents is 'The most that is charged, likewise.';

@@ -112,9 +112,9 @@ def test_a_row_is_refused_by_the_rule_that_it_breaks(
     assert refused.value.diag.constraint_name == rule
 
 
-@pytest.mark.parametrize("table", ["events", "fee_events"])
+@pytest.mark.parametrize("table", ["events", "fee_events", "fee_versions"])
 @pytest.mark.parametrize(
-    "change", ["update public.{} set created_at = now()", "delete from public.{}", "truncate public.{}"]
+    "change", ["update public.{} set id = gen_random_uuid()", "delete from public.{}", "truncate public.{}"]
 )
 def test_what_happened_cannot_be_changed_by_the_owner_either(rows: psycopg.Connection, table: str, change: str) -> None:
     before = rows.execute(f"select * from public.{table}".encode()).fetchall()

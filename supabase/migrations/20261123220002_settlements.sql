@@ -20,7 +20,7 @@ on conflict do nothing;
 
 update public.fees set beneficiary_id = private.thinker_id('togethersystems') where beneficiary_id is null;
 alter table public.fees
-  alter column beneficiary_id set default private.thinker_id('togethersystems'),
+  alter column beneficiary_id set default '6753616d-40b8-8b53-8e99-7b58caa8f8f6',
   alter column beneficiary_id set not null,
   add column min_cents bigint,
   add column max_cents bigint,
@@ -39,7 +39,7 @@ comment on column public.fees.percentage is
   'A fraction: 0.02 is 2 percent, of the voucher''s price, the transfer''s fiat amount, the accepted loan.';
 comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
 comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
-comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed.';
+comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
 comment on column public.fees.min_cents is
   'The least that is charged, in the minor unit of the fee''s currency; holds where the whole charge is in that currency.';
 comment on column public.fees.max_cents is 'The most that is charged, likewise.';
