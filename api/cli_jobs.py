@@ -86,7 +86,7 @@ def run(name: str = typer.Argument(help="As `portal jobs` shows it.")) -> None:
 def install() -> None:
     """Schedule every job with pg_cron; where it is missing, say what to do. Can be repeated.
 
-    [dim]$[/] DATABASE_URL=postgresql://postgres:secret@db.example.org/postgres portal jobs install
+    [dim]$[/] portal jobs install
     """
     with operate() as connection:
         _tell_notices(connection)
