@@ -183,6 +183,15 @@ SENTENCES: dict[str, Sentence] = {
     # telemetry and admin
     "events_required": Sentence(400, "an array of events is required", "an array of events is required"),
     "too_many_events": Sentence(413, "more than 1000 events", "more than 1000 events"),
+    "period_invalid": Sentence(
+        400,
+        "Ein Zeitraum geht von einem Tag bis vor einen späteren",
+        "a period goes from a day to before a later one",
+    ),
+    "settlement_not_found": Sentence(404, "Abrechnung nicht gefunden", "settlement not found"),
+    "settlement_move_refused": Sentence(
+        409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"
+    ),
     "limit_invalid": Sentence(400, "limit must be a whole number", "limit must be a whole number"),
 }
 

@@ -114,7 +114,36 @@
 \ir 60_events/error_summary.sql
 
 \ir 70_fees/fees.sql
+\ir 70_fees/fee_versions.sql
+\ir 70_fees/fees_of_the_portal.sql
+\ir 70_fees/tg_fees__keep_version.sql
 \ir 70_fees/settlements.sql
 \ir 70_fees/fee_events.sql
+\ir 70_fees/currency_code.sql
+\ir 70_fees/fee_charges.sql
+\ir 70_fees/charge.sql
+\ir 70_fees/tg_voucher_bookings__charge.sql
+\ir 70_fees/tg_voucher_bookings__reverse.sql
+\ir 70_fees/tg_transfers__charge.sql
+\ir 70_fees/tg_mortgage_contracts__charge.sql
+\ir 70_fees/check_settlement_totals.sql
+\ir 70_fees/tg_fee_events__begin_unsettled.sql
+\ir 70_fees/tg_fee_events__total.sql
+\ir 70_fees/tg_settlements__move.sql
+\ir 70_fees/tg_settlements__release.sql
+\ir 70_fees/tg_settlements__total.sql
+\ir 70_fees/tg_settlements__write_event.sql
+\ir 70_fees/settlement_json.sql
+\ir 70_fees/settle_fees.sql
+\ir 70_fees/due_months.sql
+\ir 70_fees/settle_due_months.sql
+\ir 70_fees/move_settlement.sql
+\ir 70_fees/invoice_settlement.sql
+\ir 70_fees/pay_settlement.sql
+\ir 70_fees/void_settlement.sql
+\ir 70_fees/list_settlements.sql
+\ir 70_fees/get_settlement.sql
+\ir 70_fees/list_fees.sql
 
 \ir 80_stats/stats.sql
+\ir 80_stats/invariants.sql

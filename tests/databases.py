@@ -233,11 +233,12 @@ def empty(url: str) -> None:
         tables = connection.execute(
             "select oid::regclass::text from pg_class"
             " where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
-            " and relname not in ('voucher_templates', 'fees')"
+            " and relname not in ('voucher_templates', 'fees', 'fee_versions', 'thinkers')"
         ).fetchall()
         # without the foreign keys the order does not matter
         deletions = (sql.SQL("delete from {}").format(sql.SQL(table)) for (table,) in tables)
         connection.execute(sql.SQL("; ").join([sql.SQL("set session_replication_role = replica"), *deletions]))
+        connection.execute("delete from public.thinkers where id not in (select beneficiary_id from public.fees)")
 
 
 @contextmanager

@@ -4,10 +4,13 @@ language sql
 stable
 set search_path = ''
 as $$
-  select current_setting('role') = 'none'
-    and pg_has_role(session_user, (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'private'), 'usage')
+  select pg_has_role(
+    coalesce(nullif(current_setting('role'), 'none'), session_user),
+    (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'private'),
+    'usage'
+  )
 $$;
 
 comment on function private.is_operator is
   'True in a session of the schema''s owner (psql, Studio''s SQL editor, pg_cron, the command line), which could do everything '
-  'anyway; false as soon as it has taken another role, as every request does.';
+  'anyway; false where it has taken the role of a caller, as every request does.';

@@ -18,4 +18,6 @@ comment on column private.settings.events_kept is 'How long events are kept; old
 
 alter table private.settings enable row level security;
 
+grant select on private.settings to service_role;
+
 insert into private.settings default values;

@@ -1,28 +1,66 @@
 create table public.fee_events (
-  id           uuid        primary key default private.new_uuid(),
-  fee_id       text        not null references public.fees (id) on delete restrict,
-  subject_type text        not null,
-  subject_id   text        not null,
-  amount_cents bigint      not null,
-  currency     text        not null,
-  created_at   timestamptz not null default now(),
+  id             uuid         primary key default private.new_uuid(),
+  fee_id         text         not null references public.fees (id) on delete restrict,
+  subject_type   text         not null,
+  subject_id     text         not null,
+  amount_cents   bigint       not null,
+  currency       text         not null,
+  created_at     timestamptz  not null default now(),
+  beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
+  base_cents     bigint,
+  rate           numeric(6,4),
+  fixed_cents    bigint,
+  unrounded      numeric,
+  bound          text,
+  reverses       uuid         unique references public.fee_events (id) on delete restrict,
+  settlement_id  uuid,
 
   constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
   constraint subject_id_is_not_empty check (subject_id <> ''),
   constraint fee_event_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
-  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
+  constraint a_charge_is_explained_and_a_reversal_names_it check (
+    num_nonnulls(base_cents, rate, fixed_cents, unrounded) = case when reverses is null then 4 else 0 end
+  ),
+  constraint a_charge_is_not_negative_and_a_reversal_not_positive check (
+    case when reverses is null then amount_cents >= 0 else amount_cents <= 0 end
+  ),
+  constraint the_unrounded_amount_follows_from_its_parts check (unrounded = base_cents * rate + fixed_cents),
+  constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
+  constraint bound_is_valid check (bound in ('minimum', 'maximum')),
+  constraint only_a_charge_is_bounded check (bound is null or reverses is null),
+  -- whatever runs twice: one charge a fee, subject and currency, and one reversal of it
+  constraint one_charge_a_fee_and_subject
+    unique nulls not distinct (subject_type, subject_id, fee_id, currency, reverses),
+  constraint a_settlement_is_for_one_beneficiary_in_one_currency
+    foreign key (settlement_id, beneficiary_id, currency)
+    references public.settlements (id, beneficiary_id, currency) on delete restrict
 );
 
-comment on table public.fee_events is 'One charge, or the reversal of one (specification, 3.2). Written by triggers only.';
+comment on table public.fee_events is
+  'One charge, or the reversal of one (specification, 3.2), with its explanation. Written by triggers only; nothing of it ever '
+  'changes but the link to its settlement.';
 comment on column public.fee_events.subject_type is 'What was charged for: voucher_booking, transfer, mortgage_contract.';
-comment on column public.fee_events.amount_cents is 'The currency''s minor unit; negative for a reversal.';
+comment on column public.fee_events.amount_cents is
+  'The currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a reversal.';
+comment on column public.fee_events.beneficiary_id is 'To whom it is owed: the fee''s beneficiary when it was charged.';
+comment on column public.fee_events.base_cents is 'What the percentage was taken of, in the currency''s minor unit.';
+comment on column public.fee_events.rate is 'The percentage as a fraction: 0.02 is 2 percent.';
+comment on column public.fee_events.fixed_cents is 'The fixed part, in the currency''s minor unit.';
+comment on column public.fee_events.unrounded is 'base_cents * rate + fixed_cents, exactly.';
+comment on column public.fee_events.bound is 'Which bound of the fee applied: minimum, maximum, or null.';
+comment on column public.fee_events.reverses is 'The charge that this row takes back.';
+comment on column public.fee_events.settlement_id is 'Where it is settled; null until then, and again when that settlement is voided.';
 
 create index fee_events_fee_id_idx on public.fee_events (fee_id);
-create index fee_events_subject_idx on public.fee_events (subject_type, subject_id);
+create index fee_events_beneficiary_id_idx on public.fee_events (beneficiary_id, created_at);
+create index fee_events_settlement_id_idx on public.fee_events (settlement_id);
+create index fee_events_unsettled_idx on public.fee_events (created_at) where settlement_id is null;
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
 alter table public.fee_events
-  alter column subject_id set statistics 0;
+  alter column subject_id set statistics 0,
+  alter column bound set statistics 0;
 
 alter table public.fee_events enable row level security;
 
@@ -42,10 +80,14 @@ create policy "parties and beneficiaries see the charges"
         select c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers())
       )
     )
-    or fee_id in (select f.id from public.fees f where f.beneficiary_id = (select auth.uid()))
+    or beneficiary_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
 
+-- every column but settlement_id
 create trigger tg_fee_events__refuse
-before update or delete or truncate on public.fee_events
+before delete or truncate or update of
+  id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate, fixed_cents,
+  unrounded, bound, reverses
+on public.fee_events
 for each statement execute function private.tg_append_only__refuse();

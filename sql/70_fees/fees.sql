@@ -6,7 +6,10 @@ create table public.fees (
   currency       text,
   active         boolean      not null default false,
   meta           jsonb        not null default '{}',
-  beneficiary_id uuid         references public.thinkers (id) on delete restrict,
+  beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
+                              references public.thinkers (id) on delete restrict,
+  min_cents      bigint,
+  max_cents      bigint,
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
@@ -14,13 +17,28 @@ create table public.fees (
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
   constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
-  constraint fee_id_has_1_to_255_characters check (char_length(id) between 1 and 255)
+  constraint fee_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint bounds_have_a_currency check (num_nonnulls(min_cents, max_cents) = 0 or currency is not null),
+  constraint minimum_is_at_most_the_maximum check (min_cents <= max_cents),
+  constraint fixed_amount_is_at_most_the_maximum check (fixed_amount <= max_cents),
+  constraint amounts_are_safe check (
+    fixed_amount <= 9007199254740991
+    and min_cents between 0 and 9007199254740991
+    and max_cents between 0 and 9007199254740991
+  )
 );
 
-comment on table public.fees is 'What is charged for what (specification, 3.1): voucher.booking, transfer.logged.';
-comment on column public.fees.percentage is 'A fraction: 0.02 is 2 percent.';
+comment on table public.fees is
+  'What is charged for what (specification, 3.1): voucher.booking, transfer.logged. Every active fee of a scope is charged for '
+  'each booking, transfer or accepted mortgage of that scope (room: nothing yet). Operators change the rows; each version is kept in fee_versions.';
+comment on column public.fees.percentage is
+  'A fraction: 0.02 is 2 percent, of the voucher''s price, the transfer''s fiat amount, the accepted loan.';
 comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
-comment on column public.fees.beneficiary_id is 'To whom what is charged is owed; null for the portal itself.';
+comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
+comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
+comment on column public.fees.min_cents is
+  'The least that is charged, in the minor unit of the fee''s currency; holds where the whole charge is in that currency.';
+comment on column public.fees.max_cents is 'The most that is charged, likewise.';
 
 create index fees_beneficiary_id_idx on public.fees (beneficiary_id);
 

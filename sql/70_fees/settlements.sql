@@ -7,18 +7,43 @@ create table public.settlements (
   currency       text        not null,
   status         text        not null default 'open',
   created_at     timestamptz not null default now(),
+  invoiced_at    timestamptz,
+  paid_at        timestamptz,
+  voided_at      timestamptz,
+  void_reason    text,
 
   constraint period_ends_after_it_begins check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
   constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
-  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid')),
-  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
+  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid', 'voided')),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
+  constraint status_agrees_with_its_times check (
+    case status
+      when 'open' then num_nonnulls(invoiced_at, paid_at, voided_at) = 0
+      when 'invoiced' then invoiced_at is not null and num_nonnulls(paid_at, voided_at) = 0
+      when 'paid' then num_nonnulls(invoiced_at, paid_at) = 2 and voided_at is null
+      when 'voided' then voided_at is not null and paid_at is null
+    end
+  ),
+  constraint only_a_voided_settlement_has_a_reason check (void_reason is null or status = 'voided'),
+  constraint void_reason_has_at_most_1_mib check (octet_length(void_reason) <= 1048576),
+  -- so that a fee event can only be settled for its own beneficiary, in its own currency
+  constraint settlements_id_beneficiary_currency_key unique (id, beneficiary_id, currency)
 );
 
-comment on table public.settlements is 'What a beneficiary is owed for a period (specification, 3.2).';
+comment on table public.settlements is
+  'What a beneficiary is owed for a period (specification, 3.2). Written by settle_fees; open, invoiced, paid or voided by the '
+  'functions of that name. Never deleted; no money is moved.';
+comment on column public.settlements.period_from is 'The first day of the period, in the time zone of private.settings.';
 comment on column public.settlements.period_to is 'The first day that no longer belongs to the period.';
-comment on column public.settlements.total_cents is 'The currency''s minor unit. Negative when more was reversed than charged.';
+comment on column public.settlements.total_cents is
+  'The currency''s minor unit: the sum of its fee events, negative when more was reversed than charged. A voided settlement keeps '
+  'its total, though its fee events are released.';
 
 create index settlements_beneficiary_id_idx on public.settlements (beneficiary_id);
+
+-- no statistics: estimates of row counts would tell the values of rows that one may not see
+alter table public.settlements
+  alter column void_reason set statistics 0;
 
 alter table public.settlements enable row level security;
 
@@ -32,3 +57,7 @@ create policy "beneficiaries see their settlements"
     beneficiary_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+create trigger tg_settlements__refuse
+before delete or truncate on public.settlements
+for each statement execute function private.tg_append_only__refuse();

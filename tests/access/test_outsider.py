@@ -13,7 +13,7 @@ from tests.databases import Server
 
 ANON, STRANGER = token("anon"), token("authenticated", "nobody that anybody knows")
 SOME_ID = "00000000-0000-4000-8000-000000000000"
-OPEN: dict[str, str] = {"vouchers": "open", "voucher_templates": "", "fees": ""}
+OPEN: dict[str, str] = {"vouchers": "open", "voucher_templates": "", "fees": "", "fee_versions": ""}
 """What everybody, or whoever is signed in, may read: the only row of a table, or all where none is named."""
 
 LISTS: dict[str, dict[str, str]] = {
@@ -29,6 +29,13 @@ REFUSED: dict[str, dict[str, Any]] = {
     "list_events": {},
     "dashboard": {},
     "error_summary": {},
+    "list_fees": {},
+    "list_settlements": {},
+    "get_settlement": {"settlement_id": SOME_ID},
+    "settle_fees": {"period_from": "2020-01-01", "period_to": "2030-01-01"},
+    "invoice_settlement": {"settlement_id": SOME_ID},
+    "pay_settlement": {"settlement_id": SOME_ID},
+    "void_settlement": {"settlement_id": SOME_ID},
     "list_mortgage_applications": {"role": "lender"},
     "available_slots": {"voucher_id": "given"},
     "book_voucher": {"voucher_id": "given", "slot_start": "2030-01-07T09:00:00Z"},

@@ -59,7 +59,7 @@ def test_twenty_first_heartbeats_of_a_thinker_make_one_session(portal: str, data
     assert {answer.status for answer in answers} == {200}
     with psycopg.connect(database) as connection:
         assert one(connection, "select count(*) from public.presence_sessions") == 1
-        assert one(connection, "select count(*) from public.thinkers") == 1
+        assert one(connection, "select count(*) from public.thinkers where public_id = 'newcomer'") == 1
 
 
 def test_telemetry_of_the_same_newcomers_in_another_order_at_once_is_stored(portal: str, database: str) -> None:

@@ -76,7 +76,7 @@ def refused(gateway: Gateway, actor: Actor, function: str, **params: object) -> 
 
 def thinkers(database: str) -> int:
     with psycopg.connect(database) as connection:
-        count: int = one(connection, "select count(*) from public.thinkers")
+        count: int = one(connection, "select count(*) from public.thinkers where public_id <> 'togethersystems'")
         return count
 
 

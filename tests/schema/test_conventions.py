@@ -92,7 +92,7 @@ def test_no_role_of_the_api_may_write_a_table(connection: psycopg.Connection) ->
 
 def test_every_policy_says_for_whom_and_asks_once_who_that_is(connection: psycopg.Connection) -> None:
     policies = connection.execute("select policyname, roles::text, cmd, qual from pg_policies").fetchall()
-    assert len(policies) == 19
+    assert len(policies) == 20
     for name, roles, command, condition in policies:
         assert "public" not in roles, name
         assert command == "SELECT", name

@@ -28,7 +28,8 @@ def test_trigger_functions_are_sound(checked: str) -> None:
     # `supabase db lint` leaves them out, because they are checked with a table
     with psycopg.connect(checked) as connection:
         triggers = connection.execute(
-            "select tgname, plpgsql_check_function(tgfoid, tgrelid) from pg_trigger where not tgisinternal"
+            "select tgname, plpgsql_check_function(tgfoid, tgrelid, oldtable => tgoldtable, newtable => tgnewtable)"
+            " from pg_trigger where not tgisinternal"
         ).fetchall()
     assert triggers == []
 

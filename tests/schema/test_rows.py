@@ -68,7 +68,19 @@ REFUSED: list[tuple[str, str, str]] = [
     ("fees", "percentage = 1.5", "percentage_is_a_fraction"),
     ("fees", "fixed_amount = 5, currency = null", "fixed_amount_has_a_currency"),
     ("fee_events", "subject_type = 'coffee'", "subject_type_is_chargeable"),
+    ("fee_events", "rate = null", "a_charge_is_explained_and_a_reversal_names_it"),
+    ("fee_events", "reverses = id", "a_charge_is_explained_and_a_reversal_names_it"),
+    ("fee_events", "amount_cents = -2", "a_charge_is_not_negative_and_a_reversal_not_positive"),
+    ("fee_events", "rate = 0.03", "the_unrounded_amount_follows_from_its_parts"),
+    ("fee_events", "amount_cents = 1", "the_amount_is_rounded_once"),
+    ("fee_events", "bound = 'middle'", "bound_is_valid"),
+    ("fees", "currency = null, min_cents = 1", "bounds_have_a_currency"),
+    ("fees", "currency = 'EUR', min_cents = 2, max_cents = 1", "minimum_is_at_most_the_maximum"),
+    ("fees", "currency = 'EUR', fixed_amount = 2, max_cents = 1", "fixed_amount_is_at_most_the_maximum"),
+    ("fees", "currency = 'EUR', max_cents = 9007199254740992", "amounts_are_safe"),
     ("settlements", "status = 'void'", "settlement_status_is_valid"),
+    ("settlements", "status = 'paid', paid_at = now()", "status_agrees_with_its_times"),
+    ("settlements", "void_reason = 'error'", "only_a_voided_settlement_has_a_reason"),
     ("settlements", "period_to = period_from", "period_ends_after_it_begins"),
 ]
 
@@ -100,9 +112,9 @@ def test_a_row_is_refused_by_the_rule_that_it_breaks(
     assert refused.value.diag.constraint_name == rule
 
 
-@pytest.mark.parametrize("table", ["events", "fee_events"])
+@pytest.mark.parametrize("table", ["events", "fee_events", "fee_versions"])
 @pytest.mark.parametrize(
-    "change", ["update public.{} set created_at = now()", "delete from public.{}", "truncate public.{}"]
+    "change", ["update public.{} set id = gen_random_uuid()", "delete from public.{}", "truncate public.{}"]
 )
 def test_what_happened_cannot_be_changed_by_the_owner_either(rows: psycopg.Connection, table: str, change: str) -> None:
     before = rows.execute(f"select * from public.{table}".encode()).fetchall()
@@ -156,8 +168,10 @@ insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_
 values ('t', 'in', 1, 'ETH', 1, 'EUR', 'l');
 insert into public.telemetry_events (type) values ('page.view');
 insert into public.fees (id, scope) values ('f', 'voucher');
-insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency)
-values ('f', 'transfer', 't', 1, 'EUR');
+insert into public.fee_events (
+  fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded
+)
+values ('f', 'transfer', 't', 2, 'EUR', private.thinker_id('a'), 75, 0.02, 0, 1.5);
 insert into public.settlements (beneficiary_id, period_from, period_to, total_cents, currency)
-values (private.thinker_id('a'), '2026-01-01', '2026-02-01', 1, 'EUR');
+values (private.thinker_id('a'), '2026-01-01', '2026-02-01', 0, 'EUR');
 """

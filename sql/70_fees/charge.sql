@@ -1,0 +1,19 @@
+create function private.charge(scope text, subject_type text, subject_id text, base bigint, currency text)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  insert into public.fee_events (
+    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded, bound
+  )
+  select
+    f.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, f.beneficiary_id, c.base_cents, c.rate,
+    c.fixed_cents, c.unrounded, c.bound
+  from public.fees f
+  cross join lateral private.fee_charges(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
+  where f.active and f.scope = charge.scope
+$$;
+
+comment on function private.charge is
+  'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null: nothing). For triggers.';

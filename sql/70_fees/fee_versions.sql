@@ -1,0 +1,34 @@
+create table public.fee_versions (
+  id             uuid         primary key default private.new_uuid(),
+  fee_id         text         not null references public.fees (id) on delete restrict,
+  percentage     numeric(6,4) not null,
+  fixed_amount   bigint       not null,
+  currency       text,
+  min_cents      bigint,
+  max_cents      bigint,
+  active         boolean      not null,
+  beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
+  valid_from     timestamptz  not null default clock_timestamp()
+);
+
+comment on table public.fee_versions is
+  'What a fee was from when on; written by a trigger with every change, so that each charge can be traced to its price.';
+comment on column public.fee_versions.fixed_amount is 'The minor unit (cents) of the version''s currency, like min_cents and max_cents.';
+comment on column public.fee_versions.valid_from is 'When the change was made; it holds until the next version of the fee.';
+
+create index fee_versions_fee_id_idx on public.fee_versions (fee_id, valid_from);
+create index fee_versions_beneficiary_id_idx on public.fee_versions (beneficiary_id);
+
+alter table public.fee_versions enable row level security;
+
+grant select on public.fee_versions to service_role, authenticated;
+
+create policy "the signed-in see what the prices were"
+  on public.fee_versions
+  for select
+  to authenticated
+  using (true);
+
+create trigger tg_fee_versions__refuse
+before update or delete or truncate on public.fee_versions
+for each statement execute function private.tg_append_only__refuse();

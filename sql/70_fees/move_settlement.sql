@@ -1,0 +1,28 @@
+create function private.move_settlement(settlement_id uuid, status text, reason text default null)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  settlement public.settlements;
+begin
+  perform private.require_admin();
+
+  -- which moves there are says the table's trigger, whoever moves it
+  update public.settlements s
+  set status = move_settlement.status, void_reason = move_settlement.reason
+  where s.id = move_settlement.settlement_id
+  returning * into settlement;
+  if not found then
+    raise sqlstate 'PT404' using message = 'settlement_not_found';
+  end if;
+
+  return private.settlement_json(settlement);
+end;
+$$;
+
+comment on function private.move_settlement is
+  'Gives a settlement another status. Refuses: not_an_admin (403), settlement_not_found (404), settlement_move_refused (409).';
+
+grant execute on function private.move_settlement to authenticated, service_role;

@@ -1,0 +1,26 @@
+create function private.tg_fee_events__total()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.check_settlement_totals(
+    array(
+      select o.settlement_id from old_rows o where o.settlement_id is not null
+      union
+      select n.settlement_id from new_rows n where n.settlement_id is not null
+    )
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_fee_events__total is
+  'Whatever links fee events to a settlement, or releases them, leaves it with the total of its fee events.';
+
+create trigger tg_fee_events__total
+  after update on public.fee_events
+  referencing old table as old_rows new table as new_rows
+  for each statement
+  execute function private.tg_fee_events__total();

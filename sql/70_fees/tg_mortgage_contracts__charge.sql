@@ -1,0 +1,38 @@
+create function private.tg_mortgage_contracts__charge()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  offered     jsonb;
+  application public.mortgage_applications;
+begin
+  select o.loan into offered from public.mortgage_offers o where o.id = new.offer_id;
+  select a.* into application
+  from public.mortgage_offers o
+  join public.mortgage_applications a on a.id = o.application_id
+  where o.id = new.offer_id;
+
+  -- the lender's own words, where they are an amount of money; else what the borrower asked for
+  if jsonb_typeof(offered -> 'amount') = 'number' then
+    if (offered ->> 'amount')::numeric between 0 and 9007199254740991 then
+      application.desired_loan := round((offered ->> 'amount')::numeric);
+      application.currency := coalesce(
+        case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, application.currency, 'EUR'
+      );
+    end if;
+  end if;
+
+  perform private.charge('mortgage', 'mortgage_contract', new.id, application.desired_loan, application.currency);
+  return null;
+end;
+$$;
+
+comment on function private.tg_mortgage_contracts__charge is
+  'Charges the fees of a mortgage, of the accepted loan: the offer''s {amount, currency}, or the application''s desired loan.';
+
+create trigger tg_mortgage_contracts__charge
+  after insert on public.mortgage_contracts
+  for each row
+  execute function private.tg_mortgage_contracts__charge();

@@ -1,0 +1,38 @@
+create function private.tg_settlements__move()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  movable text[] := array['status', 'invoiced_at', 'paid_at', 'voided_at', 'void_reason'];
+begin
+  if tg_op = 'INSERT' then
+    if new.status <> 'open' then
+      raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = 'none';
+    end if;
+    return new;
+  end if;
+  if to_jsonb(old) - movable <> to_jsonb(new) - movable then
+    raise sqlstate 'PT403' using message = 'append_only', detail = 'of a settlement only the status changes';
+  end if;
+  if (old.status, new.status) not in (
+    ('open', 'invoiced'), ('invoiced', 'paid'), ('open', 'voided'), ('invoiced', 'voided')
+  ) then
+    raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
+  end if;
+
+  new.invoiced_at := case new.status when 'invoiced' then now() else old.invoiced_at end;
+  new.paid_at := case new.status when 'paid' then now() end;
+  new.voided_at := case new.status when 'voided' then now() end;
+  return new;
+end;
+$$;
+
+comment on function private.tg_settlements__move is
+  'Lets a settlement begin as open, and go from open to invoiced to paid, and from open or invoiced to voided; notes when. Refuses: '
+  'settlement_move_refused (409, with the present status as detail), append_only (403) for any other change.';
+
+create trigger tg_settlements__move
+  before insert or update on public.settlements
+  for each row
+  execute function private.tg_settlements__move();

@@ -1,0 +1,19 @@
+create function private.tg_settlements__total()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.check_settlement_totals(array[new.id]);
+  return null;
+end;
+$$;
+
+comment on function private.tg_settlements__total is
+  'A new settlement totals its fee events: those that the same statement has linked to it.';
+
+create trigger tg_settlements__total
+  after insert on public.settlements
+  for each row
+  execute function private.tg_settlements__total();

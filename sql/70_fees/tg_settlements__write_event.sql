@@ -1,0 +1,35 @@
+create function private.tg_settlements__write_event()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'settlement.' || case new.status when 'open' then 'created' else new.status end,
+    private.known_actor(),
+    'settlement',
+    new.id,
+    jsonb_strip_nulls(
+      jsonb_build_object(
+        'beneficiary', private.uid_of(new.beneficiary_id),
+        'periodFrom', new.period_from,
+        'periodTo', new.period_to,
+        'totalCents', new.total_cents,
+        'currency', new.currency,
+        'reason', new.void_reason
+      )
+    )
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_settlements__write_event is
+  'Writes the events settlement.created, settlement.invoiced, settlement.paid and settlement.voided.';
+
+create trigger tg_settlements__write_event
+  after insert or update of status on public.settlements
+  for each row
+  execute function private.tg_settlements__write_event();

@@ -1,0 +1,22 @@
+create function private.tg_voucher_bookings__charge()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.charge('voucher', 'voucher_booking', new.id, v.price_amount, v.price_currency)
+  from public.vouchers v
+  where v.id = new.voucher_id;
+  return null;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__charge is
+  'Charges the fees of a booking, of the voucher''s price, in the transaction of the booking (specification, 3.2).';
+
+create trigger tg_voucher_bookings__charge
+  after insert on public.voucher_bookings
+  for each row
+  when (new.status = 'booked')
+  execute function private.tg_voucher_bookings__charge();

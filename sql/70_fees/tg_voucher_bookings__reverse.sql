@@ -1,0 +1,24 @@
+create function private.tg_voucher_bookings__reverse()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses)
+  select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, c.beneficiary_id, c.id
+  from public.fee_events c
+  where c.subject_type = 'voucher_booking' and c.subject_id = new.id and c.reverses is null
+  on conflict (reverses) do nothing;
+  return null;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__reverse is
+  'Takes back what was charged for a booking that is cancelled: a new row each, owed by whom the charge was owed to.';
+
+create trigger tg_voucher_bookings__reverse
+  after update of status on public.voucher_bookings
+  for each row
+  when (old.status = 'booked' and new.status = 'cancelled')
+  execute function private.tg_voucher_bookings__reverse();
