@@ -22,6 +22,7 @@ from api.body import MAX_BODY_BYTES, PortalRequest
 from api.gateway import Gateway
 from api.gateway_direct import DirectGateway
 from api.gateway_postgrest import PostgrestGateway
+from api.idempotency import read_key
 from api.identity import TOKEN_COOKIE, Actor, CallerMiddleware
 from api.legacy import admin, contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
 from api.legacy.routing import LegacyRouting
@@ -92,6 +93,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             state=State({"settings": settings, "gateway": gateway, "tokens": tokens}),
             dependencies={
                 "gateway": Provide(lambda: gateway, sync_to_thread=False),
+                "idempotency_key": Provide(read_key, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),
             },
             request_class=PortalRequest,
@@ -104,7 +106,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             cors_config=CORSConfig(
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-MOT-User", "X-TS-APIKEY"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-MOT-User", "X-TS-APIKEY"],
                 allow_credentials=True,
             )
             if settings.cors_origins

@@ -65,6 +65,19 @@ SENTENCES: dict[str, Sentence] = {
         "Token kann gerade nicht geprüft werden, bitte gleich noch einmal",
         "the token cannot be checked now, please try again shortly",
     ),
+    "idempotency_key_invalid": Sentence(
+        400, "Idempotency-Key muss 1 bis 255 Zeichen haben", "Idempotency-Key must have 1 to 255 characters"
+    ),
+    "request_in_progress": Sentence(
+        409,
+        "Eine Anfrage mit diesem Idempotency-Key läuft noch, bitte gleich noch einmal",
+        "a request with this Idempotency-Key is in progress, please try again shortly",
+    ),
+    "idempotency_key_reused": Sentence(
+        422,
+        "Dieser Idempotency-Key gehört zu einer anderen Anfrage",
+        "this Idempotency-Key belongs to another request",
+    ),
     "unsupported_encoding": Sentence(415, "unsupported content encoding", "unsupported content encoding"),
     "too_large": Sentence(413, "request body too large", "request body too large"),
     "rate_limited": Sentence(429, "rate limit exceeded", "rate limit exceeded"),
@@ -226,17 +239,21 @@ _ANY_ROUTE = ("database_away", "busy", "outcome_unknown")
 _ANY_CALLER = ("not_signed_in", "not_yourself", "foreign_origin", "token_keys_away")
 _ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "json_unreasonable", "too_large", "unsupported_encoding")
 
+ANY_KEY = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused")
+"""Why a request with an Idempotency-Key may be refused."""
+
 
 def refusals(
     *reasons: str, language: Language = "de", body: bool = False, is_open: bool = False
 ) -> dict[int, ResponseSpec]:
     """What OpenAPI says of a route's errors: the statuses and sentences of these reasons, and of those any route has.
 
-    `body` adds the reasons of a request with a JSON body; `is_open` leaves out that it is asked who asks.
+    `body` adds the reasons of a request with a JSON body, which may carry an Idempotency-Key; `is_open` leaves out that
+    it is asked who asks.
     """
     sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
     callers = ("foreign_origin",) if is_open else _ANY_CALLER
-    names: Sequence[str] = (*(_ANY_BODY if body else ()), *reasons, *callers, *_ANY_ROUTE)
+    names: Sequence[str] = (*((*_ANY_BODY, *ANY_KEY) if body else ()), *reasons, *callers, *_ANY_ROUTE)
     for name in names:
         refused = Refused(name, "…")
         sentences.setdefault(refused.status, []).append(refused.sentence(language))

@@ -28,6 +28,9 @@
 \ir 10_identity/acting_thinker.sql
 \ir 10_identity/uid_of.sql
 \ir 10_identity/tg_users__make_thinker.sql
+\ir 10_identity/idempotency_keys.sql
+\ir 10_identity/first_answer.sql
+\ir 10_identity/keep_answer.sql
 \ir 10_identity/verify_presence.sql
 \ir 10_identity/send_heartbeat.sql
 \ir 10_identity/match_presence.sql

@@ -61,7 +61,7 @@ class Server(ABC):
 
     @abstractmethod
     def kill(self) -> None:
-        """Ends the server's main process at once, and waits until those that it started are gone too."""
+        """Ends all of the server's processes at once, in the middle of whatever they do."""
 
     @abstractmethod
     def hanging(self) -> AbstractContextManager[None]:
@@ -133,9 +133,12 @@ class LocalServer(Server):
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "fast", "-w", "stop")
 
     def kill(self) -> None:
-        [postmaster, *backends] = self._processes()
-        postmaster.kill()
-        _, alive = psutil.wait_procs([postmaster, *backends], timeout=20)
+        processes = self._processes()
+        for process in processes:
+            # a backend may end by itself meanwhile
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        _, alive = psutil.wait_procs(processes, timeout=20)
         if alive:
             raise RuntimeError(f"still running: {alive}")
         # in a container whose first process reaps nobody, the number of the dead would count as running

@@ -19,7 +19,7 @@ from api.gateway import Gateway, Row
 from api.identity import Actor
 from api.legacy.ids import legacy_id, new_uuid
 from api.legacy.shapes import NO_NUL, TEXT, Millis, Shape
-from api.refusals import Refused, refusals
+from api.refusals import ANY_KEY, Refused, refusals
 from api.storage import Storage, Stored
 
 MAX_FILE_BYTES = 25 * 1024 * 1024
@@ -139,11 +139,15 @@ class UploadOperation(Operation):
         "not_your_room",
         "too_large",
         "storage_away",
+        *ANY_KEY,
         language="en",
     ),
 )
 async def upload(
-    request: PortalRequest, gateway: NamedDependency[Gateway], storage: NamedDependency[Storage]
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+    storage: NamedDependency[Storage],
 ) -> Uploaded:
     """Stores a document of up to 25 MiB, and links it to `voucherId`, `roomId` (made if it does not exist) or both."""
     form = Upload()
@@ -165,12 +169,16 @@ async def upload(
             storage_url=form.path,
             hash_sha256=form.stored.sha256,
             **links,
+            idempotency_key=idempotency_key,
         )
     except BaseException as error:
         # a document that may have been recorded stays: a record without its document would be worse than the reverse
         if form.stored is not None and not (isinstance(error, Refused) and error.reason == "outcome_unknown"):
             await storage.delete(form.path)
         raise
+    if UUID(row["contract"]["id"]) != form.id:
+        # the same document was recorded before, with this key: once is enough
+        await storage.delete(form.path)
     link_id = legacy_id("cl", UUID(row["link_id"])) if row["link_id"] else None
     return Uploaded(contract=Contract.from_row(row["contract"]), link_id=link_id)
 

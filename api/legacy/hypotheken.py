@@ -282,11 +282,17 @@ class Signed(Shape):
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[ApplicationRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+    user: MotUser = None,
 ) -> Applied:
     """Hands in an application of the user."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
-    application = Application.from_row(await gateway.call("apply_for_mortgage", actor, **data.parameters()))
+    application = Application.from_row(
+        await gateway.call("apply_for_mortgage", actor, **data.parameters(), idempotency_key=idempotency_key)
+    )
     return Applied(application_id=application.id, application=application)
 
 
@@ -319,7 +325,11 @@ async def list_applications(
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[OfferRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+    user: MotUser = None,
 ) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_caller(required(user, "lender_header_required"))
@@ -338,6 +348,7 @@ async def offer(
         validity=json_or_default(data.validity),
         terms_ref=json_or_default(data.terms_ref),
         room_refs=json_or_default(data.room_refs),
+        idempotency_key=idempotency_key,
     )
     made = Offer.from_row(row)
     return Offered(voucher_id=made.id, offer=made)
@@ -386,11 +397,15 @@ async def list_offers(
     opt={"user_header": "borrower_header_required"},
 )
 async def accept(
-    data: JSONBody[AcceptRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[AcceptRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+    user: MotUser = None,
 ) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
-    row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id)
+    row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id, idempotency_key=idempotency_key)
     contract = Contract.from_row(row["contract"])
     return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
 
@@ -413,6 +428,7 @@ async def sign(
     data: JSONBody[SignRequest],
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
     user: OptionalMotUser = None,
 ) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary (who has that role, or is trusted)."""
@@ -421,6 +437,7 @@ async def sign(
         request.user.as_caller(user or None),
         contract_id=data.contract_voucher_id,
         signer=SIGNERS.get(data.action, "nobody"),
+        idempotency_key=idempotency_key,
     )
     return Signed(contract=Contract.from_row(row))
 

@@ -111,7 +111,11 @@ class Offers(Shape):
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
-    data: JSONBody[ApplicationFields], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[ApplicationFields],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+    user: MotUser = None,
 ) -> Applied:
     """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
@@ -119,7 +123,9 @@ async def apply(
         "property_id": data.property_id or "house-unknown",
         "rate_type": data.desired_rate_type or "fixed",
     }
-    row = await gateway.call("apply_for_mortgage", actor, **data.parameters() | defaults)
+    row = await gateway.call(
+        "apply_for_mortgage", actor, **data.parameters() | defaults, idempotency_key=idempotency_key
+    )
     application = Application.from_row(row)
     return Applied(application_id=application.id, application=application)
 
@@ -161,7 +167,11 @@ async def list_applications(
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
-    data: JSONBody[OfferRequest], request: PortalRequest, gateway: NamedDependency[Gateway], user: MotUser = None
+    data: JSONBody[OfferRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+    user: MotUser = None,
 ) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_caller(required(user, "lender_header_required"))
@@ -172,6 +182,7 @@ async def offer(
         offer_id=data.voucher_id,
         interest_rate=data.interest_rate,
         monthly_payment=None if data.monthly_payment is None else minor_units(data.monthly_payment),
+        idempotency_key=idempotency_key,
     )
     made = Offer.from_row(row)
     return Offered(offer_id=made.id, offer=made)

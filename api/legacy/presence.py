@@ -166,7 +166,11 @@ def check_signature(token: str, ts: object, sig: object) -> None:
     responses=refusals("token_required", "token_expired", "signature_invalid", body=True, is_open=True),
 )
 async def verify(
-    data: JSONBody[VerifyRequest], request: PortalRequest, state: State, gateway: NamedDependency[Gateway]
+    data: JSONBody[VerifyRequest],
+    request: PortalRequest,
+    state: State,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
 ) -> Response[Verified]:
     """Who a token stands for. The first time, the thinker comes online.
 
@@ -175,7 +179,7 @@ async def verify(
     token = required(data.token or data.mot or data.thinker_token, "token_required")
     check_signature(token, data.ts, data.sig)
     actor = Actor("authenticated", thinker_uid(token, state.settings))
-    row = await gateway.call("verify_presence", actor)
+    row = await gateway.call("verify_presence", actor, idempotency_key=idempotency_key)
     access_token = state.tokens.issue(actor)
     return Response(
         Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"], access_token=access_token),
@@ -199,21 +203,38 @@ async def verify(
     responses=refusals("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
 )
 async def heartbeat(
-    data: JSONBody[HeartbeatRequest], request: PortalRequest, gateway: NamedDependency[Gateway]
+    data: JSONBody[HeartbeatRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
 ) -> Seen:
     """Says that `thinker_id` is there."""
     row = await gateway.call(
-        "send_heartbeat", request.user.as_thinker(data.thinker_id), pair_code=data.pair_code, status=data.status
+        "send_heartbeat",
+        request.user.as_thinker(data.thinker_id),
+        pair_code=data.pair_code,
+        status=data.status,
+        idempotency_key=idempotency_key,
     )
     return Seen(last_seen=row["last_seen_at"])
 
 
 @post("/match", status_code=200, responses=refusals("thinker_required", "uid_invalid", body=True))
-async def match(data: JSONBody[MatchRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Match:
+async def match(
+    data: JSONBody[MatchRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+) -> Match:
     """The room of `thinker_id` and whoever else is online with `pair_code`."""
     if data.pair_code is None:
         return Match(room_id=None)
-    row = await gateway.call("match_presence", request.user.as_thinker(data.thinker_id), pair_code=data.pair_code)
+    row = await gateway.call(
+        "match_presence",
+        request.user.as_thinker(data.thinker_id),
+        pair_code=data.pair_code,
+        idempotency_key=idempotency_key,
+    )
     return Match(room_id=row["room_id"])
 
 

@@ -108,6 +108,7 @@ async def log_transfer(
     data: JSONBody[TransferRequest],
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
 ) -> Logged:
     """Logs a transfer intent; nothing is executed."""
     row = await gateway.call(
@@ -123,6 +124,7 @@ async def log_transfer(
         network=data.network,
         external_account=data.external_account,
         meta=json_or_default(data.meta),
+        idempotency_key=idempotency_key,
     )
     return Logged(transfer=Transfer.from_row(row))
 

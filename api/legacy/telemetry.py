@@ -67,11 +67,14 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     tags=["telemetry"],
 )
 async def report(
-    data: JSONBody[TelemetryReport], request: PortalRequest, gateway: NamedDependency[Gateway]
+    data: JSONBody[TelemetryReport],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
 ) -> Received:
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
     for row in rows:
         request.user.as_caller(row["actor_uid"])
-    await gateway.call("record_telemetry", request.user.as_caller(), events=Json(rows))
+    await gateway.call("record_telemetry", request.user.as_caller(), events=Json(rows), idempotency_key=idempotency_key)
     return Received()

@@ -226,7 +226,12 @@ def slot_start(slot_id: object) -> datetime | None:
         body=True,
     ),
 )
-async def issue(data: JSONBody[IssueRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Issued:
+async def issue(
+    data: JSONBody[IssueRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+) -> Issued:
     """Issues a voucher of `issuerUid`."""
     row = await gateway.call(
         "issue_voucher",
@@ -245,6 +250,7 @@ async def issue(data: JSONBody[IssueRequest], request: PortalRequest, gateway: N
         holder_uid=data.holder_uid,
         transferable=data.transferable,
         terms=json_or_default(data.terms),
+        idempotency_key=idempotency_key,
     )
     return Issued(voucher=Voucher.from_row(row))
 
@@ -283,13 +289,19 @@ async def list_vouchers(
         body=True,
     ),
 )
-async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Booked:
+async def book(
+    data: JSONBody[BookRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+) -> Booked:
     """Books a slot for `holderUid`. One wins, always: whoever comes second finds the slot not available."""
     row = await gateway.call(
         "book_voucher",
         request.user.as_caller(data.holder_uid),
         voucher_id=data.voucher_id,
         slot_start=slot_start(data.slot_id),
+        idempotency_key=idempotency_key,
     )
     return Booked(booking=NewBooking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
 
@@ -300,7 +312,12 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, gateway: Nam
     middleware=[at_most(60, "voucher/cancel")],
     responses=refusals("booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True),
 )
-async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway: NamedDependency[Gateway]) -> Cancelled:
+async def cancel(
+    data: JSONBody[CancelRequest],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    idempotency_key: NamedDependency[str | None],
+) -> Cancelled:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
         raise Refused("booking_or_voucher_required")
@@ -310,6 +327,7 @@ async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, gateway:
         booking_id=data.booking_id,
         voucher_id=data.voucher_id,
         reason=data.reason,
+        idempotency_key=idempotency_key,
     )
     return Cancelled(booking=Booking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
 

@@ -1,7 +1,8 @@
 create function public.cancel_booking(
-  booking_id text default null,
-  voucher_id text default null,
-  reason     text default null
+  booking_id      text default null,
+  voucher_id      text default null,
+  reason          text default null,
+  idempotency_key text default null
 )
 returns jsonb
 language plpgsql
@@ -9,10 +10,18 @@ security definer
 set search_path = ''
 as $$
 declare
+  request jsonb := jsonb_build_array(
+    'cancel_booking', cancel_booking.booking_id, cancel_booking.voucher_id, cancel_booking.reason
+  );
+  answer  jsonb := private.first_answer(cancel_booking.idempotency_key, request);
   voucher public.vouchers;
   booking public.voucher_bookings;
   holder  uuid;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   if cancel_booking.booking_id is null and cancel_booking.voucher_id is null then
     raise sqlstate 'PT400' using message = 'booking_or_voucher_required';
   end if;
@@ -62,7 +71,11 @@ begin
     select * into voucher from public.vouchers v where v.id = voucher.id;
   end if;
 
-  return jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher));
+  return private.keep_answer(
+    cancel_booking.idempotency_key,
+    request,
+    jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher))
+  );
 end;
 $$;
 
@@ -70,6 +83,7 @@ comment on function public.cancel_booking is
   'Cancels a booking, named by its id or as the caller''s oldest active one of a voucher; for its holder, its issuer or a trusted '
   'server. The voucher is offered again, unless another booking of it is active. A booking that is cancelled already '
   'stays as it was. Returns {booking, voucher}. Refuses: booking_or_voucher_required (400), not_a_party (403), '
-  'booking_not_found (404).';
+  'booking_not_found (404). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.cancel_booking to authenticated, service_role;

@@ -12,7 +12,8 @@ create function public.issue_voucher(
   status           text        default null,
   holder_uid       text        default null,
   transferable     boolean     default null,
-  terms            jsonb       default null
+  terms            jsonb       default null,
+  idempotency_key  text        default null
 )
 returns jsonb
 language plpgsql
@@ -20,10 +21,22 @@ security definer
 set search_path = ''
 as $$
 declare
+  request jsonb := jsonb_build_array(
+    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title, issue_voucher.description,
+    issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
+    issue_voucher.valid_until at time zone 'UTC', issue_voucher.allowed_slots, issue_voucher.price_amount,
+    issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
+    issue_voucher.terms
+  );
+  answer  jsonb := private.first_answer(issue_voucher.idempotency_key, request);
   issuer  uuid;
   holder  uuid := private.thinker_id(issue_voucher.holder_uid);
   voucher public.vouchers;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   -- new thinkers are made in the order of their ids, so that two of these wait for each other and never in a circle
   if holder < auth.uid() then
     perform private.thinker_of(issue_voucher.holder_uid);
@@ -72,7 +85,7 @@ begin
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
 
-  return private.voucher_json(voucher);
+  return private.keep_answer(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;
 $$;
 
@@ -80,6 +93,7 @@ comment on function public.issue_voucher is
   'Issues a voucher of the acting thinker. What is left out (null) gets the default of the legacy API: an hour of '
   '"Unbenannter Service", valid from now until now. price_amount is in minor units (cents), times keep milliseconds. '
   'Returns the voucher. Refuses: not_signed_in (401); duration_out_of_range, date_out_of_range, '
-  'valid_until_before_valid_from, amount_out_of_range, voucher_status_unknown, uid_invalid (400); voucher_exists (409).';
+  'valid_until_before_valid_from, amount_out_of_range, voucher_status_unknown, uid_invalid (400); voucher_exists (409). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.issue_voucher to authenticated;

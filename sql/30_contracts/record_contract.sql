@@ -1,12 +1,13 @@
 create function public.record_contract(
-  contract_id uuid,
-  name        text,
-  mime_type   text,
-  byte_size   bigint,
-  storage_url text,
-  hash_sha256 text,
-  voucher_id  text default null,
-  room_id     text default null
+  contract_id     uuid,
+  name            text,
+  mime_type       text,
+  byte_size       bigint,
+  storage_url     text,
+  hash_sha256     text,
+  voucher_id      text   default null,
+  room_id         text   default null,
+  idempotency_key text   default null
 )
 returns jsonb
 language plpgsql
@@ -14,10 +15,19 @@ security definer
 set search_path = ''
 as $$
 declare
+  request  jsonb := jsonb_build_array(
+    'record_contract', record_contract.name, record_contract.mime_type, record_contract.byte_size,
+    record_contract.hash_sha256, record_contract.voucher_id, record_contract.room_id
+  );
+  answer   jsonb := private.first_answer(record_contract.idempotency_key, request);
   creator  uuid;
   contract jsonb;
   link_id  uuid;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   if auth.uid() is not null then
     creator := private.acting_thinker();
   end if;
@@ -54,12 +64,17 @@ begin
   into contract, link_id
   from new_contract c;
 
-  return jsonb_build_object('contract', contract, 'link_id', link_id);
+  return private.keep_answer(
+    record_contract.idempotency_key,
+    request,
+    jsonb_build_object('contract', contract, 'link_id', link_id)
+  );
 end;
 $$;
 
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that does '
-  'not exist is made (type contract, owned by the actor). Returns {contract, link_id}. Refuses: voucher_not_found (404).';
+  'not exist is made (type contract, owned by the actor). Returns {contract, link_id}. Refuses: voucher_not_found (404). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer. contract_id and storage_url, new with each upload, may differ.';
 
 grant execute on function public.record_contract to service_role;

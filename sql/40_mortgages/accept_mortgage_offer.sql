@@ -1,15 +1,21 @@
-create function public.accept_mortgage_offer(offer_id text)
+create function public.accept_mortgage_offer(offer_id text, idempotency_key text default null)
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
+  request     jsonb := jsonb_build_array('accept_mortgage_offer', accept_mortgage_offer.offer_id);
+  answer      jsonb := private.first_answer(accept_mortgage_offer.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
   application public.mortgage_applications;
   offer       public.mortgage_offers;
   contract    public.mortgage_contracts;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   -- the application first: two offers of one application are accepted one after the other
   select a.* into application
   from public.mortgage_applications a
@@ -42,9 +48,13 @@ begin
   on conflict (id) do update set owner_id = excluded.owner_id;
 
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
-  return jsonb_build_object(
-    'contract', private.mortgage_contract_json(contract),
-    'offer', private.offer_json(offer)
+  return private.keep_answer(
+    accept_mortgage_offer.idempotency_key,
+    request,
+    jsonb_build_object(
+      'contract', private.mortgage_contract_json(contract),
+      'offer', private.offer_json(offer)
+    )
   );
 end;
 $$;
@@ -52,6 +62,7 @@ $$;
 comment on function public.accept_mortgage_offer is
   'Accepts an offer as its borrower: the application is accepted, its other offers are withdrawn, and a contract with its '
   'room is made. Returns {contract, offer}. Refuses: not_signed_in (401), not_the_offers_borrower (403), offer_not_found (404), '
-  'offer_not_open (409, with the status as detail).';
+  'offer_not_open (409, with the status as detail). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.accept_mortgage_offer to authenticated;

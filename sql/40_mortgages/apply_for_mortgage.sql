@@ -1,14 +1,15 @@
 create function public.apply_for_mortgage(
-  application_id text    default null,
-  property_id    text    default null,
-  desired_loan   bigint  default null,
-  currency       text    default null,
-  duration_years integer default null,
-  rate_type      text    default null,
-  max_interest   numeric default null,
-  status         text    default null,
-  visibility     text    default null,
-  meta           jsonb   default null
+  application_id  text    default null,
+  property_id     text    default null,
+  desired_loan    bigint  default null,
+  currency        text    default null,
+  duration_years  integer default null,
+  rate_type       text    default null,
+  max_interest    numeric default null,
+  status          text    default null,
+  visibility      text    default null,
+  meta            jsonb   default null,
+  idempotency_key text    default null
 )
 returns jsonb
 language plpgsql
@@ -16,9 +17,20 @@ security definer
 set search_path = ''
 as $$
 declare
+  request     jsonb := jsonb_build_array(
+    'apply_for_mortgage', apply_for_mortgage.application_id, apply_for_mortgage.property_id,
+    apply_for_mortgage.desired_loan, apply_for_mortgage.currency, apply_for_mortgage.duration_years,
+    apply_for_mortgage.rate_type, apply_for_mortgage.max_interest, apply_for_mortgage.status,
+    apply_for_mortgage.visibility, apply_for_mortgage.meta
+  );
+  answer      jsonb := private.first_answer(apply_for_mortgage.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
   application public.mortgage_applications;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   if apply_for_mortgage.desired_loan not between 0 and 9007199254740991 then
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
   end if;
@@ -60,13 +72,14 @@ begin
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
 
-  return private.application_json(application);
+  return private.keep_answer(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
 $$;
 
 comment on function public.apply_for_mortgage is
   'Hands in the acting thinker''s application for a mortgage; an unknown property is noted. desired_loan is in minor units '
   '(cents), max_interest a fraction. Returns the application. Refuses: not_signed_in (401); amount_out_of_range, '
-  'duration_out_of_range, rate_type_unknown, application_status_unknown, interest_out_of_range (400); application_exists (409).';
+  'duration_out_of_range, rate_type_unknown, application_status_unknown, interest_out_of_range (400); application_exists (409). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.apply_for_mortgage to authenticated;

@@ -9,7 +9,8 @@ create function public.offer_mortgage(
   fees            jsonb   default null,
   validity        jsonb   default null,
   terms_ref       jsonb   default null,
-  room_refs       jsonb   default null
+  room_refs       jsonb   default null,
+  idempotency_key text    default null
 )
 returns jsonb
 language plpgsql
@@ -17,12 +18,22 @@ security definer
 set search_path = ''
 as $$
 declare
+  request     jsonb := jsonb_build_array(
+    'offer_mortgage', offer_mortgage.application_id, offer_mortgage.offer_id, offer_mortgage.interest_rate,
+    offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
+    offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
+  );
+  answer      jsonb := private.first_answer(offer_mortgage.idempotency_key, request);
   lender      uuid := private.acting_thinker();
   new_id      text := coalesce(offer_mortgage.offer_id, private.new_id('mort-offer'));
   room        text := 'mortgage:offer:' || new_id;
   application public.mortgage_applications;
   offer       public.mortgage_offers;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   if not private.may_act_as('lender') then
     raise sqlstate 'PT403' using message = 'lender_role_required';
   end if;
@@ -69,7 +80,7 @@ begin
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
-  return private.offer_json(offer);
+  return private.keep_answer(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;
 $$;
 
@@ -78,6 +89,7 @@ comment on function public.offer_mortgage is
   'whom a trusted server speaks. interest_rate is a fraction, '
   'monthly_payment in minor units (cents); loan to terms_ref are the lender''s own words. Without room_refs a room for the '
   'negotiation is made. Returns the offer. Refuses: not_signed_in (401); lender_role_required (403); amount_out_of_range, interest_out_of_range (400); '
-  'application_not_found (404); application_closed, offer_exists (409).';
+  'application_not_found (404); application_closed, offer_exists (409). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;

@@ -1,14 +1,22 @@
-create function public.sign_mortgage_contract(contract_id text, signer text)
+create function public.sign_mortgage_contract(contract_id text, signer text, idempotency_key text default null)
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
+  request  jsonb := jsonb_build_array(
+    'sign_mortgage_contract', sign_mortgage_contract.contract_id, sign_mortgage_contract.signer
+  );
+  answer   jsonb := private.first_answer(sign_mortgage_contract.idempotency_key, request);
   contract public.mortgage_contracts;
   borrower uuid;
   lender   uuid;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   select * into contract
   from public.mortgage_contracts c
   where c.id = sign_mortgage_contract.contract_id
@@ -57,13 +65,14 @@ begin
   where c.id = contract.id
   returning * into contract;
 
-  return private.mortgage_contract_json(contract);
+  return private.keep_answer(sign_mortgage_contract.idempotency_key, request, private.mortgage_contract_json(contract));
 end;
 $$;
 
 comment on function public.sign_mortgage_contract is
   'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted server), in '
   'any order; signing again changes nothing. With all three the contract is signed. Returns the contract. '
-  'Refuses: signer_unknown (400); not_the_borrower, not_the_lender, not_a_notary (403); mortgage_contract_not_found (404).';
+  'Refuses: signer_unknown (400); not_the_borrower, not_the_lender, not_a_notary (403); mortgage_contract_not_found (404). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;

@@ -4,11 +4,12 @@ create function public.log_transfer(
   crypto_symbol    text,
   fiat_major       numeric,
   fiat_currency    text,
-  label            text  default null,
-  wallet_address   text  default null,
-  network          text  default null,
-  external_account text  default null,
-  meta             jsonb default null
+  label            text    default null,
+  wallet_address   text    default null,
+  network          text    default null,
+  external_account text    default null,
+  meta             jsonb   default null,
+  idempotency_key  text    default null
 )
 returns jsonb
 language plpgsql
@@ -16,10 +17,20 @@ security definer
 set search_path = ''
 as $$
 declare
+  request    jsonb := jsonb_build_array(
+    'log_transfer', log_transfer.direction, log_transfer.crypto_amount, log_transfer.crypto_symbol,
+    log_transfer.fiat_major, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
+    log_transfer.network, log_transfer.external_account, log_transfer.meta
+  );
+  answer     jsonb := private.first_answer(log_transfer.idempotency_key, request);
   thinker    uuid;
   fiat_minor numeric;
   transfer   public.transfers;
 begin
+  if answer is not null then
+    return answer;
+  end if;
+
   if auth.uid() is not null or not private.is_service() then
     thinker := private.acting_thinker();
   end if;
@@ -62,13 +73,14 @@ begin
   )
   returning * into transfer;
 
-  return private.transfer_json(transfer);
+  return private.keep_answer(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;
 $$;
 
 comment on function public.log_transfer is
   'Logs a transfer intent of the acting thinker, or of nobody in particular for a trusted server. fiat_major is in the '
   'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount keeps 18 decimals. '
-  'Returns the transfer. Refuses: not_signed_in (401); direction_unknown, amounts_required, amount_out_of_range (400).';
+  'Returns the transfer. Refuses: not_signed_in (401); direction_unknown, amounts_required, amount_out_of_range (400). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.log_transfer to authenticated, service_role;

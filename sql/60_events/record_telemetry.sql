@@ -1,13 +1,19 @@
-create function public.record_telemetry(events jsonb)
+create function public.record_telemetry(events jsonb, idempotency_key text default null)
 returns integer
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
-  actor  uuid;
-  stored integer;
+  request jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
+  answer  jsonb := private.first_answer(record_telemetry.idempotency_key, request);
+  actor   uuid;
+  stored  integer;
 begin
+  if answer is not null then
+    return answer::integer;
+  end if;
+
   if coalesce(jsonb_typeof(record_telemetry.events), '') <> 'array' then
     raise sqlstate 'PT400' using message = 'events_required';
   end if;
@@ -35,12 +41,14 @@ begin
   where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   get diagnostics stored = row_count;
 
+  perform private.keep_answer(record_telemetry.idempotency_key, request, to_jsonb(stored));
   return stored;
 end;
 $$;
 
 comment on function public.record_telemetry is
   'Stores what pages report: an array of {type, path, actor_uid, meta}; events without a type are skipped. Returns how many '
-  'were stored. Refuses: events_required, uid_invalid (400), not_signed_in (401), too_many_events (413: more than 1,000).';
+  'were stored. Refuses: events_required, uid_invalid (400), not_signed_in (401), too_many_events (413: more than 1,000). '
+  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 
 grant execute on function public.record_telemetry to authenticated, service_role;

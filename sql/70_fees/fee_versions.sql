@@ -1,6 +1,7 @@
 create table public.fee_versions (
   id             uuid         primary key default private.new_uuid(),
   fee_id         text         not null references public.fees (id) on delete restrict,
+  scope          text         not null,
   percentage     numeric(6,4) not null,
   fixed_amount   bigint       not null,
   currency       text,

@@ -10,7 +10,7 @@ on conflict do nothing;
 
 -- from here on a trigger does this
 insert into public.fee_versions (
-  fee_id, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
+  fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
 )
-select f.id, f.percentage, f.fixed_amount, f.currency, f.min_cents, f.max_cents, f.active, f.beneficiary_id
+select f.id, f.scope, f.percentage, f.fixed_amount, f.currency, f.min_cents, f.max_cents, f.active, f.beneficiary_id
 from public.fees f;

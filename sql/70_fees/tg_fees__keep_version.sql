@@ -5,26 +5,27 @@ security definer
 set search_path = ''
 as $$
 declare
-  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) end;
+  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) - 'id' - 'meta' end;
+  after  jsonb := to_jsonb(new) - 'id' - 'meta';
 begin
-  if before is distinct from to_jsonb(new) then
+  if before is distinct from after then
     insert into public.fee_versions (
-      fee_id, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
+      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
     )
     values (
-      new.id, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active, new.beneficiary_id
+      new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
+      new.beneficiary_id
     );
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
-      'fee.changed', private.known_actor(), 'fee', new.id,
-      jsonb_build_object('before', before - 'id' - 'meta', 'after', to_jsonb(new) - 'id' - 'meta')
+      'fee.changed', private.known_actor(), 'fee', new.id, jsonb_build_object('before', before, 'after', after)
     );
   end if;
   return null;
 end;
 $$;
 
-comment on function private.tg_fees__keep_version is 'Keeps every version of a fee, and writes the event fee.changed (before: null for a new fee).';
+comment on function private.tg_fees__keep_version is 'Keeps every version of a fee, and writes the event fee.changed (before: null for a new fee). Notes in meta make no version.';
 
 create trigger tg_fees__keep_version
   after insert or update on public.fees

@@ -7,7 +7,12 @@ as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
-    'settlement.' || case new.status when 'open' then 'created' else new.status end,
+    case new.status
+      when 'open' then 'settlement.created'
+      when 'invoiced' then 'settlement.invoiced'
+      when 'paid' then 'settlement.paid'
+      when 'voided' then 'settlement.voided'
+    end,
     private.known_actor(),
     'settlement',
     new.id,

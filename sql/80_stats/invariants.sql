@@ -33,14 +33,13 @@ join (
   select f.*, lead(f.valid_from, 1, 'infinity') over (partition by f.fee_id order by f.valid_from, f.id) as valid_to
   from public.fee_versions f
 ) f
-  on f.active and f.percentage > 0
+  on f.active and f.scope = 'voucher' and f.percentage > 0
   and f.valid_from < b.created_at - interval '1 minute' and f.valid_to > b.created_at + interval '1 minute'
-join public.fees of on of.id = f.fee_id and of.scope = 'voucher'
 where 1 <> (
   select count(*)
   from public.fee_events e
   where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id and e.reverses is null
-    and e.currency = private.currency_code(v.price_currency)
+    and e.currency = v.price_currency
 )
 
 union all

@@ -387,7 +387,7 @@ def preflight(url: str, origin: str) -> httpx.Response:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "content-type,x-mot-user,authorization",
+        "Access-Control-Request-Headers": "content-type,x-mot-user,authorization,idempotency-key",
     }
     return httpx.options(f"{url}/api/voucher/book", headers=headers)
 
@@ -397,7 +397,8 @@ def test_a_page_of_cors_origins_may_ask(with_cors: str) -> None:
     assert asked.status_code == 204
     assert asked.headers["access-control-allow-origin"] == PAGE
     assert asked.headers["access-control-allow-credentials"] == "true"
-    assert {"x-mot-user", "authorization"} <= set(asked.headers["access-control-allow-headers"].lower().split(", "))
+    allowed = asked.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"x-mot-user", "authorization", "idempotency-key"} <= set(allowed)
     answer = httpx.get(f"{with_cors}/api/voucher/list", headers={"Origin": PAGE, "X-TS-APIKEY": KEY})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
     # a refusal can be read too

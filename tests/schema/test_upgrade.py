@@ -46,6 +46,39 @@ def test_who_sees_what_holds_for_what_was_there(empty_database: str, tmp_path: P
         assert one(connection, known) == 0
 
 
+def test_fees_that_an_operator_had_made_go_on(empty_database: str, tmp_path: Path) -> None:
+    migrate_before("settlements", empty_database, tmp_path)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            """
+            insert into public.thinkers (id, public_id) values (private.thinker_id('anna'), 'anna');
+            insert into public.fees (id, scope, percentage, active, beneficiary_id)
+            values ('voucher.booking', 'voucher', 0.05, false, null),
+                   ('annas', 'transfer', 0.01, true, private.thinker_id('anna'));
+            insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency)
+            values ('annas', 'transfer', 'tx-1', 7, 'EUR');
+            insert into public.settlements (beneficiary_id, period_from, period_to, total_cents, currency, status)
+            values (private.thinker_id('anna'), '2026-09-01', '2026-10-01', 5, 'EUR', 'paid');
+            """
+        )
+        migrate(empty_database)
+
+        # the prices stay, and whoever was owed nothing by name is the portal
+        prices = connection.execute(
+            "select f.id, f.percentage::text, f.active, private.uid_of(f.beneficiary_id), v.percentage = f.percentage"
+            " from public.fees f join public.fee_versions v on v.fee_id = f.id order by f.id"
+        ).fetchall()
+        assert prices == [
+            ("annas", "0.0100", True, "anna", True),
+            ("transfer.logged", "0.0000", False, "togethersystems", True),
+            ("voucher.booking", "0.0500", False, "togethersystems", True),
+        ]
+        # what was charged by hand can be settled, what was paid stays so
+        assert one(connection, "select total_cents from public.settlements where paid_at is not null") == 5
+        [settlement] = call(connection, SERVER, "settle_fees", period_from="2026-01-01", period_to="2100-01-01")
+        assert (settlement["beneficiary_uid"], settlement["total_cents"]) == ("anna", 7)
+
+
 # of a year ago, at both edges of a month, of now, of a month that is made ahead, and far beyond
 MOMENTS = (
     "'0001-01-01Z'",
@@ -141,36 +174,3 @@ def test_what_was_accepted_and_signed_before_has_its_events(empty_database: str,
             ("anna", "mortgage_offer", name, {"applicationId": name, "lenderUid": "ben"}) for name in ("old", "drafted")
         ]
         assert found[1][4] == accepted
-
-
-def test_fees_that_an_operator_had_made_go_on(empty_database: str, tmp_path: Path) -> None:
-    migrate_before("settlements", empty_database, tmp_path)
-    with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute(
-            """
-            insert into public.thinkers (id, public_id) values (private.thinker_id('anna'), 'anna');
-            insert into public.fees (id, scope, percentage, active, beneficiary_id)
-            values ('voucher.booking', 'voucher', 0.05, false, null),
-                   ('annas', 'transfer', 0.01, true, private.thinker_id('anna'));
-            insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency)
-            values ('annas', 'transfer', 'tx-1', 7, 'EUR');
-            insert into public.settlements (beneficiary_id, period_from, period_to, total_cents, currency, status)
-            values (private.thinker_id('anna'), '2026-09-01', '2026-10-01', 5, 'EUR', 'paid');
-            """
-        )
-        migrate(empty_database)
-
-        # the prices stay, and whoever was owed nothing by name is the portal
-        prices = connection.execute(
-            "select f.id, f.percentage::text, f.active, private.uid_of(f.beneficiary_id), v.percentage = f.percentage"
-            " from public.fees f join public.fee_versions v on v.fee_id = f.id order by f.id"
-        ).fetchall()
-        assert prices == [
-            ("annas", "0.0100", True, "anna", True),
-            ("transfer.logged", "0.0000", False, "togethersystems", True),
-            ("voucher.booking", "0.0500", False, "togethersystems", True),
-        ]
-        # what was charged by hand can be settled, what was paid stays so
-        assert one(connection, "select total_cents from public.settlements where paid_at is not null") == 5
-        [settlement] = call(connection, SERVER, "settle_fees", period_from="2026-01-01", period_to="2100-01-01")
-        assert (settlement["beneficiary_uid"], settlement["total_cents"]) == ("anna", 7)

@@ -1,0 +1,83 @@
+"""What a fee charges, in exact decimals: written from the specification, not from the SQL. And prices to try it on."""
+
+from dataclasses import asdict, dataclass
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from typing import Literal
+
+from hypothesis import strategies as st
+
+SAFE = 2**53 - 1
+"""The largest amount that the portal accepts."""
+
+Bound = Literal["minimum", "maximum"]
+
+
+@dataclass(frozen=True)
+class Price:
+    """What is charged for something: amounts in the minor unit of the currency."""
+
+    percentage: Decimal = Decimal(0)
+    fixed_amount: int = 0
+    currency: str | None = None
+    min_cents: int | None = None
+    max_cents: int | None = None
+
+    def columns(self) -> dict[str, object]:
+        """The columns of `public.fees`; the percentage as text, so that it stays exact in JSON."""
+        return asdict(self) | {"percentage": str(self.percentage)}
+
+
+@dataclass(frozen=True)
+class Charged:
+    """One row of what is charged."""
+
+    amount: int
+    currency: str
+    unrounded: Decimal
+    bound: Bound | None = None
+
+
+def charged(price: Price, base: int, currency: str | None) -> list[Charged]:
+    """What a price comes to for something worth `base`, by currency."""
+    with localcontext(prec=100):
+        percentage = base * price.percentage
+        if base and price.currency and price.currency != currency:
+            # two currencies, two charges, and no bound
+            assert currency
+            parts = [(percentage, currency), (Decimal(price.fixed_amount), price.currency)]
+            return sorted((Charged(_rounded(p), c, p) for p, c in parts if p), key=lambda row: row.currency)
+        total = percentage + price.fixed_amount
+        bound: Bound
+        if price.min_cents is not None and total < price.min_cents:
+            amount, bound = price.min_cents, "minimum"
+        elif price.max_cents is not None and total > price.max_cents:
+            amount, bound = price.max_cents, "maximum"
+        elif total:
+            code = price.currency or currency
+            assert code
+            return [Charged(_rounded(total), code, total)]
+        else:
+            return []
+        assert price.currency
+        return [Charged(amount, price.currency, total, bound)]
+
+
+def _rounded(amount: Decimal) -> int:
+    return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+amounts = st.one_of(st.integers(0, 300), st.integers(0, SAFE), st.just(SAFE))
+currencies = st.sampled_from(["EUR", "USD", "JPY", "KWD", "XXX"])
+
+
+@st.composite
+def prices(draw: st.DrawFn) -> Price:
+    """Whatever the table of fees takes."""
+    percentage = Decimal(draw(st.one_of(st.integers(0, 10000), st.sampled_from([0, 1, 200, 5000, 10000])))) / 10000
+    currency = draw(st.none() | currencies)
+    if currency is None:
+        return Price(percentage)
+    fixed = draw(st.just(0) | amounts)
+    highest = draw(st.none() | amounts.filter(lambda amount: amount >= fixed))
+    lowest = draw(st.none() | amounts.filter(lambda amount: highest is None or amount <= highest))
+    return Price(percentage, fixed, currency, lowest, highest)

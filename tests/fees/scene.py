@@ -1,0 +1,194 @@
+"""Prices, charges and settlements, as a test needs them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from api.identity import Actor, thinker_id
+from tests.acting import call, call_or_reason, one, thinker
+
+NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+ISSUER, HOLDER = thinker("issuer"), thinker("holder")
+PORTAL = thinker_id("togethersystems")
+
+
+@dataclass(frozen=True)
+class FeeEvent:
+    """A row of `public.fee_events`."""
+
+    id: UUID
+    fee_id: str
+    subject_type: str
+    subject_id: str
+    amount_cents: int
+    currency: str
+    created_at: datetime
+    beneficiary_id: UUID
+    base_cents: int | None
+    rate: Decimal | None
+    fixed_cents: int | None
+    unrounded: Decimal | None
+    bound: str | None
+    reverses: UUID | None
+    settlement_id: UUID | None
+
+
+def fee_events(connection: psycopg.Connection, subject_id: str | None = None) -> list[FeeEvent]:
+    """What was charged and taken back, in the order of amounts; of one subject where one is named."""
+    with connection.cursor(row_factory=class_row(FeeEvent)) as cursor:
+        return cursor.execute(
+            "select * from public.fee_events where subject_id = coalesce(%s, subject_id)"
+            ' order by amount_cents, currency collate "C", id',
+            (subject_id,),
+        ).fetchall()
+
+
+def amounts(connection: psycopg.Connection, subject_id: str | None = None) -> list[tuple[int, str]]:
+    """The same, only amount and currency."""
+    return [(event.amount_cents, event.currency) for event in fee_events(connection, subject_id)]
+
+
+def violations(connection: psycopg.Connection) -> dict[str, int]:
+    """The rules that are broken, and by how many rows."""
+    rows = connection.execute("select name, violations from stats.invariants where violations <> 0").fetchall()
+    return dict(rows)
+
+
+def act(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
+    """What the function answers, within a transaction that goes on as the operator's."""
+    try:
+        return call(connection, actor, function, **params)
+    finally:
+        be_operator(connection)
+
+
+def act_or_reason(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
+    """The same, or the reason with which it refuses."""
+    try:
+        return call_or_reason(connection, actor, function, **params)
+    finally:
+        be_operator(connection)
+
+
+def be_operator(connection: psycopg.Connection) -> None:
+    """Drops the role and the claims of a request."""
+    connection.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
+
+
+@contextmanager
+def unchecked(connection: psycopg.Connection) -> Iterator[None]:
+    """No triggers and no foreign keys meanwhile, as when a backup is restored."""
+    connection.execute("set session_replication_role = replica")
+    yield
+    connection.execute("set session_replication_role = origin")
+
+
+def set_fee(connection: psycopg.Connection, fee_id: str = "voucher.booking", **columns: object) -> None:
+    """Changes columns of a fee."""
+    assignments = (sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in columns)
+    statement = sql.SQL("update public.fees set {} where id = %(fee_id)s").format(sql.SQL(", ").join(assignments))
+    assert connection.execute(statement, columns | {"fee_id": fee_id}).rowcount == 1
+
+
+def add_fee(connection: psycopg.Connection, fee_id: str, scope: str, **columns: object) -> None:
+    """Makes another fee, which is active."""
+    connection.execute("insert into public.fees (id, scope, active) values (%s, %s, true)", (fee_id, scope))
+    if columns:
+        set_fee(connection, fee_id, **columns)
+
+
+def known(connection: psycopg.Connection, uid: str) -> UUID:
+    """The id of a thinker, who is made where there is none."""
+    thinker: UUID = one(connection, "select private.thinker_of(%s)", uid)
+    return thinker
+
+
+def issue(
+    connection: psycopg.Connection,
+    voucher_id: str = "v",
+    price: int | None = 12000,
+    currency: str | None = "EUR",
+    hours: int = 8,
+) -> str:
+    """Issues a voucher with so many slots; its id."""
+    act(
+        connection,
+        ISSUER,
+        "issue_voucher",
+        voucher_id=voucher_id,
+        price_amount=price,
+        price_currency=currency,
+        valid_from=NINE,
+        valid_until=NINE + hours * HOUR,
+    )
+    return voucher_id
+
+
+def book(connection: psycopg.Connection, voucher_id: str = "v", slot: int = 0, holder: Actor = HOLDER) -> str:
+    """Books a slot of a voucher; the booking's id."""
+    answer = act(connection, holder, "book_voucher", voucher_id=voucher_id, slot_start=NINE + slot * HOUR)
+    booking: str = answer["booking"]["id"]
+    return booking
+
+
+def booked(
+    connection: psycopg.Connection, price: int | None = 12000, currency: str | None = "EUR", voucher_id: str = "v"
+) -> str:
+    """Issues a voucher, and books it; the booking's id."""
+    return book(connection, issue(connection, voucher_id, price, currency))
+
+
+def cancel(connection: psycopg.Connection, booking: str, actor: Actor = HOLDER) -> None:
+    """Cancels a booking."""
+    act(connection, actor, "cancel_booking", booking_id=booking)
+
+
+def charge(
+    connection: psycopg.Connection,
+    amount: int = 100,
+    at: datetime | None = None,
+    currency: str = "EUR",
+    beneficiary: UUID = PORTAL,
+) -> UUID:
+    """Charges an amount for a transfer at a time, past every function; the fee event's id."""
+    [subject] = connection.execute(
+        "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label)"
+        " values (private.new_id('in'), 'in', 1, 'ETH', 1, 'EUR', '') returning id"
+    ).fetchone() or [None]
+    event: UUID = one(
+        connection,
+        "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+        " beneficiary_id, base_cents, rate, fixed_cents, unrounded)"
+        " values ('transfer.logged', 'transfer', %s, %s, %s, coalesce(%s, now()), %s, 0, 0, %s, %s) returning id",
+        subject, amount, currency, at, beneficiary, amount, amount,
+    )  # fmt: skip
+    return event
+
+
+def settle(
+    connection: psycopg.Connection, period_from: str = "2026-01-01", period_to: str = "9999-01-01", **flags: bool
+) -> list[dict[str, Any]]:
+    """Settles as an operator would, in plain SQL."""
+    dry_run: LiteralString = "dry_run => true" if flags.get("dry_run") else "dry_run => false"
+    settlements: list[dict[str, Any]] = one(
+        connection, f"select public.settle_fees(%s, %s, {dry_run})", period_from, period_to
+    )
+    return settlements
+
+
+def settled(connection: psycopg.Connection, *charges: UUID) -> list[UUID | None]:
+    """The settlement of each of these fee events."""
+    rows: dict[UUID, UUID | None] = dict(
+        connection.execute("select id, settlement_id from public.fee_events").fetchall()
+    )
+    return [rows[charge] for charge in charges]

@@ -1,0 +1,267 @@
+"""Each invariant can fail: what breaks one rule, past triggers and constraints, is seen by that rule alone."""
+
+from collections.abc import Callable
+from typing import LiteralString
+
+import psycopg
+import pytest
+
+from tests.acting import thinker
+from tests.fees.scene import (
+    act,
+    add_fee,
+    book,
+    booked,
+    cancel,
+    charge,
+    issue,
+    known,
+    set_fee,
+    settle,
+    unchecked,
+    violations,
+)
+
+BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
+
+
+@pytest.fixture
+def kept(books: psycopg.Connection) -> psycopg.Connection:
+    """Books with something of everything: the fee was in force long before, and no rule is broken.
+
+    A voucher `v` with three bookings, one of them cancelled (settled, in euros), `w` with one (not settled, in yen),
+    `free` with one, a transfer (charged and settled in dinars), an application with two offers.
+    """
+    with unchecked(books):
+        books.execute("update public.fee_versions set valid_from = '2020-01-01'")
+    issue(books)
+    cancel(books, book(books, slot=0))
+    book(books, slot=1)
+    book(books, slot=2)
+    charge(books, 7, currency="KWD")
+    settle(books)
+    booked(books, 500, "JPY", "w")
+    booked(books, None, None, "free")
+    act(books, BORROWER, "apply_for_mortgage", application_id="a", desired_loan=100, currency="EUR")
+    for offer in ("o", "p"):
+        act(books, LENDER, "offer_mortgage", application_id="a", offer_id=offer)
+    assert violations(books) == {}
+    return books
+
+
+def test_the_rules_are(books: psycopg.Connection) -> None:
+    rows = books.execute("select name, violations, meaning <> '' from stats.invariants").fetchall()
+    assert rows == [(name, 0, True) for name in RULES]
+
+
+def test_a_server_may_read_them(kept: psycopg.Connection) -> None:
+    kept.execute("set local role service_role")
+    assert violations(kept) == {}
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        kept.execute("set local role authenticated; select * from stats.invariants")
+
+
+RULES = [
+    "bookings_do_not_overlap",
+    "voucher_status_agrees_with_bookings",
+    "every_booking_is_charged_once",
+    "every_cancellation_is_reversed_once",
+    "every_charge_has_its_subject",
+    "settlements_total_their_fee_events",
+    "no_fee_event_is_in_two_settlements",
+    "every_accepted_offer_has_one_contract",
+    "every_write_has_its_event",
+]
+
+ACTIVE = (
+    "select id from public.voucher_bookings where voucher_id = 'v' and status = 'booked' order by slot_start limit 1"
+)
+CANCELLED = "select id from public.voucher_bookings where status = 'cancelled'"
+CHARGE_OF_W = "select id from public.fee_events where currency = 'JPY'"
+NO_OVERLAP = "alter table public.voucher_bookings drop constraint bookings_of_a_voucher_never_overlap"
+NO_UNIQUE = "alter table public.fee_events drop constraint one_charge_a_fee_and_subject"
+
+# the rule, how many rows break it, and how
+BREAKS: list[tuple[str, int, LiteralString]] = [
+    (
+        "bookings_do_not_overlap",
+        1,
+        f"{NO_OVERLAP}; update public.voucher_bookings set slot_start = slot_start + interval '30 minutes',"
+        f" slot_end = slot_end + interval '30 minutes' where id = ({ACTIVE})",
+    ),
+    ("voucher_status_agrees_with_bookings", 1, "update public.vouchers set status = 'issued' where id = 'v'"),
+    ("voucher_status_agrees_with_bookings", 2, "update public.vouchers set status = 'expired' where id in ('v', 'w')"),
+    ("voucher_status_agrees_with_bookings", 1, "update public.vouchers set holder_id = null where id = 'w'"),
+    ("voucher_status_agrees_with_bookings", 1, "update public.vouchers set holder_id = issuer_id where id = 'w'"),
+    # a booking that was charged nothing, was charged in another currency, or twice
+    ("every_booking_is_charged_once", 1, f"delete from public.fee_events where id = ({CHARGE_OF_W})"),
+    ("every_booking_is_charged_once", 1, f"update public.fee_events set currency = 'USD' where id = ({CHARGE_OF_W})"),
+    (
+        "every_booking_is_charged_once",
+        1,
+        f"{NO_UNIQUE}; insert into public.fee_events select (jsonb_populate_record(e,"
+        f" jsonb_build_object('id', gen_random_uuid()))).* from public.fee_events e where id = ({CHARGE_OF_W})",
+    ),
+    # a cancellation that was not taken back, or only in part, or for somebody else; a standing booking that was
+    (
+        "every_cancellation_is_reversed_once",
+        1,
+        "with gone as (delete from public.fee_events where reverses is not null returning *)"
+        " update public.settlements s set total_cents = s.total_cents - gone.amount_cents from gone"
+        " where gone.settlement_id = s.id",
+    ),
+    (
+        "every_cancellation_is_reversed_once",
+        1,
+        "update public.settlements set total_cents = total_cents + 1 where currency = 'EUR';"
+        " update public.fee_events set amount_cents = amount_cents + 1 where reverses is not null",
+    ),
+    (
+        "every_cancellation_is_reversed_once",
+        1,
+        "update public.fee_events set fee_id = 'transfer.logged' where reverses is not null",
+    ),
+    (
+        "every_cancellation_is_reversed_once",
+        1,
+        "insert into public.fee_events"
+        " (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses)"
+        " select fee_id, subject_type, subject_id, -amount_cents, currency, beneficiary_id, id from public.fee_events"
+        f" where id = ({CHARGE_OF_W})",
+    ),
+    # a charge for what is not there
+    ("every_charge_has_its_subject", 1, "update public.fee_events set subject_id = 'x' where currency = 'KWD'"),
+    (
+        "every_charge_has_its_subject",
+        2,
+        "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id,"
+        " base_cents, rate, fixed_cents, unrounded)"
+        " select 'transfer.logged', t, 'x', 0, 'EUR', private.thinker_id('issuer'), 0, 0, 0, 0"
+        " from unnest(array['transfer', 'mortgage_contract']) t",
+    ),
+    # a settlement that is not the sum
+    ("settlements_total_their_fee_events", 1, "update public.settlements set total_cents = 0 where currency = 'EUR'"),
+    ("settlements_total_their_fee_events", 2, "update public.fee_events set settlement_id = null"),
+    (
+        "settlements_total_their_fee_events",
+        1,
+        "update public.settlements set status = 'voided', voided_at = now() where currency = 'KWD'",
+    ),
+    # one charge in two settlements, in whichever rows; one in a settlement of something else
+    (
+        "no_fee_event_is_in_two_settlements",
+        1,
+        f"{NO_UNIQUE}; insert into public.fee_events select (jsonb_populate_record(e,"
+        " jsonb_build_object('id', gen_random_uuid()))).* from public.fee_events e where currency = 'KWD';"
+        " update public.settlements set total_cents = 14 where currency = 'KWD'",
+    ),
+    (
+        "no_fee_event_is_in_two_settlements",
+        1,
+        "update public.settlements set currency = 'USD' where currency = 'KWD'",
+    ),
+    (
+        "no_fee_event_is_in_two_settlements",
+        1,
+        "update public.settlements set beneficiary_id = private.thinker_id('issuer') where currency = 'KWD'",
+    ),
+    # an accepted offer without a contract, a contract without an accepted offer
+    (
+        "every_accepted_offer_has_one_contract",
+        1,
+        "update public.mortgage_offers set status = 'accepted' where id = 'o'",
+    ),
+    (
+        "every_accepted_offer_has_one_contract",
+        2,
+        "insert into public.mortgage_contracts (offer_id, created_at)"
+        " select unnest(array['o', 'p']), '2001-01-01'",  # of a time whose events are gone
+    ),
+    # a write without its event, or with two
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'voucher.issue' and subject_id = 'v'"),
+    ("every_write_has_its_event", 5, "delete from public.events where type = 'voucher.book'"),
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'voucher.cancel'"),
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'mortgage.application'"),
+    ("every_write_has_its_event", 2, "delete from public.events where type = 'mortgage.offer'"),
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'transfer.logged'"),
+    ("every_write_has_its_event", 2, "delete from public.events where type = 'settlement.created'"),
+    (
+        "every_write_has_its_event",
+        1,
+        "insert into public.events (type, subject_type, subject_id)"
+        " select type, subject_type, subject_id from public.events where type = 'voucher.cancel'",
+    ),
+    (
+        "every_write_has_its_event",
+        1,
+        "insert into public.contracts (name, byte_size, storage_url, hash_sha256)"
+        " values ('c', 0, 'contracts/c/c', repeat('0', 64))",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "rows", "how"), BREAKS)
+def test_what_breaks_a_rule_is_seen_by_that_rule(
+    kept: psycopg.Connection, rule: str, rows: int, how: LiteralString
+) -> None:
+    with unchecked(kept):
+        kept.execute(how)
+    assert violations(kept) == {rule: rows}
+
+
+def test_every_rule_is_broken_here() -> None:
+    assert {rule for rule, _, _ in BREAKS} == set(RULES)
+
+
+# and what breaks none
+
+
+def booked_before_and_after(connection: psycopg.Connection, change: Callable[[], None]) -> None:
+    """A booking, a change of the fee an hour later, and another booking an hour after that."""
+    booked(connection, voucher_id="before")
+    with unchecked(connection):
+        connection.execute("update public.voucher_bookings set created_at = created_at - interval '2 hours'")
+    change()
+    with unchecked(connection):
+        connection.execute(
+            "update public.fee_versions set valid_from = now() - interval '1 hour' where valid_from > '2020-01-01'"
+        )
+    booked(connection, voucher_id="after")
+
+
+CHANGES: dict[str, Callable[[psycopg.Connection], None]] = {
+    "no longer active": lambda c: set_fee(c, active=False),
+    "another price": lambda c: set_fee(c, percentage=1),
+    "nothing": lambda c: set_fee(c, percentage=0),
+    "of something else": lambda c: set_fee(c, scope="room"),
+    "another is charged as well": lambda c: add_fee(c, "voucher.more", "voucher", percentage=1),
+    "a fee of something else is charged": lambda c: set_fee(c, "transfer.logged", scope="voucher", active=True),
+    "in another currency": lambda c: set_fee(c, fixed_amount=5, currency="USD"),
+    "at most nothing": lambda c: set_fee(c, max_cents=0, currency="EUR"),
+    "for somebody else": lambda c: set_fee(c, beneficiary_id=known(c, "anna")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_of_a_fee_breaks_no_rule(
+    kept: psycopg.Connection, change: Callable[[psycopg.Connection], None]
+) -> None:
+    booked_before_and_after(kept, lambda: change(kept))
+    assert violations(kept) == {}
+
+
+def test_a_booking_that_is_uncharged_while_a_later_fee_is_in_force_is_seen(kept: psycopg.Connection) -> None:
+    booked_before_and_after(kept, lambda: set_fee(kept, percentage=1))
+    with unchecked(kept):
+        kept.execute(
+            "delete from public.fee_events where subject_type = 'voucher_booking' and subject_id in ("
+            " select id from public.voucher_bookings where voucher_id in ('before', 'after'))"
+        )
+    assert violations(kept) == {"every_booking_is_charged_once": 2}
+
+
+def test_writes_of_a_time_whose_events_are_gone_break_no_rule(kept: psycopg.Connection) -> None:
+    with unchecked(kept):
+        kept.execute("update public.transfers set created_at = created_at - interval '14 months'")
+        kept.execute("delete from public.events where type = 'transfer.logged'")
+    assert violations(kept) == {}
