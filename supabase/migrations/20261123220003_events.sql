@@ -221,8 +221,8 @@ begin
   end loop;
 
   if homeless then
-    execute 'insert into public.events select * from pg_temp.homeless_events';
-    execute 'drop table pg_temp.homeless_events';
+    execute format('insert into public.events select * from %s', to_regclass('pg_temp.homeless_events'));
+    execute format('drop table %s', to_regclass('pg_temp.homeless_events'));
   end if;
 end;
 $$;
