@@ -150,3 +150,16 @@
 
 \ir 80_stats/stats.sql
 \ir 80_stats/invariants.sql
+
+\ir 90_jobs/jobs.sql
+\ir 90_jobs/job_runs.sql
+\ir 90_jobs/job_settle_fees_monthly.sql
+\ir 90_jobs/job_expire_vouchers.sql
+\ir 90_jobs/job_presence_offline.sql
+\ir 90_jobs/job_purge_old_events.sql
+\ir 90_jobs/job_purge_idempotency_keys.sql
+\ir 90_jobs/job_cleanup_cron_history.sql
+\ir 90_jobs/job_check_invariants.sql
+\ir 90_jobs/run_job.sql
+\ir 90_jobs/stats_jobs.sql
+\ir 90_jobs/install_jobs.sql

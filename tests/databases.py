@@ -8,10 +8,11 @@ import tempfile
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import psycopg
@@ -100,7 +101,7 @@ class Server(ABC):
 class LocalServer(Server):
     """A cluster of its own in `folder`, from the programs in `programs`; reached through a socket there."""
 
-    def __init__(self, name: str, programs: Path, folder: Path) -> None:
+    def __init__(self, name: str, programs: Path, folder: Path, configuration: Mapping[str, str]) -> None:
         super().__init__()
         self.name = name
         self._programs = programs
@@ -117,8 +118,9 @@ class LocalServer(Server):
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync")
         # nothing here outlives the session: no need to wait for the disc
-        with (folder / "data" / "postgresql.conf").open("a") as configuration:
-            configuration.write(f"listen_addresses = ''\nunix_socket_directories = '{folder}'\nfsync = off\n")
+        lines = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | dict(configuration)
+        with (folder / "data" / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self._folder}"
@@ -173,9 +175,12 @@ class LocalServer(Server):
 
 
 class ContainerServer(Server):
-    """A container of an image with PostgreSQL; needs a Docker engine."""
+    """A container of an image with PostgreSQL; needs a Docker engine.
 
-    def __init__(self, image: str) -> None:
+    Raises MissingServerError where there is no engine or no such image.
+    """
+
+    def __init__(self, image: str, configuration: Mapping[str, str]) -> None:
         super().__init__()
         from testcontainers.community.postgres import PostgresContainer
 
@@ -183,13 +188,21 @@ class ContainerServer(Server):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port: int = free.getsockname()[1]
         # what is not said here comes from POSTGRES_* in the developer's environment
-        container = PostgresContainer(image, username="postgres", password="test", dbname="postgres", driver=None)
-        # a port of our choice, because Docker's would change with a restart
-        self._container = container.with_command("-c fsync=off").with_bind_ports(5432, port)
+        try:
+            container = PostgresContainer(image, username="postgres", password="test", dbname="postgres", driver=None)
+        except DockerException as error:
+            raise MissingServerError(f"{self.name} cannot be run: {error}") from error
+        options = [f"-c {name}={value}" for name, value in {"fsync": "off", **configuration}.items()]
+        # a port of our choice, because Docker's would change with a restart; SIGINT: clients are not waited for
+        container.with_command(" ".join(options)).with_bind_ports(5432, port).with_kwargs(stop_signal="SIGINT")
+        self._container = container
         try:
             self._container.start()
             # asked once, because a stopped container has no address; the port is not ours where its own IP is used
             self._address = f"{self._container.get_container_host_ip()}:{self._container.get_exposed_port(5432)}"
+        except (DockerException, TimeoutError) as error:
+            self.remove()
+            raise MissingServerError(f"{self.name} does not start: {error}") from error
         except BaseException:
             self.remove()
             raise
@@ -252,14 +265,8 @@ def run_server() -> Iterator[Server]:
     TEST_POSTGRES: `embedded` (or nothing) is the wheel, `15` is Debian's, a path is a folder of programs.
     """
     if image := os.environ.get("TEST_POSTGRES_IMAGE"):
-        try:
-            container = ContainerServer(image)
-        except (DockerException, TimeoutError) as error:
-            raise MissingServerError(f"TEST_POSTGRES_IMAGE={image}: {error}") from error
-        try:
+        with run_container(image) as container:
             yield container
-        finally:
-            container.remove()
         return
     choice = os.environ.get("TEST_POSTGRES") or "embedded"
     programs = EMBEDDED if choice == "embedded" else Path(DEBIAN.format(choice) if choice.isdigit() else choice)
@@ -270,11 +277,21 @@ def run_server() -> Iterator[Server]:
 
 
 @contextmanager
-def run_local(programs: Path) -> Iterator[Server]:
+def run_container(image: str, configuration: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+    """Yields a new server from an image. Raises MissingServerError where it cannot be run."""
+    server = ContainerServer(image, configuration)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@contextmanager
+def run_local(programs: Path, configuration: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
     """Yields a new server from a folder of programs."""
     name = "embedded" if programs == EMBEDDED else f"from {programs}"
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
-        server = LocalServer(name, programs, Path(folder))
+        server = LocalServer(name, programs, Path(folder), configuration)
         server.start()
         try:
             yield server

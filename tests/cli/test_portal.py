@@ -159,6 +159,8 @@ def test_a_failure_ends_without_a_traceback() -> None:
     assert re.fullmatch(r"portal: Cannot listen on .*Address already in use.*\n", result.stderr)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["migrate"], ["seed"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["migrate"], ["seed"], ["jobs"], ["jobs", "run"], ["jobs", "install"]]
+)
 def test_help_teaches(command: list[str]) -> None:
     assert "$ portal" in portal(*command, "--help")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.schema.specification import TABLES
 
-OURS = "('public', 'private')"
+OURS = "('public', 'private', 'stats')"
 
 
 @pytest.fixture
@@ -51,6 +51,14 @@ def test_every_table_and_function_is_explained(connection: psycopg.Connection) -
         f"union all "
         f"select oid::regprocedure::text from pg_proc "
         f"where pronamespace::regnamespace::text in {OURS} and obj_description(oid, 'pg_proc') is null",
+    )
+
+
+def test_every_view_shows_only_what_its_reader_may_see(connection: psycopg.Connection) -> None:
+    assert not names(
+        connection,
+        f"select oid::regclass::text from pg_class where relnamespace::regnamespace::text in {OURS} and relkind = 'v' "
+        f"and not coalesce('security_invoker=true' = any (reloptions), false)",
     )
 
 
@@ -115,7 +123,7 @@ def test_estimates_tell_nothing_of_texts_that_one_may_not_see(connection: psycop
         connection,
         f"select a.attrelid::regclass || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid "
         f"where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and a.atttypid = 'text'::regtype "
-        f"and c.relname not in ('voucher_templates', 'fees') and coalesce(a.attstattarget, -1) <> 0 "
+        f"and c.relname not in ('voucher_templates', 'fees', 'fee_versions') and coalesce(a.attstattarget, -1) <> 0 "
         f"and not (a.attname in {WORDS} and a.attrelid <> 'public.telemetry_events'::regclass)",
     )
 

@@ -36,8 +36,8 @@ def test_trigger_functions_are_sound(checked: str) -> None:
 
 def run_cli(programs: Path, folder: Path, url: str, check: str, *options: str) -> list[dict[str, Any]]:
     """What `supabase db <check>` finds."""
-    # the CLI takes a socket's folder only beside the name of a host
-    target = url.replace("@/", "@localhost/")
+    # the CLI takes a socket's folder only beside the name of a host, and else wants TLS from any other machine
+    target = url.replace("@/", "@localhost/") + ("&" if "?" in url else "?") + "sslmode=disable"
     result = subprocess.run(
         [programs / "supabase", "db", check, f"--db-url={target}", "--output-format", "json", *options],
         cwd=folder,

@@ -11,7 +11,12 @@ from api.settings import ROOT
 from tests.databases import Server
 
 SQL = ROOT / "sql"
-REFERENCE_TABLES = ("public.voucher_templates", "public.fees", "private.settings")
+REFERENCE_TABLES = (
+    "public.voucher_templates",
+    "public.fees",
+    "private.settings",
+    "(select name, schedule, late_after, does from private.jobs)",
+)
 
 
 def included_files() -> list[Path]:

@@ -1,0 +1,17 @@
+create function private.job_settle_fees_monthly()
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not (select s.settles_on_schedule from private.settings s) then
+    raise notice 'Switched off: update private.settings set settles_on_schedule = true.';
+    return 0;
+  end if;
+  return private.settle_due_months();
+end;
+$$;
+
+comment on function private.job_settle_fees_monthly is
+  'Makes the settlements of every month that is over and has none, where private.settings.settles_on_schedule says so. Returns '
+  'how many.';

@@ -1,0 +1,39 @@
+create function private.run_job(job text)
+returns private.job_runs
+language plpgsql
+set search_path = ''
+as $$
+declare
+  started_at constant timestamptz := clock_timestamp();
+  done       bigint;
+  error      text;
+  run        private.job_runs;
+begin
+  if not exists (select from private.jobs j where j.name = run_job.job) then
+    raise invalid_parameter_value using
+      message = format('There is no job %L.', run_job.job),
+      hint = (select 'The jobs are ' || string_agg(j.name, ', ' order by j.name) || '.' from private.jobs j);
+  end if;
+
+  if pg_try_advisory_xact_lock('private.jobs'::regclass::oid::integer, hashtext(run_job.job)) then
+    begin
+      execute format('select private.%I()', 'job_' || replace(run_job.job, '-', '_')) into strict done;
+    exception
+      when others or query_canceled then
+        error := sqlerrm;
+        raise warning '% failed: %', run_job.job, error;
+    end;
+  else
+    raise notice '% is running elsewhere.', run_job.job;
+  end if;
+
+  insert into private.job_runs (job, started_at, finished_at, done, error)
+  values (run_job.job, started_at, clock_timestamp(), done, error)
+  returning * into run;
+  return run;
+end;
+$$;
+
+comment on function private.run_job is
+  'Runs a job now, and returns what was noted in private.job_runs. A job that fails leaves nothing but its error there and a '
+  'warning; one that is running elsewhere is left alone: neither done nor error. Refuses: a name that no job has (22023).';

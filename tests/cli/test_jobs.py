@@ -1,0 +1,121 @@
+"""The commands `portal jobs`, as a person types them."""
+
+import os
+import subprocess
+import sys
+
+import psycopg
+import pytest
+from rich.text import Text
+from typer.testing import CliRunner
+
+from api.cli import app
+from api.errors import PortalError
+from tests.acting import one
+from tests.jobs.running import redefine
+
+PORTAL = [sys.executable, "-c", "from api.cli import main; main()"]
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    """A terminal where each row of a table is a line, and the test's database in the settings."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("DATABASE_URL", database)
+
+
+def portal(*arguments: str) -> str:
+    """What a command prints; it runs in this process, and raises what the person would be told."""
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def states() -> dict[str, str]:
+    """What `portal jobs` says of each job, in its last column."""
+    rows = [line.split("│") for line in portal("jobs").splitlines() if line.startswith("│")]
+    return {row[1].strip(): row[-2].strip() for row in rows}
+
+
+def test_the_table_shows_the_state_of_every_job(database: str) -> None:
+    assert set(states().values()) == {"never ran"}
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("update private.jobs set added_at = now() - interval '1 hour'")
+        redefine(connection, "check-invariants", "begin raise 'broken [on] purpose'; end")
+        connection.execute("select private.run_job(name) from private.jobs where name = 'check-invariants'")
+        connection.execute(
+            "insert into private.job_runs (job, started_at, finished_at, done) "
+            "values ('cleanup-cron-history', now() - interval '27 hours', now(), 12),"
+            " ('settle-fees-monthly', now() - interval '27 hours', now(), 3)"
+        )
+    found = states()
+    assert found["check-invariants"] == "failed: broken [on] purpose"
+    assert found["cleanup-cron-history"] == "late"
+    assert found["settle-fees-monthly"] == "on time"
+    assert found["expire-vouchers"] == "late: never ran"
+    assert found["purge-old-events"] == "never ran"
+    output = portal("jobs")
+    assert "1 d ago" in output
+    assert "30 12 1 * *" in output
+
+
+def test_a_job_is_run_by_hand(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into public.vouchers (id, issuer_id, valid_from, valid_until) "
+            "values ('v', private.thinker_of('anna'), now() - interval '2 days', now() - interval '1 day')"
+        )
+        assert portal("jobs", "run", "expire-vouchers") == "expire-vouchers: 1 done\n"
+        assert one(connection, "select status from public.vouchers") == "expired"
+    assert states()["expire-vouchers"] == "on time"
+
+
+def test_a_failure_is_told_with_exit_code_1(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        redefine(connection, "expire-vouchers", "begin raise 'broken on purpose'; end")
+    result = subprocess.run(
+        [*PORTAL, "jobs", "run", "expire-vouchers"], env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert Text.from_ansi(result.stderr).plain.rstrip() == "portal: expire-vouchers failed: broken on purpose"
+
+
+def test_what_runs_elsewhere_is_left_alone(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("select private.run_job('expire-vouchers')")
+        assert portal("jobs", "run", "expire-vouchers") == "expire-vouchers is running elsewhere.\n"
+
+
+def test_what_is_switched_off_says_so() -> None:
+    assert portal("jobs", "run", "settle-fees-monthly") == (
+        "Switched off: update private.settings set settles_on_schedule = true.\nsettle-fees-monthly: 0 done\n"
+    )
+
+
+def test_another_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(
+        PortalError, match=r"There is no job 'x'. The jobs are check-invariants, cleanup-cron-history, "
+    ):
+        portal("jobs", "run", "x")
+
+
+def test_install_says_what_is_missing(database: str) -> None:
+    output = portal("jobs", "install")
+    assert output.startswith("Nothing is scheduled: pg_cron does not work on this database. ")
+    assert output.endswith("0 jobs are scheduled.\n")
+
+
+def test_a_database_that_lacks_a_migration_is_said_to(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database)
+    with pytest.raises(PortalError, match="not up to date: run `portal migrate`"):
+        portal("jobs")
+
+
+def test_the_data_api_alone_will_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("SUPABASE_URL", "https://x.supabase.co")
+    monkeypatch.setenv("SUPABASE_ANON_KEY", "key")
+    monkeypatch.setenv("JWT_SECRET", "x" * 32)
+    with pytest.raises(PortalError, match="set DATABASE_URL too"):
+        portal("jobs")

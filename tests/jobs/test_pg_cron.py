@@ -1,0 +1,187 @@
+"""A real pg_cron on PostgreSQL 15, which fires real jobs.
+
+In a container where a Docker engine answers, of the image TEST_POSTGRES_IMAGE or supabase/postgres; else from Debian's
+packages. pg_cron works on one database of a server, and minutes are the shortest that it knows: the tests share both,
+and what can fire in the same minute does.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import docker
+import psycopg
+import pytest
+from docker.errors import DockerException
+
+from api.migrations import migrate
+from tests.acting import call, one, thinker
+from tests.databases import DEBIAN, MissingServerError, Server, run_container, run_local
+from tests.jobs.running import Job, charge_last_month, job, redefine
+from tests.missing import missing
+
+# docker leaves its socket open where no engine answers
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+CONFIGURATION = {
+    "shared_preload_libraries": "pg_cron",
+    "cron.database_name": "postgres",
+    # else it would need to be let in by pg_hba.conf
+    "cron.use_background_workers": "on",
+}
+
+
+@pytest.fixture(scope="module")
+def cron_server() -> Iterator[Server]:
+    """A PostgreSQL 15 of the module's own, with pg_cron."""
+    image = os.environ.get("TEST_POSTGRES_IMAGE")
+    if image or is_engine_there():
+        try:
+            with run_container(image or "supabase/postgres", CONFIGURATION) as server:
+                yield server
+            return
+        except MissingServerError as error:
+            if image:
+                missing(str(error))
+    programs = Path(DEBIAN.format(15))
+    if not (programs.parent / "lib" / "pg_cron.so").exists():
+        missing("These tests need pg_cron: a Docker engine, or (Debian: apt install postgresql-15 postgresql-15-cron).")
+    with run_local(programs, CONFIGURATION) as server:
+        yield server
+
+
+def is_engine_there() -> bool:
+    """Whether a Docker engine answers, at DOCKER_HOST or where it usually is."""
+    try:
+        with closing(docker.from_env()) as client:
+            return bool(client.ping())
+    except DockerException:
+        return False
+
+
+@pytest.fixture(scope="module")
+def clock(cron_server: Server) -> Iterator[psycopg.Connection]:
+    """As the schema's owner, in autocommit mode, on the migrated database that pg_cron works on."""
+    migrate(cron_server.url())
+    with psycopg.connect(cron_server.url(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def fired(clock: psycopg.Connection) -> psycopg.Connection:
+    """The same after a minute in which three jobs were due, one of which fails."""
+    call(clock, thinker("anna"), "send_heartbeat")
+    clock.execute("update public.presence_sessions set last_seen_at = now() - interval '61 seconds'")
+    charge_last_month(clock)
+    redefine(clock, "expire-vouchers", "begin raise 'broken on purpose'; end")
+    for name in ("expire-vouchers", "settle-fees-monthly"):
+        every_minute(clock, name)
+    wait_until(lambda: one(clock, "select count(distinct job) from private.job_runs") == 3)
+    return clock
+
+
+def every_minute(connection: psycopg.Connection, name: str) -> None:
+    """Takes the place of the job's own schedule."""
+    connection.execute("select cron.alter_job(jobid, '* * * * *') from cron.job where jobname = %s", (name,))
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Waits for what pg_cron should do at the next full minute."""
+    for _ in range(300):
+        if happened():
+            return
+        time.sleep(0.5)
+    pytest.fail("pg_cron did not do it")
+
+
+def jobs(connection: psycopg.Connection) -> list[tuple[str, ...]]:
+    """The registry, as pg_cron should have it."""
+    return connection.execute(
+        "select name, schedule, 'select private.run_job(''' || name || ''')' from private.jobs order by name"
+    ).fetchall()
+
+
+def scheduled(connection: psycopg.Connection) -> list[tuple[str, ...]]:
+    """What pg_cron has."""
+    return connection.execute("select jobname::text, schedule, command from cron.job order by jobname").fetchall()
+
+
+def test_a_migrated_database_is_scheduled(clock: psycopg.Connection) -> None:
+    assert len(jobs(clock)) == 7
+    assert scheduled(clock) == jobs(clock)
+
+
+def test_install_can_be_repeated(clock: psycopg.Connection) -> None:
+    ids = clock.execute("select jobid, jobname from cron.job order by jobid").fetchall()
+    assert one(clock, "select private.install_jobs()") == 7
+    assert scheduled(clock) == jobs(clock)
+    assert clock.execute("select jobid, jobname from cron.job order by jobid").fetchall() == ids
+
+
+def test_install_takes_over_what_changed_and_leaves_others_alone(clock: psycopg.Connection) -> None:
+    clock.execute("select cron.schedule('another', '0 0 1 1 *', 'select 1')")
+    with clock.transaction(force_rollback=True):
+        clock.execute("update private.jobs set schedule = '1 2 3 4 5' where name = 'check-invariants'")
+        clock.execute("delete from private.jobs where name = 'purge-old-events'")
+        assert one(clock, "select private.install_jobs()") == 6
+        assert ("check-invariants", "1 2 3 4 5", "select private.run_job('check-invariants')") in scheduled(clock)
+        assert scheduled(clock) == sorted([*jobs(clock), ("another", "0 0 1 1 *", "select 1")])
+    clock.execute("select cron.unschedule('another')")
+
+
+def test_who_may_not_schedule_is_told_so(clock: psycopg.Connection) -> None:
+    notices: list[str] = []
+    with clock.transaction(force_rollback=True):
+        clock.execute("create role owner_without_cron")
+        clock.execute("grant usage on schema private to owner_without_cron")
+        clock.execute("grant execute on function private.install_jobs() to owner_without_cron")
+        clock.execute("set local role owner_without_cron")
+        clock.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+        assert one(clock, "select private.install_jobs()") == 0
+    assert notices == [
+        "Nothing is scheduled: permission denied for schema cron. "
+        "As superuser: create extension pg_cron; grant usage on schema cron to owner_without_cron."
+    ]
+
+
+def test_the_other_databases_of_the_server_are_told_so(cron_server: Server) -> None:
+    with cron_server.database() as url:
+        migrate(url)
+        with psycopg.connect(url) as connection:
+            assert one(connection, "select private.install_jobs()") == 0
+
+
+def test_a_silent_thinker_goes_offline_by_itself(fired: psycopg.Connection) -> None:
+    assert fired.execute("select status, silenced from public.presence_sessions").fetchall() == [("offline", True)]
+    assert job(fired, "presence-offline")[:2] == (True, False)
+    # the jobs' own log tells as much as pg_cron's
+    wait_until(
+        lambda: one(
+            fired,
+            "select count(*) > 0 from cron.job_run_details where status = 'succeeded' "
+            "and command = 'select private.run_job(''presence-offline'')'",
+        )
+    )
+    assert one(fired, "select max(done) from private.job_runs where job = 'presence-offline'") == 1
+
+
+def test_a_failure_is_shown_with_its_error(fired: psycopg.Connection) -> None:
+    assert job(fired, "expire-vouchers") == Job(True, False, None, "broken on purpose", True)
+
+
+def test_nothing_is_settled_by_itself_unless_switched_on(fired: psycopg.Connection) -> None:
+    assert job(fired, "settle-fees-monthly") == Job(True, False, 0, None, False)
+    assert one(fired, "select count(*) from public.settlements") == 0
+
+
+def test_a_real_settlement(fired: psycopg.Connection) -> None:
+    fired.execute("update private.settings set settles_on_schedule = true")
+    wait_until(lambda: one(fired, "select count(*) from public.settlements") == 1)
+    settled = fired.execute(
+        "select s.total_cents, s.currency, s.status, e.settlement_id = s.id "
+        "from public.settlements s cross join public.fee_events e"
+    ).fetchall()
+    assert settled == [(240, "EUR", "open", True)]
+    assert job(fired, "settle-fees-monthly") == Job(True, False, 1, None, False)

@@ -1,0 +1,15 @@
+"""Where pg_cron is not, jobs are run by hand."""
+
+import psycopg
+
+from tests.acting import one
+
+
+def test_nothing_is_scheduled_and_the_owner_is_told_why(connection: psycopg.Connection) -> None:
+    notices: list[str] = []
+    connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+    assert one(connection, "select private.install_jobs()") == 0
+    [notice] = notices
+    assert notice.startswith("Nothing is scheduled: pg_cron does not work on this database.")
+    assert f"cron.database_name = {connection.info.dbname}" in notice
+    assert one(connection, "select to_regnamespace('cron') is null")
