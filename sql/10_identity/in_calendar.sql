@@ -1,13 +1,14 @@
 create function private.in_calendar(variadic moments timestamptz[])
 returns boolean
-language sql
+language plpgsql -- which keeps the plan for the next one
 immutable
 set search_path = ''
 as $$
-  select coalesce(
-    bool_and(moment >= '0001-01-01 00:00:00+00' and moment < '10000-01-01 00:00:00+00'), true
-  )
-  from unnest(moments) as moment
+begin
+  return (
+    '0001-01-01 00:00:00+00' <= all (in_calendar.moments) and '10000-01-01 00:00:00+00' > all (in_calendar.moments)
+  ) is not false;
+end;
 $$;
 
 comment on function private.in_calendar is

@@ -1,13 +1,15 @@
 create function private.new_uuid()
 returns uuid
-language sql
+language plpgsql -- which keeps the plan for the next one
 volatile
 set search_path = ''
 as $$
-  select (
+begin
+  return (
     lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
     || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
-  )::uuid
+  )::uuid;
+end;
 $$;
 
 comment on function private.new_uuid is

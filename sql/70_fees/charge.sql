@@ -1,9 +1,10 @@
 create function private.charge(scope text, subject_type text, subject_id text, base bigint, currency text)
 returns void
-language sql
+language plpgsql -- which keeps the plan for the next one
 volatile
 set search_path = ''
 as $$
+begin
   insert into public.fee_events (
     fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded, bound
   )
@@ -12,7 +13,8 @@ as $$
     c.fixed_cents, c.unrounded, c.bound
   from public.fees f
   cross join lateral private.fee_charges(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
-  where f.active and f.scope = charge.scope
+  where f.active and f.scope = charge.scope;
+end;
 $$;
 
 comment on function private.charge is

@@ -1,4 +1,4 @@
-create function private.fee_charges(fee public.fees, base bigint, currency text)
+create function private.fee_charges(fee public.fees, base bigint, base_currency text)
 returns table (
   amount_cents bigint,
   currency     text,
@@ -8,21 +8,24 @@ returns table (
   unrounded    numeric,
   bound        text
 )
-language sql
+language plpgsql -- which keeps the plan for the next one
 immutable
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   with parts (currency, base, rate, fixed, is_whole) as (
     -- everything in one currency; nothing is nothing in any currency
-    select coalesce(fee.currency, fee_charges.currency), fee_charges.base, fee.percentage, fee.fixed_amount, true
-    where fee_charges.base = 0 or fee.currency is null or fee.currency = fee_charges.currency
+    select coalesce(fee.currency, fee_charges.base_currency), fee_charges.base, fee.percentage, fee.fixed_amount, true
+    where fee_charges.base = 0 or fee.currency is null or fee.currency = fee_charges.base_currency
     union all
     -- else each part in its own, and no bound: there is no rate at which to compare
     select part.*
     from (
-      values (fee_charges.currency, fee_charges.base, fee.percentage, 0, false), (fee.currency, 0, 0, fee.fixed_amount, false)
+      values (fee_charges.base_currency, fee_charges.base, fee.percentage, 0, false), (fee.currency, 0, 0, fee.fixed_amount, false)
     ) part
-    where fee_charges.base <> 0 and fee.currency <> fee_charges.currency
+    where fee_charges.base <> 0 and fee.currency <> fee_charges.base_currency
   ),
   sums as (select p.*, p.base * p.rate + p.fixed as sum from parts p),
   bounded as (
@@ -38,7 +41,8 @@ as $$
     b.currency, b.base, b.rate, b.fixed, b.sum, b.bound
   from bounded b
   -- what costs nothing leaves no trace
-  where b.sum > 0 or b.bound is not null
+  where b.sum > 0 or b.bound is not null;
+end;
 $$;
 
 comment on function private.fee_charges is

@@ -1,5 +1,53 @@
 -- Fees that are charged, explained and reversed by triggers, and settlements that are their exact sums.
 
+-- every row that is written asks these: as fast as they can be
+create or replace function private.in_calendar(variadic moments timestamptz[])
+returns boolean
+language plpgsql -- which keeps the plan for the next one
+immutable
+set search_path = ''
+as $$
+begin
+  return (
+    '0001-01-01 00:00:00+00' <= all (in_calendar.moments) and '10000-01-01 00:00:00+00' > all (in_calendar.moments)
+  ) is not false;
+end;
+$$;
+
+create or replace function private.new_uuid()
+returns uuid
+language plpgsql -- which keeps the plan for the next one
+volatile
+set search_path = ''
+as $$
+begin
+  return (
+    lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+  )::uuid;
+end;
+$$;
+
+create or replace function private.new_id(prefix text)
+returns text
+language plpgsql -- which keeps the plan for the next one
+volatile
+set search_path = ''
+as $$
+begin
+  return (
+    select prefix || '-'
+      || string_agg(
+        substr('0123456789abcdefghijklmnopqrstuvwxyz', (ms / (36::numeric ^ place)::bigint % 36)::int + 1, 1),
+        '' order by place desc
+      )
+      || '-' || private.new_suffix()
+    from (select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as ms) moment,
+      generate_series(0, 7) as place
+  );
+end;
+$$;
+
 create function private.currency_code(currency text)
 returns text
 language sql
@@ -255,7 +303,7 @@ before delete or truncate or update of
 on public.fee_events
 for each statement execute function private.tg_append_only__refuse();
 
-create function private.fee_charges(fee public.fees, base bigint, currency text)
+create function private.fee_charges(fee public.fees, base bigint, base_currency text)
 returns table (
   amount_cents bigint,
   currency     text,
@@ -265,21 +313,24 @@ returns table (
   unrounded    numeric,
   bound        text
 )
-language sql
+language plpgsql -- which keeps the plan for the next one
 immutable
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   with parts (currency, base, rate, fixed, is_whole) as (
     -- everything in one currency; nothing is nothing in any currency
-    select coalesce(fee.currency, fee_charges.currency), fee_charges.base, fee.percentage, fee.fixed_amount, true
-    where fee_charges.base = 0 or fee.currency is null or fee.currency = fee_charges.currency
+    select coalesce(fee.currency, fee_charges.base_currency), fee_charges.base, fee.percentage, fee.fixed_amount, true
+    where fee_charges.base = 0 or fee.currency is null or fee.currency = fee_charges.base_currency
     union all
     -- else each part in its own, and no bound: there is no rate at which to compare
     select part.*
     from (
-      values (fee_charges.currency, fee_charges.base, fee.percentage, 0, false), (fee.currency, 0, 0, fee.fixed_amount, false)
+      values (fee_charges.base_currency, fee_charges.base, fee.percentage, 0, false), (fee.currency, 0, 0, fee.fixed_amount, false)
     ) part
-    where fee_charges.base <> 0 and fee.currency <> fee_charges.currency
+    where fee_charges.base <> 0 and fee.currency <> fee_charges.base_currency
   ),
   sums as (select p.*, p.base * p.rate + p.fixed as sum from parts p),
   bounded as (
@@ -295,7 +346,8 @@ as $$
     b.currency, b.base, b.rate, b.fixed, b.sum, b.bound
   from bounded b
   -- what costs nothing leaves no trace
-  where b.sum > 0 or b.bound is not null
+  where b.sum > 0 or b.bound is not null;
+end;
 $$;
 
 comment on function private.fee_charges is
@@ -305,10 +357,11 @@ comment on function private.fee_charges is
 
 create function private.charge(scope text, subject_type text, subject_id text, base bigint, currency text)
 returns void
-language sql
+language plpgsql -- which keeps the plan for the next one
 volatile
 set search_path = ''
 as $$
+begin
   insert into public.fee_events (
     fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded, bound
   )
@@ -317,7 +370,8 @@ as $$
     c.fixed_cents, c.unrounded, c.bound
   from public.fees f
   cross join lateral private.fee_charges(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
-  where f.active and f.scope = charge.scope
+  where f.active and f.scope = charge.scope;
+end;
 $$;
 
 comment on function private.charge is
