@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from api import migrations
+from api import cli_settlements, migrations
 from api.database import open_database
 from api.errors import PortalError
 from api.settings import Settings, load_settings
@@ -39,8 +39,10 @@ app = typer.Typer(
     [dim]$[/] portal run                        [dim]serve on http://127.0.0.1:8000[/]\n
     [dim]$[/] PORT=9000 SEED=0 portal run       [dim]on another port, without demo data[/]\n
     [dim]$[/] DATA_DIR=/tmp/try portal run      [dim]with a database of its own[/]\n
-    [dim]$[/] portal migrate --status           [dim]what is applied, what is not[/]""",
+    [dim]$[/] portal migrate --status           [dim]what is applied, what is not[/]\n
+    [dim]$[/] portal settle --dry-run           [dim]what would be settled[/]""",
 )
+app.add_typer(cli_settlements.app)
 console = Console()
 
 

@@ -1,6 +1,5 @@
 """What operators read of fees and settlements; amounts are whole minor units (cents) of the currency beside them."""
 
-from datetime import date
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -57,8 +56,8 @@ class Settlement(Shape):
 
     id: UUID
     beneficiary_uid: str
-    period_from: date = Field(description="The first day, in the portal's time zone.")
-    period_to: date = Field(description="The first day that does not belong to it any more.")
+    period_from: str = Field(description="The first day (2026-10-01), in the portal's time zone.")
+    period_to: str = Field(description="The first day that does not belong to it any more.")
     total_cents: int = Field(
         description="Minor units of `currency`; negative where more was reversed than charged. Stays when it is voided."
     )

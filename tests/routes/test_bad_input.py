@@ -312,7 +312,7 @@ FIELDS = [
         for limit in ("abc", "1.5", "1e2", "0x10", "9" * 5000)
     ),
     *(get(400, f"/api/admin/settlements/{SETTLEMENT}?after={after}") for after in ("abc", "1", LONG, "%ff")),
-    *(get(404, f"/api/admin/settlements/{id}") for id in (SETTLEMENT, "1", "a%00b", "%ff", LONG, f"{SETTLEMENT}0")),
+    *(get(404, f"/api/admin/settlements/{key}") for key in (SETTLEMENT, "1", "a%00b", "%ff", LONG, f"{SETTLEMENT}0")),
     get(404, "/api/telbank/transfers/unknown"),
     get(404, f"/api/telbank/transfers/{LONG}"),
     get(404, "/api/telbank/transfers/%ff"),
