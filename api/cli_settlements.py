@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -35,6 +35,12 @@ COLUMNS = (
     "bound", "amount_cents", "currency", "reverses",
 )  # fmt: skip
 """Of a statement as CSV."""
+
+LINE = {
+    "time": "<", "fee": "<", "subject": "<", "base": ">", "rate": ">", "fixed": ">", "unrounded": ">",
+    "bound": "<", "amount": ">", "reverses": "<",
+}  # fmt: skip
+"""The columns of a statement as a table, and on which side their cells stand."""
 
 Row: TypeAlias = dict[str, Any]
 """A settlement or a fee event as SQL returns it; numbers with a point are Decimals."""
@@ -340,38 +346,44 @@ def _write(format: Format, file: TextIO, settlement: Row, pages: Iterable[list[R
 
 
 def _write_table(file: TextIO, settlement: Row, pages: Iterable[list[Row]], exponent: int) -> None:
-    console = _console(file)
+    """Plain columns, as wide as a page needs them: Rich would take minutes for a large settlement."""
     major, currency = partial(_major, exponent=exponent), settlement["currency"]
     figures = f"{major(settlement['charged_cents'])} charged, {major(settlement['reversed_cents'])} reversed"
-    head = Table.grid(padding=(0, 2))
-    head.add_row("settlement", settlement["id"])
-    head.add_row("beneficiary", settlement["beneficiary_uid"])
-    head.add_row("period", f"{settlement['period_from']} until {settlement['period_to']}")
-    head.add_row("status", settlement["status"])
-    head.add_row("total", f"{major(settlement['total_cents'])} {currency}")
-    head.add_row("fees", f"{settlement['fee_events']}: {figures}")
-    console.print(head)
+    head = {
+        "settlement": settlement["id"],
+        "beneficiary": settlement["beneficiary_uid"],
+        "period": f"{settlement['period_from']} until {settlement['period_to']}",
+        "status": settlement["status"],
+        "total": f"{major(settlement['total_cents'])} {currency}",
+        "fees": f"{settlement['fee_events']}: {figures}",
+    }
+    file.writelines(f"{name:<13}{value}\n" for name, value in head.items())
+    widths = [0] * len(LINE)
     for page in pages:
-        table = Table("time", "fee", "subject")
-        for name in ("base", "rate", "fixed", "unrounded"):
-            table.add_column(name, justify="right")
-        table.add_column("bound")
-        table.add_column("amount", justify="right")
-        table.add_column("reverses")
-        for event in page:
-            table.add_row(
-                event["created_at"][:19].replace("T", " "),
-                event["fee_id"],
-                f"{event['subject_type']} {event['subject_id']}",
-                major(event["base_cents"]),
-                "" if event["rate"] is None else f"{(event['rate'] * 100).normalize():f} %",
-                major(event["fixed_cents"]),
-                major(event["unrounded"]),
-                event["bound"],
-                major(event["amount_cents"]),
-                event["reverses"],
-            )
-        console.print(table)
+        rows = [_line(event, major) for event in page]
+        if not any(widths):
+            file.write("\n")
+            rows.insert(0, tuple(LINE))
+        widths = [max(width, *map(len, column)) for width, column in zip(widths, zip(*rows, strict=True), strict=True)]
+        for row in rows:
+            aligned = (f"{cell:{LINE[name]}{width}}" for name, cell, width in zip(LINE, row, widths, strict=True))
+            file.write("  ".join(aligned).rstrip() + "\n")
+
+
+def _line(event: Row, major: Callable[[int | str | None], str]) -> tuple[str, ...]:
+    """The cells of a fee event under the names of LINE."""
+    return (
+        event["created_at"][:19].replace("T", " "),
+        event["fee_id"],
+        f"{event['subject_type']} {event['subject_id']}",
+        major(event["base_cents"]),
+        "" if event["rate"] is None else f"{(event['rate'] * 100).normalize():f} %",
+        major(event["fixed_cents"]),
+        major(event["unrounded"]),
+        event["bound"] or "",
+        major(event["amount_cents"]),
+        event["reverses"] or "",
+    )
 
 
 def _write_json(file: TextIO, settlement: Row, pages: Iterable[list[Row]]) -> None:
@@ -392,9 +404,9 @@ def _major(minor: int | str | None, exponent: int) -> str:
     return "" if minor is None else f"{Decimal(minor).scaleb(-exponent):f}"
 
 
-def _console(file: TextIO | None = None) -> Console:
+def _console() -> Console:
     """Prints what is in the database as it is; wraps no lines where nobody reads along."""
-    console = Console(file=file, markup=False, emoji=False, highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = 1000
     return console
