@@ -166,11 +166,6 @@ class TestSettle:
         assert [row[1] for row in cells(output)] == [month]
         assert "not over" not in portal("settle", "2025-03")
 
-    def test_the_last_month_of_the_calendar(self, connection: psycopg.Connection) -> None:
-        charge(connection, "2025-03-05", 1)
-        [settlement] = settle("9999-12")
-        assert "9999-12-01 until 10000-01-01" in portal("statement", settlement)
-
     @pytest.mark.parametrize("month", ["2026-13", "2026-00", "October", "2026", "0000-01", "2026-10-01", ""])
     def test_what_is_no_month_is_said(self, connection: psycopg.Connection, month: str) -> None:
         charge(connection, "2025-03-05", 1)
