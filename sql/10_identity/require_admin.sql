@@ -14,5 +14,4 @@ $$;
 comment on function private.require_admin is
   'Lets trusted servers, admins and operators (private.is_operator) pass. Refuses: not_an_admin (403).';
 
-grant execute on function private.is_operator to authenticated, service_role;
 grant execute on function private.require_admin to authenticated, service_role;

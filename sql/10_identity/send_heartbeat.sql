@@ -45,7 +45,7 @@ end;
 $$;
 
 comment on function public.send_heartbeat is
-  'Says that the acting thinker is there. What is left out (null) keeps its value. Any status but online counts as offline: '
+  'Says that the acting thinker is there. What is left out (null) keeps its value, but whom a job silenced is online again. Any status but online counts as offline: '
   'such a thinker is not matched. Returns the session. Refuses: not_signed_in (401), pair_code_invalid (400). '
   'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
 

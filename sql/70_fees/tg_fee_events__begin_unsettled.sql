@@ -4,12 +4,11 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  new.settlement_id := null;
-  return new;
+  raise sqlstate 'PT403' using message = 'append_only', detail = 'a new fee event is in no settlement';
 end;
 $$;
 
-comment on function private.tg_fee_events__begin_unsettled is 'A new fee event is in no settlement, whoever writes it.';
+comment on function private.tg_fee_events__begin_unsettled is 'A new fee event is in no settlement, whoever writes it: append_only (403).';
 
 create trigger tg_fee_events__begin_unsettled
   before insert on public.fee_events

@@ -5,11 +5,11 @@ security definer
 set search_path = ''
 as $$
 declare
-  offered     jsonb;
-  application public.mortgage_applications;
+  offered  jsonb;
+  amount   bigint;
+  currency text;
 begin
-  select o.loan into offered from public.mortgage_offers o where o.id = new.offer_id;
-  select a.* into application
+  select o.loan, a.desired_loan, a.currency into offered, amount, currency
   from public.mortgage_offers o
   join public.mortgage_applications a on a.id = o.application_id
   where o.id = new.offer_id;
@@ -17,14 +17,12 @@ begin
   -- the lender's own words, where they are an amount of money; else what the borrower asked for
   if jsonb_typeof(offered -> 'amount') = 'number' then
     if (offered ->> 'amount')::numeric between 0 and 9007199254740991 then
-      application.desired_loan := round((offered ->> 'amount')::numeric);
-      application.currency := coalesce(
-        case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, application.currency, 'EUR'
-      );
+      amount := round((offered ->> 'amount')::numeric);
+      currency := coalesce(case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, currency, 'EUR');
     end if;
   end if;
 
-  perform private.charge('mortgage', 'mortgage_contract', new.id, application.desired_loan, application.currency);
+  perform private.charge('mortgage', 'mortgage_contract', new.id, amount, currency);
   return null;
 end;
 $$;

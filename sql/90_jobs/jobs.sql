@@ -23,8 +23,8 @@ alter table private.jobs enable row level security;
 grant select on private.jobs to service_role;
 
 insert into private.jobs (name, schedule, late_after, does) values
-  -- at noon UTC the last day of the month is over in every time zone
-  ('settle-fees-monthly', '30 12 1 * *', '32 days', 'Makes the settlements of the months that are over, once switched on.'),
+  -- at noon UTC the last day of the month is over in every time zone; three times, should the server be down on the first
+  ('settle-fees-monthly', '30 12 1-3 * *', '32 days', 'Makes the settlements of the months that are over, once switched on.'),
   ('expire-vouchers', '*/5 * * * *', '15 minutes', 'Lets vouchers expire whose time is over and that nobody booked.'),
   ('presence-offline', '* * * * *', '5 minutes', 'Says offline for those who have been silent for more than a minute.'),
   ('purge-old-events', '10 3 * * *', '26 hours', 'Makes room for the events to come, and drops the months that are no longer kept.'),

@@ -41,6 +41,8 @@ comment on function private.is_operator is
   'True in a session of the schema''s owner (psql, Studio''s SQL editor, pg_cron, the command line), which could do everything '
   'anyway; false where it has taken the role of a caller, as every request does.';
 
+grant execute on function private.is_operator to authenticated, service_role;
+
 create or replace function private.require_admin()
 returns void
 language plpgsql
