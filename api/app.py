@@ -18,6 +18,7 @@ from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 from pydantic import BaseModel
 
+from api import settlements
 from api.body import MAX_BODY_BYTES, PortalRequest
 from api.gateway import Gateway
 from api.gateway_direct import DirectGateway
@@ -79,6 +80,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             contracts.router,
             telemetry.report,
             admin.router,
+            settlements.router,
         ],
         middleware=[CallerMiddleware],
     )

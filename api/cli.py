@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from api import cli_jobs, migrations
+from api import cli_jobs, cli_settlements, migrations
 from api.database import open_database
 from api.errors import PortalError
 from api.operating import console
@@ -41,8 +41,10 @@ app = typer.Typer(
     [dim]$[/] PORT=9000 SEED=0 portal run       [dim]on another port, without demo data[/]\n
     [dim]$[/] DATA_DIR=/tmp/try portal run      [dim]with a database of its own[/]\n
     [dim]$[/] portal migrate --status           [dim]what is applied, what is not[/]\n
+    [dim]$[/] portal settle --dry-run           [dim]what would be settled[/]\n
     [dim]$[/] portal jobs                       [dim]what the clock does, and whether it does[/]""",
 )
+app.add_typer(cli_settlements.app)
 app.add_typer(cli_jobs.app, name="jobs")
 
 

@@ -133,6 +133,13 @@ class Autofix(Shape):
     events: list[Event]
 
 
+def read_limit(limit: str | None, default: int, maximum: int) -> int:
+    """How many rows a parameter asks for, from 1 to the maximum. Refuses: limit_invalid."""
+    if limit and not re.fullmatch(r"[+-]?\d{1,9}", limit, re.ASCII):
+        raise Refused("limit_invalid")
+    return max(1, min(int(limit or default), maximum))
+
+
 @get("/admin/events", responses=refusals("limit_invalid", "not_an_admin", language="en"))
 async def events(
     request: PortalRequest,
@@ -140,9 +147,7 @@ async def events(
     limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
 ) -> Events:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
-    if limit and not re.fullmatch(r"[+-]?\d{1,9}", limit, re.ASCII):
-        raise Refused("limit_invalid")
-    max_rows = max(1, min(int(limit or 50), 200))
+    max_rows = read_limit(limit, default=50, maximum=200)
     rows = await gateway.call("list_events", request.user.as_caller(), max_rows=max_rows)
     return Events(items=[Event.from_row(row) for row in rows])
 

@@ -957,7 +957,11 @@ begin
   from public.fee_events e
   where e.settlement_id = settlement.id;
 
-  select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') into page
+  -- with more digits than a double holds, which is what most readers of JSON make of a number
+  select coalesce(
+    jsonb_agg(to_jsonb(e) || jsonb_build_object('unrounded', trim_scale(e.unrounded)::text) order by e.id), '[]'
+  )
+  into page
   from (
     select *
     from public.fee_events e
@@ -972,8 +976,8 @@ $$;
 
 comment on function public.get_settlement is
   'One settlement with its figures (fee_events, charged_cents, reversed_cents) and, as items, its fee events in the order of their '
-  'ids, which is that of time: max_rows of them, from 1 to 10000, after the one with the id `after`. A voided settlement has none '
-  'any more. Refuses: not_an_admin (403), settlement_not_found (404).';
+  'ids, which is that of time: max_rows of them, from 1 to 10000, after the one with the id `after`; unrounded is a text, with every '
+  'digit. A voided settlement has none any more. Refuses: not_an_admin (403), settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;
 

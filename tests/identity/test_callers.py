@@ -242,7 +242,13 @@ def test_rooms_are_for_who_is_in_them(anna: Thinker, stranger: Thinker) -> None:
     assert stranger.get(f"/api/contracts/list?roomId={room.replace(' ', '%20')}").body["items"] == []
 
 
-OPERATORS = ["/api/admin/events", "/api/admin/dashboard", "/api/presence/debug"]
+OPERATORS = [
+    "/api/admin/events",
+    "/api/admin/dashboard",
+    "/api/admin/settlements",
+    "/api/admin/fees",
+    "/api/presence/debug",
+]
 
 
 @pytest.mark.parametrize("path", OPERATORS)

@@ -46,6 +46,9 @@ CLOSED = [
     ("POST", "/api/telemetry"),
     ("GET", "/api/admin/events"),
     ("GET", "/api/admin/dashboard"),
+    ("GET", "/api/admin/settlements"),
+    ("GET", "/api/admin/settlements/unknown"),
+    ("GET", "/api/admin/fees"),
 ]
 OPEN = ["/api/presence/catalog/apis", "/api/autofix/status", "/health", "/schema/openapi.json"]
 LIMITS = [

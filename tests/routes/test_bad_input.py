@@ -37,6 +37,7 @@ JSON_ROUTES: dict[str, dict[str, object]] = {
     },
     "/api/telemetry": {"type": "seen"},
 }  # fmt: skip
+SETTLEMENT = "01890000-0000-7000-8000-000000000000"  # a UUID that nobody has
 LONG = "x" * 10_000
 DEEP = 100_000
 DIGITS = "9" * 400
@@ -292,6 +293,10 @@ FIELDS = [
             "/api/contracts/list?voucherId",
             "/api/contracts/list?roomId",
             "/api/admin/events?limit",
+            "/api/admin/settlements?status",
+            "/api/admin/settlements?beneficiaryUid",
+            "/api/admin/settlements?limit",
+            f"/api/admin/settlements/{SETTLEMENT}?after",
         )
         for value in ("%00", "a%00b")
     ),
@@ -301,7 +306,13 @@ FIELDS = [
     get(404, f"/api/slots/available?voucherId={LONG}"),
     get(404, "/api/slots/available?voucherId=%ff"),
     *(get(400, f"/api/slots/available?voucherId=v&{end}={quote(d)}") for end in ("from", "to") for d in NO_DATES),
-    *(get(400, f"/api/admin/events?limit={limit}") for limit in ("abc", "1.5", "1e2", "0x10", "9" * 5000)),
+    *(
+        get(400, f"/api/admin/{path}?limit={limit}")
+        for path in ("events", "settlements", f"settlements/{SETTLEMENT}")
+        for limit in ("abc", "1.5", "1e2", "0x10", "9" * 5000)
+    ),
+    *(get(400, f"/api/admin/settlements/{SETTLEMENT}?after={after}") for after in ("abc", "1", LONG, "%ff")),
+    *(get(404, f"/api/admin/settlements/{key}") for key in (SETTLEMENT, "1", "a%00b", "%ff", LONG, f"{SETTLEMENT}0")),
     get(404, "/api/telbank/transfers/unknown"),
     get(404, f"/api/telbank/transfers/{LONG}"),
     get(404, "/api/telbank/transfers/%ff"),

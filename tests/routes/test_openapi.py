@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -42,6 +43,9 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("post", "/api/telemetry"): BODY | {429},
     ("get", "/api/admin/events"): {400},
     ("get", "/api/admin/dashboard"): set(),
+    ("get", "/api/admin/settlements"): {400, 403},
+    ("get", "/api/admin/settlements/{settlement_id}"): {400, 403, 404},
+    ("get", "/api/admin/fees"): {403},
     ("get", "/api/autofix/status"): set(),
 }
 OPEN = {("get", "/api/presence/catalog/apis"): set[int](), ("get", "/health"): {503}}
@@ -99,7 +103,10 @@ def test_operation_ids_are_unique(described: dict[tuple[str, str], dict[str, Any
 
 
 def test_the_answers_of_a_booking_flow_are_as_described(
-    client: Connection, document: dict[str, Any], described: dict[tuple[str, str], dict[str, Any]]
+    client: Connection,
+    shared_database: str,
+    document: dict[str, Any],
+    described: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
     registry: Registry[Any] = Registry().with_resource(
         "urn:portal", Resource.from_contents(document, default_specification=DRAFT202012)
@@ -109,9 +116,12 @@ def test_the_answers_of_a_booking_flow_are_as_described(
     def check(method: str, path: str, body: object = None, user: str = "") -> Answer:
         headers = {"X-MOT-User": user} if user else {}
         answer = client.ask(method, path, body, headers=headers)
-        route = (method.lower(), path.partition("?")[0])
-        if route not in described:
-            route = (method.lower(), "/api/telbank/transfers/{transfer_id}")
+        path_sent = path.partition("?")[0]
+        templates = {
+            path_sent,
+            *(f"{path_sent.rpartition('/')[0]}/{{{name}}}" for name in ("transfer_id", "settlement_id")),
+        }
+        [route] = described.keys() & {(method.lower(), template) for template in templates}
         seen.add((*route, answer.status))
         pointer = "/".join(part.replace("~", "~0").replace("/", "~1") for part in (route[1], route[0]))
         reference = f"urn:portal#/paths/{pointer}/responses/{answer.status}/content/application~1json/schema"
@@ -165,6 +175,14 @@ def test_the_answers_of_a_booking_flow_are_as_described(
     check("GET", "/api/admin/events")
     check("GET", "/api/admin/dashboard")
     check("GET", "/api/autofix/status")
+    check("GET", "/api/admin/fees")
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute("select public.settle_fees('2026-01-01', '2100-01-01')")
+    [settlement] = check("GET", "/api/admin/settlements").body["items"]
+    statement = check("GET", f"/api/admin/settlements/{settlement['id']}")
+    # the charge of the booking, and its reversal
+    assert len(statement.body["items"]) == 2
+    check("GET", "/api/admin/settlements/unknown")
     check("GET", "/health")
 
     answered = {(method, path) for method, path, status in seen if status == 200}

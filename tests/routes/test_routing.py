@@ -18,6 +18,8 @@ GET_ROUTES = [
     "/api/contracts/list",
     "/api/admin/events",
     "/api/admin/dashboard",
+    "/api/admin/settlements",
+    "/api/admin/fees",
     "/api/autofix/status",
 ]
 POST_ROUTES = [

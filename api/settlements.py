@@ -1,0 +1,188 @@
+"""What operators read of fees and settlements; amounts are whole minor units (cents) of the currency beside them."""
+
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, QueryParameter
+from pydantic import Field
+
+from api.body import PortalRequest
+from api.gateway import Gateway, Row
+from api.legacy.admin import LIMIT, read_limit
+from api.legacy.shapes import TEXT, Millis, Shape
+from api.refusals import Refused, refusals
+
+Percentage = Annotated[float, Field(description="A fraction with at most four decimals: 0.02 is 2 percent.")]
+
+
+class Price(Shape):
+    """What a fee charges, and to whom it is owed."""
+
+    percentage: Percentage
+    fixed_amount: int = Field(description="Minor units of `currency`.")
+    currency: str | None = Field(description="Of the fixed amount and of both bounds; null where there are none.")
+    min_cents: int | None = Field(description="The least that is charged, in minor units of `currency`.")
+    max_cents: int | None = Field(description="The most that is charged, in minor units of `currency`.")
+    active: bool
+    beneficiary_uid: str
+
+
+class FeeVersion(Price):
+    """What a fee was until the next version."""
+
+    valid_from: Millis
+
+
+class Fee(Price):
+    """What a fee is now, and what it was."""
+
+    id: str
+    scope: Literal["voucher", "transfer", "room", "mortgage"]
+    meta: dict[str, object]
+    versions: list[FeeVersion] = Field(description="Newest first: the first is what is in force.")
+
+
+class Fees(Shape):
+    """Every fee, by its id."""
+
+    ok: bool = True
+    items: list[Fee]
+
+
+class Settlement(Shape):
+    """What a beneficiary is owed for a period, in one currency."""
+
+    id: UUID
+    beneficiary_uid: str
+    period_from: str = Field(description="The first day (2026-10-01), in the portal's time zone.")
+    period_to: str = Field(description="The first day that does not belong to it any more.")
+    total_cents: int = Field(
+        description="Minor units of `currency`; negative where more was reversed than charged. Stays when it is voided."
+    )
+    currency: str
+    status: Literal["open", "invoiced", "paid", "voided"]
+    created_at: Millis
+    invoiced_at: Millis | None
+    paid_at: Millis | None
+    voided_at: Millis | None
+    void_reason: str | None
+
+
+class Settlements(Shape):
+    """Settlements, latest period first."""
+
+    ok: bool = True
+    items: list[Settlement]
+
+
+class SettlementFigures(Settlement):
+    """A settlement, and its fee events in figures. A voided one has none any more."""
+
+    fee_events: int = Field(description="How many there are.")
+    charged_cents: int = Field(description="The sum of its charges, in minor units of `currency`.")
+    reversed_cents: int = Field(description="The sum of its reversals, in minor units of `currency`; not positive.")
+
+
+class FeeEvent(Shape):
+    """A charge with how it came about, or the reversal of one, which has no such explanation."""
+
+    id: UUID
+    created_at: Millis
+    fee_id: str
+    subject_type: Literal["voucher_booking", "transfer", "mortgage_contract"]
+    subject_id: str
+    amount_cents: int = Field(description="Minor units of `currency`; negative for a reversal.")
+    currency: str
+    base_cents: int | None = Field(description="What the percentage is taken of, in minor units of `currency`.")
+    rate: Percentage | None
+    fixed_cents: int | None = Field(description="The fixed part, in minor units of `currency`.")
+    unrounded: str | None = Field(
+        description="base * rate + fixed in minor units of `currency`: a decimal number as text, with every digit.",
+        examples=["240.0125"],
+    )
+    bound: Literal["minimum", "maximum"] | None = Field(description="Which bound of the fee applied.")
+    reverses: UUID | None = Field(description="The charge that it takes back.")
+
+
+class Statement(Shape):
+    """A settlement, and a page of its fee events in the order of their ids, which is that of time."""
+
+    ok: bool = True
+    settlement: SettlementFigures
+    items: list[FeeEvent]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """What get_settlement returns."""
+        return cls(
+            settlement=SettlementFigures.from_row(row), items=[FeeEvent.from_row(event) for event in row["items"]]
+        )
+
+
+@get("/settlements", responses=refusals("limit_invalid", "value_invalid", "not_an_admin", language="en"))
+async def list_settlements(
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    status: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
+    beneficiary_uid: Annotated[str | None, QueryParameter(name="beneficiaryUid", schema_extra=TEXT)] = None,
+    limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
+) -> Settlements:
+    """The settlements that fit every given filter, latest period first: 200, or `limit` of them, from 1 to 1000.
+
+    `status` is open, invoiced, paid or voided.
+    """
+    rows = await gateway.call(
+        "list_settlements",
+        request.user.as_caller(),
+        beneficiary_uid=beneficiary_uid or None,
+        status=status or None,
+        max_rows=read_limit(limit, default=200, maximum=1000),
+    )
+    return Settlements(items=[Settlement.from_row(row) for row in rows])
+
+
+@get(
+    "/settlements/{settlement_id:str}",
+    responses=refusals("limit_invalid", "value_invalid", "settlement_not_found", "not_an_admin", language="en"),
+)
+async def get_settlement(
+    settlement_id: Annotated[str, PathParameter(schema_extra=TEXT | {"min_length": 1})],
+    request: PortalRequest,
+    gateway: NamedDependency[Gateway],
+    after: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
+    limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
+) -> Statement:
+    """One settlement with its figures, and a page of its fee events: 1000, or `limit` of them, from 1 to 10000.
+
+    `after` is the id of the last fee event of the page before; an empty page is the end.
+    """
+    row = await gateway.call(
+        "get_settlement",
+        request.user.as_caller(),
+        settlement_id=_uuid(settlement_id, "settlement_not_found"),
+        after=_uuid(after, "value_invalid") if after else None,
+        max_rows=read_limit(limit, default=1000, maximum=10_000),
+    )
+    return Statement.from_row(row)
+
+
+@get("/fees", responses=refusals("not_an_admin", language="en"))
+async def list_fees(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Fees:
+    """Every fee, and what it was before."""
+    rows = await gateway.call("list_fees", request.user.as_caller())
+    return Fees(items=[Fee.from_row(row) for row in rows])
+
+
+def _uuid(text: str, reason: str) -> str:
+    """The text of a UUID; refuses with the reason what is none."""
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise Refused(reason, "no UUID") from error
+
+
+router = Router(
+    "/api/admin", route_handlers=[list_settlements, get_settlement, list_fees], opt={"language": "en"}, tags=["admin"]
+)

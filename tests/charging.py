@@ -1,0 +1,53 @@
+"""Fee events of any time and amount, as triggers would have written them then."""
+
+from decimal import ROUND_HALF_UP, Decimal
+from uuid import UUID
+
+import psycopg
+
+from tests.acting import one
+
+
+def charge(
+    connection: psycopg.Connection,
+    at: str,
+    amount: int | None = None,
+    currency: str = "EUR",
+    beneficiary: str = "togethersystems",
+    *,
+    base: int = 0,
+    rate: str = "0",
+    bound: str | None = None,
+) -> UUID:
+    """Charges a fixed amount, or a rate of a base, in minor units; a bound names why the amount is another."""
+    fixed = amount if amount is not None and bound is None and not base else 0
+    unrounded = base * Decimal(rate) + fixed
+    if amount is None:
+        amount = int(unrounded.quantize(Decimal(1), ROUND_HALF_UP))
+    charged: UUID = one(
+        connection,
+        "with thinker as ("
+        "  insert into public.thinkers (id, public_id) values (private.thinker_id(%s), %s)"
+        "  on conflict (id) do update set public_id = excluded.public_id returning id"
+        ")"
+        " insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+        "   beneficiary_id, base_cents, rate, fixed_cents, unrounded, bound)"
+        " select 'voucher.booking', 'voucher_booking', private.new_uuid()::text, %s, %s, %s,"
+        "   thinker.id, %s, %s, %s, %s, %s"
+        " from thinker returning id",
+        *(beneficiary, beneficiary, amount, currency, at, base, rate, fixed, unrounded, bound),
+    )
+    return charged
+
+
+def reverse(connection: psycopg.Connection, charged: UUID, at: str) -> UUID:
+    """Takes a charge back."""
+    reversal: UUID = one(
+        connection,
+        "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+        "   beneficiary_id, reverses)"
+        " select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, %s, c.beneficiary_id, c.id"
+        " from public.fee_events c where c.id = %s returning id",
+        *(at, charged),
+    )
+    return reversal

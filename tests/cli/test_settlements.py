@@ -1,0 +1,396 @@
+"""The commands for settlements, as an operator types them at a month's end."""
+
+import csv
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from typer.testing import CliRunner, Result
+
+from api import cli_settlements
+from api.cli import app
+from api.database import open_database
+from api.errors import PortalError
+from api.settings import load_settings
+from tests.acting import one
+from tests.charging import charge, reverse
+from tests.databases import empty
+from tests.serving import Connection
+
+PORTAL = [sys.executable, "-c", "from api.cli import main; main()"]
+UNKNOWN = "019a3c5e-7c00-7abc-8def-0123456789ab"
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+@pytest.fixture
+def connection(shared_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection]:
+    """A connection to the empty database that the commands work on."""
+    empty(shared_database)
+    monkeypatch.setenv("DATABASE_URL", shared_database)
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        yield connection
+
+
+def run(*arguments: str) -> Result:
+    """What became of a command; raises what the person would be told."""
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def portal(*arguments: str) -> str:
+    """What a command prints that succeeds: nothing on standard error, because nobody watches a terminal."""
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refused(*arguments: str) -> str:
+    """The sentence with which a command refuses."""
+    with pytest.raises(PortalError) as refusal:
+        run(*arguments)
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value)
+
+
+def cells(output: str) -> list[list[str]]:
+    """The rows of the tables in an output."""
+    rows = [line.strip("│").split("│") for line in output.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def settle(*arguments: str) -> list[str]:
+    """The ids of the settlements that the command made."""
+    return re.findall(rf"^{UUID}", portal("settle", *arguments), re.MULTILINE)
+
+
+def csv_of(settlement: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(portal("statement", settlement, "--format", "csv").splitlines()))
+
+
+class TestSettle:
+    def test_shows_what_it_made(self, connection: psycopg.Connection) -> None:
+        reverse(connection, charge(connection, "2025-03-05", 250), "2025-03-06")
+        charge(connection, "2025-03-07", 1000)
+        charge(connection, "2025-03-07", 5, "JPY")
+        charge(connection, "2025-03-07", 1234, "KWD", "notary [bold] :smile:")
+        output = portal("settle", "2025-03")
+        assert cells(output) == [
+            ["notary [bold] :smile:", "2025-03", "KWD", "1", "0", "1.234"],
+            ["togethersystems", "2025-03", "EUR", "2", "1", "10.00"],
+            ["togethersystems", "2025-03", "JPY", "1", "0", "5"],
+        ]
+        made = connection.execute("select id::text from public.settlements").fetchall()
+        assert {settlement for (settlement,) in made} == set(re.findall(rf"^{UUID}", output, re.MULTILINE))
+        assert portal("settle", "2025-03") == "Nothing to settle.\n"
+
+    @pytest.mark.parametrize(
+        ("amounts", "currency", "shown"),
+        [
+            ([1234], "EUR", "12.34"),
+            ([5], "EUR", "0.05"),
+            ([0], "EUR", "0.00"),
+            ([10, 20], "USD", "0.30"),
+            ([1234], "JPY", "1234"),
+            ([1234], "KWD", "1.234"),
+            ([1234], "CLF", "0.1234"),
+            ([1234], "XXX", "12.34"),
+            ([9007199254740991, 9007199254740991, 1], "EUR", "180143985094819.83"),
+            ([9007199254740991] * 1000 + [1], "KWD", "9007199254740991.001"),
+        ],
+    )
+    def test_amounts_are_exact(
+        self, connection: psycopg.Connection, amounts: list[int], currency: str, shown: str
+    ) -> None:
+        with connection.transaction():
+            for amount in amounts:
+                charge(connection, "2025-03-05", amount, currency)
+        for arguments in (["--dry-run"], []):
+            [[*_, total]] = cells(portal("settle", "2025-03", *arguments))
+            assert total == shown
+
+    def test_a_month_that_only_takes_back_is_negative(self, connection: psycopg.Connection) -> None:
+        charged = charge(connection, "2025-03-05", 250)
+        settle("2025-03")
+        reverse(connection, charged, "2025-04-02")
+        assert cells(portal("settle")) == [["togethersystems", "2025-04", "EUR", "0", "1", "-2.50"]]
+
+    def test_without_a_month_settles_what_is_due_oldest_first(self, connection: psycopg.Connection) -> None:
+        charge(connection, "2025-05-05", 3)
+        charge(connection, "2024-12-05", 1)
+        charge(connection, "2025-03-05", 2)
+        charge(connection, "now", 4)
+        assert [(row[1], row[5]) for row in cells(portal("settle"))] == [
+            ("2024-12", "0.01"),
+            ("2025-03", "0.02"),
+            ("2025-05", "0.03"),
+        ]
+        assert portal("settle") == "Nothing to settle.\n"
+
+    def test_a_dry_run_shows_the_same_and_writes_nothing(self, connection: psycopg.Connection) -> None:
+        reverse(connection, charge(connection, "2025-03-05", 250), "2025-04-06")
+        charge(connection, "2025-03-05", 100)
+        charge(connection, "2025-04-05", 7, "JPY")
+        charge(connection, "2025-05-05", 1, beneficiary="notary")
+        # nothing left of this one, but it is settled
+        reverse(connection, charge(connection, "2025-05-05", 9), "2025-05-06")
+        before = one(connection, "select md5(string_agg(e::text, '')) from public.fee_events e")
+        shown = portal("settle", "--dry-run")
+        assert one(connection, "select count(*) from public.settlements") == 0
+        assert one(connection, "select md5(string_agg(e::text, '')) from public.fee_events e") == before
+        assert re.search(UUID, shown) is None
+        assert "would be settled" in shown
+        assert cells(shown) == cells(portal("settle"))
+        assert [row[1] for row in cells(shown)] == ["2025-03", "2025-04", "2025-04", "2025-05", "2025-05"]
+
+    def test_days_begin_in_the_portals_time_zone(self, connection: psycopg.Connection) -> None:
+        charge(connection, "2025-03-31 21:59:59Z", 1)  # 23:59:59 in Berlin
+        charge(connection, "2025-03-31 22:00:00Z", 2)
+        assert [(row[1], row[5]) for row in cells(portal("settle"))] == [("2025-03", "0.01"), ("2025-04", "0.02")]
+
+    def test_a_month_that_is_not_over_is_settled_and_said_so(self, connection: psycopg.Connection) -> None:
+        charge(connection, "now", 1)
+        month = one(connection, "select to_char(now() at time zone 'Europe/Berlin', 'YYYY-MM')")
+        assert portal("settle") == "Nothing to settle.\n"
+        output = portal("settle", month)
+        assert output.startswith(f"{month} is not over: ")
+        assert [row[1] for row in cells(output)] == [month]
+        assert "not over" not in portal("settle", "2025-03")
+
+    def test_the_last_month_of_the_calendar(self, connection: psycopg.Connection) -> None:
+        charge(connection, "2025-03-05", 1)
+        [settlement] = settle("9999-12")
+        assert "9999-12-01 until 10000-01-01" in portal("statement", settlement)
+
+    @pytest.mark.parametrize("month", ["2026-13", "2026-00", "October", "2026", "0000-01", "2026-10-01", ""])
+    def test_what_is_no_month_is_said(self, connection: psycopg.Connection, month: str) -> None:
+        charge(connection, "2025-03-05", 1)
+        result = run("settle", month)
+        assert result.exit_code == 2
+        assert "does not match" in result.stderr
+        assert one(connection, "select count(*) from public.settlements") == 0
+
+    def test_what_was_made_before_an_error_is_shown(
+        self, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", database)
+        with psycopg.connect(database, autocommit=True) as connection:
+            charge(connection, "2025-03-05", 1)
+            charge(connection, "2025-04-05", 2)
+            connection.execute("alter table public.settlements add check (period_from < '2025-04-01')")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            app(["settle"], standalone_mode=False)
+        assert [(row[1], row[5]) for row in cells(capsys.readouterr().out)] == [("2025-03", "0.01")]
+
+
+class TestMoves:
+    @pytest.fixture
+    def settlement(self, connection: psycopg.Connection) -> str:
+        charge(connection, "2025-03-05", 1234)
+        [settlement] = settle("2025-03")
+        return settlement
+
+    def test_an_invoiced_settlement_can_be_paid(self, settlement: str) -> None:
+        what = "12.34 EUR for togethersystems, 2025-03-01 until 2025-04-01. No money is moved.\n"
+        assert portal("invoice", settlement) == f"invoiced: {what}"
+        assert portal("pay", settlement) == f"paid: {what}"
+
+    def test_a_voided_settlement_keeps_its_reason_and_is_settled_anew(
+        self, connection: psycopg.Connection, settlement: str
+    ) -> None:
+        assert portal("void", settlement, "--reason", "wrong [red] month").startswith("voided: 12.34 EUR")
+        assert one(connection, "select void_reason from public.settlements") == "wrong [red] month"
+        assert portal("statement", settlement).endswith("\nfees         0: 0.00 charged, 0.00 reversed\n")
+        assert "12.34 EUR" in portal("statement", settlement)
+        assert [row[5] for row in cells(portal("settle"))] == ["12.34"]
+
+    def test_what_is_refused_is_said_in_one_sentence(self, connection: psycopg.Connection, settlement: str) -> None:
+        assert refused("pay", settlement) == "a settlement with status open does not allow that."
+        portal("invoice", settlement)
+        assert refused("invoice", settlement) == "a settlement with status invoiced does not allow that."
+        portal("pay", settlement)
+        assert refused("void", settlement) == "a settlement with status paid does not allow that."
+        assert one(connection, "select status from public.settlements") == "paid"
+
+    @pytest.mark.parametrize("command", ["invoice", "pay", "void", "statement"])
+    def test_an_id_must_be_one(self, connection: psycopg.Connection, command: str) -> None:
+        assert refused(command, UNKNOWN) == "settlement not found."
+        result = run(command, UNKNOWN[:8])
+        assert result.exit_code == 2
+        assert "valid UUID" in result.stderr
+
+
+class TestStatement:
+    @pytest.fixture
+    def settlement(self, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Of seven fee events on three pages."""
+        monkeypatch.setattr(cli_settlements, "PAGE", 3)
+        charge(connection, "2025-03-05 10:00:00.5Z", base=12025, rate="0.0250")
+        charge(connection, "2025-03-05 23:30Z", base=9007199254740991, rate="0.1234")
+        charge(connection, "2025-03-06 12:00Z", 50, base=1, rate="0.02", bound="minimum")
+        charge(connection, "2025-03-06 12:00Z", 900, base=100_000, rate="0.02", bound="maximum")
+        charge(connection, "2025-03-06 12:00Z", 77)
+        reverse(connection, charge(connection, "2025-03-06 12:00Z", 250), "2025-03-07 12:00Z")
+        [settlement] = settle("2025-03")
+        return settlement
+
+    def test_as_a_table(self, connection: psycopg.Connection, settlement: str) -> None:
+        output = portal("statement", settlement)
+        total = "11114883880363.66 EUR"
+        for said in (settlement, "togethersystems", "2025-03-01 until 2025-04-01", "open", total, "-2.50 reversed"):
+            assert said in output
+        names, *lines = (re.split(" {2,}", line) for line in output.partition("\n\n")[2].splitlines())
+        assert names == list(cli_settlements.LINE)
+        charged = one(connection, "select reverses::text from public.fee_events where reverses is not null")
+        # the ids of one millisecond are in no order
+        assert sorted([cells[0], *cells[3:]] for cells in lines) == [
+            ["2025-03-05 11:00:00", "120.25", "2.5 %", "0.00", "3.00625", "3.01"],
+            # half past midnight of the next day in Berlin
+            [
+                "2025-03-06 00:30:00",
+                "90071992547409.91",
+                "12.34 %",
+                "0.00",
+                "11114883880350.382894",
+                "11114883880350.38",
+            ],
+            ["2025-03-06 13:00:00", "0.00", "0 %", "0.77", "0.77", "0.77"],
+            ["2025-03-06 13:00:00", "0.00", "0 %", "2.50", "2.50", "2.50"],
+            ["2025-03-06 13:00:00", "0.01", "2 %", "0.00", "0.0002", "minimum", "0.50"],
+            ["2025-03-06 13:00:00", "1000.00", "2 %", "0.00", "20.00", "maximum", "9.00"],
+            ["2025-03-07 13:00:00", "-2.50", charged],
+        ]
+
+    def test_the_cells_of_a_page_stand_under_their_names(
+        self, settlement: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cli_settlements, "PAGE", 10)
+        names, *lines = portal("statement", settlement).partition("\n\n")[2].splitlines()
+        edge = names.index("amount") + len("amount")
+        assert {line[edge:][:2].strip() for line in lines} == {""}
+        assert {line[:edge][-3] for line in lines} == {"."}
+
+    def test_as_csv_it_is_what_the_table_holds(self, connection: psycopg.Connection, settlement: str) -> None:
+        lines = csv_of(settlement)
+        assert len(lines) == 7
+        assert tuple(lines[0]) == cli_settlements.COLUMNS
+        names = ", ".join(cli_settlements.COLUMNS)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            stored = cursor.execute(f"select {names} from public.fee_events order by id".encode()).fetchall()
+        for line, row in zip(lines, stored, strict=True):
+            for name, value in row.items():
+                match value:
+                    case None:
+                        assert line[name] == ""
+                    case Decimal():
+                        assert Decimal(line[name]) == value
+                    case datetime():
+                        assert datetime.fromisoformat(line[name]) == value
+                    case _:
+                        assert line[name] == str(value)
+        assert "2025-03-06T00:30:00+01:00" in [line["created_at"] for line in lines]
+
+    def test_its_lines_add_up_to_its_total(self, connection: psycopg.Connection, settlement: str) -> None:
+        total = one(connection, "select total_cents from public.settlements")
+        assert sum(int(line["amount_cents"]) for line in csv_of(settlement)) == total
+        written = json.loads(portal("statement", settlement, "--format", "json"))
+        assert sum(item["amountCents"] for item in written["items"]) == written["settlement"]["totalCents"] == total
+
+    def test_as_json_it_is_what_the_route_answers(self, shared_portal: str, settlement: str) -> None:
+        with Connection(shared_portal) as client:
+            answered = client.get(f"/api/admin/settlements/{settlement}").body
+        written = json.loads(portal("statement", settlement, "--format", "json"))
+        assert {"ok": True} | written == answered
+
+    @pytest.mark.parametrize("form", ["table", "csv", "json"])
+    def test_a_file_holds_what_would_be_printed(self, tmp_path: Path, settlement: str, form: str) -> None:
+        file = tmp_path / "statement"
+        assert portal("statement", settlement, "--format", form, "--output", str(file)) == ""
+        assert file.read_bytes().decode() == portal("statement", settlement, "--format", form)
+
+    def test_a_voided_one_has_no_lines(self, settlement: str) -> None:
+        portal("void", settlement)
+        assert csv_of(settlement) == []
+        written = json.loads(portal("statement", settlement, "--format", "json"))
+        assert (written["items"], written["settlement"]["status"]) == ([], "voided")
+
+    def test_a_file_that_cannot_be_written_is_said(self, tmp_path: Path, settlement: str) -> None:
+        place = str(tmp_path / "none" / "statement")
+        assert (
+            refused("statement", settlement, "--output", place) == f"Cannot write {place} (No such file or directory)."
+        )
+
+    def test_an_unknown_settlement_leaves_a_file_as_it_is(self, tmp_path: Path, connection: psycopg.Connection) -> None:
+        file = tmp_path / "statement"
+        file.write_text("of last month")
+        refused("statement", UNKNOWN, "--output", str(file))
+        assert file.read_text() == "of last month"
+
+    def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(self, settlement: str) -> None:
+        terminal, errors = pty.openpty()
+        arguments = ["statement", settlement, "--format", "csv"]
+        result = subprocess.run([*PORTAL, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, check=True)
+        os.close(errors)
+        assert b"Writing" in os.read(terminal, 10_000)
+        os.close(terminal)
+        assert result.stdout == portal(*arguments)
+
+
+class TestCheck:
+    def test_says_that_everything_holds(self, connection: psycopg.Connection) -> None:
+        rows = cells(portal("check"))
+        names = connection.execute("select name from stats.invariants").fetchall()
+        assert {row[0] for row in rows if row[0]} == {name for (name,) in names}
+        assert {row[1] for row in rows if row[0]} == {"holds"}
+
+    def test_says_what_is_broken(self, connection: psycopg.Connection) -> None:
+        # of bookings that are not there
+        charge(connection, "2025-03-05", 1)
+        charge(connection, "2025-03-05", 2)
+        result = run("check")
+        assert result.exit_code == 1
+        broken = [row[:3] for row in cells(result.stdout) if row[1] == "broken"]
+        assert ["every_charge_has_its_subject", "broken", "2"] in broken
+        assert f"{len(broken)} of " in result.stdout
+
+
+@pytest.mark.parametrize("command", ["settle", "invoice", "pay", "void", "statement", "check"])
+class TestEveryCommand:
+    def test_has_a_help_that_teaches(self, command: str) -> None:
+        assert f"$ portal {command}" in portal(command, "--help")
+
+    def test_needs_the_database_itself(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        project = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
+        for name, value in project.items():
+            monkeypatch.setenv(name, value)
+        arguments = [] if command in ("settle", "check") else [UNKNOWN]
+        assert "set DATABASE_URL too" in refused(command, *arguments)
+
+    def test_needs_the_migrations(self, command: str, empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", empty_database)
+        arguments = [] if command in ("settle", "check") else [UNKNOWN]
+        assert "run `portal migrate`" in refused(command, *arguments)
+
+
+def test_a_months_end_on_the_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    # outside of pytest's own folders, which the database's user may not enter
+    with tempfile.TemporaryDirectory(prefix="portal-") as folder:
+        monkeypatch.setenv("DATA_DIR", folder)
+        portal("migrate")
+        assert "rules hold." in portal("check")
+        with open_database(load_settings()) as url, psycopg.connect(url, autocommit=True) as connection:
+            charge(connection, "2025-03-05", 1234)
+        assert cells(portal("settle", "--dry-run")) == [["togethersystems", "2025-03", "EUR", "1", "0", "12.34"]]
+        [settlement] = settle()
+        assert [line["amount_cents"] for line in csv_of(settlement)] == ["1234"]
+        assert portal("invoice", settlement).startswith("invoiced: 12.34 EUR")
+        assert portal("pay", settlement).startswith("paid: 12.34 EUR")
