@@ -235,6 +235,8 @@ def check_settlements(books: Books, connection: psycopg.Connection) -> None:
 def check_prices(changes: list[Fate], connection: psycopg.Connection) -> None:
     """Every change of a price is a version, and an event."""
     versions = one(connection, "select count(*) from public.fee_versions where valid_from > now() - interval '1 month'")
+    # the scene made one fee, and changed another
+    assert one(connection, "select count(*) from public.events where type = 'fee.changed'") == versions + 2
     at_least = changes.count(Fate.ACKNOWLEDGED)
     assert at_least <= versions <= at_least + changes.count(Fate.UNKNOWN)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import cycle
 from threading import Event
 
 import psycopg
@@ -160,25 +161,19 @@ def settle_and_void(line: Line, books: Books, progress: Progress, seed: int) -> 
 
 def change_prices(line: Line, books: Books, progress: Progress, _: int) -> None:
     """Changes the price of transfers, and writes to the fee that every booking refers to."""
-    changes = 0
-    while progress.begins():
-        changes += 1
-        fate = line.do("price", partial(change_price, changes))
-        books.price_changes.append(fate)
+    for touches in cycle([True, False]):
+        if not progress.begins():
+            return
+        if touches:
+            line.do("touch", lambda c: c.execute("update public.fees set meta = '{}' where id = 'voucher.booking'"))
+        else:
+            books.price_changes.append(line.do("price", change_price))
 
 
-def change_price(number: int, connection: psycopg.Connection) -> None:
-    if number % 2:
-        rate = TRANSFER_RATES[number // 2 % 2]
-        meta = f'{{"number": {number}}}'
-        connection.execute(
-            "update public.fees set percentage = %s, meta = %s where id = 'transfer.logged'", (rate, meta)
-        )
-    else:
-        connection.execute(
-            "update public.fees set meta = jsonb_build_object('number', %s::int) where id = 'voucher.booking'",
-            (number,),
-        )
+def change_price(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "update public.fees set percentage = %s - percentage where id = 'transfer.logged'", (sum(TRANSFER_RATES),)
+    )
 
 
 def storm(url: str, kill_and_start: Callable[[], None], kills: int) -> Books:
