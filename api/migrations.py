@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -125,7 +126,10 @@ def run_file(connection: psycopg.Connection, file: Path) -> None:
 
 
 def read_migrations(folder: Path) -> list[Migration]:
-    """The folder's migrations, oldest first. Raises PortalError for a .sql file with another kind of name."""
+    """The folder's migrations, oldest first.
+
+    Raises PortalError for a .sql file with another kind of name, and where two have the same version.
+    """
     migrations = []
     for file in sorted(folder.glob("*.sql")):
         parts = re.fullmatch(r"(\d{14})_(.+)\.sql", file.name)
@@ -133,6 +137,9 @@ def read_migrations(folder: Path) -> list[Migration]:
             raise PortalError(f"{file.name} is no migration: name it <14 digits>_<name>.sql.")
         # utf-8-sig: the CLI ignores a byte order mark; bytes: line ends stay as they are
         migrations.append(Migration(parts[1], parts[2], split_statements(file.read_bytes().decode("utf-8-sig"))))
+    for one, other in pairwise(migrations):
+        if one.version == other.version:
+            raise PortalError(f"{one.file} and {other.file} have the same version.")
     return migrations
 
 

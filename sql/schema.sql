@@ -29,6 +29,7 @@
 \ir 10_identity/uid_of.sql
 \ir 10_identity/tg_users__make_thinker.sql
 \ir 10_identity/idempotency_keys.sql
+\ir 10_identity/key_owner.sql
 \ir 10_identity/first_answer.sql
 \ir 10_identity/keep_answer.sql
 \ir 10_identity/verify_presence.sql

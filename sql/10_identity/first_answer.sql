@@ -5,7 +5,7 @@ strict -- without a key there is nothing to look up
 set search_path = ''
 as $$
 declare
-  whose text := coalesce(auth.uid()::text, auth.role(), session_user);
+  whose text := private.key_owner();
   kept  private.idempotency_keys;
 begin
   if char_length(first_answer.key) not between 1 and 255 then

@@ -7,7 +7,7 @@ begin
   if keep_answer.key is not null then
     insert into private.idempotency_keys as k (actor, key, fingerprint, answer)
     values (
-      coalesce(auth.uid()::text, auth.role(), session_user),
+      private.key_owner(),
       keep_answer.key,
       sha256(convert_to(keep_answer.request::text, 'UTF8')),
       keep_answer.answer

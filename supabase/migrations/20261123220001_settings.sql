@@ -59,8 +59,6 @@ $$;
 comment on function private.require_admin is
   'Lets trusted servers, admins and operators (private.is_operator) pass. Refuses: not_an_admin (403).';
 
-grant execute on function private.is_operator to authenticated, service_role;
-
 create function private.known_actor()
 returns uuid
 language sql

@@ -23,6 +23,18 @@ create index idempotency_keys_created_at_idx on private.idempotency_keys (create
 
 alter table private.idempotency_keys enable row level security;
 
+create function private.key_owner()
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select coalesce(auth.uid()::text, auth.role(), session_user)
+$$;
+
+comment on function private.key_owner is
+  'Whose an idempotency key is: the id of the thinker who acts, or the role of who acts for nobody in particular.';
+
 create function private.first_answer(key text, request jsonb)
 returns jsonb
 language plpgsql
@@ -30,7 +42,7 @@ strict -- without a key there is nothing to look up
 set search_path = ''
 as $$
 declare
-  whose text := coalesce(auth.uid()::text, auth.role(), session_user);
+  whose text := private.key_owner();
   kept  private.idempotency_keys;
 begin
   if char_length(first_answer.key) not between 1 and 255 then
@@ -70,7 +82,7 @@ begin
   if keep_answer.key is not null then
     insert into private.idempotency_keys as k (actor, key, fingerprint, answer)
     values (
-      coalesce(auth.uid()::text, auth.role(), session_user),
+      private.key_owner(),
       keep_answer.key,
       sha256(convert_to(keep_answer.request::text, 'UTF8')),
       keep_answer.answer

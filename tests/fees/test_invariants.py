@@ -6,6 +6,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
+from api.identity import SERVER
 from tests.acting import thinker
 from tests.fees.scene import (
     act,
@@ -30,7 +31,8 @@ def kept(books: psycopg.Connection) -> psycopg.Connection:
     """Books with something of everything: the fee was in force long before, and no rule is broken.
 
     A voucher `v` with three bookings, one of them cancelled (settled, in euros), `w` with one (not settled, in yen),
-    `free` with one, a transfer (charged and settled in dinars), an application with two offers.
+    `free` with one, a transfer (charged and settled in dinars), an application with two offers, another that is
+    accepted; the settlement in euros is paid, and a page has reported something.
     """
     with unchecked(books):
         books.execute("update public.fee_versions set valid_from = '2020-01-01'")
@@ -39,12 +41,18 @@ def kept(books: psycopg.Connection) -> psycopg.Connection:
     book(books, slot=1)
     book(books, slot=2)
     charge(books, 7, currency="KWD")
-    settle(books)
+    in_euros = next(made["id"] for made in settle(books) if made["currency"] == "EUR")
+    for move in ("invoice_settlement", "pay_settlement"):
+        act(books, SERVER, move, settlement_id=in_euros)
     booked(books, 500, "JPY", "w")
     booked(books, None, None, "free")
     act(books, BORROWER, "apply_for_mortgage", application_id="a", desired_loan=100, currency="EUR")
+    act(books, BORROWER, "record_telemetry", events=[{"type": "page.view"}])
     for offer in ("o", "p"):
         act(books, LENDER, "offer_mortgage", application_id="a", offer_id=offer)
+    act(books, BORROWER, "apply_for_mortgage", application_id="b")
+    act(books, LENDER, "offer_mortgage", application_id="b", offer_id="q")
+    act(books, BORROWER, "accept_mortgage_offer", offer_id="q")
     assert violations(books) == {}
     return books
 
@@ -102,6 +110,17 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         f"{NO_UNIQUE}; insert into public.fee_events select (jsonb_populate_record(e,"
         f" jsonb_build_object('id', gen_random_uuid()))).* from public.fee_events e where id = ({CHARGE_OF_W})",
     ),
+    # the same of what is charged whatever the price is
+    (
+        "every_booking_is_charged_once",
+        4,
+        "insert into public.fees (id, scope, fixed_amount, currency, active)"
+        " values ('fixed', 'voucher', 5, 'CHF', true);"
+        " insert into public.fee_versions"
+        " (fee_id, scope, percentage, fixed_amount, currency, active, beneficiary_id, valid_from)"
+        " select id, scope, 0, fixed_amount, currency, active, beneficiary_id, '2020-01-01' from public.fees"
+        " where id = 'fixed'",
+    ),
     # a cancellation that was not taken back, or only in part, or for somebody else; a standing booking that was
     (
         "every_cancellation_is_reversed_once",
@@ -145,7 +164,9 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
     (
         "settlements_total_their_fee_events",
         1,
-        "update public.settlements set status = 'voided', voided_at = now() where currency = 'KWD'",
+        "update public.settlements set status = 'voided', voided_at = now() where currency = 'KWD';"
+        " insert into public.events (type, subject_type, subject_id)"
+        " select 'settlement.voided', 'settlement', id::text from public.settlements where currency = 'KWD'",
     ),
     # one charge in two settlements, in whichever rows; one in a settlement of something else
     (
@@ -181,10 +202,19 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
     ("every_write_has_its_event", 1, "delete from public.events where type = 'voucher.issue' and subject_id = 'v'"),
     ("every_write_has_its_event", 5, "delete from public.events where type = 'voucher.book'"),
     ("every_write_has_its_event", 1, "delete from public.events where type = 'voucher.cancel'"),
-    ("every_write_has_its_event", 1, "delete from public.events where type = 'mortgage.application'"),
-    ("every_write_has_its_event", 2, "delete from public.events where type = 'mortgage.offer'"),
+    ("every_write_has_its_event", 2, "delete from public.events where type = 'mortgage.application'"),
+    ("every_write_has_its_event", 3, "delete from public.events where type = 'mortgage.offer'"),
     ("every_write_has_its_event", 1, "delete from public.events where type = 'transfer.logged'"),
     ("every_write_has_its_event", 2, "delete from public.events where type = 'settlement.created'"),
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'settlement.invoiced'"),
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'settlement.paid'"),
+    ("every_write_has_its_event", 1, "delete from public.events where type = 'telemetry.event'"),
+    ("every_write_has_its_event", 1, "insert into public.telemetry_events (type) values ('page.view')"),
+    (
+        "every_write_has_its_event",
+        1,
+        "update public.mortgage_contracts set borrower_signed_at = now(), updated_at = now()",
+    ),
     (
         "every_write_has_its_event",
         1,

@@ -131,6 +131,13 @@ def test_status_changes_nothing(empty_database: str) -> None:
     assert not table_exists(empty_database, "supabase_migrations.schema_migrations")
 
 
+def test_two_of_one_version_are_refused(tmp_path: Path) -> None:
+    for name in ("20260101000001_one.sql", "20260101000001_other.sql", "20260101000002_third.sql"):
+        (tmp_path / name).write_text("select 1")
+    with pytest.raises(PortalError, match=r"_one\.sql and 20260101000001_other\.sql have the same version"):
+        read_migrations(tmp_path)
+
+
 def test_another_kind_of_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "2026_short.sql").write_text("select 1")
     with pytest.raises(PortalError, match=r"2026_short\.sql is no migration"):
