@@ -7,7 +7,7 @@ import psycopg
 import typer
 from psycopg.rows import class_row
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from api.errors import PortalError
 from api.operating import console, operate
@@ -107,7 +107,7 @@ def _tell_notices(connection: psycopg.Connection) -> None:
 
 
 def _table(found: list[Job]) -> Table:
-    table = Table("job", "does", "schedule (UTC)", "last run", "done", "state")
+    table = Table(Column("job", no_wrap=True, overflow="fold"), "does", "schedule (UTC)", "last run", "done", "state")
     for job in found:
         state = f"{job.state}: {escape(job.last_error or '')}" if job.is_failing else job.state
         done = "" if job.last_done is None else str(job.last_done)

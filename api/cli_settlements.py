@@ -100,6 +100,8 @@ def settle(
     console = _console()
     with _operate() as connection:
         if month is not None and not _is_over(connection, month.date()):
+            if month.date() > _today(connection):
+                raise PortalError(f"{month:%Y-%m} has not begun.")
             console.print(f"{month:%Y-%m} is not over: what is charged from now on is for a later settlement.")
         settled: list[Settled] = []
         try:
@@ -236,6 +238,14 @@ def _months(connection: psycopg.Connection, month: datetime | None) -> list[date
     if month is not None:
         return [month.date()]
     return [due for (due,) in connection.execute("select private.due_months()")]
+
+
+def _today(connection: psycopg.Connection) -> date:
+    """In the portal's time zone, which is the connection's."""
+    row = connection.execute("select current_date").fetchone()
+    assert row
+    today: date = row[0]
+    return today
 
 
 def _is_over(connection: psycopg.Connection, month: date) -> bool:

@@ -56,7 +56,7 @@ def test_the_table_shows_the_state_of_every_job(database: str) -> None:
     assert found["purge-old-events"] == "never ran"
     output = portal("jobs")
     assert "1 d ago" in output
-    assert "30 12 1 * *" in output
+    assert "30 12 1-3 * *" in output
 
 
 def test_a_job_is_run_by_hand(database: str) -> None:

@@ -166,6 +166,11 @@ class TestSettle:
         assert [row[1] for row in cells(output)] == [month]
         assert "not over" not in portal("settle", "2025-03")
 
+    def test_a_month_that_has_not_begun_is_not_settled(self, connection: psycopg.Connection) -> None:
+        charge(connection, "now", 1)
+        assert refused("settle", "2926-10") == "2926-10 has not begun."
+        assert one(connection, "select count(*) from public.settlements") == 0
+
     @pytest.mark.parametrize("month", ["2026-13", "2026-00", "October", "2026", "0000-01", "2026-10-01", ""])
     def test_what_is_no_month_is_said(self, connection: psycopg.Connection, month: str) -> None:
         charge(connection, "2025-03-05", 1)
