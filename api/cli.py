@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from api import cli_jobs, cli_settlements, migrations
-from api.database import open_database
+from api.database import connect, open_database
 from api.errors import PortalError
 from api.operating import console
 from api.settings import Settings, load_settings
@@ -77,6 +77,7 @@ def run() -> None:
     with suppress(KeyboardInterrupt), _listen(settings) as listener, _database_to_serve(settings) as url:
         if url is not None:
             migrations.migrate(url)
+            _make_room_for_events(url)
             if settings.is_seeded:
                 migrations.seed(url)
         _serve(settings, url, listener)
@@ -116,6 +117,13 @@ def seed() -> None:
         migrations.migrate(url)
         migrations.seed(url)
     console.print("The demo data is there.")
+
+
+def _make_room_for_events(url: str) -> None:
+    """Makes the months of the log to come, which a database without a clock would lack one day."""
+    # where the log is in use, the next start or the job does it
+    with connect(url) as connection, suppress(psycopg.errors.LockNotAvailable):
+        connection.execute("select private.make_event_partitions()")
 
 
 def _database_to_serve(settings: Settings) -> AbstractContextManager[str | None]:

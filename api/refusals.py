@@ -196,6 +196,7 @@ SENTENCES: dict[str, Sentence] = {
     # telemetry and admin
     "events_required": Sentence(400, "an array of events is required", "an array of events is required"),
     "too_many_events": Sentence(413, "more than 1000 events", "more than 1000 events"),
+    "voucher_is_booked": Sentence(409, "Voucher ist gebucht: sein Preis bleibt", "voucher is booked: its price stays"),
     "period_invalid": Sentence(
         400,
         "Ein Zeitraum geht von einem Tag bis vor einen späteren",

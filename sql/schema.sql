@@ -126,6 +126,7 @@
 \ir 70_fees/currency_code.sql
 \ir 70_fees/fee_charges.sql
 \ir 70_fees/charge.sql
+\ir 70_fees/tg_vouchers__keep_price.sql
 \ir 70_fees/tg_voucher_bookings__charge.sql
 \ir 70_fees/tg_voucher_bookings__reverse.sql
 \ir 70_fees/tg_transfers__charge.sql
@@ -138,6 +139,7 @@
 \ir 70_fees/tg_settlements__total.sql
 \ir 70_fees/tg_settlements__write_event.sql
 \ir 70_fees/settlement_json.sql
+\ir 70_fees/due_fee_events.sql
 \ir 70_fees/settle_fees.sql
 \ir 70_fees/due_months.sql
 \ir 70_fees/settle_due_months.sql

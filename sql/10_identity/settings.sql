@@ -6,7 +6,7 @@ create table private.settings (
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (timestamptz 'epoch' at time zone time_zone is not null),
-  constraint events_are_kept_for_a_month_at_least check (events_kept >= interval '1 month')
+  constraint events_are_kept_for_a_month_to_a_millennium check (events_kept between interval '1 month' and interval '1000 years')
 );
 
 comment on table private.settings is

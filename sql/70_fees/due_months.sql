@@ -8,7 +8,7 @@ as $$
   from public.fee_events e
   cross join private.settings s
   where e.settlement_id is null
-    and e.created_at < date_trunc('month', now() at time zone s.time_zone) at time zone s.time_zone
+    and date_trunc('month', e.created_at at time zone s.time_zone) < date_trunc('month', now() at time zone s.time_zone)
   order by month
 $$;
 

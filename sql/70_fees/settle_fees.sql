@@ -26,9 +26,8 @@ begin
         null::uuid as id, e.beneficiary_id, private.uid_of(e.beneficiary_id) as beneficiary_uid,
         settle_fees.period_from, settle_fees.period_to, e.currency, sum(e.amount_cents) as total_cents,
         count(*) as fee_events, count(e.reverses) as reversals
-      from public.fee_events e
-      where e.settlement_id is null and e.created_at < period_end
-      group by e.beneficiary_id, e.currency
+      from private.due_fee_events(period_end) e
+      group by e.beneficiary_id, e.currency, e.part
     ) due;
     return settlements;
   end if;
@@ -39,19 +38,19 @@ begin
   -- one statement, so that a settlement is the sum of exactly those fee events that were linked to it. What commits
   -- later is not seen here, and left for the next time
   with due as materialized (
-    select private.new_uuid() as id, e.beneficiary_id, e.currency
-    from public.fee_events e
-    where e.settlement_id is null and e.created_at < period_end
-    group by e.beneficiary_id, e.currency
+    select * from private.due_fee_events(period_end)
+  ),
+  new as materialized (
+    select private.new_uuid() as id, d.beneficiary_id, d.currency, d.part
+    from due d
+    group by d.beneficiary_id, d.currency, d.part
   ),
   linked as (
     update public.fee_events e
-    set settlement_id = d.id
+    set settlement_id = n.id
     from due d
-    where e.settlement_id is null
-      and e.created_at < period_end
-      and e.beneficiary_id = d.beneficiary_id
-      and e.currency = d.currency
+    join new n on (n.beneficiary_id, n.currency, n.part) = (d.beneficiary_id, d.currency, d.part)
+    where e.id = d.id and e.settlement_id is null
     returning e.settlement_id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses
   ),
   sums as (

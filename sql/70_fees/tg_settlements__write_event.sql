@@ -23,7 +23,7 @@ begin
         'periodTo', new.period_to,
         'totalCents', new.total_cents,
         'currency', new.currency,
-        'reason', new.void_reason
+        'reason', left(new.void_reason, 1000)
       )
     )
   );

@@ -25,7 +25,7 @@ where (b.active > 0 and v.status not in ('booked', 'consumed'))
 
 union all
 select 'every_booking_is_charged_once', count(*),
-  'Bookings that lack the charge of a fee in a currency, or have it twice. A fee counts where it was in force for a minute before '
+  'Bookings that lack the charge of a fee in a currency, or have it twice. A fee counts where it was in force for an hour before '
   'and after: who books in the moment of a change pays the old or the new price. A booking that was written as cancelled has none.'
 from public.voucher_bookings b
 join public.vouchers v on v.id = b.voucher_id
@@ -34,7 +34,7 @@ join (
   from public.fee_versions f
 ) f
   on f.active and f.scope = 'voucher'
-  and f.valid_from < b.created_at - interval '1 minute' and f.valid_to > b.created_at + interval '1 minute'
+  and f.valid_from < b.created_at - interval '1 hour' and f.valid_to > b.created_at + interval '1 hour'
 cross join lateral (
   select v.price_currency as currency where v.price_amount > 0 and f.percentage > 0
   union

@@ -19,7 +19,9 @@ begin
   get diagnostics of_jobs = row_count;
 
   -- only there where pg_cron is
-  if to_regclass('cron.job_run_details') is not null then
+  if exists (
+    select from pg_catalog.pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
+  ) then
     execute 'delete from cron.job_run_details d where coalesce(d.end_time, d.start_time) < $1' using kept_from;
     get diagnostics of_cron = row_count;
   end if;

@@ -27,7 +27,8 @@ insert into private.jobs (name, schedule, late_after, does) values
   ('settle-fees-monthly', '30 12 1-3 * *', '32 days', 'Makes the settlements of the months that are over, once switched on.'),
   ('expire-vouchers', '*/5 * * * *', '15 minutes', 'Lets vouchers expire whose time is over and that nobody booked.'),
   ('presence-offline', '* * * * *', '5 minutes', 'Says offline for those who have been silent for more than a minute.'),
-  ('purge-old-events', '10 3 * * *', '26 hours', 'Makes room for the events to come, and drops the months that are no longer kept.'),
+  -- hourly, because it gives up where somebody reads the log for long
+  ('purge-old-events', '10 * * * *', '26 hours', 'Makes room for the events to come, and drops the months that are no longer kept.'),
   ('purge-idempotency-keys', '20 * * * *', '130 minutes', 'Forgets idempotency keys after 24 hours.'),
   ('cleanup-cron-history', '40 3 * * *', '26 hours', 'Deletes the logs of jobs that are older than 14 days.'),
   ('check-invariants', '0 4 * * *', '26 hours', 'Fails when an invariant is violated, and names it.');

@@ -377,6 +377,29 @@ $$;
 comment on function private.charge is
   'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null: nothing). For triggers.';
 
+create function private.tg_vouchers__keep_price()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from public.voucher_bookings b where b.voucher_id = new.id and b.status = 'booked') then
+    raise sqlstate 'PT409' using message = 'voucher_is_booked';
+  end if;
+  return new;
+end;
+$$;
+
+comment on function private.tg_vouchers__keep_price is
+  'The price of a voucher that is booked stays as it was charged. Refuses: voucher_is_booked (409).';
+
+create trigger tg_vouchers__keep_price
+  before update of price_amount, price_currency on public.vouchers
+  for each row
+  when ((old.price_amount, old.price_currency) is distinct from (new.price_amount, new.price_currency))
+  execute function private.tg_vouchers__keep_price();
+
 create function private.tg_voucher_bookings__charge()
 returns trigger
 language plpgsql
@@ -664,7 +687,7 @@ begin
         'periodTo', new.period_to,
         'totalCents', new.total_cents,
         'currency', new.currency,
-        'reason', new.void_reason
+        'reason', left(new.void_reason, 1000)
       )
     )
   );
@@ -692,6 +715,28 @@ $$;
 comment on function private.settlement_json is 'A settlement as the functions return it: its columns, and the beneficiary''s uid.';
 
 grant execute on function private.settlement_json to service_role, authenticated;
+
+create function private.due_fee_events(period_end timestamptz)
+returns table (id uuid, beneficiary_id uuid, currency text, amount_cents bigint, reverses uuid, part numeric)
+language sql
+stable
+rows 100000
+set search_path = ''
+as $$
+  select
+    e.id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses,
+    div(
+      sum(abs(e.amount_cents)) over (partition by e.beneficiary_id, e.currency order by e.id rows unbounded preceding),
+      4000000000000000000
+    )
+  from public.fee_events e
+  where e.settlement_id is null and e.created_at < due_fee_events.period_end
+$$;
+
+comment on function private.due_fee_events is
+  'The fee events that are in no settlement and were written before a time. part numbers the settlements that a beneficiary and '
+  'currency needs: one, unless somebody drives the amounts so high that a bigint cannot hold their sum, which must not keep '
+  'everybody else from being paid.';
 
 create function public.settle_fees(period_from date, period_to date, dry_run boolean default false)
 returns jsonb
@@ -721,9 +766,8 @@ begin
         null::uuid as id, e.beneficiary_id, private.uid_of(e.beneficiary_id) as beneficiary_uid,
         settle_fees.period_from, settle_fees.period_to, e.currency, sum(e.amount_cents) as total_cents,
         count(*) as fee_events, count(e.reverses) as reversals
-      from public.fee_events e
-      where e.settlement_id is null and e.created_at < period_end
-      group by e.beneficiary_id, e.currency
+      from private.due_fee_events(period_end) e
+      group by e.beneficiary_id, e.currency, e.part
     ) due;
     return settlements;
   end if;
@@ -734,19 +778,19 @@ begin
   -- one statement, so that a settlement is the sum of exactly those fee events that were linked to it. What commits
   -- later is not seen here, and left for the next time
   with due as materialized (
-    select private.new_uuid() as id, e.beneficiary_id, e.currency
-    from public.fee_events e
-    where e.settlement_id is null and e.created_at < period_end
-    group by e.beneficiary_id, e.currency
+    select * from private.due_fee_events(period_end)
+  ),
+  new as materialized (
+    select private.new_uuid() as id, d.beneficiary_id, d.currency, d.part
+    from due d
+    group by d.beneficiary_id, d.currency, d.part
   ),
   linked as (
     update public.fee_events e
-    set settlement_id = d.id
+    set settlement_id = n.id
     from due d
-    where e.settlement_id is null
-      and e.created_at < period_end
-      and e.beneficiary_id = d.beneficiary_id
-      and e.currency = d.currency
+    join new n on (n.beneficiary_id, n.currency, n.part) = (d.beneficiary_id, d.currency, d.part)
+    where e.id = d.id and e.settlement_id is null
     returning e.settlement_id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses
   ),
   sums as (
@@ -798,7 +842,7 @@ as $$
   from public.fee_events e
   cross join private.settings s
   where e.settlement_id is null
-    and e.created_at < date_trunc('month', now() at time zone s.time_zone) at time zone s.time_zone
+    and date_trunc('month', e.created_at at time zone s.time_zone) < date_trunc('month', now() at time zone s.time_zone)
   order by month
 $$;
 

@@ -446,7 +446,7 @@ begin
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'voucher.cancel', coalesce(private.known_actor(), new.holder_id), 'voucher_booking', new.id,
-      jsonb_build_object('voucherId', new.voucher_id, 'reason', new.cancel_reason)
+      jsonb_build_object('voucherId', new.voucher_id, 'reason', left(new.cancel_reason, 1000))
     );
   end if;
   return null;

@@ -85,9 +85,10 @@ def test_bookings_past_every_function_are_charged_each(books: psycopg.Connection
 
 def test_the_price_is_that_of_the_voucher_when_it_is_booked(books: psycopg.Connection) -> None:
     booking = booked(books, 10000)
+    cancel(books, booking)
     books.execute("update public.vouchers set price_amount = 20000, price_currency = 'USD'")
     later = book(books, slot=1)
-    assert amounts(books, booking) == [(200, "EUR")]
+    assert amounts(books, booking) == [(-200, "EUR"), (200, "EUR")]
     assert amounts(books, later) == [(400, "USD")]
 
 

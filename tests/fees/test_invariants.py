@@ -247,14 +247,14 @@ def test_every_rule_is_broken_here() -> None:
 
 
 def booked_before_and_after(connection: psycopg.Connection, change: Callable[[], None]) -> None:
-    """A booking, a change of the fee an hour later, and another booking an hour after that."""
+    """A booking, a change of the fee ten hours later, and another booking ten hours after that."""
     booked(connection, voucher_id="before")
     with unchecked(connection):
-        connection.execute("update public.voucher_bookings set created_at = created_at - interval '2 hours'")
+        connection.execute("update public.voucher_bookings set created_at = created_at - interval '20 hours'")
     change()
     with unchecked(connection):
         connection.execute(
-            "update public.fee_versions set valid_from = now() - interval '1 hour' where valid_from > '2020-01-01'"
+            "update public.fee_versions set valid_from = now() - interval '10 hours' where valid_from > '2020-01-01'"
         )
     booked(connection, voucher_id="after")
 

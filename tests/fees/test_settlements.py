@@ -806,3 +806,38 @@ def test_a_refused_move_leaves_no_event(books: psycopg.Connection) -> None:
     settlement = settlement_that_is(books, "paid")
     assert act_or_reason(books, ADMIN, "void_settlement", settlement_id=settlement) == "settlement_move_refused"
     assert one(books, "select count(*) from public.events where type = 'settlement.voided'") == 0
+
+
+def test_amounts_that_no_total_can_hold_keep_nobody_from_being_paid(books: psycopg.Connection) -> None:
+    most, number = 2**53 - 1, 1100
+    assert most * number > 2**63
+    books.execute(
+        "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id,"
+        " base_cents, rate, fixed_cents, unrounded)"
+        " select 'transfer.logged', 'transfer', 'absurd-' || i, %s, 'EUR', private.thinker_id('togethersystems'),"
+        " 0, 0, %s, %s from generate_series(1, %s) as i",
+        (most, most, most, number),
+    )
+    charge(books, 7, currency="CHF")
+
+    announced = settle(books, dry_run=True)
+    made = settle(books)
+
+    assert [s["total_cents"] for s in made if s["currency"] == "CHF"] == [7]
+    in_euros = [s["total_cents"] for s in made if s["currency"] == "EUR"]
+    assert len(in_euros) == 3
+    assert sum(in_euros) == most * number
+    assert Counter(s["total_cents"] for s in announced) == Counter(s["total_cents"] for s in made)
+    assert settle(books) == []
+    assert violations(books) == {"every_charge_has_its_subject": number}
+
+
+def test_the_price_of_a_voucher_stays_while_it_is_booked(books: psycopg.Connection) -> None:
+    booking = booked(books, 500, "EUR", "v")
+    for change in ("price_amount = 600", "price_currency = 'USD'", "price_amount = null, price_currency = null"):
+        with pytest.raises(psycopg.Error, match="voucher_is_booked"), books.transaction():
+            books.execute(f"update public.vouchers set {change} where id = 'v'".encode())
+    books.execute("update public.vouchers set price_amount = 500, title = 'another' where id = 'v'")
+    cancel(books, booking)
+    books.execute("update public.vouchers set price_amount = 600 where id = 'v'")
+    assert violations(books) == {}

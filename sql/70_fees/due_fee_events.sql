@@ -1,0 +1,21 @@
+create function private.due_fee_events(period_end timestamptz)
+returns table (id uuid, beneficiary_id uuid, currency text, amount_cents bigint, reverses uuid, part numeric)
+language sql
+stable
+rows 100000
+set search_path = ''
+as $$
+  select
+    e.id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses,
+    div(
+      sum(abs(e.amount_cents)) over (partition by e.beneficiary_id, e.currency order by e.id rows unbounded preceding),
+      4000000000000000000
+    )
+  from public.fee_events e
+  where e.settlement_id is null and e.created_at < due_fee_events.period_end
+$$;
+
+comment on function private.due_fee_events is
+  'The fee events that are in no settlement and were written before a time. part numbers the settlements that a beneficiary and '
+  'currency needs: one, unless somebody drives the amounts so high that a bigint cannot hold their sum, which must not keep '
+  'everybody else from being paid.';
