@@ -26,7 +26,9 @@ def serve(settings: Settings, database_url: str | None) -> Iterator[str]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         app = create_app(settings, database_url)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False))
+        # a connection that a test leaves idle for a while, on a busy machine, is not hung up on
+        config = uvicorn.Config(app, log_level="warning", proxy_headers=False, timeout_keep_alive=600)
+        server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
