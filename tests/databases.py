@@ -148,14 +148,19 @@ class LocalServer(Server):
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        processes = self._processes()
-        for process in processes:
-            process.suspend()
+        # the main process first: then none is started any more, though one may just be ending
+        postmaster = self._processes()[0]
+        postmaster.suspend()
+        backends = self._processes()[1:]
         try:
+            for process in backends:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
             yield
         finally:
-            for process in processes:
-                process.resume()
+            for process in [*backends, postmaster]:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def _processes(self) -> list[psutil.Process]:
         """The server's main process, and those that it has started."""
