@@ -21,6 +21,8 @@ comment on column public.thinkers.meta is 'Optional profile; contacts see it, li
 comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
+create index thinkers_created_at_idx on public.thinkers (created_at);
+
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
 alter table public.thinkers
   alter column public_id set statistics 0;

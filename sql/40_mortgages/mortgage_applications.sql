@@ -37,6 +37,7 @@ comment on column public.mortgage_applications.submission_ts is 'When it was han
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
 create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
 create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
+create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
 alter table public.mortgage_applications

@@ -25,6 +25,7 @@ comment on column public.mortgage_contracts.contract_id is 'The document, once t
 comment on column public.mortgage_contracts.updated_at is 'Of the last signature, null before the first.';
 
 create index mortgage_contracts_contract_id_idx on public.mortgage_contracts (contract_id);
+create index mortgage_contracts_created_at_idx on public.mortgage_contracts (created_at);
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see
 alter table public.mortgage_contracts

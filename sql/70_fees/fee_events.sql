@@ -55,6 +55,7 @@ comment on column public.fee_events.settlement_id is 'Where it is settled; null 
 create index fee_events_fee_id_idx on public.fee_events (fee_id);
 create index fee_events_beneficiary_id_idx on public.fee_events (beneficiary_id, created_at);
 create index fee_events_settlement_id_idx on public.fee_events (settlement_id);
+create index fee_events_created_at_idx on public.fee_events (created_at);
 create index fee_events_unsettled_idx on public.fee_events (created_at) where settlement_id is null;
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see

@@ -1,0 +1,14 @@
+create view stats.errors_by_day
+with (security_invoker = true)
+as
+select d.day, r.reports, r.errors
+from stats.days d
+cross join lateral (
+  select count(*) as reports, count(*) filter (where r.is_error) as errors
+  from private.report_facts r
+  where r.created_at >= d.starts_at and r.created_at < d.ends_at
+) r;
+
+comment on view stats.errors_by_day is 'What the portal''s pages reported on each day, and how much of it were errors; zeros included.';
+
+grant select on stats.errors_by_day to service_role, stats_reader;

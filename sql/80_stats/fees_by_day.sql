@@ -1,0 +1,33 @@
+create view stats.fees_by_day
+with (security_invoker = true)
+as
+select
+  d.day, f.fee_id, b.uid as beneficiary_uid, f.currency, private.currency_exponent(f.currency) as decimals,
+  f.fee_events, f.charged_cents, f.reversed_cents,
+  f.charged_cents + f.reversed_cents as accrued_cents,
+  f.settled_cents,
+  f.charged_cents + f.reversed_cents - f.settled_cents as open_cents
+from stats.days d
+cross join lateral (
+  select
+    f.fee_id,
+    f.beneficiary_id,
+    f.currency,
+    count(*) as fee_events,
+    coalesce(sum(f.amount_cents) filter (where not f.is_reversal), 0) as charged_cents,
+    coalesce(sum(f.amount_cents) filter (where f.is_reversal), 0) as reversed_cents,
+    coalesce(sum(f.amount_cents) filter (where f.is_settled), 0) as settled_cents
+  from private.fee_event_facts f
+  where f.created_at >= d.starts_at and f.created_at < d.ends_at
+  group by f.fee_id, f.beneficiary_id, f.currency
+) f
+join private.thinker_facts b on b.id = f.beneficiary_id;
+
+comment on view stats.fees_by_day is
+  'What was charged and taken back on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
+comment on column stats.fees_by_day.decimals is 'Of the currency''s minor unit.';
+comment on column stats.fees_by_day.reversed_cents is 'What was taken back: not positive.';
+comment on column stats.fees_by_day.accrued_cents is 'Charged and reversed together.';
+comment on column stats.fees_by_day.settled_cents is 'The part of it that is in a settlement by now, whatever its status; the rest is open_cents.';
+
+grant select on stats.fees_by_day to service_role, stats_reader;

@@ -1,0 +1,138 @@
+create view private.invariant_facts
+as
+select 'bookings_do_not_overlap' as name, count(*) as violations,
+  'Active bookings of one voucher that overlap in time.' as meaning
+from public.voucher_bookings a
+join public.voucher_bookings b
+  on b.voucher_id = a.voucher_id and b.id > a.id and b.status = 'booked' and a.status = 'booked'
+  and tstzrange(a.slot_start, a.slot_end) && tstzrange(b.slot_start, b.slot_end)
+
+union all
+select 'voucher_status_agrees_with_bookings', count(*),
+  'Vouchers with an active booking that are not booked (or consumed), that are booked without one of theirs being active, or whose '
+  'holder has none. (An issuer may issue a voucher as booked: it has no bookings at all.)'
+from public.vouchers v
+join (
+  select b.voucher_id, count(*) filter (where b.status = 'booked') as active,
+    array_agg(b.holder_id) filter (where b.status = 'booked') as holders
+  from public.voucher_bookings b
+  group by b.voucher_id
+) b on b.voucher_id = v.id
+where (b.active > 0 and v.status not in ('booked', 'consumed'))
+  or (b.active = 0 and v.status = 'booked')
+  or (v.status = 'booked' and b.active > 0 and not coalesce(v.holder_id = any (b.holders), false))
+
+union all
+select 'every_booking_is_charged_once', count(*),
+  'Bookings that lack the charge of a fee in a currency, or have it twice. A fee counts where it was in force for an hour before '
+  'and after: who books in the moment of a change pays the old or the new price. A booking that was written as cancelled has none.'
+from public.voucher_bookings b
+join public.vouchers v on v.id = b.voucher_id
+join (
+  select f.*, lead(f.valid_from, 1, 'infinity') over (partition by f.fee_id order by f.valid_from, f.id) as valid_to
+  from public.fee_versions f
+) f
+  on f.active and f.scope = 'voucher'
+  and f.valid_from < b.created_at - interval '1 hour' and f.valid_to > b.created_at + interval '1 hour'
+cross join lateral (
+  select v.price_currency as currency where v.price_amount > 0 and f.percentage > 0
+  union
+  select f.currency where f.fixed_amount > 0
+  union
+  select f.currency where f.min_cents > 0 and (coalesce(v.price_amount, 0) = 0 or v.price_currency = f.currency)
+) expected
+where (
+  select count(*)
+  from public.fee_events e
+  where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id and e.reverses is null
+    and e.currency = expected.currency
+) not in (1, case b.status when 'cancelled' then 0 else 1 end)
+
+union all
+select 'every_cancellation_is_reversed_once', count(*),
+  'Charges of a cancelled booking that are not taken back exactly, and reversals of a charge whose booking stands.'
+from public.fee_events c
+left join public.voucher_bookings b on b.id = c.subject_id
+left join public.fee_events r on r.reverses = c.id
+where c.reverses is null and c.subject_type = 'voucher_booking'
+  and (
+    (b.status is distinct from 'booked') <> (r.id is not null)
+    or (r.amount_cents, r.currency, r.beneficiary_id, r.fee_id, r.subject_type, r.subject_id)
+      <> (-c.amount_cents, c.currency, c.beneficiary_id, c.fee_id, c.subject_type, c.subject_id)
+  )
+
+union all
+select 'every_charge_has_its_subject', count(*),
+  'Fee events for a booking, a transfer or a mortgage that is not there.'
+from public.fee_events e
+where not case e.subject_type
+  when 'voucher_booking' then exists (select from public.voucher_bookings b where b.id = e.subject_id)
+  when 'transfer' then exists (select from public.transfers t where t.id = e.subject_id)
+  when 'mortgage_contract' then exists (select from public.mortgage_contracts c where c.id = e.subject_id)
+end
+
+union all
+select 'settlements_total_their_fee_events', count(*),
+  'Settlements whose total is not the sum of their fee events; voided ones that still have some.'
+from public.settlements s
+left join (
+  select e.settlement_id, sum(e.amount_cents) as total from public.fee_events e group by e.settlement_id
+) e on e.settlement_id = s.id
+where case s.status when 'voided' then e.settlement_id is not null else s.total_cents <> coalesce(e.total, 0) end
+
+union all
+select 'no_fee_event_is_in_two_settlements', count(*),
+  'Charges, or their reversals, that were settled more than once, in whichever rows; and fee events in a settlement of somebody '
+  'else or another currency.'
+from (
+  select from public.fee_events e
+  where e.settlement_id is not null
+  group by e.fee_id, e.subject_type, e.subject_id, e.currency, e.reverses
+  having count(*) > 1
+  union all
+  select from public.fee_events e
+  join public.settlements s on s.id = e.settlement_id
+  where (s.beneficiary_id, s.currency) <> (e.beneficiary_id, e.currency)
+) twice
+
+union all
+select 'every_accepted_offer_has_one_contract', count(*),
+  'Accepted mortgage offers without a contract, and contracts of an offer that is not accepted.'
+from public.mortgage_offers o
+full join public.mortgage_contracts c on c.offer_id = o.id
+where (o.status = 'accepted') <> (c.id is not null)
+
+union all
+select 'every_write_has_its_event', count(*),
+  'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, reports of '
+  'pages and settlements whose events are not as many as what was done to them, as long as events of their time are kept. '
+  '(Heartbeats and the like leave no row of their own to compare with.)'
+from (
+  select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
+  union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
+  union all select 'voucher.cancel', b.id, b.cancelled_at, 1 from public.voucher_bookings b where b.status = 'cancelled'
+  union all select 'contract.upload', c.id::text, c.created_at, 1 from public.contracts c
+  union all select 'mortgage.application', a.id, a.created_at, 1 from public.mortgage_applications a
+  union all select 'mortgage.offer', o.id, o.created_at, 1 from public.mortgage_offers o
+  union all select 'mortgage.accept', c.offer_id, c.created_at, 1 from public.mortgage_contracts c
+  union all
+  select 'mortgage.sign', c.id, least(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at),
+    num_nonnulls(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at)
+  from public.mortgage_contracts c
+  union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
+  union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
+  union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
+  union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
+  union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s
+  union all select 'settlement.voided', s.id::text, s.voided_at, 1 from public.settlements s
+) written
+left join (
+  select e.type, e.subject_id, count(*) as number from public.events e group by e.type, e.subject_id
+) logged on logged.type = written.type and logged.subject_id = written.id
+-- what was not done yet has no time
+where written.created_at > now() - (select s.events_kept from private.settings s)
+  and coalesce(logged.number, 0) <> written.times;
+
+comment on view private.invariant_facts is 'What stats.invariants shows.';
+
+grant select on private.invariant_facts to service_role, stats_reader;

@@ -1,0 +1,39 @@
+create view stats.owed
+with (security_invoker = true)
+as
+select
+  b.uid as beneficiary_uid, o.currency, private.currency_exponent(o.currency) as decimals,
+  o.unsettled_cents, o.open_cents, o.invoiced_cents, o.paid_cents,
+  o.unsettled_cents + o.open_cents + o.invoiced_cents as owed_cents
+from (
+  select
+    due.beneficiary_id,
+    due.currency,
+    coalesce(sum(due.cents) filter (where due.status = 'unsettled'), 0) as unsettled_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'open'), 0) as open_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'invoiced'), 0) as invoiced_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'paid'), 0) as paid_cents
+  from (
+    select f.beneficiary_id, f.currency, 'unsettled' as status, sum(f.amount_cents) as cents
+    from private.fee_event_facts f
+    where not f.is_settled
+    group by f.beneficiary_id, f.currency
+    union all
+    select s.beneficiary_id, s.currency, s.status, sum(s.total_cents)
+    from private.settlement_facts s
+    where s.status <> 'voided'
+    group by s.beneficiary_id, s.currency, s.status
+  ) due
+  group by due.beneficiary_id, due.currency
+) o
+join private.thinker_facts b on b.id = o.beneficiary_id;
+
+comment on view stats.owed is
+  'What is owed to whom at present, of all time, by currency. Amounts are in the currency''s minor unit, negative where more was taken '
+  'back than charged. What a voided settlement released is unsettled again.';
+comment on column stats.owed.unsettled_cents is 'Fee events in no settlement.';
+comment on column stats.owed.open_cents is 'Settlements that did not go out yet.';
+comment on column stats.owed.invoiced_cents is 'Settlements that went out and were not paid.';
+comment on column stats.owed.owed_cents is 'Unsettled, open and invoiced together.';
+
+grant select on stats.owed to service_role, stats_reader;

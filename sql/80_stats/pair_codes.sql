@@ -1,0 +1,12 @@
+create view stats.pair_codes
+with (security_invoker = true)
+as
+select p.pair_code, count(*) as sessions, count(*) filter (where p.is_online) as online
+from private.presence_facts p
+where p.pair_code is not null
+group by p.pair_code;
+
+comment on view stats.pair_codes is
+  'How many thinkers last came with each pair code, and how many of them are online (specification, 2.2).';
+
+grant select on stats.pair_codes to service_role, stats_reader;

@@ -1,0 +1,26 @@
+create view stats.presence_by_day
+with (security_invoker = true)
+as
+select d.day, e.thinkers, e.heartbeats, e.matches, t.new_thinkers
+from stats.days d
+cross join lateral (
+  select
+    count(distinct e.actor_id) as thinkers,
+    count(*) filter (where e.type = 'presence.heartbeat') as heartbeats,
+    count(*) filter (where e.type = 'presence.match') as matches
+  from private.event_facts e
+  where e.created_at >= d.starts_at and e.created_at < d.ends_at and e.type like 'presence.%'
+) e
+cross join lateral (
+  select count(*) as new_thinkers
+  from private.thinker_facts t
+  where t.created_at >= d.starts_at and t.created_at < d.ends_at
+) t;
+
+comment on view stats.presence_by_day is
+  'Who was there on each day, zeros included; as far back as events are kept (private.settings.events_kept).';
+comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence.';
+comment on column stats.presence_by_day.matches is 'How often a thinker came into a room: twice where two find each other.';
+comment on column stats.presence_by_day.new_thinkers is 'Thinkers who were seen, or named, for the first time.';
+
+grant select on stats.presence_by_day to service_role, stats_reader;

@@ -1,0 +1,15 @@
+create view stats.settlements
+with (security_invoker = true)
+as
+select
+  s.id, b.uid as beneficiary_uid, s.period_from, s.period_to, s.total_cents, s.currency,
+  private.currency_exponent(s.currency) as decimals, s.status, s.created_at
+from private.settlement_facts s
+join private.thinker_facts b on b.id = s.beneficiary_id;
+
+comment on view stats.settlements is 'Every settlement: who is owed how much for which period, and what became of it.';
+comment on column stats.settlements.period_to is 'The first day that no longer belongs to the period.';
+comment on column stats.settlements.total_cents is 'The currency''s minor unit; a voided settlement keeps its total.';
+comment on column stats.settlements.decimals is 'Of the currency''s minor unit.';
+
+grant select on stats.settlements to service_role, stats_reader;

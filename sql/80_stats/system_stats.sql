@@ -1,0 +1,55 @@
+create function public.system_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period record;
+  events jsonb;
+begin
+  perform private.require_admin();
+  period := private.stats_period(system_stats.from_day, system_stats.to_day);
+
+  with by_day as materialized (
+    select * from stats.events_by_day e where e.day between period.from_day and period.to_day
+  )
+  select jsonb_build_object(
+    'types', (
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.events desc, t.type), '[]')
+      from (
+        select e.type, sum(e.events) as events from by_day e group by e.type order by events desc, e.type limit 100
+      ) t
+    ),
+    'days', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'day', r.day,
+            'events', (select coalesce(sum(e.events), 0) from by_day e where e.day = r.day),
+            'errors', r.errors
+          )
+          order by r.day
+        ),
+        '[]'
+      )
+      from stats.errors_by_day r
+      where r.day between period.from_day and period.to_day
+    )
+  )
+  into events;
+
+  return period.answer || events || jsonb_build_object(
+    'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
+    'invariants', (select jsonb_agg(to_jsonb(i) order by i.name) from stats.invariants i)
+  );
+end;
+$$;
+
+comment on function public.system_stats is
+  'The figures of the system for a period of days (private.stats_period): {from, to, time_zone, types (events by type, the 100 most '
+  'frequent), days (events, and the errors that pages reported), jobs (stats.jobs), invariants (stats.invariants)}. It reads every table '
+  'whole, for the invariants. Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.system_stats to authenticated, service_role;

@@ -1,0 +1,8 @@
+create view private.transfer_facts
+as
+select t.direction, t.network, t.fiat_amount, t.fiat_currency, t.created_at
+from public.transfers t;
+
+comment on view private.transfer_facts is 'What figures need of transfers.';
+
+grant select on private.transfer_facts to service_role, stats_reader;

@@ -1,0 +1,33 @@
+create view stats.transfers_by_day
+with (security_invoker = true)
+as
+select
+  c.day, c.network, c.currency, private.currency_exponent(c.currency) as decimals,
+  c.transfers, c.in_cents, c.out_cents, c.in_cents - c.out_cents as net_cents
+from (
+  select
+    d.day, t.network, private.currency_code(t.fiat_currency) as currency,
+    sum(t.transfers) as transfers, coalesce(sum(t.in_cents), 0) as in_cents, coalesce(sum(t.out_cents), 0) as out_cents
+  from stats.days d
+  -- added up as they were written first, because the code of a currency takes longer than the sum
+  cross join lateral (
+    select
+      t.network,
+      t.fiat_currency,
+      count(*) as transfers,
+      sum(t.fiat_amount) filter (where t.direction = 'in') as in_cents,
+      sum(t.fiat_amount) filter (where t.direction = 'out') as out_cents
+    from private.transfer_facts t
+    where t.created_at >= d.starts_at and t.created_at < d.ends_at
+    group by t.network, t.fiat_currency
+  ) t
+  group by d.day, t.network, private.currency_code(t.fiat_currency)
+) c;
+
+comment on view stats.transfers_by_day is
+  'What was logged in and out on each day, by network (null where none was named) and currency as fees count it (private.currency_code; '
+  'specification, 2.2). A negative transfer is a correction, and takes off its own direction.';
+comment on column stats.transfers_by_day.decimals is 'Of the currency''s minor unit.';
+comment on column stats.transfers_by_day.net_cents is 'In without out; the currency''s minor unit, like both.';
+
+grant select on stats.transfers_by_day to service_role, stats_reader;

@@ -1,0 +1,1068 @@
+-- Dashboards: figures by day as views in stats, the functions of GET /api/admin/stats/..., and a role that reads the views only.
+
+-- an index behind each figure
+create index thinkers_created_at_idx on public.thinkers (created_at);
+create index vouchers_created_at_idx on public.vouchers (created_at);
+create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
+create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
+create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;
+create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
+create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at);
+create index mortgage_contracts_created_at_idx on public.mortgage_contracts (created_at);
+create index fee_events_created_at_idx on public.fee_events (created_at);
+
+-- with what figures count, which then need not read the events themselves
+drop index public.events_created_at_idx;
+create index events_created_at_idx on public.events (created_at desc, id desc) include (type, actor_id);
+
+-- their readers have no rights on the tables behind them: see the schema's comment
+alter view stats.invariants set schema private;
+alter view private.invariants rename to invariant_facts;
+alter view private.invariant_facts reset (security_invoker);
+drop view stats.jobs;
+
+comment on schema stats is
+  'What operators look at: views for dashboards. A figure is of a day, which begins in the time zone of private.settings; the views '
+  'have the rights of whoever looks (security_invoker), and read nothing but the *_facts in private: columns without names and texts.';
+
+-- roles are the whole server's: another database may have made it already
+do $$
+begin
+  if to_regrole('stats_reader') is null then
+    create role stats_reader login noinherit;
+    alter role stats_reader set default_transaction_read_only = on;
+    alter role stats_reader set statement_timeout = '60s';
+    comment on role stats_reader is
+      'Metabase, Grafana and the like: reads the views of the schema stats and nothing else. Give it a password to let it in.';
+  end if;
+end;
+$$;
+
+grant usage on schema stats to stats_reader;
+
+-- what the views call, with the rights of whoever looks
+grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;
+
+create view private.calendar_facts
+as
+select
+  s.time_zone,
+  today.day as today,
+  -- ten years at most, whatever somebody dated back
+  greatest(
+    today.day - 3653,
+    (
+      coalesce(
+        least(
+          (select min(t.created_at) from public.thinkers t),
+          (select min(v.created_at) from public.vouchers v),
+          (select min(b.created_at) from public.voucher_bookings b),
+          (select min(a.created_at) from public.mortgage_applications a),
+          (select min(t.created_at) from public.transfers t),
+          (select min(f.created_at) from public.fee_events f),
+          (select min(e.created_at) from public.events e)
+        ),
+        now()
+      ) at time zone s.time_zone
+    )::date
+  ) as first_day
+from private.settings s
+cross join lateral (select (now() at time zone s.time_zone)::date as day) today;
+
+comment on view private.calendar_facts is
+  'The portal''s time zone, the day that it is there, and the day of the portal''s first row; read by stats.days.';
+
+grant select on private.calendar_facts to service_role, stats_reader;
+
+create view private.thinker_facts
+as
+select t.id, t.public_id as uid, t.created_at
+from public.thinkers t;
+
+comment on view private.thinker_facts is 'What figures need of thinkers: when they came, and the uid of a beneficiary.';
+
+grant select on private.thinker_facts to service_role, stats_reader;
+
+create view private.presence_facts
+as
+select
+  s.pair_code,
+  s.status = 'online' and s.last_seen_at > now() - interval '1 minute' as is_online
+from public.presence_sessions s;
+
+comment on view private.presence_facts is
+  'What figures need of presence: who was seen in the last minute and did not say goodbye is online (specification, 2.2).';
+
+grant select on private.presence_facts to service_role, stats_reader;
+
+create view private.voucher_facts
+as
+select
+  v.id,
+  t.id as template_id,
+  t.title as template_title,
+  v.status,
+  v.price_amount,
+  v.price_currency,
+  v.valid_from,
+  v.valid_until,
+  v.duration_minutes,
+  -- as in private.slots_of: by the hour from valid_from, as long as a whole appointment fits in
+  greatest(floor((extract(epoch from v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
+  v.created_at
+from public.vouchers v
+left join public.voucher_templates t on t.id = v.terms ->> 'template';
+
+comment on view private.voucher_facts is
+  'What figures need of vouchers: the template that their terms name (null where none of that id is there), price, window and slots.';
+
+grant select on private.voucher_facts to service_role, stats_reader;
+
+create view private.booking_facts
+as
+select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at
+from public.voucher_bookings b;
+
+comment on view private.booking_facts is 'What figures need of bookings.';
+
+grant select on private.booking_facts to service_role, stats_reader;
+
+create view private.application_facts
+as
+select a.status, a.desired_loan, a.currency, a.created_at
+from public.mortgage_applications a;
+
+comment on view private.application_facts is 'What figures need of mortgage applications.';
+
+grant select on private.application_facts to service_role, stats_reader;
+
+create view private.offer_facts
+as
+select o.status, o.interest_rate, o.created_at, c.created_at as accepted_at
+from public.mortgage_offers o
+left join public.mortgage_contracts c on c.offer_id = o.id;
+
+comment on view private.offer_facts is
+  'What figures need of mortgage offers; an offer is accepted when its contract is made.';
+
+grant select on private.offer_facts to service_role, stats_reader;
+
+create view private.transfer_facts
+as
+select t.direction, t.network, t.fiat_amount, t.fiat_currency, t.created_at
+from public.transfers t;
+
+comment on view private.transfer_facts is 'What figures need of transfers.';
+
+grant select on private.transfer_facts to service_role, stats_reader;
+
+create view private.fee_event_facts
+as
+select
+  f.fee_id,
+  f.beneficiary_id,
+  f.currency,
+  f.amount_cents,
+  f.reverses is not null as is_reversal,
+  f.settlement_id is not null as is_settled,
+  f.created_at
+from public.fee_events f;
+
+comment on view private.fee_event_facts is 'What figures need of fee events.';
+
+grant select on private.fee_event_facts to service_role, stats_reader;
+
+create view private.settlement_facts
+as
+select s.id, s.beneficiary_id, s.period_from, s.period_to, s.total_cents, s.currency, s.status, s.created_at
+from public.settlements s;
+
+comment on view private.settlement_facts is 'What figures need of settlements.';
+
+grant select on private.settlement_facts to service_role, stats_reader;
+
+create view private.event_facts
+as
+select e.type, e.actor_id, e.created_at
+from public.events e;
+
+comment on view private.event_facts is
+  'What figures need of events: columns that events_created_at_idx holds, so that no figure reads an event itself.';
+
+grant select on private.event_facts to service_role, stats_reader;
+
+create view private.report_facts
+as
+select t.type ~* 'error|fail' as is_error, t.created_at
+from public.telemetry_events t;
+
+comment on view private.report_facts is
+  'What figures need of what pages report: whether its type speaks of an error, as GET /api/autofix/status reads it.';
+
+grant select on private.report_facts to service_role, stats_reader;
+
+comment on view private.invariant_facts is 'What stats.invariants shows.';
+
+grant select on private.invariant_facts to service_role, stats_reader;
+
+create view stats.days
+with (security_invoker = true)
+as
+select
+  day::date as day,
+  day at time zone c.time_zone as starts_at,
+  (day + interval '1 day') at time zone c.time_zone as ends_at
+from private.calendar_facts c
+-- of times without a zone, so that a day of 23 or 25 hours is one day
+cross join generate_series(c.first_day::timestamp, c.today::timestamp, interval '1 day') as day;
+
+comment on view stats.days is
+  'Every day from the portal''s first row to today, ten years at most. With `where day between ...` the views by day read no more.';
+comment on column stats.days.starts_at is 'Midnight in the time zone of private.settings, where the next day''s ends_at meets it.';
+
+grant select on stats.days to service_role, stats_reader;
+
+create view stats.presence_now
+with (security_invoker = true)
+as
+select count(*) as online
+from private.presence_facts p
+where p.is_online;
+
+comment on view stats.presence_now is 'How many thinkers are online: one row (specification, 2.2).';
+
+grant select on stats.presence_now to service_role, stats_reader;
+
+create view stats.pair_codes
+with (security_invoker = true)
+as
+select p.pair_code, count(*) as sessions, count(*) filter (where p.is_online) as online
+from private.presence_facts p
+where p.pair_code is not null
+group by p.pair_code;
+
+comment on view stats.pair_codes is
+  'How many thinkers last came with each pair code, and how many of them are online (specification, 2.2).';
+
+grant select on stats.pair_codes to service_role, stats_reader;
+
+create view stats.presence_by_day
+with (security_invoker = true)
+as
+select d.day, e.thinkers, e.heartbeats, e.matches, t.new_thinkers
+from stats.days d
+cross join lateral (
+  select
+    count(distinct e.actor_id) as thinkers,
+    count(*) filter (where e.type = 'presence.heartbeat') as heartbeats,
+    count(*) filter (where e.type = 'presence.match') as matches
+  from private.event_facts e
+  where e.created_at >= d.starts_at and e.created_at < d.ends_at and e.type like 'presence.%'
+) e
+cross join lateral (
+  select count(*) as new_thinkers
+  from private.thinker_facts t
+  where t.created_at >= d.starts_at and t.created_at < d.ends_at
+) t;
+
+comment on view stats.presence_by_day is
+  'Who was there on each day, zeros included; as far back as events are kept (private.settings.events_kept).';
+comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence.';
+comment on column stats.presence_by_day.matches is 'How often a thinker came into a room: twice where two find each other.';
+comment on column stats.presence_by_day.new_thinkers is 'Thinkers who were seen, or named, for the first time.';
+
+grant select on stats.presence_by_day to service_role, stats_reader;
+
+create view stats.vouchers_by_status
+with (security_invoker = true)
+as
+select v.status, count(*) as vouchers
+from private.voucher_facts v
+group by v.status;
+
+comment on view stats.vouchers_by_status is 'How many vouchers there are at present, by their status.';
+
+grant select on stats.vouchers_by_status to service_role, stats_reader;
+
+create view stats.bookings_by_day
+with (security_invoker = true)
+as
+select
+  d.day,
+  (select count(*) from private.voucher_facts v where v.created_at >= d.starts_at and v.created_at < d.ends_at) as issued,
+  (select count(*) from private.booking_facts b where b.created_at >= d.starts_at and b.created_at < d.ends_at) as bookings,
+  (
+    select count(*) from private.booking_facts b where b.cancelled_at >= d.starts_at and b.cancelled_at < d.ends_at
+  ) as cancellations
+from stats.days d;
+
+comment on view stats.bookings_by_day is
+  'Vouchers issued, appointments booked and appointments cancelled on each day, zeros included (specification, 2.2).';
+comment on column stats.bookings_by_day.bookings is 'What was booked on that day, though it may have been cancelled since.';
+
+grant select on stats.bookings_by_day to service_role, stats_reader;
+
+create view stats.revenue_by_day
+with (security_invoker = true)
+as
+select d.day, r.currency, private.currency_exponent(r.currency) as decimals, r.bookings, r.amount_cents
+from stats.days d
+cross join lateral (
+  select v.price_currency as currency, count(*) as bookings, sum(v.price_amount) as amount_cents
+  from private.booking_facts b
+  join private.voucher_facts v on v.id = b.voucher_id
+  where b.created_at >= d.starts_at and b.created_at < d.ends_at
+    and b.status = 'booked' and v.price_currency is not null
+  group by v.price_currency
+) r;
+
+comment on view stats.revenue_by_day is
+  'The prices of the bookings of each day that stand, by currency; what is cancelled later leaves its day. It is the issuers'' '
+  'revenue: the portal''s own is in stats.fees_by_day.';
+comment on column stats.revenue_by_day.decimals is 'Of the currency''s minor unit.';
+comment on column stats.revenue_by_day.amount_cents is 'The currency''s minor unit.';
+
+grant select on stats.revenue_by_day to service_role, stats_reader;
+
+create view stats.utilisation_by_day
+with (security_invoker = true)
+as
+select
+  d.day,
+  v.template_id,
+  v.template_title as title,
+  round(sum(offered.until_end - offered.until_start), 2) as offered_minutes,
+  round(coalesce(sum(booked.minutes), 0), 2) as booked_minutes
+from stats.days d
+join private.voucher_facts v
+  on tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at) and v.status <> 'cancelled' and v.slots > 0
+-- the minutes within slots, from valid_from to the day's two ends. Appointments of an hour and more touch, or overlap;
+-- shorter ones leave the rest of each hour free
+cross join lateral (
+  select
+    sum(m.minutes) filter (where m.is_end) as until_end,
+    sum(m.minutes) filter (where not m.is_end) as until_start
+  from (
+    select
+      edge.is_end,
+      case
+        when v.duration_minutes >= 60 then least(edge.minutes, (v.slots - 1) * 60 + v.duration_minutes)
+        else
+          least(floor(edge.minutes / 60), v.slots) * v.duration_minutes
+          + case when floor(edge.minutes / 60) < v.slots then least(mod(edge.minutes, 60), v.duration_minutes) else 0 end
+      end as minutes
+    from (
+      values
+        (true, greatest(extract(epoch from d.ends_at - v.valid_from) / 60, 0)),
+        (false, greatest(extract(epoch from d.starts_at - v.valid_from) / 60, 0))
+    ) edge (is_end, minutes)
+  ) m
+) offered
+cross join lateral (
+  select sum(extract(epoch from least(b.slot_end, d.ends_at) - greatest(b.slot_start, d.starts_at)) / 60) as minutes
+  from private.booking_facts b
+  where b.voucher_id = v.id and b.status = 'booked' and tstzrange(b.slot_start, b.slot_end) && tstzrange(d.starts_at, d.ends_at)
+) booked
+group by d.day, v.template_id, v.template_title;
+
+comment on view stats.utilisation_by_day is
+  'How many minutes vouchers offered on each day, and how many of them were booked, by template (null: none that is known). '
+  'Utilisation of a period is the one sum through the other. Only of days with something offered.';
+comment on column stats.utilisation_by_day.offered_minutes is
+  'Minutes of that day that lie in a slot of a voucher that is not cancelled; minutes in which slots overlap count once.';
+comment on column stats.utilisation_by_day.booked_minutes is 'Minutes of that day in appointments that stand.';
+
+grant select on stats.utilisation_by_day to service_role, stats_reader;
+
+create view stats.applications_by_status
+with (security_invoker = true)
+as
+select a.status, count(*) as applications
+from private.application_facts a
+group by a.status;
+
+comment on view stats.applications_by_status is 'How many mortgage applications there are at present, by their status.';
+
+grant select on stats.applications_by_status to service_role, stats_reader;
+
+create view stats.requested_by_day
+with (security_invoker = true)
+as
+select d.day, r.currency, private.currency_exponent(r.currency) as decimals, r.applications, r.amount_cents
+from stats.days d
+cross join lateral (
+  select a.currency, count(*) as applications, sum(a.desired_loan) as amount_cents
+  from private.application_facts a
+  where a.created_at >= d.starts_at and a.created_at < d.ends_at and a.currency is not null
+  group by a.currency
+) r;
+
+comment on view stats.requested_by_day is 'The loans asked for on each day, by currency; applications without an amount are left out.';
+comment on column stats.requested_by_day.decimals is 'Of the currency''s minor unit.';
+comment on column stats.requested_by_day.amount_cents is 'The currency''s minor unit.';
+
+grant select on stats.requested_by_day to service_role, stats_reader;
+
+create view stats.offers_by_day
+with (security_invoker = true)
+as
+select d.day, o.*
+from stats.days d
+cross join lateral (
+  select
+    o.status,
+    count(*) as offers,
+    count(o.interest_rate) as rates,
+    sum(o.interest_rate) as rates_total,
+    min(o.interest_rate) as lowest_rate,
+    max(o.interest_rate) as highest_rate
+  from private.offer_facts o
+  where o.created_at >= d.starts_at and o.created_at < d.ends_at
+  group by o.status
+) o;
+
+comment on view stats.offers_by_day is 'The mortgage offers made on each day, by what became of them since.';
+comment on column stats.offers_by_day.rates is 'How many of them name an interest rate; rates_total / rates is the average.';
+comment on column stats.offers_by_day.rates_total is 'The sum of the interest rates, fractions a year: 0.031 is 3.1 percent.';
+
+grant select on stats.offers_by_day to service_role, stats_reader;
+
+create view stats.mortgages_by_day
+with (security_invoker = true)
+as
+select
+  d.day,
+  (
+    select count(*) from private.application_facts a where a.created_at >= d.starts_at and a.created_at < d.ends_at
+  ) as applications,
+  (select count(*) from private.offer_facts o where o.created_at >= d.starts_at and o.created_at < d.ends_at) as offers,
+  (select count(*) from private.offer_facts o where o.accepted_at >= d.starts_at and o.accepted_at < d.ends_at) as accepted
+from stats.days d;
+
+comment on view stats.mortgages_by_day is 'Mortgages applied for, offered and accepted on each day, zeros included.';
+
+grant select on stats.mortgages_by_day to service_role, stats_reader;
+
+create view stats.transfers_by_day
+with (security_invoker = true)
+as
+select
+  c.day, c.network, c.currency, private.currency_exponent(c.currency) as decimals,
+  c.transfers, c.in_cents, c.out_cents, c.in_cents - c.out_cents as net_cents
+from (
+  select
+    d.day, t.network, private.currency_code(t.fiat_currency) as currency,
+    sum(t.transfers) as transfers, coalesce(sum(t.in_cents), 0) as in_cents, coalesce(sum(t.out_cents), 0) as out_cents
+  from stats.days d
+  -- added up as they were written first, because the code of a currency takes longer than the sum
+  cross join lateral (
+    select
+      t.network,
+      t.fiat_currency,
+      count(*) as transfers,
+      sum(t.fiat_amount) filter (where t.direction = 'in') as in_cents,
+      sum(t.fiat_amount) filter (where t.direction = 'out') as out_cents
+    from private.transfer_facts t
+    where t.created_at >= d.starts_at and t.created_at < d.ends_at
+    group by t.network, t.fiat_currency
+  ) t
+  group by d.day, t.network, private.currency_code(t.fiat_currency)
+) c;
+
+comment on view stats.transfers_by_day is
+  'What was logged in and out on each day, by network (null where none was named) and currency as fees count it (private.currency_code; '
+  'specification, 2.2). A negative transfer is a correction, and takes off its own direction.';
+comment on column stats.transfers_by_day.decimals is 'Of the currency''s minor unit.';
+comment on column stats.transfers_by_day.net_cents is 'In without out; the currency''s minor unit, like both.';
+
+grant select on stats.transfers_by_day to service_role, stats_reader;
+
+create view stats.fees_by_day
+with (security_invoker = true)
+as
+select
+  d.day, f.fee_id, b.uid as beneficiary_uid, f.currency, private.currency_exponent(f.currency) as decimals,
+  f.fee_events, f.charged_cents, f.reversed_cents,
+  f.charged_cents + f.reversed_cents as accrued_cents,
+  f.settled_cents,
+  f.charged_cents + f.reversed_cents - f.settled_cents as open_cents
+from stats.days d
+cross join lateral (
+  select
+    f.fee_id,
+    f.beneficiary_id,
+    f.currency,
+    count(*) as fee_events,
+    coalesce(sum(f.amount_cents) filter (where not f.is_reversal), 0) as charged_cents,
+    coalesce(sum(f.amount_cents) filter (where f.is_reversal), 0) as reversed_cents,
+    coalesce(sum(f.amount_cents) filter (where f.is_settled), 0) as settled_cents
+  from private.fee_event_facts f
+  where f.created_at >= d.starts_at and f.created_at < d.ends_at
+  group by f.fee_id, f.beneficiary_id, f.currency
+) f
+join private.thinker_facts b on b.id = f.beneficiary_id;
+
+comment on view stats.fees_by_day is
+  'What was charged and taken back on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
+comment on column stats.fees_by_day.decimals is 'Of the currency''s minor unit.';
+comment on column stats.fees_by_day.reversed_cents is 'What was taken back: not positive.';
+comment on column stats.fees_by_day.accrued_cents is 'Charged and reversed together.';
+comment on column stats.fees_by_day.settled_cents is 'The part of it that is in a settlement by now, whatever its status; the rest is open_cents.';
+
+grant select on stats.fees_by_day to service_role, stats_reader;
+
+create view stats.settlements
+with (security_invoker = true)
+as
+select
+  s.id, b.uid as beneficiary_uid, s.period_from, s.period_to, s.total_cents, s.currency,
+  private.currency_exponent(s.currency) as decimals, s.status, s.created_at
+from private.settlement_facts s
+join private.thinker_facts b on b.id = s.beneficiary_id;
+
+comment on view stats.settlements is 'Every settlement: who is owed how much for which period, and what became of it.';
+comment on column stats.settlements.period_to is 'The first day that no longer belongs to the period.';
+comment on column stats.settlements.total_cents is 'The currency''s minor unit; a voided settlement keeps its total.';
+comment on column stats.settlements.decimals is 'Of the currency''s minor unit.';
+
+grant select on stats.settlements to service_role, stats_reader;
+
+create view stats.owed
+with (security_invoker = true)
+as
+select
+  b.uid as beneficiary_uid, o.currency, private.currency_exponent(o.currency) as decimals,
+  o.unsettled_cents, o.open_cents, o.invoiced_cents, o.paid_cents,
+  o.unsettled_cents + o.open_cents + o.invoiced_cents as owed_cents
+from (
+  select
+    due.beneficiary_id,
+    due.currency,
+    coalesce(sum(due.cents) filter (where due.status = 'unsettled'), 0) as unsettled_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'open'), 0) as open_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'invoiced'), 0) as invoiced_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'paid'), 0) as paid_cents
+  from (
+    select f.beneficiary_id, f.currency, 'unsettled' as status, sum(f.amount_cents) as cents
+    from private.fee_event_facts f
+    where not f.is_settled
+    group by f.beneficiary_id, f.currency
+    union all
+    select s.beneficiary_id, s.currency, s.status, sum(s.total_cents)
+    from private.settlement_facts s
+    where s.status <> 'voided'
+    group by s.beneficiary_id, s.currency, s.status
+  ) due
+  group by due.beneficiary_id, due.currency
+) o
+join private.thinker_facts b on b.id = o.beneficiary_id;
+
+comment on view stats.owed is
+  'What is owed to whom at present, of all time, by currency. Amounts are in the currency''s minor unit, negative where more was taken '
+  'back than charged. What a voided settlement released is unsettled again.';
+comment on column stats.owed.unsettled_cents is 'Fee events in no settlement.';
+comment on column stats.owed.open_cents is 'Settlements that did not go out yet.';
+comment on column stats.owed.invoiced_cents is 'Settlements that went out and were not paid.';
+comment on column stats.owed.owed_cents is 'Unsettled, open and invoiced together.';
+
+grant select on stats.owed to service_role, stats_reader;
+
+create view stats.events_by_day
+with (security_invoker = true)
+as
+select d.day, e.type, e.events
+from stats.days d
+cross join lateral (
+  select e.type, count(*) as events
+  from private.event_facts e
+  where e.created_at >= d.starts_at and e.created_at < d.ends_at
+  group by e.type
+) e;
+
+comment on view stats.events_by_day is 'How many events of each type there were on each day, as far back as events are kept.';
+
+grant select on stats.events_by_day to service_role, stats_reader;
+
+create view stats.errors_by_day
+with (security_invoker = true)
+as
+select d.day, r.reports, r.errors
+from stats.days d
+cross join lateral (
+  select count(*) as reports, count(*) filter (where r.is_error) as errors
+  from private.report_facts r
+  where r.created_at >= d.starts_at and r.created_at < d.ends_at
+) r;
+
+comment on view stats.errors_by_day is 'What the portal''s pages reported on each day, and how much of it were errors; zeros included.';
+
+grant select on stats.errors_by_day to service_role, stats_reader;
+
+create view stats.invariants
+with (security_invoker = true)
+as
+select i.name, i.violations, i.meaning
+from private.invariant_facts i;
+
+comment on view stats.invariants is
+  'What must always be true, one row a rule: its name, how many rows break it (0), and what would break it.';
+
+grant select on stats.invariants to service_role, stats_reader;
+
+create function private.stats_period(inout from_day date, inout to_day date, out answer jsonb)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  time_zone text;
+  today     date;
+begin
+  select s.time_zone, (now() at time zone s.time_zone)::date into time_zone, today from private.settings s;
+
+  -- in years that clients can read; three of them at most
+  to_day := coalesce(to_day, today);
+  if to_day between '0001-02-01' and '9999-12-31' then
+    from_day := coalesce(from_day, to_day - 29);
+  end if;
+  if not coalesce(from_day >= '0001-01-01' and to_day <= '9999-12-31' and to_day - from_day between 0 and 1095, false) then
+    raise sqlstate 'PT400' using message = 'days_invalid';
+  end if;
+
+  answer := jsonb_build_object('from', from_day, 'to', to_day, 'time_zone', time_zone);
+end;
+$$;
+
+comment on function private.stats_period is
+  'The period of a dashboard, both days included: until today in the portal''s time zone where to_day is null, 30 days where from_day '
+  'is. Returns it, and with what the answer begins: {from, to, time_zone}. Refuses: days_invalid (400), for more than 1,096 days '
+  'or none.';
+
+create function public.presence_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period record;
+begin
+  perform private.require_admin();
+  period := private.stats_period(presence_stats.from_day, presence_stats.to_day);
+
+  return period.answer || jsonb_build_object(
+    'online', (select n.online from stats.presence_now n),
+    'pair_codes', (
+      select coalesce(jsonb_agg(to_jsonb(c) order by c.sessions desc, c.online desc, c.pair_code), '[]')
+      from (
+        select * from stats.pair_codes p order by p.sessions desc, p.online desc, p.pair_code limit 20
+      ) c
+    ),
+    'days', (
+      select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
+      from stats.presence_by_day d
+      where d.day between period.from_day and period.to_day
+    )
+  );
+end;
+$$;
+
+comment on function public.presence_stats is
+  'The figures of presence for a period of days (private.stats_period): {from, to, time_zone, online and pair_codes (the 20 most used) '
+  'at present, days (stats.presence_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.presence_stats to authenticated, service_role;
+
+create function public.voucher_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period  record;
+  days    jsonb;
+  revenue jsonb;
+begin
+  perform private.require_admin();
+  period := private.stats_period(voucher_stats.from_day, voucher_stats.to_day);
+
+  select
+    jsonb_build_object(
+      'bookings', coalesce(sum(d.bookings), 0),
+      'cancellations', coalesce(sum(d.cancellations), 0),
+      'days', coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
+    )
+  into days
+  from stats.bookings_by_day d
+  where d.day between period.from_day and period.to_day;
+
+  with by_day as materialized (
+    select * from stats.revenue_by_day r where r.day between period.from_day and period.to_day
+  ),
+  used as (
+    select r.currency, r.decimals, sum(r.bookings) as bookings, sum(r.amount_cents) as amount_cents
+    from by_day r
+    group by r.currency, r.decimals
+    order by bookings desc, r.currency
+    limit 24
+  )
+  select jsonb_build_object(
+    'revenue', (select coalesce(jsonb_agg(to_jsonb(u) order by u.bookings desc, u.currency), '[]') from used u),
+    'revenue_days', (
+      select coalesce(jsonb_agg(to_jsonb(r) order by r.day, r.currency), '[]')
+      from by_day r
+      where r.currency in (select u.currency from used u)
+    )
+  )
+  into revenue;
+
+  return period.answer || days || revenue || jsonb_build_object(
+    'vouchers', (
+      select jsonb_object_agg(known.status, coalesce(v.vouchers, 0))
+      from unnest(array['issued', 'booked', 'consumed', 'cancelled', 'expired']) as known (status)
+      left join stats.vouchers_by_status v on v.status = known.status
+    ),
+    'templates', (
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.offered_minutes desc, t.template_id), '[]')
+      from (
+        select
+          u.template_id, u.title, sum(u.offered_minutes) as offered_minutes, sum(u.booked_minutes) as booked_minutes,
+          round(sum(u.booked_minutes) / nullif(sum(u.offered_minutes), 0), 4) as utilisation
+        from stats.utilisation_by_day u
+        where u.day between period.from_day and period.to_day
+        group by u.template_id, u.title
+      ) t
+    )
+  );
+end;
+$$;
+
+comment on function public.voucher_stats is
+  'The figures of vouchers and appointments for a period of days (private.stats_period): {from, to, time_zone, vouchers (at present, '
+  'by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days (stats.revenue_by_day, of the 24 most used '
+  'currencies), templates (offered and booked minutes and utilisation, a fraction: stats.utilisation_by_day)}. '
+  'Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.voucher_stats to authenticated, service_role;
+
+create function public.mortgage_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period record;
+  offers jsonb;
+begin
+  perform private.require_admin();
+  period := private.stats_period(mortgage_stats.from_day, mortgage_stats.to_day);
+
+  select jsonb_build_object(
+    'offers', jsonb_build_object(
+      'open', coalesce(sum(o.offers) filter (where o.status = 'open'), 0),
+      'accepted', coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0),
+      'withdrawn', coalesce(sum(o.offers) filter (where o.status = 'withdrawn'), 0)
+    ),
+    'acceptance_rate', round(coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0) / nullif(sum(o.offers), 0), 4),
+    'interest', jsonb_build_object(
+      'offers', coalesce(sum(o.rates), 0),
+      'average', round(sum(o.rates_total) / nullif(sum(o.rates), 0), 6),
+      'minimum', min(o.lowest_rate),
+      'maximum', max(o.highest_rate)
+    )
+  )
+  into offers
+  from stats.offers_by_day o
+  where o.day between period.from_day and period.to_day;
+
+  return period.answer || offers || jsonb_build_object(
+    'applications', (
+      select jsonb_object_agg(known.status, coalesce(a.applications, 0))
+      from unnest(array['open', 'offered', 'accepted', 'rejected']) as known (status)
+      left join stats.applications_by_status a on a.status = known.status
+    ),
+    'requested', (
+      select coalesce(jsonb_agg(to_jsonb(r) order by r.applications desc, r.currency), '[]')
+      from (
+        select r.currency, r.decimals, sum(r.applications) as applications, sum(r.amount_cents) as amount_cents
+        from stats.requested_by_day r
+        where r.day between period.from_day and period.to_day
+        group by r.currency, r.decimals
+        order by applications desc, r.currency
+        limit 24
+      ) r
+    ),
+    'days', (
+      select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
+      from stats.mortgages_by_day d
+      where d.day between period.from_day and period.to_day
+    )
+  );
+end;
+$$;
+
+comment on function public.mortgage_stats is
+  'The figures of mortgages for a period of days (private.stats_period): {from, to, time_zone, applications (at present, by status), '
+  'offers (made in the period, by status), acceptance_rate (accepted of all that were made in the period), interest (fractions a year), '
+  'requested (the 24 most used currencies), days (stats.mortgages_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.mortgage_stats to authenticated, service_role;
+
+create function public.telbank_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period record;
+  flows  jsonb;
+begin
+  perform private.require_admin();
+  period := private.stats_period(telbank_stats.from_day, telbank_stats.to_day);
+
+  with by_day as materialized (
+    select * from stats.transfers_by_day t where t.day between period.from_day and period.to_day
+  ),
+  flows as (
+    select
+      t.network, t.currency, t.decimals, sum(t.transfers) as transfers, sum(t.in_cents) as in_cents,
+      sum(t.out_cents) as out_cents, sum(t.net_cents) as net_cents
+    from by_day t
+    group by t.network, t.currency, t.decimals
+    order by transfers desc, t.currency, t.network
+    limit 24
+  )
+  select jsonb_build_object(
+    'totals', (
+      select coalesce(jsonb_agg(to_jsonb(s) order by s.transfers desc, s.currency), '[]')
+      from (
+        select
+          t.currency, t.decimals, sum(t.transfers) as transfers, sum(t.in_cents) as in_cents,
+          sum(t.out_cents) as out_cents, sum(t.net_cents) as net_cents
+        from by_day t
+        group by t.currency, t.decimals
+        order by transfers desc, t.currency
+        limit 24
+      ) s
+    ),
+    'flows', (
+      select coalesce(
+        jsonb_agg(to_jsonb(f) || jsonb_build_object('network', left(f.network, 200)) order by f.transfers desc, f.currency, f.network),
+        '[]'
+      )
+      from flows f
+    ),
+    'days', (
+      select coalesce(
+        jsonb_agg(to_jsonb(t) || jsonb_build_object('network', left(t.network, 200)) order by t.day, t.currency, t.network), '[]'
+      )
+      from by_day t
+      where exists (select from flows f where (f.network, f.currency) is not distinct from (t.network, t.currency))
+    )
+  )
+  into flows;
+
+  return period.answer || flows;
+end;
+$$;
+
+comment on function public.telbank_stats is
+  'The figures of transfers for a period of days (private.stats_period): {from, to, time_zone, totals (by currency), flows (by network '
+  'and currency), days (stats.transfers_by_day, of the networks and currencies in flows)}; the 24 most used of each, of a '
+  'network''s name the first 200 characters. Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.telbank_stats to authenticated, service_role;
+
+create function public.fee_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period  record;
+  charged jsonb;
+begin
+  perform private.require_admin();
+  period := private.stats_period(fee_stats.from_day, fee_stats.to_day);
+
+  with by_day as materialized (
+    select * from stats.fees_by_day f where f.day between period.from_day and period.to_day
+  ),
+  used as (
+    select f.currency from by_day f group by f.currency order by sum(f.fee_events) desc, f.currency limit 24
+  )
+  select jsonb_build_object(
+    'charged', (
+      select coalesce(jsonb_agg(to_jsonb(c) order by c.fee_events desc, c.beneficiary_uid, c.currency), '[]')
+      from (
+        select
+          f.beneficiary_uid, f.currency, f.decimals, sum(f.fee_events) as fee_events, sum(f.accrued_cents) as accrued_cents,
+          sum(f.settled_cents) as settled_cents, sum(f.open_cents) as open_cents
+        from by_day f
+        group by f.beneficiary_uid, f.currency, f.decimals
+        order by fee_events desc, f.beneficiary_uid, f.currency
+        limit 100
+      ) c
+    ),
+    'fees', (
+      select coalesce(jsonb_agg(to_jsonb(c) order by c.fee_events desc, c.fee_id, c.currency), '[]')
+      from (
+        select f.fee_id, f.currency, f.decimals, sum(f.fee_events) as fee_events, sum(f.accrued_cents) as amount_cents
+        from by_day f
+        group by f.fee_id, f.currency, f.decimals
+        order by fee_events desc, f.fee_id, f.currency
+        limit 100
+      ) c
+    ),
+    'days', (
+      select coalesce(jsonb_agg(to_jsonb(c) order by c.day, c.currency), '[]')
+      from (
+        select
+          f.day, f.currency, f.decimals, sum(f.fee_events) as fee_events, sum(f.charged_cents) as charged_cents,
+          sum(f.reversed_cents) as reversed_cents, sum(f.accrued_cents) as accrued_cents
+        from by_day f
+        where f.currency in (select u.currency from used u)
+        group by f.day, f.currency, f.decimals
+      ) c
+    )
+  )
+  into charged;
+
+  return period.answer || charged || jsonb_build_object(
+    'owed', (
+      select coalesce(jsonb_agg(to_jsonb(o) order by o.owed_cents desc, o.beneficiary_uid, o.currency), '[]')
+      from (
+        select * from stats.owed o order by o.owed_cents desc, o.beneficiary_uid, o.currency limit 100
+      ) o
+    )
+  );
+end;
+$$;
+
+comment on function public.fee_stats is
+  'The figures of fees and settlements for a period of days (private.stats_period): {from, to, time_zone, owed (stats.owed, at present), '
+  'charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), days (by currency)}; at most 100 rows of '
+  'each, and days of the 24 most used currencies. Amounts are in the currency''s minor unit. '
+  'Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.fee_stats to authenticated, service_role;
+
+create function public.system_stats(from_day date default null, to_day date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  period record;
+  events jsonb;
+begin
+  perform private.require_admin();
+  period := private.stats_period(system_stats.from_day, system_stats.to_day);
+
+  with by_day as materialized (
+    select * from stats.events_by_day e where e.day between period.from_day and period.to_day
+  )
+  select jsonb_build_object(
+    'types', (
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.events desc, t.type), '[]')
+      from (
+        select e.type, sum(e.events) as events from by_day e group by e.type order by events desc, e.type limit 100
+      ) t
+    ),
+    'days', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'day', r.day,
+            'events', (select coalesce(sum(e.events), 0) from by_day e where e.day = r.day),
+            'errors', r.errors
+          )
+          order by r.day
+        ),
+        '[]'
+      )
+      from stats.errors_by_day r
+      where r.day between period.from_day and period.to_day
+    )
+  )
+  into events;
+
+  return period.answer || events || jsonb_build_object(
+    'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
+    'invariants', (select jsonb_agg(to_jsonb(i) order by i.name) from stats.invariants i)
+  );
+end;
+$$;
+
+comment on function public.system_stats is
+  'The figures of the system for a period of days (private.stats_period): {from, to, time_zone, types (events by type, the 100 most '
+  'frequent), days (events, and the errors that pages reported), jobs (stats.jobs), invariants (stats.invariants)}. It reads every table '
+  'whole, for the invariants. Refuses: not_an_admin (403), days_invalid (400).';
+
+grant execute on function public.system_stats to authenticated, service_role;
+
+create view private.job_facts
+as
+select
+  j.name,
+  j.does,
+  j.schedule,
+  greatest(good.started_at, bad.started_at) as last_run_at,
+  good.started_at as last_good_run_at,
+  coalesce(good.started_at, j.added_at) < now() - j.late_after as is_late,
+  good.done as last_done,
+  bad.started_at as last_error_at,
+  bad.error as last_error
+from private.jobs j
+left join lateral (
+  select r.started_at, r.done
+  from private.job_runs r
+  where r.job = j.name and r.done is not null
+  order by r.started_at desc
+  limit 1
+) good on true
+left join lateral (
+  select r.started_at, r.error
+  from private.job_runs r
+  where r.job = j.name and r.error is not null
+  order by r.started_at desc
+  limit 1
+) bad on true;
+
+comment on view private.job_facts is 'What stats.jobs shows.';
+
+grant select on private.job_facts to service_role, stats_reader;
+
+create view stats.jobs
+with (security_invoker = true)
+as
+select
+  j.name, j.does, j.schedule, j.last_run_at, j.last_good_run_at, j.is_late, j.last_done, j.last_error_at, j.last_error,
+  case
+    when j.last_error_at = j.last_run_at then 'failed'
+    when j.is_late then 'late'
+    when j.last_run_at is null then 'waiting'
+    else 'good'
+  end as state
+from private.job_facts j
+order by j.name;
+
+comment on view stats.jobs is 'Each job: when it last ran, whether it is late, its last error, and its state in a word.';
+comment on column stats.jobs.last_good_run_at is 'When the last run began that did not fail.';
+comment on column stats.jobs.is_late is 'True when that is longer ago than the job may wait; for one that never ran well, when it was added.';
+comment on column stats.jobs.last_done is 'How many things the last good run did.';
+comment on column stats.jobs.state is
+  'failed: its last run did; late: it should have run well since; waiting: it is new, and had no time to run yet; good otherwise.';
+
+grant select on stats.jobs to service_role, stats_reader;
