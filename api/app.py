@@ -18,7 +18,7 @@ from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 from pydantic import BaseModel
 
-from api import settlements
+from api import settlements, stats
 from api.body import MAX_BODY_BYTES, PortalRequest
 from api.gateway import Gateway
 from api.gateway_direct import DirectGateway
@@ -81,6 +81,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             telemetry.report,
             admin.router,
             settlements.router,
+            stats.router,
         ],
         middleware=[CallerMiddleware],
     )

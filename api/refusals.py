@@ -202,6 +202,11 @@ SENTENCES: dict[str, Sentence] = {
         "Ein Zeitraum geht von einem Tag bis vor einen späteren",
         "a period goes from a day to before a later one",
     ),
+    "days_invalid": Sentence(
+        400,
+        "Ein Zeitraum hat 1 bis 1096 Tage in den Jahren 1 bis 9999",
+        "a period has 1 to 1096 days of the years 1 to 9999",
+    ),
     "settlement_not_found": Sentence(404, "Abrechnung nicht gefunden", "settlement not found"),
     "settlement_move_refused": Sentence(
         409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"

@@ -1,14 +1,15 @@
 """What the monitoring pages read (contract, section 7): events, dashboard, autofix."""
 
 import re
-from typing import Annotated, Self
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import QueryParameter
-from pydantic import BaseModel
+from pydantic import Field
 
 from api.body import PortalRequest
 from api.gateway import Gateway, Row
@@ -93,12 +94,12 @@ class Feature(Shape):
     error_rate: float
 
 
-class BackupHealth(BaseModel):
-    """Constants of the legacy dashboard, which knew nothing of backups either."""
+class BackupHealth(Shape):
+    """What PostgreSQL knows of backups: the archive of its log. The legacy dashboard had constants here."""
 
-    status: str = "ok"
-    lastBackup: str = "Vor 2 Stunden"  # noqa: N815 (the wire's name)
-    backupFrequency: int = 85  # noqa: N815
+    status: Literal["off", "waiting", "ok", "failed"]
+    last_backup: str = Field(description="In German words, as the portal shows it: Vor 2 Stunden, Nie.")
+    backup_frequency: float = Field(description="How many percent of the attempts succeeded.")
 
 
 class Dashboard(Shape):
@@ -114,7 +115,7 @@ class Dashboard(Shape):
     fix_stats: FixStats
     feature_maturity: list[Feature]
     recent_events: list[Event]
-    backup_health: BackupHealth = BackupHealth()
+    backup_health: BackupHealth
 
 
 class AutofixStats(Shape):
@@ -131,6 +132,19 @@ class Autofix(Shape):
     ok: bool = True
     stats: AutofixStats
     events: list[Event]
+
+
+def ago(time: datetime | None) -> str:
+    """How long ago a time was, in German words."""
+    if time is None:
+        return "Nie"
+    minutes = int((datetime.now(UTC) - time).total_seconds() // 60)
+    if minutes < 1:
+        return "Gerade eben"
+    for number, one, many in ((minutes // 1440, "Tag", "Tagen"), (minutes // 60, "Stunde", "Stunden")):
+        if number > 0:
+            return f"Vor {number} {one if number == 1 else many}"
+    return f"Vor {minutes} {'Minute' if minutes == 1 else 'Minuten'}"
 
 
 def read_limit(limit: str | None, default: int, maximum: int) -> int:
@@ -156,6 +170,7 @@ async def events(
 async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_caller())
+    backup = row["backup"]
     return Dashboard(
         production_readiness=row["production_readiness"],
         quality_score=row["quality_score"],
@@ -171,6 +186,11 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
         fix_stats=FixStats(rate=row["fix_rate"], fixes_per_week=row["fixes_per_week"], open_errors=row["open_errors"]),
         feature_maturity=[Feature.from_row(feature) for feature in row["features"]],
         recent_events=[Event.from_row(event) for event in row["recent_events"]],
+        backup_health=BackupHealth(
+            status=backup["status"],
+            last_backup=ago(backup["last_backup_at"] and datetime.fromisoformat(backup["last_backup_at"])),
+            backup_frequency=backup["success_rate"],
+        ),
     )
 
 

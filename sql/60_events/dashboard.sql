@@ -74,13 +74,28 @@ as $$
         group by r.feature
       ) f
     ),
-    'recent_events', public.list_events(20)
+    'recent_events', public.list_events(20),
+    -- what PostgreSQL itself knows of backups: the archive of its log, of which a server is restored
+    'backup', (
+      select jsonb_build_object(
+        'status', case
+          when current_setting('archive_mode') = 'off' then 'off'
+          when a.last_failed_time >= coalesce(a.last_archived_time, '-infinity') then 'failed'
+          when a.last_archived_time is null then 'waiting'
+          else 'ok'
+        end,
+        'last_backup_at', a.last_archived_time,
+        'success_rate', round(coalesce(100.0 * a.archived_count / nullif(a.archived_count + a.failed_count, 0), 0), 2)
+      )
+      from pg_catalog.pg_stat_archiver a
+    )
   )
   from figures
 $$;
 
 comment on function public.dashboard is
   'The figures of GET /api/admin/dashboard (contract, section 7) over the events of the last 30 days; rates in percent, days in UTC. '
-  'Refuses: not_an_admin (403).';
+  'backup is the state of the server''s log archive (off, waiting, ok, failed), when it last grew, and how many percent of the '
+  'attempts succeeded. Refuses: not_an_admin (403).';
 
 grant execute on function public.dashboard to service_role, authenticated;

@@ -67,7 +67,7 @@ end;
 $$;
 
 comment on function public.fee_stats is
-  'The figures of fees and settlements for a period of days (private.stats_period): {from, to, time_zone, owed (stats.owed, at present), '
+  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed (stats.owed, at present), '
   'charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), days (by currency)}; at most 100 rows of '
   'each, and days of the 24 most used currencies. Amounts are in the currency''s minor unit. '
   'Refuses: not_an_admin (403), days_invalid (400).';

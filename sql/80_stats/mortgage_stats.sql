@@ -57,7 +57,7 @@ end;
 $$;
 
 comment on function public.mortgage_stats is
-  'The figures of mortgages for a period of days (private.stats_period): {from, to, time_zone, applications (at present, by status), '
+  'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications (at present, by status), '
   'offers (made in the period, by status), acceptance_rate (accepted of all that were made in the period), interest (fractions a year), '
   'requested (the 24 most used currencies), days (stats.mortgages_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
 

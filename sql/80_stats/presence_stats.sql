@@ -29,7 +29,7 @@ end;
 $$;
 
 comment on function public.presence_stats is
-  'The figures of presence for a period of days (private.stats_period): {from, to, time_zone, online and pair_codes (the 20 most used) '
+  'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and pair_codes (the 20 most used) '
   'at present, days (stats.presence_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
 
 grant execute on function public.presence_stats to authenticated, service_role;

@@ -18,11 +18,11 @@ begin
     raise sqlstate 'PT400' using message = 'days_invalid';
   end if;
 
-  answer := jsonb_build_object('from', from_day, 'to', to_day, 'time_zone', time_zone);
+  answer := jsonb_build_object('from_day', from_day, 'to_day', to_day, 'time_zone', time_zone);
 end;
 $$;
 
 comment on function private.stats_period is
   'The period of a dashboard, both days included: until today in the portal''s time zone where to_day is null, 30 days where from_day '
-  'is. Returns it, and with what the answer begins: {from, to, time_zone}. Refuses: days_invalid (400), for more than 1,096 days '
+  'is. Returns it, and with what the answer begins: {from_day, to_day, time_zone}. Refuses: days_invalid (400), for more than 1,096 days '
   'or none.';

@@ -48,7 +48,7 @@ end;
 $$;
 
 comment on function public.system_stats is
-  'The figures of the system for a period of days (private.stats_period): {from, to, time_zone, types (events by type, the 100 most '
+  'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events by type, the 100 most '
   'frequent), days (events, and the errors that pages reported), jobs (stats.jobs), invariants (stats.invariants)}. It reads every table '
   'whole, for the invariants. Refuses: not_an_admin (403), days_invalid (400).';
 

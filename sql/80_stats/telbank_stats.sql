@@ -59,7 +59,7 @@ end;
 $$;
 
 comment on function public.telbank_stats is
-  'The figures of transfers for a period of days (private.stats_period): {from, to, time_zone, totals (by currency), flows (by network '
+  'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by currency), flows (by network '
   'and currency), days (stats.transfers_by_day, of the networks and currencies in flows)}; the 24 most used of each, of a '
   'network''s name the first 200 characters. Refuses: not_an_admin (403), days_invalid (400).';
 

@@ -65,7 +65,7 @@ end;
 $$;
 
 comment on function public.voucher_stats is
-  'The figures of vouchers and appointments for a period of days (private.stats_period): {from, to, time_zone, vouchers (at present, '
+  'The figures of vouchers and appointments for a period of days (private.stats_period): {from_day, to_day, time_zone, vouchers (at present, '
   'by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days (stats.revenue_by_day, of the 24 most used '
   'currencies), templates (offered and booked minutes and utilisation, a fraction: stats.utilisation_by_day)}. '
   'Refuses: not_an_admin (403), days_invalid (400).';

@@ -15,6 +15,107 @@ create index fee_events_created_at_idx on public.fee_events (created_at);
 drop index public.events_created_at_idx;
 create index events_created_at_idx on public.events (created_at desc, id desc) include (type, actor_id);
 
+-- with the real state of backups
+create or replace function public.dashboard()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  select private.require_admin();
+
+  with recent as (
+    select
+      e.created_at,
+      coalesce(e.subject_type, 'unknown') as feature,
+      e.type,
+      e.type ~* 'error|fail'
+        or (e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') ~* 'error') as is_error,
+      e.type ~* 'fix|resolve' as is_fix,
+      e.type ~* 'critical|crash' as is_crash
+    from public.events e
+    where e.created_at > now() - interval '30 days'
+  ),
+  figures as (
+    select
+      count(*) as total,
+      count(*) filter (where is_error) as errors,
+      count(*) filter (where is_fix) as fixes,
+      count(*) filter (where is_fix and created_at > now() - interval '7 days') as fixes_of_week,
+      count(*) filter (where created_at > now() - interval '24 hours') as active,
+      coalesce(100.0 * count(*) filter (where is_error) / nullif(count(*), 0), 0) as error_rate,
+      coalesce(100.0 * count(*) filter (where is_crash) / nullif(count(*), 0), 0) as crash_rate
+    from recent
+  )
+  select jsonb_build_object(
+    'production_readiness', round(
+      0.3 * least(100, active) + 0.4 * (100 - error_rate) + 0.3 * greatest(0, 100 - 2 * error_rate), 1
+    ),
+    'quality_score', round(100 - error_rate, 1),
+    'system_stability', round(100 - crash_rate, 1),
+    'activity_count', active,
+    'production_timeline', (
+      select jsonb_agg(
+        jsonb_build_object(
+          'date', to_char(day, 'YYYY-MM-DD'),
+          'count', (select count(*) from recent r where (r.created_at at time zone 'UTC')::date = day::date)
+        )
+        order by day
+      )
+      from generate_series(
+        (now() at time zone 'UTC')::date - 6, (now() at time zone 'UTC')::date, interval '1 day'
+      ) as day
+    ),
+    'error_rate', round(error_rate, 2),
+    'error_count', errors,
+    'event_count', total,
+    'top_errors', (
+      select coalesce(jsonb_agg(jsonb_build_object('type', t.type, 'count', t.count) order by t.count desc, t.type), '[]')
+      from (
+        select r.type, count(*) from recent r where r.is_error group by r.type order by 2 desc, 1 limit 10
+      ) t
+    ),
+    'fix_rate', round(coalesce(100.0 * fixes / nullif(errors, 0), 0), 2),
+    'fixes_per_week', fixes_of_week,
+    'open_errors', greatest(0, errors - fixes),
+    'features', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object('name', f.feature, 'events', f.events, 'error_rate', round(f.error_rate, 2))
+          order by f.events desc, f.feature
+        ),
+        '[]'
+      )
+      from (
+        select r.feature, count(*) as events, 100.0 * count(*) filter (where r.is_error) / count(*) as error_rate
+        from recent r
+        group by r.feature
+      ) f
+    ),
+    'recent_events', public.list_events(20),
+    -- what PostgreSQL itself knows of backups: the archive of its log, of which a server is restored
+    'backup', (
+      select jsonb_build_object(
+        'status', case
+          when current_setting('archive_mode') = 'off' then 'off'
+          when a.last_failed_time >= coalesce(a.last_archived_time, '-infinity') then 'failed'
+          when a.last_archived_time is null then 'waiting'
+          else 'ok'
+        end,
+        'last_backup_at', a.last_archived_time,
+        'success_rate', round(coalesce(100.0 * a.archived_count / nullif(a.archived_count + a.failed_count, 0), 0), 2)
+      )
+      from pg_catalog.pg_stat_archiver a
+    )
+  )
+  from figures
+$$;
+
+comment on function public.dashboard is
+  'The figures of GET /api/admin/dashboard (contract, section 7) over the events of the last 30 days; rates in percent, days in UTC. '
+  'backup is the state of the server''s log archive (off, waiting, ok, failed), when it last grew, and how many percent of the '
+  'attempts succeeded. Refuses: not_an_admin (403).';
+
 -- their readers have no rights on the tables behind them: see the schema's comment
 alter view stats.invariants set schema private;
 alter view private.invariants rename to invariant_facts;
@@ -629,13 +730,13 @@ begin
     raise sqlstate 'PT400' using message = 'days_invalid';
   end if;
 
-  answer := jsonb_build_object('from', from_day, 'to', to_day, 'time_zone', time_zone);
+  answer := jsonb_build_object('from_day', from_day, 'to_day', to_day, 'time_zone', time_zone);
 end;
 $$;
 
 comment on function private.stats_period is
   'The period of a dashboard, both days included: until today in the portal''s time zone where to_day is null, 30 days where from_day '
-  'is. Returns it, and with what the answer begins: {from, to, time_zone}. Refuses: days_invalid (400), for more than 1,096 days '
+  'is. Returns it, and with what the answer begins: {from_day, to_day, time_zone}. Refuses: days_invalid (400), for more than 1,096 days '
   'or none.';
 
 create function public.presence_stats(from_day date default null, to_day date default null)
@@ -669,7 +770,7 @@ end;
 $$;
 
 comment on function public.presence_stats is
-  'The figures of presence for a period of days (private.stats_period): {from, to, time_zone, online and pair_codes (the 20 most used) '
+  'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and pair_codes (the 20 most used) '
   'at present, days (stats.presence_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
 
 grant execute on function public.presence_stats to authenticated, service_role;
@@ -741,7 +842,7 @@ end;
 $$;
 
 comment on function public.voucher_stats is
-  'The figures of vouchers and appointments for a period of days (private.stats_period): {from, to, time_zone, vouchers (at present, '
+  'The figures of vouchers and appointments for a period of days (private.stats_period): {from_day, to_day, time_zone, vouchers (at present, '
   'by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days (stats.revenue_by_day, of the 24 most used '
   'currencies), templates (offered and booked minutes and utilisation, a fraction: stats.utilisation_by_day)}. '
   'Refuses: not_an_admin (403), days_invalid (400).';
@@ -807,7 +908,7 @@ end;
 $$;
 
 comment on function public.mortgage_stats is
-  'The figures of mortgages for a period of days (private.stats_period): {from, to, time_zone, applications (at present, by status), '
+  'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications (at present, by status), '
   'offers (made in the period, by status), acceptance_rate (accepted of all that were made in the period), interest (fractions a year), '
   'requested (the 24 most used currencies), days (stats.mortgages_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
 
@@ -874,7 +975,7 @@ end;
 $$;
 
 comment on function public.telbank_stats is
-  'The figures of transfers for a period of days (private.stats_period): {from, to, time_zone, totals (by currency), flows (by network '
+  'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by currency), flows (by network '
   'and currency), days (stats.transfers_by_day, of the networks and currencies in flows)}; the 24 most used of each, of a '
   'network''s name the first 200 characters. Refuses: not_an_admin (403), days_invalid (400).';
 
@@ -949,7 +1050,7 @@ end;
 $$;
 
 comment on function public.fee_stats is
-  'The figures of fees and settlements for a period of days (private.stats_period): {from, to, time_zone, owed (stats.owed, at present), '
+  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed (stats.owed, at present), '
   'charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), days (by currency)}; at most 100 rows of '
   'each, and days of the 24 most used currencies. Amounts are in the currency''s minor unit. '
   'Refuses: not_an_admin (403), days_invalid (400).';
@@ -1006,7 +1107,7 @@ end;
 $$;
 
 comment on function public.system_stats is
-  'The figures of the system for a period of days (private.stats_period): {from, to, time_zone, types (events by type, the 100 most '
+  'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events by type, the 100 most '
   'frequent), days (events, and the errors that pages reported), jobs (stats.jobs), invariants (stats.invariants)}. It reads every table '
   'whole, for the invariants. Refuses: not_an_admin (403), days_invalid (400).';
 

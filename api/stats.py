@@ -1,0 +1,393 @@
+"""The figures of the dashboards, for trusted requests and admins; each route is one SQL function over `stats`.
+
+Days are those of the portal's time zone. Amounts are whole minor units of the currency beside them; a share is a
+fraction (0.02 is 2 percent).
+"""
+
+import re
+from datetime import date
+from typing import Annotated, Literal, TypeVar
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Schema
+from litestar.params import QueryParameter
+from pydantic import Field
+
+from api.body import PortalRequest
+from api.gateway import Gateway
+from api.legacy.shapes import Millis, Shape
+from api.refusals import Refused, refusals
+
+DAY = {
+    "one_of": [Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE), Schema(type=OpenAPIType.STRING, const="")]
+}
+
+FromDay = Annotated[
+    str | None,
+    QueryParameter(
+        name="from", description="The first day (2026-11-01). Default: 29 days before `to`.", schema_extra=DAY
+    ),
+]
+ToDay = Annotated[
+    str | None, QueryParameter(name="to", description="The last day, included. Default: today.", schema_extra=DAY)
+]
+
+REFUSALS = refusals("date_invalid", "days_invalid", "not_an_admin", language="en")
+
+
+class Period(Shape):
+    """The days of which the figures are, both included."""
+
+    ok: bool = True
+    from_day: str = Field(alias="from")
+    to_day: str = Field(alias="to")
+    time_zone: str = Field(description="Where days begin at midnight.")
+
+
+class InCurrency(Shape):
+    """Amounts in minor units of `currency`, of which 10 to the power of `decimals` are one."""
+
+    currency: str
+    decimals: int
+
+
+class PairCode(Shape):
+    """How many thinkers last came with a pair code, and how many of them are online."""
+
+    pair_code: str
+    sessions: int
+    online: int
+
+
+class PresenceDay(Shape):
+    """Who was there on a day."""
+
+    day: str
+    thinkers: int = Field(description="Different thinkers who were there.")
+    heartbeats: int
+    matches: int = Field(description="How often a thinker came into a room.")
+    new_thinkers: int
+
+
+class Presence(Period):
+    """Who is there, and who was."""
+
+    online: int = Field(description="At present.")
+    pair_codes: list[PairCode] = Field(description="At present: the 20 most used.")
+    days: list[PresenceDay]
+
+
+class VouchersByStatus(Shape):
+    """How many vouchers there are at present."""
+
+    issued: int
+    booked: int
+    consumed: int
+    cancelled: int
+    expired: int
+
+
+class Revenue(InCurrency):
+    """The prices of bookings that stand."""
+
+    bookings: int
+    amount_cents: int
+
+
+class RevenueDay(Revenue):
+    """The same of the bookings of a day."""
+
+    day: str
+
+
+class Template(Shape):
+    """How much of what the vouchers of a template offered was booked; null for those of no known template."""
+
+    template_id: str | None
+    title: str | None
+    offered_minutes: float
+    booked_minutes: float
+    utilisation: float | None = Field(description="Booked of offered: a fraction; null where nothing was offered.")
+
+
+class VoucherDay(Shape):
+    """What was issued, booked and cancelled on a day."""
+
+    day: str
+    issued: int
+    bookings: int
+    cancellations: int
+
+
+class Vouchers(Period):
+    """Vouchers and appointments."""
+
+    vouchers: VouchersByStatus
+    bookings: int
+    cancellations: int
+    revenue: list[Revenue] = Field(description="The 24 most used currencies.")
+    templates: list[Template]
+    days: list[VoucherDay]
+    revenue_days: list[RevenueDay] = Field(description="Of those currencies.")
+
+
+class ApplicationsByStatus(Shape):
+    """How many mortgage applications there are at present."""
+
+    open: int
+    offered: int
+    accepted: int
+    rejected: int
+
+
+class OffersByStatus(Shape):
+    """What became of the offers of the period."""
+
+    open: int
+    accepted: int
+    withdrawn: int
+
+
+class Interest(Shape):
+    """The interest rates of the offers of the period: fractions a year, null where there is none."""
+
+    offers: int = Field(description="How many offers name one.")
+    average: float | None
+    minimum: float | None
+    maximum: float | None
+
+
+class Requested(InCurrency):
+    """The loans that were applied for."""
+
+    applications: int
+    amount_cents: int
+
+
+class MortgageDay(Shape):
+    """What was applied for, offered and accepted on a day."""
+
+    day: str
+    applications: int
+    offers: int
+    accepted: int
+
+
+class Mortgages(Period):
+    """Mortgage applications and offers."""
+
+    applications: ApplicationsByStatus
+    offers: OffersByStatus
+    acceptance_rate: float | None = Field(description="Accepted of all offers of the period: a fraction.")
+    interest: Interest
+    requested: list[Requested] = Field(description="The 24 most used currencies.")
+    days: list[MortgageDay]
+
+
+class Flow(InCurrency):
+    """What was logged in and out."""
+
+    transfers: int
+    in_cents: int
+    out_cents: int
+    net_cents: int = Field(description="In without out.")
+
+
+class NetworkFlow(Flow):
+    """The same of one network; null where none was named."""
+
+    network: str | None
+
+
+class NetworkFlowDay(NetworkFlow):
+    """The same of a day."""
+
+    day: str
+
+
+class Telbank(Period):
+    """Transfers between crypto and fiat; nothing is executed."""
+
+    totals: list[Flow] = Field(description="By currency: the 24 most used.")
+    flows: list[NetworkFlow] = Field(description="By network and currency: the 24 most used.")
+    days: list[NetworkFlowDay] = Field(description="Of those networks and currencies.")
+
+
+class Owed(InCurrency):
+    """What is owed to a beneficiary at present, of all time."""
+
+    beneficiary_uid: str
+    unsettled_cents: int = Field(description="Fee events in no settlement.")
+    open_cents: int = Field(description="Settlements that did not go out yet.")
+    invoiced_cents: int
+    paid_cents: int
+    owed_cents: int = Field(description="Unsettled, open and invoiced together.")
+
+
+class Charged(InCurrency):
+    """What fee events of the period came to for a beneficiary."""
+
+    beneficiary_uid: str
+    fee_events: int
+    accrued_cents: int = Field(description="Charges and reversals together: settled and open.")
+    settled_cents: int
+    open_cents: int
+
+
+class FeeTotal(InCurrency):
+    """What a fee came to in the period."""
+
+    fee_id: str
+    fee_events: int
+    amount_cents: int
+
+
+class FeeDay(InCurrency):
+    """What was charged and taken back on a day."""
+
+    day: str
+    fee_events: int
+    charged_cents: int
+    reversed_cents: int = Field(description="Not positive.")
+    accrued_cents: int
+
+
+class FeeStats(Period):
+    """Fees and settlements; at most 100 rows of each list, and days of the 24 most used currencies."""
+
+    owed: list[Owed]
+    charged: list[Charged]
+    fees: list[FeeTotal]
+    days: list[FeeDay]
+
+
+class EventType(Shape):
+    """How many events of a type there were."""
+
+    type: str
+    events: int
+
+
+class SystemDay(Shape):
+    """How many events there were on a day, and how many errors the portal's pages reported."""
+
+    day: str
+    events: int
+    errors: int
+
+
+class Job(Shape):
+    """What the clock does. `failed`: its last run did; `late`: it should have run; `waiting`: it is new."""
+
+    name: str
+    does: str
+    schedule: str = Field(description="Minute, hour, day, month and weekday, in UTC.")
+    state: Literal["good", "waiting", "late", "failed"]
+    last_run_at: Millis | None
+    last_good_run_at: Millis | None
+    last_error_at: Millis | None
+    last_error: str | None
+
+
+class Invariant(Shape):
+    """What must always be true, and how many rows break it."""
+
+    name: str
+    violations: int
+    meaning: str
+
+
+class System(Period):
+    """Whether everything works."""
+
+    types: list[EventType] = Field(description="The 100 most frequent.")
+    days: list[SystemDay]
+    jobs: list[Job]
+    invariants: list[Invariant]
+
+
+Stats = TypeVar("Stats", bound=Period)
+
+
+@get("/presence", responses=REFUSALS)
+async def presence(
+    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
+) -> Presence:
+    """Who is online, by pair code, and who was there on each day."""
+    return await _ask(Presence, "presence_stats", request, gateway, from_day, to_day)
+
+
+@get("/vouchers", responses=REFUSALS)
+async def vouchers(
+    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
+) -> Vouchers:
+    """Vouchers, bookings and cancellations, revenue, and the utilisation of each template."""
+    return await _ask(Vouchers, "voucher_stats", request, gateway, from_day, to_day)
+
+
+@get("/mortgages", responses=REFUSALS)
+async def mortgages(
+    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
+) -> Mortgages:
+    """Applications, offers, how many are accepted, and their interest."""
+    return await _ask(Mortgages, "mortgage_stats", request, gateway, from_day, to_day)
+
+
+@get("/telbank", responses=REFUSALS)
+async def telbank(
+    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
+) -> Telbank:
+    """What was logged in and out, by network and currency."""
+    return await _ask(Telbank, "telbank_stats", request, gateway, from_day, to_day)
+
+
+@get("/fees", responses=REFUSALS)
+async def fees(
+    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
+) -> FeeStats:
+    """What was charged and settled, and what is owed to whom."""
+    return await _ask(FeeStats, "fee_stats", request, gateway, from_day, to_day)
+
+
+@get("/system", responses=REFUSALS)
+async def system(
+    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
+) -> System:
+    """Events by type, errors, jobs and invariants; for these every table is read whole: do not ask every second."""
+    return await _ask(System, "system_stats", request, gateway, from_day, to_day)
+
+
+async def _ask(
+    shape: type[Stats],
+    function: str,
+    request: PortalRequest,
+    gateway: Gateway,
+    from_day: str | None,
+    to_day: str | None,
+) -> Stats:
+    """What a function answers for these days. Refuses: date_invalid."""
+    row = await gateway.call(
+        function, request.user.as_caller(), from_day=_day(from_day, "from"), to_day=_day(to_day, "to")
+    )
+    return shape.from_row(row)
+
+
+def _day(text: str | None, name: str) -> str | None:
+    """A day as PostgreSQL reads it; none where the parameter is missing or empty. Refuses: date_invalid."""
+    if not text:
+        return None
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+            raise ValueError
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise Refused("date_invalid", name) from error
+
+
+router = Router(
+    "/api/admin/stats",
+    route_handlers=[presence, vouchers, mortgages, telbank, fees, system],
+    opt={"language": "en"},
+    tags=["admin"],
+)
