@@ -304,7 +304,9 @@ class System(Period):
     types: list[EventType] = Field(description="The 100 most frequent.")
     days: list[SystemDay]
     jobs: list[Job]
-    invariants: list[Invariant]
+    invariants: list[Invariant] | None = Field(
+        description="Null where there are too many events to look at everything; the job check-invariants does it daily."
+    )
 
 
 Stats = TypeVar("Stats", bound=Period)
