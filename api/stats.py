@@ -305,7 +305,7 @@ class System(Period):
     days: list[SystemDay]
     jobs: list[Job]
     invariants: list[Invariant] | None = Field(
-        description="Null where there are too many events to look at everything; the job check-invariants does it daily."
+        description="Null where there are too many events for it: the job check-invariants looks daily."
     )
 
 
