@@ -1,5 +1,5 @@
--- Demo data: who runs this twice has it once. Everything goes through the functions, as the portal's requests do,
--- so that the rules hold and the events are written.
+-- Demo data: who runs this twice has it once. First what the documentation shows, through the functions, as the portal's
+-- requests do, so that the rules hold and the events are written.
 do $$
 declare
   tomorrow timestamptz := date_trunc('day', now()) + interval '1 day';
@@ -108,11 +108,12 @@ begin
   -- from 0 to 1, always the same for the same label
   create function pg_temp.dice(label text) returns double precision language sql immutable as
     $sql$ select (hashtextextended(label, 0) & 1048575) / 1048576.0::double precision $sql$;
+  create function pg_temp.one_of(choices anyarray, label text) returns anyelement language sql immutable as
+    $sql$ select choices[1 + floor(pg_temp.dice(label) * cardinality(choices))::integer] $sql$;
   create function pg_temp.moment(day date, hours integer[], label text) returns timestamp language sql immutable as
     $sql$
       select day + make_interval(
-        hours => hours[1 + floor(pg_temp.dice(label || ' hour') * cardinality(hours))::integer],
-        secs => floor(pg_temp.dice(label || ' second') * 3600)
+        hours => pg_temp.one_of(hours, label || ' hour'), secs => floor(pg_temp.dice(label || ' second') * 3600)
       )
     $sql$;
   -- most of what would fall on a weekend is done in the week before
@@ -133,12 +134,11 @@ begin
     (array[1.0, 1.1, 1.2, 1.1, 0.9, 0.4, 0.25])[extract(isodow from first + i)::integer] * (0.6 + 0.4 * i / 98) as weight
   from generate_series(0, 112) as i;
 
-  -- the first 14 offer something (below), the others book; half of them are there in the first week, then one comes every four days
+  -- the first 14 offer something (below), the others book; half are there in the first week, then one comes every four days
   create temporary table demo_people on commit drop as
   select
-    p.n, p.uid, private.thinker_id(p.uid) as id, md5('session of ' || p.uid)::uuid as session_id,
-    (array['familie', 'projekt_alpha', 'projekt_beta', 'beratung', 'chor', 'garten', 'werkstatt', 'lesekreis'])[1 + p.n % 8]
-      as pair_code,
+    p.n, p.uid, private.thinker_id(p.uid) as id, md5('session of ' || p.uid)::uuid as session_id, c.pair_code,
+    'room-' || c.pair_code || '-' || left(md5(c.pair_code), 20) as room_id,
     pg_temp.moment(
       first + case when p.n <= 24 then p.n / 4 else 6 + floor((p.n - 24) * 3.75)::integer end, evening, p.uid
     ) at time zone zone as created_at
@@ -150,7 +150,10 @@ begin
       'bruno', 'carla', 'david', 'elif', 'finn', 'gisela', 'hamid', 'ines', 'jule', 'kasimir', 'lotte', 'milan', 'nora', 'otto',
       'petra', 'rafael', 'sofia', 'tarek', 'ursula', 'vera'
     ]) with ordinality as listed (name, n)
-  ) p;
+  ) p
+  join unnest(array[
+    'familie_berger', 'projekt_delta', 'projekt_omega', 'steuerberatung', 'chor', 'gemeinschaftsgarten', 'werkstatt', 'lesekreis'
+  ]) with ordinality as c (pair_code, n) on c.n = 1 + p.n % 8;
 
   insert into public.thinkers (id, public_id, created_at)
   select p.id, p.uid, p.created_at from demo_people p
@@ -249,7 +252,7 @@ begin
     select
       w.id,
       date_trunc('second', w.created_at + (w.slot_start - w.created_at) * pg_temp.dice(w.id || ' when')) as at,
-      (array['krank', 'Termin verschoben', 'verhindert', null])[1 + floor(pg_temp.dice(w.id || ' why') * 4)::integer] as reason
+      pg_temp.one_of(array['krank', 'Termin verschoben', 'verhindert', null], w.id || ' why') as reason
     from public.voucher_bookings w
     where w.id like 'b-demo-%' and pg_temp.dice(w.id || ' cancelled') < 0.125
   ) c
@@ -305,8 +308,9 @@ begin
   join (
     values
       (1, 'Ethereum Mainnet', 'ETH', 'EUR', 1, 3200), (2, 'Ethereum Mainnet', 'ETH', 'EUR', 1, 3200),
-      (3, 'Ethereum Mainnet', 'USDC', 'USD', 1.1, 1.1), (4, 'Polygon', 'USDC', 'USD', 1.1, 1.1), (5, 'Polygon', 'USDC', 'EUR', 1, 1),
-      (6, 'Bitcoin', 'BTC', 'EUR', 1, 91000), (7, 'Bitcoin', 'BTC', 'CHF', 0.95, 87000), (8, 'Bitcoin', 'BTC', 'JPY', 165, 15000000),
+      (3, 'Ethereum Mainnet', 'USDC', 'USD', 1.1, 1.1), (4, 'Polygon', 'USDC', 'USD', 1.1, 1.1),
+      (5, 'Polygon', 'USDC', 'EUR', 1, 1), (6, 'Bitcoin', 'BTC', 'EUR', 1, 91000),
+      (7, 'Bitcoin', 'BTC', 'CHF', 0.95, 87000), (8, 'Bitcoin', 'BTC', 'JPY', 165, 15000000),
       (9, null, 'USDT', 'EUR', 1, 1), (10, null, 'USDT', 'CHF', 0.95, 0.95)
   ) kind (n, network, symbol, currency, to_fiat, price) on kind.n = 1 + floor(pg_temp.dice(x.label || ' kind') * 10)
   cross join lateral (
@@ -361,7 +365,9 @@ begin
   cross join lateral (
     select
       'mort-offer' || substr(a.id, 4) || '-' || lender.k as id,
-      a.created_at + make_interval(days => 1 + lender.k, hours => floor(pg_temp.dice(a.id || lender.uid || ' hour') * 5)::integer) as at
+      a.created_at + make_interval(
+        days => 1 + lender.k, hours => floor(pg_temp.dice(a.id || lender.uid || ' hour') * 5)::integer
+      ) as at
   ) o
   cross join lateral (select round((0.029 + 0.014 * pg_temp.dice(o.id || ' rate'))::numeric, 4) as a_year) rate
   where a.id like 'app-demo-__' and o.at <= now() and pg_temp.dice(o.id) < 0.5;
@@ -422,7 +428,7 @@ begin
   select
     r.id,
     case when pg_temp.dice(r.id || ' type') < 0.06 then 'js.error' else 'page.view' end,
-    (array['/', '/voucher.html', '/mortgage.html', '/telbank.html', '/presence.html'])[1 + floor(pg_temp.dice(r.id || ' path') * 5)::integer],
+    pg_temp.one_of(array['/', '/voucher.html', '/mortgage.html', '/telbank.html', '/presence.html'], r.id || ' path'),
     p.id, r.at
   from (
     select r.id, pg_temp.moment(d.day, office || evening, r.id) at time zone zone as at
@@ -437,22 +443,21 @@ begin
 
   -- presence: who shares a pair code sits down at about the same time, for a quarter of an hour or more
   create temporary table demo_sittings on commit drop as
-  select d.day, p.id as thinker_id, p.session_id, p.pair_code, s.at, 4 + floor(pg_temp.dice(p.uid || d.label || ' beats') * 6)::integer as beats
+  select
+    d.day, p.id as thinker_id, p.session_id, p.pair_code, p.room_id, s.at,
+    4 + floor(pg_temp.dice(p.uid || d.label || ' beats') * 6)::integer as beats
   from demo_days d
   cross join demo_people p
   cross join lateral (
     select
       (d.day + make_interval(
-        hours => evening[1 + floor(pg_temp.dice(p.pair_code || d.label) * cardinality(evening))::integer],
-        secs => floor(pg_temp.dice(p.uid || d.label) * 900)
+        hours => pg_temp.one_of(evening, p.pair_code || d.label), secs => floor(pg_temp.dice(p.uid || d.label) * 900)
       )) at time zone zone as at
   ) s
   where p.created_at < s.at and s.at <= now() and pg_temp.dice(p.uid || d.label || ' there') < 0.1 + 0.25 * d.weight;
 
   insert into public.rooms (id, owner_id, meta, created_at)
-  select
-    'room-' || p.pair_code || '-' || left(md5(p.pair_code), 20), p.id,
-    jsonb_build_object('source', 'presence', 'pair_code', p.pair_code), p.created_at
+  select p.room_id, p.id, jsonb_build_object('source', 'presence', 'pair_code', p.pair_code), p.created_at
   from demo_people p
   where p.n <= 8
   on conflict do nothing;
@@ -460,7 +465,7 @@ begin
   -- five are there now
   insert into public.presence_sessions (id, thinker_id, pair_code, room_id, status, silenced, last_seen_at, created_at)
   select
-    p.session_id, p.id, p.pair_code, case when s.is_online then 'room-' || p.pair_code || '-' || left(md5(p.pair_code), 20) end,
+    p.session_id, p.id, p.pair_code, case when s.is_online then p.room_id end,
     case when s.is_online then 'online' else 'offline' end, not s.is_online,
     case
       when s.is_online then now()
@@ -516,7 +521,8 @@ begin
   update public.fee_events e
   set created_at = case when e.reverses is null then h.charged_at else h.reversed_at end
   from (
-    select b.id, b.created_at as charged_at, b.cancelled_at as reversed_at from public.voucher_bookings b where b.id like 'b-demo-%'
+    select b.id, b.created_at as charged_at, b.cancelled_at as reversed_at
+      from public.voucher_bookings b where b.id like 'b-demo-%'
     union all select t.id, t.created_at, null from public.transfers t where t.id ~ '^(in|out)-demo-'
     union all select c.id, c.created_at, null from public.mortgage_contracts c where c.id like 'mort-contract-demo-__'
   ) h
@@ -539,7 +545,7 @@ begin
     -- the last one of all was written with the session
     from generate_series(0, s.beats - 1) as beat
     union all
-    select 'presence.match', 'room', 'room-' || s.pair_code || '-' || left(md5(s.pair_code), 20), '{}', s.matched_at
+    select 'presence.match', 'room', s.room_id, '{}', s.matched_at
     union all
     select 'presence.offline', 'presence_session', s.session_id::text, '{"silenced": true}', s.silenced_at
   ) e
@@ -570,7 +576,10 @@ begin
     select from public.fee_events e
     where e.settlement_id is null and e.created_at < date_trunc('month', today::timestamp) at time zone zone
       and e.subject_id not in (
-        select b.id from public.voucher_bookings b join public.thinkers t on t.id = b.holder_id where t.public_id like 'demo-%'
+        select b.id
+        from public.voucher_bookings b
+        join public.thinkers t on t.id = b.holder_id
+        where t.public_id like 'demo-%'
         union all
         select t.id from public.transfers t where t.id ~ '^(in|out)-demo-'
         union all
@@ -615,6 +624,6 @@ begin
   alter table public.events enable trigger tg_events__refuse;
 
   drop table demo_days, demo_people, demo_accepted, demo_sittings;
-  drop function pg_temp.dice, pg_temp.moment, pg_temp.working_day;
+  drop function pg_temp.dice, pg_temp.one_of, pg_temp.moment, pg_temp.working_day;
 end;
 $$;
