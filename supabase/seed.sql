@@ -10,6 +10,9 @@ declare
   clara jsonb := '{"role": "authenticated", "public_id": "demo-clara"}';
   bank  jsonb := '{"role": "authenticated", "public_id": "demo-bank"}';
 begin
+  -- who runs this at the same time waits, and finds it done
+  perform pg_advisory_xact_lock(hashtextextended('seed', 0));
+
   if exists (select from public.vouchers where id = 'v-demo-consulting') then
     return;
   end if;
@@ -89,8 +92,6 @@ declare
   month        timestamp;
   settlement   jsonb;
 begin
-  -- who runs this at the same time waits, and finds it done
-  perform pg_advisory_xact_lock(hashtextextended('seed', 0));
   -- transfers are never deleted, and nobody else chooses such an id
   if exists (select from public.transfers t where t.id like 'in-demo-%') then
     return;
@@ -462,11 +463,9 @@ begin
   where p.n <= 8
   on conflict do nothing;
 
-  -- five are there now
-  insert into public.presence_sessions (id, thinker_id, pair_code, room_id, status, silenced, last_seen_at, created_at)
+  insert into public.presence_sessions (id, thinker_id, pair_code, status, silenced, last_seen_at, created_at)
   select
-    p.session_id, p.id, p.pair_code, case when s.is_online then p.room_id end,
-    case when s.is_online then 'online' else 'offline' end, not s.is_online,
+    p.session_id, p.id, p.pair_code, case when s.is_online then 'online' else 'offline' end, not s.is_online,
     case
       when s.is_online then now()
       else coalesce(
@@ -482,6 +481,12 @@ begin
   from demo_people p
   cross join lateral (select p.n in (8, 16, 24, 1, 17) as is_online) s
   on conflict (thinker_id) do nothing;
+
+  -- five are there now, in two rooms
+  update public.presence_sessions s
+  set room_id = p.room_id
+  from demo_people p
+  where s.id = p.session_id and s.status = 'online';
 
   -- from here on the log may be changed, until the end of this
   alter table public.events disable trigger tg_events__refuse;
