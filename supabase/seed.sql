@@ -396,7 +396,7 @@ begin
   set status = case
     when exists (select from demo_accepted x where x.application_id = a.id) then 'accepted'
     when exists (select from public.mortgage_offers o where o.application_id = a.id) then 'offered'
-    when a.created_at > now() - interval '14 days' then 'open'
+    when a.created_at > now() - interval '30 days' then 'open'
     else 'rejected'
   end
   where a.id like 'app-demo-__';

@@ -435,7 +435,8 @@ def test_somebody_is_there_now(connection: psycopg.Connection) -> None:
     there = rows(
         connection,
         "select s.pair_code, count(*), count(distinct s.room_id), bool_and(s.last_seen_at > t.created_at)"
-        " from presence_sessions s join thinkers t on t.id = s.thinker_id where s.status = 'online' group by 1 order by 2",
+        " from presence_sessions s join thinkers t on t.id = s.thinker_id"
+        " where s.status = 'online' group by 1 order by 2",
     )
     assert [(number, room, seen) for _, number, room, seen in there] == [(2, 1, True), (3, 1, True)]
     seeded = one(connection, "select created_at from vouchers where id = 'v-demo-consulting'")
