@@ -392,6 +392,7 @@ def test_appointments_are_on_the_grid_and_nobody_acts_before_being_there(connect
         " or least(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at) < c.created_at",
         "select e.id from fee_events e join fee_events c on c.id = e.reverses where e.created_at < c.created_at",
         "select s.id from settlements s where s.created_at < s.period_to or s.invoiced_at < s.created_at"
+        " or s.created_at > s.period_to + interval '3 days' or s.paid_at > s.period_to + interval '15 days'"
         " or s.paid_at < s.invoiced_at",
         "select e.id from fee_events e join settlements s on s.id = e.settlement_id"
         " where (e.created_at at time zone 'Europe/Berlin')::date not between s.period_from and s.period_to - 1",
@@ -410,6 +411,8 @@ def test_events_happened_when_their_rows_say(connection: psycopg.Connection) -> 
         union all select 'mortgage.offer', id, created_at from mortgage_offers
         union all select 'mortgage.accept', offer_id, created_at from mortgage_contracts
         union all select 'telemetry.event', id, created_at from telemetry_events
+        union all select 'presence.verify', public_id, verified_at from thinkers
+        union all select 'voucher.expire', id, valid_until + interval '4 minutes' from vouchers
         union all select 'settlement.created', id::text, created_at from settlements
         union all select 'settlement.invoiced', id::text, invoiced_at from settlements where invoiced_at is not null
         union all select 'settlement.paid', id::text, paid_at from settlements where paid_at is not null
@@ -420,6 +423,18 @@ def test_events_happened_when_their_rows_say(connection: psycopg.Connection) -> 
         where abs(extract(epoch from said.at - e.created_at)) > 1
     """
     assert rows(connection, wrong) == []
+    signed = """
+        select e.subject_id from events e join mortgage_contracts c on c.id = e.subject_id
+        where e.type = 'mortgage.sign' and e.created_at <> case e.meta ->> 'signer'
+            when 'borrower' then c.borrower_signed_at when 'lender' then c.lender_signed_at else c.notary_signed_at end
+    """
+    assert rows(connection, signed) == []
+    last_seen = """
+        select s.id from presence_sessions s where s.last_seen_at <> (
+            select max(e.created_at) from events e where e.type = 'presence.heartbeat' and e.subject_id = s.id::text
+        )
+    """
+    assert rows(connection, last_seen) == []
     charged = """
         select f.id from fee_events f join (
             select id, created_at, cancelled_at from voucher_bookings
