@@ -1,6 +1,6 @@
 """Every figure, worked out in Python over plain rows: written from what the views say of themselves, not from the SQL.
 
-A row belongs to the day that a clock on the wall shows; nothing here knows where a day begins but for cutting appointments.
+A row belongs to the day that a clock on the wall shows; where a day begins matters only where appointments are cut.
 """
 
 from collections import Counter, defaultdict
@@ -155,7 +155,7 @@ class JobRun:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of a day: where the clock shows midnight twice the first, and where it leaps over it the leap."""
+    """The first moment of a day: the first midnight of two, and the leap where the clock leaps over it."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
