@@ -733,8 +733,9 @@ comment on column stats.transfers_by_day.net_cents is 'In without out; the curre
 
 grant select on stats.transfers_by_day to service_role, stats_reader;
 
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.fees_by_day
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   d.day, f.fee_id, b.uid as beneficiary_uid, f.currency, private.currency_exponent(f.currency) as decimals,
@@ -767,8 +768,9 @@ comment on column stats.fees_by_day.settled_cents is 'The part of it that is in 
 
 grant select on stats.fees_by_day to service_role, stats_reader;
 
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.settlements
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   s.id, b.uid as beneficiary_uid, s.period_from, s.period_to, s.total_cents, s.currency,
@@ -783,8 +785,9 @@ comment on column stats.settlements.decimals is 'Of the currency''s minor unit.'
 
 grant select on stats.settlements to service_role, stats_reader;
 
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.owed
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   b.uid as beneficiary_uid, o.currency, private.currency_exponent(o.currency) as decimals,
