@@ -263,21 +263,21 @@ def empty(url: str) -> None:
 
 
 @contextmanager
-def run_server() -> Iterator[Server]:
+def run_server(configuration: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
     """Yields a new server; TEST_POSTGRES_IMAGE and TEST_POSTGRES say which.
 
     Raises MissingServerError where there is no such server.
     TEST_POSTGRES: `embedded` (or nothing) is the wheel, `15` is Debian's, a path is a folder of programs.
     """
     if image := os.environ.get("TEST_POSTGRES_IMAGE"):
-        with run_container(image) as container:
+        with run_container(image, configuration) as container:
             yield container
         return
     choice = os.environ.get("TEST_POSTGRES") or "embedded"
     programs = EMBEDDED if choice == "embedded" else Path(DEBIAN.format(choice) if choice.isdigit() else choice)
     if not (programs / "initdb").exists():
         raise MissingServerError(f"TEST_POSTGRES={choice}: there is no PostgreSQL in {programs}.")
-    with run_local(programs) as server:
+    with run_local(programs, configuration) as server:
         yield server
 
 

@@ -13,8 +13,11 @@ select
           (select min(v.created_at) from public.vouchers v),
           (select min(b.created_at) from public.voucher_bookings b),
           (select min(a.created_at) from public.mortgage_applications a),
+          (select min(o.created_at) from public.mortgage_offers o),
+          (select min(c.created_at) from public.mortgage_contracts c),
           (select min(t.created_at) from public.transfers t),
           (select min(f.created_at) from public.fee_events f),
+          (select min(r.created_at) from public.telemetry_events r),
           (select min(e.created_at) from public.events e)
         ),
         now()

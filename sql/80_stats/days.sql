@@ -3,14 +3,16 @@ with (security_invoker = true)
 as
 select
   day::date as day,
-  day at time zone c.time_zone as starts_at,
-  (day + interval '1 day') at time zone c.time_zone as ends_at
+  -- right after the last moment of the day before, because a clock that is changed shows midnight twice, or not at all
+  (day - interval '1 microsecond') at time zone c.time_zone + interval '1 microsecond' as starts_at,
+  (day + interval '1 day' - interval '1 microsecond') at time zone c.time_zone + interval '1 microsecond' as ends_at
 from private.calendar_facts c
 -- of times without a zone, so that a day of 23 or 25 hours is one day
 cross join generate_series(c.first_day::timestamp, c.today::timestamp, interval '1 day') as day;
 
 comment on view stats.days is
   'Every day from the portal''s first row to today, ten years at most. With `where day between ...` the views by day read no more.';
-comment on column stats.days.starts_at is 'Midnight in the time zone of private.settings, where the next day''s ends_at meets it.';
+comment on column stats.days.starts_at is
+  'The first moment of the day in the time zone of private.settings; the ends_at of the day before is the same.';
 
 grant select on stats.days to service_role, stats_reader;

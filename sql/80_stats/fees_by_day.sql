@@ -1,5 +1,6 @@
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.fees_by_day
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   d.day, f.fee_id, b.uid as beneficiary_uid, f.currency, private.currency_exponent(f.currency) as decimals,

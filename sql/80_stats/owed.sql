@@ -1,5 +1,6 @@
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.owed
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   b.uid as beneficiary_uid, o.currency, private.currency_exponent(o.currency) as decimals,

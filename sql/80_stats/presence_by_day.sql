@@ -5,7 +5,8 @@ select d.day, e.thinkers, e.heartbeats, e.matches, t.new_thinkers
 from stats.days d
 cross join lateral (
   select
-    count(distinct e.actor_id) as thinkers,
+    -- whom a job finds silent after midnight was there before it
+    count(distinct e.actor_id) filter (where e.type <> 'presence.offline') as thinkers,
     count(*) filter (where e.type = 'presence.heartbeat') as heartbeats,
     count(*) filter (where e.type = 'presence.match') as matches
   from private.event_facts e
@@ -19,7 +20,7 @@ cross join lateral (
 
 comment on view stats.presence_by_day is
   'Who was there on each day, zeros included; as far back as events are kept (private.settings.events_kept).';
-comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence.';
+comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence but that they went offline.';
 comment on column stats.presence_by_day.matches is 'How often a thinker came into a room: twice where two find each other.';
 comment on column stats.presence_by_day.new_thinkers is 'Thinkers who were seen, or named, for the first time.';
 

@@ -1,5 +1,6 @@
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.settlements
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   s.id, b.uid as beneficiary_uid, s.period_from, s.period_to, s.total_cents, s.currency,

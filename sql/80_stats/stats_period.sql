@@ -14,7 +14,10 @@ begin
   if to_day between '0001-02-01' and '9999-12-31' then
     from_day := coalesce(from_day, to_day - 29);
   end if;
-  if not coalesce(from_day >= '0001-01-01' and to_day <= '9999-12-31' and to_day - from_day between 0 and 1095, false) then
+  -- in this order: of infinite days nothing can be subtracted
+  if not coalesce(
+    to_day <= '9999-12-31' and from_day between '0001-01-01' and to_day and to_day - from_day < 1096, false
+  ) then
     raise sqlstate 'PT400' using message = 'days_invalid';
   end if;
 

@@ -29,16 +29,12 @@ begin
     'days', (
       select coalesce(
         jsonb_agg(
-          jsonb_build_object(
-            'day', r.day,
-            'events', (select coalesce(sum(e.events), 0) from by_day e where e.day = r.day),
-            'errors', r.errors
-          )
-          order by r.day
+          jsonb_build_object('day', r.day, 'events', coalesce(e.events, 0), 'errors', r.errors) order by r.day
         ),
         '[]'
       )
       from stats.errors_by_day r
+      left join (select e.day, sum(e.events) as events from by_day e group by e.day) e on e.day = r.day
       where r.day between period.from_day and period.to_day
     )
   )

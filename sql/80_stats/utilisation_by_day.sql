@@ -42,7 +42,8 @@ cross join lateral (
   where tstzrange(b.slot_start, b.slot_end) && tstzrange(d.starts_at, d.ends_at) and b.status = 'booked' and v.status <> 'cancelled'
   group by v.template_id, v.template_title
 ) u
-group by d.day, u.template_id, u.title;
+group by d.day, u.template_id, u.title
+having sum(u.offered) > 0 or sum(u.booked) > 0;
 
 comment on view stats.utilisation_by_day is
   'How many minutes vouchers offered on each day, and how many of them were booked, by template (null: none that is known). '

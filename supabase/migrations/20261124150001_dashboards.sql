@@ -158,8 +158,11 @@ select
           (select min(v.created_at) from public.vouchers v),
           (select min(b.created_at) from public.voucher_bookings b),
           (select min(a.created_at) from public.mortgage_applications a),
+          (select min(o.created_at) from public.mortgage_offers o),
+          (select min(c.created_at) from public.mortgage_contracts c),
           (select min(t.created_at) from public.transfers t),
           (select min(f.created_at) from public.fee_events f),
+          (select min(r.created_at) from public.telemetry_events r),
           (select min(e.created_at) from public.events e)
         ),
         now()
@@ -454,15 +457,17 @@ with (security_invoker = true)
 as
 select
   day::date as day,
-  day at time zone c.time_zone as starts_at,
-  (day + interval '1 day') at time zone c.time_zone as ends_at
+  -- right after the last moment of the day before, because a clock that is changed shows midnight twice, or not at all
+  (day - interval '1 microsecond') at time zone c.time_zone + interval '1 microsecond' as starts_at,
+  (day + interval '1 day' - interval '1 microsecond') at time zone c.time_zone + interval '1 microsecond' as ends_at
 from private.calendar_facts c
 -- of times without a zone, so that a day of 23 or 25 hours is one day
 cross join generate_series(c.first_day::timestamp, c.today::timestamp, interval '1 day') as day;
 
 comment on view stats.days is
   'Every day from the portal''s first row to today, ten years at most. With `where day between ...` the views by day read no more.';
-comment on column stats.days.starts_at is 'Midnight in the time zone of private.settings, where the next day''s ends_at meets it.';
+comment on column stats.days.starts_at is
+  'The first moment of the day in the time zone of private.settings; the ends_at of the day before is the same.';
 
 grant select on stats.days to service_role, stats_reader;
 
@@ -497,7 +502,8 @@ select d.day, e.thinkers, e.heartbeats, e.matches, t.new_thinkers
 from stats.days d
 cross join lateral (
   select
-    count(distinct e.actor_id) as thinkers,
+    -- whom a job finds silent after midnight was there before it
+    count(distinct e.actor_id) filter (where e.type <> 'presence.offline') as thinkers,
     count(*) filter (where e.type = 'presence.heartbeat') as heartbeats,
     count(*) filter (where e.type = 'presence.match') as matches
   from private.event_facts e
@@ -511,7 +517,7 @@ cross join lateral (
 
 comment on view stats.presence_by_day is
   'Who was there on each day, zeros included; as far back as events are kept (private.settings.events_kept).';
-comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence.';
+comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence but that they went offline.';
 comment on column stats.presence_by_day.matches is 'How often a thinker came into a room: twice where two find each other.';
 comment on column stats.presence_by_day.new_thinkers is 'Thinkers who were seen, or named, for the first time.';
 
@@ -612,7 +618,8 @@ cross join lateral (
   where tstzrange(b.slot_start, b.slot_end) && tstzrange(d.starts_at, d.ends_at) and b.status = 'booked' and v.status <> 'cancelled'
   group by v.template_id, v.template_title
 ) u
-group by d.day, u.template_id, u.title;
+group by d.day, u.template_id, u.title
+having sum(u.offered) > 0 or sum(u.booked) > 0;
 
 comment on view stats.utilisation_by_day is
   'How many minutes vouchers offered on each day, and how many of them were booked, by template (null: none that is known). '
@@ -726,8 +733,9 @@ comment on column stats.transfers_by_day.net_cents is 'In without out; the curre
 
 grant select on stats.transfers_by_day to service_role, stats_reader;
 
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.fees_by_day
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   d.day, f.fee_id, b.uid as beneficiary_uid, f.currency, private.currency_exponent(f.currency) as decimals,
@@ -760,8 +768,9 @@ comment on column stats.fees_by_day.settled_cents is 'The part of it that is in 
 
 grant select on stats.fees_by_day to service_role, stats_reader;
 
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.settlements
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   s.id, b.uid as beneficiary_uid, s.period_from, s.period_to, s.total_cents, s.currency,
@@ -776,8 +785,9 @@ comment on column stats.settlements.decimals is 'Of the currency''s minor unit.'
 
 grant select on stats.settlements to service_role, stats_reader;
 
+-- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
 create view stats.owed
-with (security_invoker = true)
+with (security_invoker = true, security_barrier = true)
 as
 select
   b.uid as beneficiary_uid, o.currency, private.currency_exponent(o.currency) as decimals,
@@ -874,7 +884,10 @@ begin
   if to_day between '0001-02-01' and '9999-12-31' then
     from_day := coalesce(from_day, to_day - 29);
   end if;
-  if not coalesce(from_day >= '0001-01-01' and to_day <= '9999-12-31' and to_day - from_day between 0 and 1095, false) then
+  -- in this order: of infinite days nothing can be subtracted
+  if not coalesce(
+    to_day <= '9999-12-31' and from_day between '0001-01-01' and to_day and to_day - from_day < 1096, false
+  ) then
     raise sqlstate 'PT400' using message = 'days_invalid';
   end if;
 
@@ -1236,16 +1249,12 @@ begin
     'days', (
       select coalesce(
         jsonb_agg(
-          jsonb_build_object(
-            'day', r.day,
-            'events', (select coalesce(sum(e.events), 0) from by_day e where e.day = r.day),
-            'errors', r.errors
-          )
-          order by r.day
+          jsonb_build_object('day', r.day, 'events', coalesce(e.events, 0), 'errors', r.errors) order by r.day
         ),
         '[]'
       )
       from stats.errors_by_day r
+      left join (select e.day, sum(e.events) as events from by_day e group by e.day) e on e.day = r.day
       where r.day between period.from_day and period.to_day
     )
   )

@@ -1,0 +1,122 @@
+"""What the dashboard says of backups is what the server's archive does."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.legacy.admin import ago
+from api.migrations import migrate
+from tests.acting import one
+from tests.databases import run_server
+from tests.gateway.test_restart import wait_until
+from tests.serving import Connection, serve, settings_in
+
+
+@pytest.fixture(scope="module")
+def archiving() -> Iterator[str]:
+    """The URL of a migrated database on a server of its own, that archives its log to nowhere."""
+    with run_server({"archive_mode": "on", "archive_command": "true"}) as server, server.database() as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def archive(archiving: str) -> Iterator[psycopg.Connection]:
+    """As superuser, in autocommit mode."""
+    with psycopg.connect(archiving, autocommit=True) as connection:
+        yield connection
+
+
+def health(url: str, folder: Path) -> Any:
+    """What the portal is shown."""
+    with serve(settings_in(folder), url) as portal, Connection(portal) as client:
+        return client.get("/api/admin/dashboard").body["backupHealth"]
+
+
+def archive_by(connection: psycopg.Connection, command: str) -> None:
+    """From now on, the server archives so."""
+    connection.execute(f"alter system set archive_command = '{command}'")
+    connection.execute("select pg_reload_conf()")
+    wait_until(connection, f"select where current_setting('archive_command') = '{command}'")
+
+
+def fill_a_file(connection: psycopg.Connection) -> str:
+    """One more file of the log is to be archived: its name."""
+    connection.execute("select pg_logical_emit_message(false, 'test', 'so that there is something in it')")
+    name: str = one(connection, "select pg_walfile_name(pg_switch_wal())")
+    return name
+
+
+def test_without_an_archive_it_is_off(database: str, tmp_path: Path) -> None:
+    assert health(database, tmp_path) == {"status": "off", "lastBackup": "Nie", "backupFrequency": 0}
+
+
+def test_it_waits_then_it_is_ok_then_it_fails_and_then_it_is_ok_again(
+    archive: psycopg.Connection, archiving: str, tmp_path: Path
+) -> None:
+    # all that was written so far is archived, and forgotten
+    wait_until(archive, f"select from pg_stat_archiver where last_archived_wal = '{fill_a_file(archive)}'")
+    archive.execute("select pg_stat_reset_shared('archiver')")
+    assert health(archiving, tmp_path) == {"status": "waiting", "lastBackup": "Nie", "backupFrequency": 0}
+
+    fill_a_file(archive)
+    wait_until(archive, "select from pg_stat_archiver where archived_count > 0")
+    assert health(archiving, tmp_path) == {"status": "ok", "lastBackup": "Gerade eben", "backupFrequency": 100}
+
+    archive_by(archive, "false")
+    fill_a_file(archive)
+    wait_until(archive, "select from pg_stat_archiver where failed_count > 0")
+    failing = health(archiving, tmp_path)
+    assert (failing["status"], failing["lastBackup"]) == ("failed", "Gerade eben")
+    assert 0 < failing["backupFrequency"] < 100
+
+    archive_by(archive, "true")
+    wait_until(archive, "select from pg_stat_archiver where last_archived_time > last_failed_time")
+    archived, failed = archive.execute("select archived_count, failed_count from pg_stat_archiver").fetchall()[0]
+    assert health(archiving, tmp_path) == {
+        "status": "ok",
+        "lastBackup": "Gerade eben",
+        "backupFrequency": round(100 * archived / (archived + failed), 2),
+    }
+
+
+def test_what_never_worked_has_failed(archive: psycopg.Connection, archiving: str, tmp_path: Path) -> None:
+    archive_by(archive, "false")
+    fill_a_file(archive)
+    archive.execute("select pg_stat_reset_shared('archiver')")
+    fill_a_file(archive)
+    wait_until(archive, "select from pg_stat_archiver where failed_count > 0")
+    assert one(archive, "select archived_count from pg_stat_archiver") == 0
+    assert health(archiving, tmp_path) == {"status": "failed", "lastBackup": "Nie", "backupFrequency": 0}
+    archive_by(archive, "true")
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(seconds=-30), "Gerade eben"),
+        (timedelta(0), "Gerade eben"),
+        (timedelta(seconds=50), "Gerade eben"),
+        (timedelta(minutes=1), "Vor 1 Minute"),
+        (timedelta(minutes=2), "Vor 2 Minuten"),
+        (timedelta(minutes=59), "Vor 59 Minuten"),
+        (timedelta(hours=1), "Vor 1 Stunde"),
+        (timedelta(hours=1, minutes=59), "Vor 1 Stunde"),
+        (timedelta(hours=2), "Vor 2 Stunden"),
+        (timedelta(hours=23), "Vor 23 Stunden"),
+        (timedelta(days=1), "Vor 1 Tag"),
+        (timedelta(hours=47), "Vor 1 Tag"),
+        (timedelta(days=2), "Vor 2 Tagen"),
+        (timedelta(days=400), "Vor 400 Tagen"),
+    ],
+)
+def test_how_long_ago_in_german(length: timedelta, words: str) -> None:
+    assert ago(datetime.now(UTC) - length - timedelta(seconds=1)) == words
+
+
+def test_never_in_german() -> None:
+    assert ago(None) == "Nie"

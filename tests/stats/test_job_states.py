@@ -1,0 +1,131 @@
+"""The state of a job in a word, each brought about by running it, or by dating back when it ran."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from api.identity import SERVER
+from tests.acting import call, one
+from tests.jobs.running import redefine, run
+from tests.stats.reckoning import Books
+from tests.stats.test_figures import counted, read
+
+JOB = "expire-vouchers"
+"""Late after 15 minutes."""
+
+LATE = timedelta(minutes=15)
+SECONDS = timedelta(seconds=30)
+
+
+def state(connection: psycopg.Connection, job: str = JOB) -> str:
+    """What the view says, the function says too, and Python finds."""
+    said: str = one(connection, "select state from stats.jobs where name = %s", job)
+    [shown] = (j for j in call(connection, SERVER, "system_stats")["jobs"] if j["name"] == job)
+    assert shown["state"] == said
+    with connection.transaction():
+        assert counted(read(connection, "jobs")) == counted(Books(connection).all_jobs())
+    return said
+
+
+def date_back(connection: psycopg.Connection, by: timedelta) -> None:
+    """All runs so far began earlier."""
+    connection.execute("update private.job_runs set started_at = started_at - %s", (by,))
+
+
+def added(connection: psycopg.Connection, ago: timedelta) -> None:
+    connection.execute("update private.jobs set added_at = now() - %s", (ago,))
+
+
+def fail(connection: psycopg.Connection) -> None:
+    redefine(connection, JOB, "begin raise 'out of order'; end")
+    run(connection, JOB)
+
+
+def repair(connection: psycopg.Connection) -> None:
+    redefine(connection, JOB, "begin return 7; end")
+    run(connection, JOB)
+
+
+@pytest.fixture(autouse=True)
+def _new(connection: psycopg.Connection) -> None:
+    """The jobs are new, however old the database is that was copied."""
+    added(connection, timedelta(0))
+
+
+def test_a_new_one_is_waiting(connection: psycopg.Connection) -> None:
+    assert set(connection.execute("select distinct state from stats.jobs").fetchall()) == {("waiting",)}
+    added(connection, LATE - SECONDS)
+    assert state(connection) == "waiting"
+
+
+def test_one_that_never_ran_is_late_in_time(connection: psycopg.Connection) -> None:
+    added(connection, LATE + SECONDS)
+    assert state(connection) == "late"
+    # a day is soon enough for others
+    assert state(connection, "check-invariants") == "waiting"
+
+
+def test_one_that_ran_is_good_until_it_is_late(connection: psycopg.Connection) -> None:
+    repair(connection)
+    assert state(connection) == "good"
+    # however long ago it was added
+    added(connection, timedelta(days=1000))
+    assert state(connection) == "good"
+    date_back(connection, LATE - SECONDS)
+    assert state(connection) == "good"
+    date_back(connection, 2 * SECONDS)
+    assert state(connection) == "late"
+    repair(connection)
+    assert state(connection) == "good"
+
+
+def test_one_that_failed_has_failed_until_it_runs_well(connection: psycopg.Connection) -> None:
+    fail(connection)
+    assert state(connection) == "failed"
+    assert one(connection, "select last_error from stats.jobs where name = %s", JOB) == "out of order"
+    assert one(connection, "select last_good_run_at is null from stats.jobs where name = %s", JOB)
+    repair(connection)
+    assert state(connection) == "good"
+    # the error stays to be read
+    assert one(connection, "select last_error from stats.jobs where name = %s", JOB) == "out of order"
+    assert one(connection, "select last_done from stats.jobs where name = %s", JOB) == 7
+    fail(connection)
+    assert state(connection) == "failed"
+    # late too, but that says less
+    date_back(connection, LATE + SECONDS)
+    added(connection, timedelta(days=1))
+    assert state(connection) == "failed"
+    assert one(connection, "select is_late from stats.jobs where name = %s", JOB)
+
+
+def test_one_that_runs_elsewhere_is_as_it_was(connection: psycopg.Connection, database: str) -> None:
+    repair(connection)
+    date_back(connection, LATE + SECONDS)
+    with psycopg.connect(database) as other:
+        other.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"run_job:{JOB}",))
+        assert run(connection, JOB) == (None, None)
+        assert state(connection) == "late"
+    run(connection, JOB)
+    assert state(connection) == "good"
+
+
+@pytest.mark.parametrize(("happen", "word"), [(repair, "good"), (fail, "failed")])
+def test_cleaning_up_changes_no_state(
+    connection: psycopg.Connection, happen: Callable[[psycopg.Connection], None], word: str
+) -> None:
+    connection.execute("update private.jobs set late_after = '32 days' where name = %s", (JOB,))
+    happen(connection)
+    date_back(connection, timedelta(days=20))
+    assert state(connection) == word
+    assert run(connection, "cleanup-cron-history").error is None
+    assert state(connection) == word
+
+
+def test_every_job_can_be_good(connection: psycopg.Connection) -> None:
+    names = [name for (name,) in connection.execute("select name from private.jobs").fetchall()]
+    assert len(names) >= 7
+    for name in names:
+        assert run(connection, name).error is None
+        assert state(connection, name) == "good"

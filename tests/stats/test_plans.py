@@ -1,0 +1,183 @@
+"""Behind each figure by day there is an index: thirty days of a large portal are found without reading all of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.acting import one
+from tests.databases import Server
+from tests.fees.scene import unchecked
+
+ROWS = 30_000
+DAYS = 400
+
+FILL = f"""
+    insert into public.thinkers (id, public_id, created_at)
+    select private.thinker_id('thinker-' || n), 'thinker-' || n, now() - n % {DAYS} * interval '1 day'
+    from generate_series(1, 2000) n;
+
+    insert into public.events (type, actor_id, created_at)
+    select (array['presence.heartbeat', 'presence.match', 'voucher.book', 'transfer.logged'])[1 + n % 4],
+      private.thinker_id('thinker-' || 1 + n % 50), now() - n::float / {ROWS} * {DAYS} * interval '1 day'
+    from generate_series(1, {ROWS}) n;
+
+    insert into public.telemetry_events (type, created_at)
+    select 'page.view', now() - n::float / {ROWS} * {DAYS} * interval '1 day' from generate_series(1, {ROWS}) n;
+
+    -- an hour to three days long
+    insert into public.vouchers (
+      id, issuer_id, valid_from, valid_until, price_amount, price_currency, created_at, terms
+    )
+    select 'v' || n, t.id, begins, begins + (1 + n % 72) * interval '1 hour', n, 'EUR', begins,
+      '{{"template": "viewing"}}'
+    from generate_series(1, {ROWS}) n,
+      lateral (select now() - n::float / {ROWS} * {DAYS} * interval '1 day') b (begins),
+      (select id from public.thinkers limit 1) t;
+
+    insert into public.voucher_bookings (
+      id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, status, cancelled_at
+    )
+    select 'b' || v.id, v.id, v.issuer_id, v.issuer_id, v.valid_from, v.valid_from + interval '1 hour', v.created_at,
+      case when cancelled then 'cancelled' else 'booked' end, case when cancelled then v.created_at end
+    from public.vouchers v, lateral (select v.price_amount % 5 = 0) c (cancelled);
+
+    insert into public.mortgage_applications (id, borrower_id, desired_loan, currency, created_at)
+    select 'a' || n, t.id, n, 'EUR', now() - n::float / {ROWS} * {DAYS} * interval '1 day'
+    from generate_series(1, {ROWS}) n, (select id from public.thinkers limit 1) t;
+
+    insert into public.mortgage_offers (id, application_id, lender_id, interest_rate, room_refs, created_at, status)
+    select 'o' || a.id, a.id, a.borrower_id, 0.03, '{{}}', a.created_at, 'accepted' from public.mortgage_applications a;
+
+    insert into public.mortgage_contracts (id, offer_id, created_at)
+    select 'c' || o.id, o.id, o.created_at from public.mortgage_offers o;
+
+    insert into public.transfers (
+      id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label, network, created_at, updated_at
+    )
+    select 't' || n, 'in', 1, 'ETH', n, 'EUR', '', 'Polygon', at, at
+    from generate_series(1, {ROWS}) n, lateral (select now() - n::float / {ROWS} * {DAYS} * interval '1 day') a (at);
+
+    insert into public.fee_events (
+      fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents,
+      unrounded, created_at
+    )
+    select 'transfer.logged', 'transfer', t.id, 1, 'EUR', private.thinker_id('togethersystems'), 0, 0, 1,
+      1, t.created_at
+    from public.transfers t;
+"""
+
+LARGE = {
+    "vouchers",
+    "voucher_bookings",
+    "transfers",
+    "fee_events",
+    "mortgage_offers",
+    "mortgage_applications",
+    "mortgage_contracts",
+    "telemetry_events",
+    "thinkers",
+}
+VIEWS = {
+    "bookings_by_day": {"vouchers", "voucher_bookings"},
+    "errors_by_day": {"telemetry_events"},
+    "events_by_day": {"events"},
+    "fees_by_day": {"fee_events"},
+    "mortgages_by_day": {"mortgage_offers", "mortgage_applications", "mortgage_contracts"},
+    "offers_by_day": {"mortgage_offers"},
+    "presence_by_day": {"events", "thinkers"},
+    "requested_by_day": {"mortgage_applications"},
+    "revenue_by_day": {"vouchers", "voucher_bookings"},
+    "transfers_by_day": {"transfers"},
+    "utilisation_by_day": {"vouchers", "voucher_bookings"},
+}
+"""What each view reads, besides the first row of everything."""
+
+Node = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def large(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
+    """As superuser in autocommit mode, on a large portal whose tables autovacuum has visited."""
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
+        with unchecked(connection):
+            connection.execute(FILL.encode())
+        connection.execute("select private.make_event_partitions()")
+        connection.execute("vacuum analyze")
+        yield connection
+
+
+def nodes(plan: Node) -> Iterator[Node]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def scans(connection: psycopg.Connection, query: str) -> list[tuple[str, str]]:
+    """How a query reads which tables: (node type, table)."""
+    [explained] = one(connection, f"explain (format json) {query}")
+    # but the months to come, in which there is nothing
+    costly = (node for node in nodes(explained["Plan"]) if node["Total Cost"] > 0)
+    return [(node["Node Type"], _table(node)) for node in costly if _table(node)]
+
+
+def _table(node: Node) -> str:
+    name: str = node.get("Relation Name", "")
+    # the index of a bitmap belongs to the scan above it
+    return "events" if name.startswith("events_") else name
+
+
+def test_every_view_by_day_is_spoken_of(large: psycopg.Connection) -> None:
+    views = large.execute(r"select viewname from pg_views where schemaname = 'stats' and viewname like '%\_by\_day'")
+    assert {name for (name,) in views} == VIEWS.keys()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "period",
+    [
+        "v.day between current_date - 29 and current_date",
+        "v.day between date '2000-01-01' + (current_date - date '2000-01-01') - 29 and current_date",
+        "v.day = current_date - 100",
+        "v.day > current_date - 30",
+    ],
+    ids=["30 days", "30 days, worked out", "a day", "no end"],
+)
+def test_thirty_days_are_found_by_an_index(large: psycopg.Connection, view: str, period: str) -> None:
+    found = scans(large, f"select * from stats.{view} v where {period}")
+    assert {table for _, table in found} >= VIEWS[view]
+    # fees name each beneficiary, of whom there are few, and thinkers fewer than everything else
+    whole = {table for kind, table in found if kind == "Seq Scan"} - ({"thinkers"} if view == "fees_by_day" else set())
+    assert not whole & (LARGE | {"events"})
+    assert {kind for kind, table in found if table == "events"} == {"Index Only Scan"}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_whatever_the_days_a_function_asks_for(large: psycopg.Connection, view: str) -> None:
+    """As the functions ask: for days that are not known when it is planned."""
+    with large.transaction(force_rollback=True):
+        large.execute("set local plan_cache_mode = force_generic_plan")
+        large.execute(
+            sql.SQL("prepare figures (date, date) as select * from stats.{} v where v.day between $1 and $2").format(
+                sql.Identifier(view)
+            )
+        )
+        found = scans(large, "execute figures ('2026-01-01', '2026-01-30')")
+        large.execute("deallocate figures")
+    assert not {table for kind, table in found if kind == "Seq Scan"} & (LARGE | {"events"}) - {"thinkers"}
+    assert {kind for kind, table in found if table == "events"} == {"Index Only Scan"}
+
+
+def test_the_first_day_is_found_without_reading_the_rows(large: psycopg.Connection) -> None:
+    found = scans(large, "select * from stats.days")
+    assert {table for _, table in found} == LARGE | {"events", "settings"}
+    assert {kind for kind, table in found if table != "settings"} == {"Index Only Scan"}
+
+
+def test_rows_are_there_and_are_found(large: psycopg.Connection) -> None:
+    """The plans above are of views that show something."""
+    for view in VIEWS:
+        rows = one(large, f"select count(*) from stats.{view} v where v.day between current_date - 29 and current_date")
+        assert rows >= 29, view
