@@ -303,6 +303,7 @@ class System(Period):
 
     types: list[EventType] = Field(description="The 100 most frequent.")
     days: list[SystemDay]
+    clock: bool = Field(description="Whether pg_cron is there to run the jobs; without it they are run by hand.")
     jobs: list[Job]
     invariants: list[Invariant] | None = Field(
         description="Null where there are too many events for it: the job check-invariants looks daily."

@@ -51,6 +51,7 @@ begin
   end if;
 
   return period.answer || events || jsonb_build_object(
+    'clock', exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron'),
     'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
     'invariants', invariants
   );
@@ -59,8 +60,8 @@ $$;
 
 comment on function public.system_stats is
   'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events by type, the 100 '
-  'most frequent), days (events, and the errors that pages reported), jobs (stats.jobs), invariants (stats.invariants; null where '
-  'there are more than five million events, because every table is read whole for them: the job check-invariants does it daily)}. '
-  'Refuses: not_an_admin (403), days_invalid (400).';
+  'most frequent), days (events, and the errors that pages reported), clock (whether pg_cron is there to run the jobs), jobs '
+  '(stats.jobs), invariants (stats.invariants; null where there are more than five million events, because every table is read '
+  'whole for them: the job check-invariants does it daily)}. Refuses: not_an_admin (403), days_invalid (400).';
 
 grant execute on function public.system_stats to authenticated, service_role;

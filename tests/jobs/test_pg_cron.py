@@ -112,6 +112,10 @@ def scheduled(connection: psycopg.Connection) -> list[tuple[str, ...]]:
     return connection.execute("select jobname::text, schedule, command from cron.job order by jobname").fetchall()
 
 
+def test_the_dashboard_says_that_there_is_a_clock(clock: psycopg.Connection) -> None:
+    assert one(clock, "select public.system_stats() -> 'clock'") is True
+
+
 def test_a_migrated_database_is_scheduled(clock: psycopg.Connection) -> None:
     assert len(jobs(clock)) == 7
     assert scheduled(clock) == jobs(clock)

@@ -13,3 +13,7 @@ def test_nothing_is_scheduled_and_the_owner_is_told_why(connection: psycopg.Conn
     assert notice.startswith("Nothing is scheduled: pg_cron does not work on this database.")
     assert f"cron.database_name = {connection.info.dbname}" in notice
     assert one(connection, "select to_regnamespace('cron') is null")
+
+
+def test_the_dashboard_says_that_there_is_no_clock(connection: psycopg.Connection) -> None:
+    assert one(connection, "select public.system_stats() -> 'clock'") is False
