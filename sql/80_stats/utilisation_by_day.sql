@@ -50,6 +50,6 @@ comment on view stats.utilisation_by_day is
   'Utilisation of a period is the one sum through the other. A template has no row on a day without both.';
 comment on column stats.utilisation_by_day.offered_minutes is
   'Minutes of that day that lie in a slot of a voucher that is not cancelled; minutes in which slots overlap count once.';
-comment on column stats.utilisation_by_day.booked_minutes is 'Minutes of that day in appointments that stand.';
+comment on column stats.utilisation_by_day.booked_minutes is 'Minutes of that day in appointments that stand, of a voucher that is not cancelled.';
 
 grant select on stats.utilisation_by_day to service_role, stats_reader;

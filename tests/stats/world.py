@@ -40,7 +40,8 @@ LENGTHS = (
 )  # fmt: skip
 EVENTS = (
     "presence.heartbeat", "presence.heartbeat", "presence.match", "presence.offline", "presence.verify",
-    "voucher.book", "transfer.logged", "presencexheartbeat", "telemetry.event",
+    "voucher.book", "transfer.logged", "presencexheartbeat", "presence.no.heartbeat", "presence.rematch",
+    "telemetry.event",
 )  # fmt: skip
 REPORTS = ("page.view", "js.error", "LoadFAILED", "click", "terror", "fai l")
 FEES = ("voucher.booking", "transfer.logged", "mortgage.notary")
@@ -282,6 +283,8 @@ def _fees(connection: psycopg.Connection, make: _Maker) -> None:
         for currency in ("EUR", "JPY")
         for status in ("open", "invoiced", "paid", "voided", "paid")
     ]
+    # to whom nothing is owed after all
+    settlements.append((make.id(), UUID(str(thinker_id("thinker-6"))), "VOID", "voided"))
     times = {
         "open": (None, None, None),
         "invoiced": (make.now, None, None),
