@@ -1,0 +1,163 @@
+// Plots, drawn by Vega-Lite in the page's own colours; words and numbers come written in the page's language.
+
+import { h } from "./dom.js";
+import { language } from "./words.js";
+
+const scheme = matchMedia("(prefers-color-scheme: dark)");
+const drawn = new WeakMap(); // by element: what was drawn, and how to end it
+
+let vega;
+const loadVega = () => (vega ??= import("/admin/vega.js"));
+
+/**
+ * Counts or amounts by day. `series` are {name, field, colour, as: "bar" | "line" | "point"}, bars stand on each other;
+ * `rows` have a day and the fields; `write` makes a text of a number. The first and last day are the axis's ends.
+ */
+export function byDay({ rows, series, ends, write, writeDay }) {
+  const values = rows.flatMap((row) =>
+    series
+      .map(({ name, field }, at) => ({ day: row.day, at, value: row[field], label: `${writeDay(row.day)}\n${name}: ${write(row[field])}` }))
+      .filter(({ at, value }) => value !== 0 || series[at].as === "line"),
+  );
+  const marks = {
+    bar: { type: "bar", cornerRadiusEnd: 1 },
+    line: { type: "line", strokeWidth: 2, point: rows.length < 46 ? { size: 24, filled: true } : false },
+    point: { type: "point", filled: true, size: 30 },
+  };
+  const layer = Object.keys(marks)
+    .filter((as) => series.some((one) => one.as === as))
+    .map((as) => ({
+      mark: { ...marks[as], aria: false },
+      transform: [{ filter: { field: "at", oneOf: series.flatMap((one, at) => (one.as === as ? [at] : [])) } }],
+      encoding: {
+        x: {
+          field: "day",
+          timeUnit: "utcyearmonthdate",
+          type: "temporal",
+          title: null,
+          scale: { type: "utc", domain: [ends.first, dayAfter(ends.last)].map(asDate) },
+          axis: { format: language() === "de" ? "%-d. %b" : "%-d %b", grid: false, labelOverlap: true, tickCount: 5, labelFlush: true },
+        },
+        y: { field: "value", type: "quantitative", title: null, stack: as === "bar" ? "zero" : null, axis: { tickCount: 4 } },
+        color: { field: "at", type: "nominal", legend: null, scale: colours(series) },
+        tooltip: { field: "label" },
+      },
+    }));
+  return { height: 190, data: { values }, layer };
+}
+
+/** Amounts by name, as bars that lie: `rows` are {name, value, text}. */
+export function byName({ rows, colour = 1 }) {
+  const values = rows.map(({ name, value, text }, at) => ({ at, name, value, label: `${name}: ${text}` }));
+  return {
+    height: { step: 26 },
+    data: { values },
+    mark: { type: "bar", aria: false, cornerRadiusEnd: 2, height: 14 },
+    encoding: {
+      y: { field: "name", type: "nominal", title: null, sort: { field: "at" }, axis: { labelLimit: 130, ticks: false, domain: false } },
+      x: { field: "value", type: "quantitative", title: null, axis: { tickCount: 4 } },
+      color: { value: `series-${colour}` },
+      tooltip: { field: "label" },
+    },
+  };
+}
+
+/** Where a plot will be drawn, and what its colours mean. */
+export function plot(spec, description, series = []) {
+  return [
+    series.length > 1
+      ? h("ul", { class: "legend" }, series.map(({ name, colour, as }) => h("li", { class: `series-${colour} ${as}` }, name)))
+      : null,
+    h("div", { class: "plot", "data-plot": JSON.stringify({ ...spec, description }) }),
+  ];
+}
+
+/** Draws every plot whose figures, language or colours are not those that were drawn. Throws where Vega is missing. */
+export async function drawAll() {
+  const places = [...document.querySelectorAll("[data-plot]")].filter((place) => place.checkVisibility());
+  if (places.length === 0) return;
+  const { vegaEmbed } = await loadVega().catch((error) => {
+    vega = undefined; // to be asked for again
+    throw error;
+  });
+  for (const place of places) {
+    const wanted = `${language()} ${scheme.matches} ${place.dataset.plot}`;
+    if (drawn.get(place)?.wanted === wanted || !place.isConnected) continue;
+    drawn.get(place)?.view?.finalize();
+    drawn.set(place, { wanted });
+    const view = await vegaEmbed(place, inColour(JSON.parse(place.dataset.plot)), {
+      actions: false,
+      ast: true, // expressions are interpreted: no eval
+      defaultStyle: false,
+      renderer: "svg",
+      tooltip: showTip,
+      ...locale(),
+    });
+    drawn.set(place, { wanted, view });
+  }
+}
+
+export const onSchemeChange = (redraw) => scheme.addEventListener("change", redraw);
+
+const asDate = (day) => ({ year: Number(day.slice(0, 4)), month: Number(day.slice(5, 7)), date: Number(day.slice(8)), utc: true });
+
+function dayAfter(day) {
+  return new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
+}
+
+const colours = (series) => ({ domain: series.map((_, at) => at), range: series.map(({ colour }) => `series-${colour}`) });
+
+/** The plot with the colours and type of the page's style sheet. */
+function inColour(spec) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const text = { labelColor: colour("muted"), labelFont: colour("font"), labelFontSize: 12 };
+  const painted = JSON.parse(JSON.stringify(spec), (key, value) =>
+    // names of colours stand only where the plot is made, never among its data
+    key === "range" ? value.map(colour) : key === "color" && value.value ? { value: colour(value.value) } : value,
+  );
+  painted.data = spec.data;
+  return {
+    ...painted,
+    width: "container",
+    autosize: { type: "fit-x", contains: "padding" },
+    background: null,
+    config: {
+      view: { stroke: null },
+      axis: { ...text, gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line"), aria: false },
+    },
+  };
+}
+
+/** How Vega writes numbers and dates on its axes. */
+function locale() {
+  const names = (count, write) => Array.from({ length: count }, (_, at) => write(at));
+  const intl = (options) => new Intl.DateTimeFormat(language(), { ...options, timeZone: "UTC" });
+  const month = (options) => names(12, (at) => intl(options).format(Date.UTC(2026, at, 1)));
+  const weekday = (options) => names(7, (at) => intl(options).format(Date.UTC(2026, 1, 1 + at))); // a Sunday
+  const german = language() === "de";
+  return {
+    formatLocale: { decimal: german ? "," : ".", thousands: german ? "." : ",", grouping: [3], currency: ["", ""] },
+    timeFormatLocale: {
+      dateTime: "%x, %X",
+      date: german ? "%d.%m.%Y" : "%d/%m/%Y",
+      time: "%H:%M:%S",
+      periods: ["AM", "PM"],
+      days: weekday({ weekday: "long" }),
+      shortDays: weekday({ weekday: "short" }),
+      months: month({ month: "long" }),
+      shortMonths: month({ month: "short" }),
+    },
+  };
+}
+
+/** The figure under the pointer, as text; whoever has no pointer reads the table. */
+function showTip(_, event, __, text) {
+  const tip = document.getElementById("tip");
+  tip.hidden = !text;
+  if (!text) return;
+  tip.textContent = text;
+  const { width, height } = tip.getBoundingClientRect();
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 12, innerWidth - width - 12))}px`;
+  tip.style.top = `${Math.max(4, event.clientY - height - 12)}px`;
+}
