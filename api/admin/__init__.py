@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated
 
+from anyio import to_thread
 from litestar import Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, HeaderParameter
@@ -51,11 +52,11 @@ class Asset:
     def of(cls, suffix: str, body: bytes) -> "Asset":
         """The asset with this body, of the type that its name's suffix says."""
         tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
-        return cls(f"{_MEDIA_TYPES[suffix]}; charset=utf-8", body, gzip.compress(body, mtime=0), tag)
+        return cls(_MEDIA_TYPES[suffix], body, gzip.compress(body, mtime=0), tag)
 
 
 @cache
-def _assets() -> dict[str, Asset]:
+def _files() -> dict[str, Asset]:
     """The files of this folder, by name."""
     files = [file for file in _FOLDER.iterdir() if file.suffix in _MEDIA_TYPES]
     return {file.name: Asset.of(file.suffix, file.read_bytes()) for file in files}
@@ -63,24 +64,28 @@ def _assets() -> dict[str, Asset]:
 
 @cache
 def _vega() -> Asset:
-    """Vega, Vega-Lite and vega-embed as one module, made when it is first asked for."""
+    """Vega, Vega-Lite and vega-embed as one module."""
     made = subprocess.run([sys.executable, "-c", _MAKE_VEGA], capture_output=True, check=True)  # noqa: S603 (ours)
     return Asset.of(".js", made.stdout)
 
 
-@get(["/", "/{name:str}"], sync_to_thread=True)
-def page(
+def _asset(name: str) -> Asset | None:
+    """The asset of this name. Vega is made when it is first asked for; until then everybody waits who asks for it."""
+    if name == _VEGA:
+        with _making:
+            return _vega()
+    return _files().get(name)
+
+
+@get(["/", "/{name:str}"])
+async def page(
     name: FromPath[str] = _INDEX,
     accept_encoding: Annotated[str, HeaderParameter(name="accept-encoding")] = "",
     if_none_match: Annotated[str, HeaderParameter(name="if-none-match")] = "",
 ) -> Response[bytes]:
     """The page, or one of its files."""
-    if name == _VEGA:
-        with _making:  # once, however many ask at the same time
-            asset = _vega()
-    elif name in _assets():
-        asset = _assets()[name]
-    else:
+    asset = await to_thread.run_sync(_asset, name)
+    if asset is None:
         raise NotFoundException
     headers = _HEADERS | {"etag": asset.tag}
     if if_none_match.strip() == "*" or asset.tag.removeprefix("W/") in if_none_match:

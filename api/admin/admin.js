@@ -3,7 +3,7 @@
 import { drawAll, onSchemeChange } from "./charts.js";
 import * as dashboards from "./dashboards.js";
 import { h, update } from "./dom.js";
-import { clock, learnDecimals, setTimeZone, today } from "./format.js";
+import { clock, days as writeDays, learnDecimals, setTimeZone, today } from "./format.js";
 import { ask, forgetProof, keepProof, NoAnswer, proof } from "./server.js";
 import * as lists from "./settlements.js";
 import { language, switchLanguage, translate, word } from "./words.js";
@@ -187,8 +187,10 @@ function showFilter({ name, from, to }, all, currency) {
     button.setAttribute("aria-pressed", String(button.dataset.period === name));
   }
   for (const [field, day] of [[filter.elements.from, from], [filter.elements.to, to]]) {
-    if (document.activeElement !== field) field.value = day; // whoever is typing goes on
+    if (!filter.contains(document.activeElement) || !field.value) field.value = day; // whoever is typing goes on
   }
+  element("period").textContent = word("ownPeriod", { period: writeDays(from, to) });
+  if (name === "") element("own-period").open = true;
   element("currency-choice").hidden = all.length < 2;
   update(filter.elements.currency, all.map((code) => h("option", { value: code, "data-key": code }, code)));
   filter.elements.currency.value = currency;

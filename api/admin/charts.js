@@ -9,53 +9,64 @@ const drawn = new WeakMap(); // by element: what was drawn, and how to end it
 let vega;
 const loadVega = () => (vega ??= import("/admin/vega.js"));
 
+// what a series is drawn as: bars stand on each other; points and rings are drawn only where something happened
+const MARKS = {
+  bar: { type: "bar", cornerRadiusEnd: 1 },
+  ring: { type: "point", size: 90, strokeWidth: 2 },
+  point: { type: "point", filled: true, size: 50, opacity: 1, style: "halo" },
+};
+
 /**
- * Counts or amounts by day. `series` are {name, field, colour, as: "bar" | "line" | "point"}, bars stand on each other;
- * `rows` have a day and the fields; `write` makes a text of a number. The first and last day are the axis's ends.
+ * Counts or amounts by day. `series` are {name, field, colour, as: "bar" | "ring" | "point"}; `rows` have a day and the
+ * fields; `write` makes a text of a number, `writeDay` of a day. The first and last day are the axis's ends;
+ * `isWhole` where there is nothing between 1 and 2.
  */
-export function byDay({ rows, series, ends, write, writeDay }) {
-  const values = rows.flatMap((row) =>
-    series
-      .map(({ name, field }, at) => ({ day: row.day, at, value: row[field], label: `${writeDay(row.day)}\n${name}: ${write(row[field])}` }))
-      .filter(({ at, value }) => value !== 0 || series[at].as === "line"),
+export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
+  const values = rows.flatMap(({ day, ...row }) =>
+    series.map(({ name, field }, at) => ({ day, at, value: row[field], label: `${writeDay(day)}\n${name}: ${write(row[field])}` })),
   );
-  const marks = {
-    bar: { type: "bar", cornerRadiusEnd: 1 },
-    line: { type: "line", strokeWidth: 2, point: rows.length < 46 ? { size: 24, filled: true } : false },
-    point: { type: "point", filled: true, size: 30 },
-  };
-  const layer = Object.keys(marks)
-    .filter((as) => series.some((one) => one.as === as))
-    .map((as) => ({
-      mark: { ...marks[as], aria: false },
+  const layers = Object.keys(MARKS).filter((as) => series.some((one) => one.as === as));
+  return {
+    height: 190,
+    data: { values: values.filter(({ value }) => value !== 0) },
+    layer: layers.map((as) => ({
+      mark: { ...MARKS[as], aria: false },
       transform: [{ filter: { field: "at", oneOf: series.flatMap((one, at) => (one.as === as ? [at] : [])) } }],
       encoding: {
         x: {
           field: "day",
           timeUnit: "utcyearmonthdate",
+          bandPosition: 0.5,
           type: "temporal",
           title: null,
           scale: { type: "utc", domain: [ends.first, dayAfter(ends.last)].map(asDate) },
-          axis: { format: language() === "de" ? "%-d. %b" : "%-d %b", grid: false, labelOverlap: true, tickCount: 5, labelFlush: true },
+          axis: { format: language() === "de" ? "%-d. %b" : "%-d %b", grid: false, labelOverlap: true, tickCount: 5 },
         },
-        y: { field: "value", type: "quantitative", title: null, stack: as === "bar" ? "zero" : null, axis: { tickCount: 4 } },
-        color: { field: "at", type: "nominal", legend: null, scale: colours(series) },
+        y: { field: "value", type: "quantitative", title: null, stack: as === "bar" ? "zero" : null, axis: numbers(isWhole) },
+        color: {
+          field: "at",
+          type: "nominal",
+          legend: null,
+          scale: { domain: series.map((_, at) => at), range: series.map(({ colour }) => `series-${colour}`) },
+        },
         tooltip: { field: "label" },
       },
-    }));
-  return { height: 190, data: { values }, layer };
+    })),
+  };
 }
 
-/** Amounts by name, as bars that lie: `rows` are {name, value, text}. */
-export function byName({ rows, colour = 1 }) {
+const numbers = (isWhole, format = ",~f") => ({ tickCount: 4, format, ...(isWhole ? { tickMinStep: 1 } : {}) });
+
+/** Amounts by name, as bars that lie: `rows` are {name, value, text}; `format` is for the axis, as D3 has it. */
+export function byName({ rows, colour = 1, isWhole, format }) {
   const values = rows.map(({ name, value, text }, at) => ({ at, name, value, label: `${name}: ${text}` }));
   return {
-    height: { step: 26 },
+    height: rows.length * 26,
     data: { values },
     mark: { type: "bar", aria: false, cornerRadiusEnd: 2, height: 14 },
     encoding: {
       y: { field: "name", type: "nominal", title: null, sort: { field: "at" }, axis: { labelLimit: 130, ticks: false, domain: false } },
-      x: { field: "value", type: "quantitative", title: null, axis: { tickCount: 4 } },
+      x: { field: "value", type: "quantitative", title: null, axis: numbers(isWhole, format) },
       color: { value: `series-${colour}` },
       tooltip: { field: "label" },
     },
@@ -105,8 +116,6 @@ function dayAfter(day) {
   return new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
 }
 
-const colours = (series) => ({ domain: series.map((_, at) => at), range: series.map(({ colour }) => `series-${colour}`) });
-
 /** The plot with the colours and type of the page's style sheet. */
 function inColour(spec) {
   const style = getComputedStyle(document.documentElement);
@@ -124,6 +133,7 @@ function inColour(spec) {
     background: null,
     config: {
       view: { stroke: null },
+      style: { halo: { stroke: colour("surface"), strokeWidth: 1.5 } },
       axis: { ...text, gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line"), aria: false },
     },
   };
@@ -137,7 +147,7 @@ function locale() {
   const weekday = (options) => names(7, (at) => intl(options).format(Date.UTC(2026, 1, 1 + at))); // a Sunday
   const german = language() === "de";
   return {
-    formatLocale: { decimal: german ? "," : ".", thousands: german ? "." : ",", grouping: [3], currency: ["", ""] },
+    formatLocale: { decimal: german ? "," : ".", thousands: german ? "." : ",", grouping: [3], currency: ["", ""], percent: german ? "\u00a0%" : "%" },
     timeFormatLocale: {
       dateTime: "%x, %X",
       date: german ? "%d.%m.%Y" : "%d/%m/%Y",

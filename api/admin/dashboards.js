@@ -22,12 +22,12 @@ function figure({ caption, spec, series, columns, rows, isEmpty, empty = word("n
 }
 
 /** Series by day, with a table whose latest day is on top. */
-function daily({ caption, rows, series, more = [], ends, write = count }) {
+function daily({ caption, rows, series, more = [], ends, write = null }) {
   const columns = [...series, ...more];
   return figure({
     caption,
     series,
-    spec: byDay({ rows, series, ends, write, writeDay: day }),
+    spec: byDay({ rows, series, ends, write: write ?? count, writeDay: day, isWhole: write === null }),
     columns: [{ name: word("day") }, ...columns.map(({ name }) => number(name))],
     rows: [...rows]
       .reverse()
@@ -37,10 +37,10 @@ function daily({ caption, rows, series, more = [], ends, write = count }) {
 }
 
 /** Rows by name, in the order that they come in. */
-function ranked({ caption, name, rows, columns, colour, empty }) {
+function ranked({ caption, name, rows, columns, colour, isWhole = true, format, empty }) {
   return figure({
     caption,
-    spec: byName({ rows, colour }),
+    spec: byName({ rows, colour, isWhole, format }),
     columns: [{ name }, ...columns.map(number)],
     rows: rows.map(({ name: title, cells }, at) => ({ key: `${at} ${title}`, cells: [long(title), ...cells] })),
     isEmpty: rows.every(({ value }) => !value),
@@ -64,9 +64,8 @@ function moneyOf(rows, field, chosen) {
 
 /** Some texts, and how many more there are. */
 function few(texts, limit = 3) {
-  const shown = texts.slice(0, limit);
-  if (texts.length > limit) shown.push(word("andOthers", { count: count(texts.length - limit) }));
-  return shown;
+  if (texts.length <= limit) return texts;
+  return [...texts.slice(0, limit), word("andOthers", { count: count(texts.length - limit) })];
 }
 
 function answer(question, kind, value, lines) {
@@ -81,42 +80,42 @@ function answer(question, kind, value, lines) {
 
 const pair = (name, value) => [h("span", { class: "muted" }, name), " ", h("strong", {}, value)];
 
+/** A line for a name, and the amounts in other currencies. */
+function also(name, { others }) {
+  const texts = [name, others.length ? `${word("alsoIn")} ${few(others).join(" · ")}` : ""].filter(Boolean);
+  return texts.length ? [h("span", { class: "muted also" }, texts.join(", "))] : [];
+}
+
 /** The four questions of an operator. */
 export function overview({ presence, vouchers, fees, system }, chosen) {
-  const answers = [];
   const lastDay = presence?.days.at(-1);
-  answers.push(
+  const earned = fees && moneyOf(fees.fees, "amountCents", chosen.currency);
+  const revenue = vouchers && moneyOf(vouchers.revenue, "amountCents", chosen.currency);
+  return [
     answer(word("asked1"), "", presence ? word("onlineNow", { count: count(presence.online) }) : "–", [
       ...(lastDay ? [pair(`${word("thinkers")}, ${day(lastDay.day)}`, count(lastDay.thinkers))] : []),
       ...(vouchers ? [pair(word("bookingsInPeriod"), count(vouchers.bookings))] : []),
       ...(system ? [pair(word("eventsInPeriod"), count(sum(system.days, "events")))] : []),
     ]),
-  );
-
-  const earned = fees && moneyOf(fees.fees, "amountCents", chosen.currency);
-  const revenue = vouchers && moneyOf(vouchers.revenue, "amountCents", chosen.currency);
-  answers.push(
     answer(word("asked2"), "", earned ? earned.first : "–", [
-      h("span", { class: "muted" }, word("feesOfPeriod")),
-      ...(earned?.others.length ? [pair(word("alsoIn"), few(earned.others).join(" · "))] : []),
-      ...(revenue ? [pair(word("revenueOfPeriod"), few([revenue.first, ...revenue.others]).join(" · "))] : []),
+      ...(earned ? also(word("feesOfPeriod"), earned) : []),
+      ...(revenue ? [pair(word("revenueOfPeriod"), revenue.first), ...also("", revenue)] : []),
     ]),
-  );
+    debts(fees, chosen),
+    health(system),
+  ];
+}
 
+/** What is owed to whom: the most in the chosen currency, then in others. */
+function debts(fees, chosen) {
   const owed = fees ? fees.owed.filter((row) => row.owedCents !== 0) : [];
+  if (owed.length === 0) return answer(word("asked3"), "", fees ? word("nothingOwed") : "–", []);
   const total = moneyOf(owed, "owedCents", chosen.currency);
-  const first = [...inCurrency(owed, chosen), ...owed.filter((row) => row.currency !== chosen.currency)];
-  answers.push(
-    answer(
-      word("asked3"),
-      "",
-      !fees ? "–" : owed.length === 0 ? word("nothingOwed") : [total.first, ...total.others].slice(0, total.others.length ? 2 : 1).join(" · "),
-      few(first.map((row) => pair(word("owedTo", { uid: row.beneficiaryUid }), money(row.owedCents, row.currency))), 3),
-    ),
-  );
-
-  answers.push(health(system));
-  return answers;
+  const creditors = [...inCurrency(owed, chosen), ...owed.filter((row) => row.currency !== chosen.currency)];
+  return answer(word("asked3"), "", total.first, [
+    ...also("", total),
+    ...few(creditors.map((row) => pair(word("owedTo", { uid: row.beneficiaryUid }), money(row.owedCents, row.currency)))),
+  ]);
 }
 
 /** Whether anything is broken, and what. */
@@ -150,7 +149,7 @@ export function presence({ presence: figures }, { ends }) {
         ends,
         series: [
           { name: word("thinkers"), field: "thinkers", colour: 1, as: "bar" },
-          { name: word("newThinkers"), field: "newThinkers", colour: 2, as: "line" },
+          { name: word("newThinkers"), field: "newThinkers", colour: 2, as: "point" },
         ],
         more: [
           { name: word("heartbeats"), field: "heartbeats" },
@@ -176,12 +175,11 @@ export function presence({ presence: figures }, { ends }) {
 
 export function vouchers({ vouchers: figures }, chosen) {
   const { currency, ends } = chosen;
-  const revenue = moneyOf(figures.revenue, "amountCents", currency);
   return [
     keyFigures([
       [word("bookings"), count(figures.bookings)],
       [word("cancellations"), count(figures.cancellations)],
-      [word("revenue"), few([revenue.first, ...revenue.others]).join(" · ")],
+      [`${word("revenue")} (${currency})`, moneyOf(figures.revenue, "amountCents", currency).first],
       [word("issuedNow"), count(figures.vouchers.issued)],
       ...["booked", "consumed", "cancelled", "expired"].map((status) => [word(status), count(figures.vouchers[status])]),
     ]),
@@ -192,7 +190,7 @@ export function vouchers({ vouchers: figures }, chosen) {
         ends,
         series: [
           { name: word("bookings"), field: "bookings", colour: 1, as: "bar" },
-          { name: word("cancellations"), field: "cancellations", colour: 2, as: "line" },
+          { name: word("cancellations"), field: "cancellations", colour: 2, as: "point" },
         ],
         more: [{ name: word("issued"), field: "issued" }],
       }),
@@ -209,13 +207,19 @@ export function vouchers({ vouchers: figures }, chosen) {
         columns: [word("share"), word("bookedHours"), word("offeredHours")],
         rows: figures.templates.map(({ templateId, title, utilisation, bookedMinutes, offeredMinutes }) => ({
           name: title ?? templateId ?? word("noTemplate"),
-          value: utilisation === null ? 0 : utilisation * 100,
+          value: utilisation ?? 0,
           text: percent(utilisation),
           cells: [percent(utilisation), decimal(bookedMinutes / 60), decimal(offeredMinutes / 60)],
         })),
         colour: 4,
+        isWhole: false,
+        format: ".0~%",
       }),
     ),
+    allCurrencies(figures.revenue, [
+      [word("bookings"), (row) => count(row.bookings)],
+      [word("revenue"), (row) => money(row.amountCents, row.currency)],
+    ]),
   ];
 }
 
@@ -248,8 +252,8 @@ export function mortgages({ mortgages: figures }, { ends }) {
         ends,
         series: [
           { name: word("applications"), field: "applications", colour: 1, as: "bar" },
-          { name: word("offers"), field: "offers", colour: 2, as: "line" },
-          { name: word("accepted"), field: "accepted", colour: 3, as: "line" },
+          { name: word("offers"), field: "offers", colour: 2, as: "ring" },
+          { name: word("accepted"), field: "accepted", colour: 3, as: "point" },
         ],
       }),
       ranked({
@@ -310,6 +314,7 @@ export function telbank({ telbank: figures }, chosen) {
           cells: [count(row.transfers), ...["inCents", "outCents", "netCents"].map((field) => money(row[field], currency))],
         })),
         colour: 1,
+        isWhole: false,
       }),
     ),
     allCurrencies(figures.totals, [
@@ -373,6 +378,7 @@ export function fees({ fees: figures }, chosen) {
           cells: [money(row.owedCents, currency)],
         })),
         colour: 3,
+        isWhole: false,
         empty: word("nothingNow"),
       }),
     ),
@@ -402,7 +408,9 @@ export function fees({ fees: figures }, chosen) {
   ];
 }
 
-const JOB_KINDS = { good: "good", waiting: "quiet", late: "warn", failed: "bad" };
+// the worst first
+const JOB_KINDS = { failed: "bad", late: "warn", waiting: "quiet", good: "good" };
+const severity = ({ state }) => Object.keys(JOB_KINDS).indexOf(state);
 
 export function system({ system: figures }, { ends }) {
   return [
@@ -417,7 +425,7 @@ export function system({ system: figures }, { ends }) {
         ends,
         series: [
           { name: word("events"), field: "events", colour: 1, as: "bar" },
-          { name: word("errors"), field: "errors", colour: 5, as: "line" },
+          { name: word("errors"), field: "errors", colour: 5, as: "point" },
         ],
       }),
       ranked({
@@ -436,8 +444,8 @@ export function system({ system: figures }, { ends }) {
     h("h3", {}, word("invariants")),
     table(
       word("invariants"),
-      [{ name: word("invariant") }, { name: word("state") }, { name: word("meaning") }],
-      figures.invariants.map(({ name, violations, meaning }) => ({
+      [{ name: word("invariant") }, { name: word("state") }, { name: word("brokenBy") }],
+      figures.invariants.toSorted((a, b) => b.violations - a.violations).map(({ name, violations, meaning }) => ({
         key: name,
         cells: [
           h("code", {}, name),
@@ -445,13 +453,13 @@ export function system({ system: figures }, { ends }) {
           h("span", { lang: "en" }, meaning),
         ],
       })),
-      "card wide",
+      "card wide whole",
     ),
     h("h3", {}, word("jobs")),
     table(
       word("jobs"),
-      [word("job"), word("state"), word("lastRun"), word("schedule"), word("meaning"), word("lastError")].map((name) => ({ name })),
-      figures.jobs.map((job) => ({
+      [word("job"), word("state"), word("lastRun"), word("schedule"), word("does"), word("lastError")].map((name) => ({ name })),
+      figures.jobs.toSorted((a, b) => severity(a) - severity(b)).map((job) => ({
         key: job.name,
         cells: [
           h("code", {}, job.name),
@@ -462,7 +470,7 @@ export function system({ system: figures }, { ends }) {
           job.lastErrorAt === null ? "–" : [`${moment(job.lastErrorAt)}: `, h("span", { lang: "en" }, long(job.lastError ?? ""))],
         ],
       })),
-      "card wide",
+      "card wide whole",
     ),
   ];
 }

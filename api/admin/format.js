@@ -67,13 +67,13 @@ const date = (text, options) => new Intl.DateTimeFormat(language(), options).for
 /** A day (2026-11-24). */
 export const day = (text) => date(text, { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" });
 
-/** From a day to before another: 1.–31. Okt. 2026. */
-export function period(from, before) {
-  const last = new Date(before);
-  last.setUTCDate(last.getUTCDate() - 1);
-  const format = new Intl.DateTimeFormat(language(), { timeZone: "UTC", dateStyle: "medium" });
-  return format.formatRange(new Date(from), last);
+/** From a day to another, both included: 01.–31.10.2026. */
+export function days(from, to) {
+  return new Intl.DateTimeFormat(language(), { timeZone: "UTC", dateStyle: "medium" }).formatRange(new Date(from), new Date(to));
 }
+
+/** From a day to before another. */
+export const period = (from, before) => days(from, new Date(before) - 86_400_000);
 
 /** A moment, in the portal's time zone; a dash where there is none. */
 export function moment(text) {

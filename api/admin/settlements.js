@@ -6,7 +6,7 @@ import { ask, NoAnswer } from "./server.js";
 import { word } from "./words.js";
 
 const PAGE = 100;
-const KINDS = { open: "warn", invoiced: "quiet", paid: "good", voided: "quiet" };
+const KINDS = { open: "quiet", invoiced: "quiet", paid: "good", voided: "quiet" };
 
 const status = (settlement) => badge(KINDS[settlement.status], word(`settlement.${settlement.status}`));
 const periodOf = (settlement) => period(settlement.periodFrom, settlement.periodTo);
