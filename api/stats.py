@@ -304,7 +304,9 @@ class System(Period):
     types: list[EventType] = Field(description="The 100 most frequent.")
     days: list[SystemDay]
     jobs: list[Job]
-    invariants: list[Invariant]
+    invariants: list[Invariant] | None = Field(
+        description="Null where there are too many events for it: the job check-invariants looks daily."
+    )
 
 
 Stats = TypeVar("Stats", bound=Period)

@@ -33,6 +33,7 @@ create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher
 create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
 create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
 create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
+create index voucher_bookings_slot_idx on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
 create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;
 
 -- no statistics: estimates of row counts would tell the values of rows that one may not see

@@ -11,7 +11,7 @@ select
   v.valid_until,
   v.duration_minutes,
   -- as in private.slots_of: by the hour from valid_from, as long as a whole appointment fits in
-  greatest(floor((extract(epoch from v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
+  greatest(floor((date_part('epoch', v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
   v.created_at
 from public.vouchers v
 left join public.voucher_templates t on t.id = v.terms ->> 'template';

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 
@@ -15,7 +16,7 @@ class Caller:
     """A database role with the claims of a JWT; `column` is where the expectations speak of it."""
 
     column: str
-    role: Role
+    role: Role | Literal["stats_reader"]
     claims: str
 
 
@@ -35,6 +36,7 @@ CALLERS = {
     "admin by claim": _caller("admin", Actor("authenticated", "olga", {"role": "admin"})),
     "admin by claims": _caller("admin", Actor("authenticated", "olga", {"roles": ["notary", "admin"]})),
     "service_role": _caller("service_role", Actor("service_role")),
+    "stats_reader": Caller("stats_reader", "stats_reader", ""),
 }
 
 

@@ -12,7 +12,7 @@ from tests.fuzz.conftest import API_KEY
 from tests.serving import Connection
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml").read_text()
-OPERATIONS = 34
+OPERATIONS = 40
 
 
 def fuzz(portal: str, scheme: str, credential: str, folder: Path) -> None:

@@ -46,6 +46,12 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("get", "/api/admin/settlements"): {400, 403},
     ("get", "/api/admin/settlements/{settlement_id}"): {400, 403, 404},
     ("get", "/api/admin/fees"): {403},
+    ("get", "/api/admin/stats/presence"): {400, 403},
+    ("get", "/api/admin/stats/vouchers"): {400, 403},
+    ("get", "/api/admin/stats/mortgages"): {400, 403},
+    ("get", "/api/admin/stats/telbank"): {400, 403},
+    ("get", "/api/admin/stats/fees"): {400, 403},
+    ("get", "/api/admin/stats/system"): {400, 403},
     ("get", "/api/autofix/status"): set(),
 }
 OPEN = {("get", "/api/presence/catalog/apis"): set[int](), ("get", "/health"): {503}}
@@ -183,6 +189,9 @@ def test_the_answers_of_a_booking_flow_are_as_described(
     # the charge of the booking, and its reversal
     assert len(statement.body["items"]) == 2
     check("GET", "/api/admin/settlements/unknown")
+    for figures in ("presence", "vouchers", "mortgages", "telbank", "fees", "system"):
+        check("GET", f"/api/admin/stats/{figures}")
+    check("GET", "/api/admin/stats/fees?from=2030-01-01")
     check("GET", "/health")
 
     answered = {(method, path) for method, path, status in seen if status == 200}

@@ -55,11 +55,24 @@ def test_every_table_and_function_is_explained(connection: psycopg.Connection) -
 
 
 def test_every_view_shows_only_what_its_reader_may_see(connection: psycopg.Connection) -> None:
+    # but the facts, of which the views in stats are made: nobody who asks for figures can name them
     assert not names(
         connection,
         f"select oid::regclass::text from pg_class where relnamespace::regnamespace::text in {OURS} and relkind = 'v' "
-        f"and not coalesce('security_invoker=true' = any (reloptions), false)",
+        f"and not coalesce('security_invoker=true' = any (reloptions), false) "
+        f"and oid::regclass::text !~ '^private[.][a-z_]+_facts$'",
     )
+
+
+def test_a_figure_is_made_of_facts_and_of_nothing_else(connection: psycopg.Connection) -> None:
+    behind = names(
+        connection,
+        "select distinct d.refobjid::regclass::text from pg_depend d join pg_rewrite r on r.oid = d.objid "
+        "join pg_class v on v.oid = r.ev_class where d.classid = 'pg_rewrite'::regclass "
+        "and d.refclassid = 'pg_class'::regclass and v.relnamespace = 'stats'::regnamespace",
+    )
+    assert "private.event_facts" in behind
+    assert [name for name in behind if not re.match(r"stats[.]|private[.][a-z_]+_facts$", name)] == []
 
 
 def test_every_function_looks_names_up_nowhere_but_where_it_says(connection: psycopg.Connection) -> None:
@@ -90,7 +103,7 @@ def test_every_check_is_named_after_its_rule(connection: psycopg.Connection) -> 
 def test_no_role_of_the_api_may_write_a_table(connection: psycopg.Connection) -> None:
     granted = connection.execute(
         "select distinct privilege from pg_class, "
-        "unnest(array['anon', 'authenticated', 'service_role']) as role, "
+        "unnest(array['anon', 'authenticated', 'service_role', 'stats_reader']) as role, "
         "unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) as privilege "
         f"where relnamespace::regnamespace::text in {OURS} and relkind in ('r', 'p', 'v') "
         "and has_table_privilege(role, oid, privilege)"

@@ -112,9 +112,10 @@ def test_the_log_is_the_same_when_it_is_kept_in_months(empty_database: str, tmp_
         migrate(empty_database)
 
         assert connection.execute(EVERY_EVENT).fetchall() == log
-        assert [
-            call(connection, admin, function) for function in ("list_events", "error_summary", "dashboard")
-        ] == answers
+        now = [call(connection, admin, function) for function in ("list_events", "error_summary", "dashboard")]
+        # which came later
+        del now[2]["backup"]
+        assert now == answers
         assert [call(connection, admin, "list_events", max_rows=number) for number in (1, 7, 200)] == shortened
         homes = connection.execute("select distinct tableoid::regclass::text from public.events").fetchall()
         # 0001-01, a year ago, last month, this one, in two months, and what is too far away

@@ -1,11 +1,16 @@
 begin;
 \ir ../helpers.psql
 \ir ../world.psql
-select plan(20);
+select plan(50);
 
 create temporary table questions as
 select format('select %s()', name) as question, name
-from unnest(array['dashboard', 'error_summary', 'list_events', 'list_presence']) as name;
+from unnest(
+  array[
+    'dashboard', 'error_summary', 'list_events', 'list_presence', 'presence_stats', 'voucher_stats', 'mortgage_stats',
+    'telbank_stats', 'fee_stats', 'system_stats'
+  ]
+) as name;
 grant select on questions to authenticated, service_role;
 
 select tests.sign_in('nora');

@@ -1,0 +1,11 @@
+-- What each beneficiary is owed now, in whole units.
+select
+  beneficiary_uid,
+  currency,
+  round(unsettled_cents / 10.0 ^ decimals, decimals) as unsettled,
+  round(open_cents / 10.0 ^ decimals, decimals) as open,
+  round(invoiced_cents / 10.0 ^ decimals, decimals) as invoiced,
+  round(owed_cents / 10.0 ^ decimals, decimals) as owed,
+  round(paid_cents / 10.0 ^ decimals, decimals) as paid
+from stats.owed
+order by owed desc;

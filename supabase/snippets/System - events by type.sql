@@ -1,0 +1,6 @@
+-- What happened in the last 7 days. Chart: type, events.
+select type, sum(events) as events
+from stats.events_by_day
+where day > current_date - 7
+group by type
+order by events desc;

@@ -1,0 +1,4 @@
+-- What must always hold: every row should say 0.
+select name, violations, meaning
+from stats.invariants
+order by violations desc, name;

@@ -1,0 +1,4 @@
+-- What the clock does, and whether it does.
+select name, state, last_run_at, last_good_run_at, last_error, does
+from stats.jobs
+order by state <> 'good' desc, name;
