@@ -22,16 +22,19 @@ const MARKS = {
  * `isWhole` where there is nothing between 1 and 2.
  */
 export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
-  const values = rows.flatMap(({ day, ...row }) =>
-    series.map(({ name, field }, at) => ({ day, at, value: row[field], label: `${writeDay(day)}\n${name}: ${write(row[field])}` })),
-  );
-  const layers = Object.keys(MARKS).filter((as) => series.some((one) => one.as === as));
+  const values = rows
+    .flatMap(({ day, ...row }) =>
+      series.map(({ name, field }, at) => ({ day, at, value: row[field], label: `${writeDay(day)}\n${name}: ${write(row[field])}` })),
+    )
+    .filter(({ value }) => value !== 0);
+  const among = (as) => series.flatMap((one, at) => (one.as === as ? [at] : []));
+  const layers = Object.keys(MARKS).filter((as) => values.some(({ at }) => among(as).includes(at)));
   return {
     height: 190,
-    data: { values: values.filter(({ value }) => value !== 0) },
+    data: { values },
     layer: layers.map((as) => ({
       mark: { ...MARKS[as], aria: false },
-      transform: [{ filter: { field: "at", oneOf: series.flatMap((one, at) => (one.as === as ? [at] : [])) } }],
+      transform: [{ filter: { field: "at", oneOf: among(as) } }],
       encoding: {
         x: {
           field: "day",
@@ -42,7 +45,7 @@ export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
           scale: { type: "utc", domain: [ends.first, dayAfter(ends.last)].map(asDate) },
           axis: { format: language() === "de" ? "%-d. %b" : "%-d %b", grid: false, labelOverlap: true, tickCount: 5 },
         },
-        y: { field: "value", type: "quantitative", title: null, stack: as === "bar" ? "zero" : null, axis: numbers(isWhole) },
+        y: { field: "value", type: "quantitative", title: null, stack: as === "bar" ? "zero" : null, axis: numbers(values, isWhole) },
         color: {
           field: "at",
           type: "nominal",
@@ -55,7 +58,11 @@ export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
   };
 }
 
-const numbers = (isWhole, format = ",~f") => ({ tickCount: 4, format, ...(isWhole ? { tickMinStep: 1 } : {}) });
+/** An axis of numbers, as D3 formats them; where they are whole it has no ticks between 1 and 2. */
+function numbers(values, isWhole, format = ",~f") {
+  const most = values.reduce((max, { value }) => Math.max(max, value), 1);
+  return { format, tickCount: isWhole ? Math.min(4, most) : 4 };
+}
 
 /** Amounts by name, as bars that lie: `rows` are {name, value, text}; `format` is for the axis, as D3 has it. */
 export function byName({ rows, colour = 1, isWhole, format }) {
@@ -66,7 +73,7 @@ export function byName({ rows, colour = 1, isWhole, format }) {
     mark: { type: "bar", aria: false, cornerRadiusEnd: 2, height: 14 },
     encoding: {
       y: { field: "name", type: "nominal", title: null, sort: { field: "at" }, axis: { labelLimit: 130, ticks: false, domain: false } },
-      x: { field: "value", type: "quantitative", title: null, axis: numbers(isWhole, format) },
+      x: { field: "value", type: "quantitative", title: null, axis: numbers(values, isWhole, format) },
       color: { value: `series-${colour}` },
       tooltip: { field: "label" },
     },

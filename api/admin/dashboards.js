@@ -216,7 +216,7 @@ export function vouchers({ vouchers: figures }, chosen) {
         format: ".0~%",
       }),
     ),
-    allCurrencies(figures.revenue, [
+    allCurrencies(word("revenueByCurrency"), figures.revenue, [
       [word("bookings"), (row) => count(row.bookings)],
       [word("revenue"), (row) => money(row.amountCents, row.currency)],
     ]),
@@ -317,7 +317,7 @@ export function telbank({ telbank: figures }, chosen) {
         isWhole: false,
       }),
     ),
-    allCurrencies(figures.totals, [
+    allCurrencies(word("flowsByCurrency"), figures.totals, [
       [word("transfers"), (row) => count(row.transfers)],
       ...[["moneyIn", "inCents"], ["moneyOut", "outCents"], ["net", "netCents"]].map(([name, field]) => [
         word(name),
@@ -328,10 +328,10 @@ export function telbank({ telbank: figures }, chosen) {
 }
 
 /** What each currency came to, where there are several. */
-function allCurrencies(rows, columns) {
+function allCurrencies(caption, rows, columns) {
   if (rows.length < 2) return null;
   return table(
-    word("currency"),
+    caption,
     [{ name: word("currency") }, ...columns.map(([name]) => number(name))],
     rows.map((row) => ({ key: row.currency, cells: [row.currency, ...columns.map(([, write]) => write(row))] })),
     "card",
@@ -397,7 +397,7 @@ export function fees({ fees: figures }, chosen) {
     figures.fees.length === 0
       ? null
       : table(
-          word("fees"),
+          word("feesByKind"),
           [{ name: word("fee") }, { name: word("currency") }, number(word("feeEvents")), number(word("accrued"))],
           figures.fees.map((row) => ({
             key: `${row.feeId} ${row.currency}`,
