@@ -9,6 +9,7 @@ security definer
 as $$
   select tests.uid(s.thinker_id) || ' ' || s.status || case when s.silenced then ', silenced' else '' end
   from public.presence_sessions s
+  where tests.uid(s.thinker_id) not like 'demo-%'
   order by 1
 $$;
 grant execute on function tests.sessions to authenticated;

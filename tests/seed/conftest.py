@@ -1,0 +1,78 @@
+"""Databases with the demo data of `supabase/seed.sql`."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from api.migrations import SEED, seed
+from tests.databases import Server
+
+Connect = Callable[[str], psycopg.Connection]
+
+
+@pytest.fixture(scope="module")
+def demo(server: Server, migrated: str) -> Iterator[str]:
+    """The URL, as superuser, of a database with the demo data, for all tests of a module: change nothing there."""
+    with server.database(template=migrated) as url:
+        seed(url)
+        yield url
+
+
+@pytest.fixture
+def connection(demo: str) -> Iterator[psycopg.Connection]:
+    """To the database of `demo`; whatever is done there is rolled back."""
+    with psycopg.connect(demo) as connection:
+        connection.execute("set timezone = 'UTC'")
+        yield connection
+        connection.rollback()
+
+
+def seed_at(url: str, moment: datetime, folder: Path, text: str = SEED.read_text()) -> None:
+    """Seeds as if now() were another moment. The triggers have the real time, as far as it is not dated back."""
+    # no other clock is asked
+    assert not re.search(r"\b(current_|local|clock_|statement_|transaction_)(time|date)", text)
+    file = folder / "seed.sql"
+    file.write_text("--" + text.replace("now()", f"timestamptz '{moment.isoformat()}'"))
+    seed(url, file)
+
+
+def tables(connection: psycopg.Connection) -> list[str]:
+    """Every table with rows of the portal's, and not of partitions."""
+    found = connection.execute(
+        "select oid::regclass::text from pg_class"
+        " where relnamespace in ('public'::regnamespace, 'private'::regnamespace)"
+        " and relkind in ('r', 'p') and not relispartition order by 1"
+    ).fetchall()
+    return [name for (name,) in found]
+
+
+def dump(url: str, since: datetime | None = None) -> dict[str, list[str]]:
+    """All rows of all tables, sorted.
+
+    Since a time: without what each run makes anew, which are the times since then, and generated ids.
+    """
+    with psycopg.connect(url) as connection:
+        connection.execute("set timezone = 'UTC'")
+        rows = {
+            table: [row for (row,) in connection.execute(f"select to_jsonb(t)::text from {table} t".encode())]
+            for table in tables(connection)
+        }
+    if since is not None:
+        rows = {
+            table: [_canonical(row, since, datetime.now(UTC)) for row in of_table] for table, of_table in rows.items()
+        }
+    return {table: sorted(of_table) for table, of_table in rows.items()}
+
+
+def _canonical(row: str, since: datetime, until: datetime) -> str:
+    def canonical_time(match: re.Match[str]) -> str:
+        return "<now>" if since <= datetime.fromisoformat(match[0]) <= until else match[0]
+
+    row = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z)", canonical_time, row)
+    # of version 7, and those of the legacy form
+    row = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>", row)
+    return re.sub(r"\b(b|in|out|app|mort-contract)-[0-9a-z]{8}-[0-9a-f]{20}\b", "<id>", row)

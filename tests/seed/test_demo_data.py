@@ -1,0 +1,469 @@
+"""The demo data: plausible, within the rules, and there once."""
+
+from collections import Counter
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from api.errors import PortalError
+from api.migrations import SEED, migrate, seed
+from tests.acting import call, one, thinker
+from tests.databases import Server
+from tests.parallel import at_once
+from tests.seed.conftest import dump, seed_at, tables
+
+BERLIN = ZoneInfo("Europe/Berlin")
+HISTORY = "\n-- Three months of history"
+
+
+def rows(connection: psycopg.Connection, query: str) -> list[Any]:
+    return connection.execute(query.encode()).fetchall()
+
+
+def violated(connection: psycopg.Connection) -> list[Any]:
+    return rows(connection, "select name, violations from stats.invariants where violations > 0")
+
+
+def test_who_seeds_twice_has_it_once(database: str) -> None:
+    seed(database)
+    once = dump(database)
+    seed(database)
+    assert dump(database) == once
+
+
+def test_who_seeds_twice_at_once_has_it_once(database: str) -> None:
+    at_once([partial(seed, database)] * 2)
+    with psycopg.connect(database) as connection:
+        assert one(connection, "select count(*) from public.vouchers where id = 'v-demo-consulting'") == 1
+        assert violated(connection) == []
+
+
+def test_who_has_the_old_demo_data_gets_the_history_too(database: str, tmp_path: Path) -> None:
+    old = tmp_path / "old.sql"
+    old.write_text(SEED.read_text().partition(HISTORY)[0])
+    seed(database, old)
+    before = dump(database)
+    # roles, and since when it is there, are part of the history
+    del before["thinkers"]
+    assert any("v-demo-consulting" in row for row in before["vouchers"])
+
+    seed(database)
+    after = dump(database)
+    for table, of_table in before.items():
+        assert Counter(of_table) <= Counter(after[table]), table
+    assert len(after["voucher_bookings"]) > 500
+    seed(database)
+    assert dump(database) == after
+
+
+def test_named_rows_are_there(connection: psycopg.Connection) -> None:
+    assert one(connection, "select count(*) from vouchers where id = any (%s)", [
+        f"v-demo-{template}" for template in ("consulting", "therapy", "viewing", "machine", "membership")
+    ]) == 5  # fmt: skip
+    assert one(connection, "select status from mortgage_applications where id = 'app-demo-1'") == "accepted"
+    assert one(connection, "select status from mortgage_offers where id = 'mort-offer-demo-1'") == "accepted"
+    assert rows(connection, "select public_id from thinkers where public_id not like 'demo-%'") == [
+        ("togethersystems",)
+    ]
+
+
+def moments() -> list[datetime]:
+    """Now, and moments of the last year at which calculating with days goes wrong if it can."""
+    now = datetime.now(BERLIN)
+    last = now.replace(day=1).date()
+
+    def at(day: date, hour: int, minute: int = 5) -> datetime:
+        return datetime.combine(day, time(hour, minute), BERLIN)
+
+    def latest(month: int, day: int) -> date:
+        return min(date(now.year, month, day), date(now.year - 1, month, day), key=lambda d: (d >= last, last - d))
+
+    clock_changes = [
+        day
+        for n in range(366)
+        if (day := last - timedelta(n + 1)).weekday() == 6 and at(day, 0).dst() != at(day, 12).dst()
+    ]
+    return [
+        now,
+        at(last, 0),
+        at(latest(1, 1), 0),
+        at(latest(3, 1), 12),
+        at(latest(5, 31), 23, 55),
+        *[at(day, 3) for day in clock_changes],
+    ]
+
+
+@pytest.mark.parametrize("moment", [pytest.param(moment, id=f"{moment:%Y-%m-%dT%H:%M}") for moment in moments()])
+def test_holds_at_any_time_of_the_year(database: str, tmp_path: Path, moment: datetime) -> None:
+    # without what stands before the history, which is about the days to come
+    seed_at(database, moment, tmp_path, SEED.read_text().partition(HISTORY)[2])
+    with psycopg.connect(database) as connection:
+        assert violated(connection) == []
+        # each event lies in the partition of its month
+        assert one(connection, "select count(*) from private.events_default") == 0
+        # appointments and windows may lie ahead, nothing else; what the migrations and this run wrote has the real time
+        times = rows(
+            connection,
+            "select table_schema || '.' || table_name, column_name from information_schema.columns"
+            " join pg_class on oid = format('%I.%I', table_schema, table_name)::regclass and relkind in ('r', 'p')"
+            " where table_schema in ('public', 'private') and data_type = 'timestamp with time zone'"
+            " and column_name not in ('valid_until', 'slot_start', 'slot_end')"
+            " and (table_name, column_name) <> ('vouchers', 'valid_from')",
+        )
+        assert len(times) > 20
+        for table, column in times:
+            ahead = (
+                f"select count(*) from {table} where {column} > %s and ({column} < %s or {column} > clock_timestamp())"
+            )
+            assert connection.execute(ahead.encode(), (moment, datetime.now(UTC) - timedelta(days=1))).fetchone() == (
+                0,
+            ), (table, column)
+        assert {status for (status,) in rows(connection, "select status from settlements")} == {
+            "open",
+            "invoiced",
+            "paid",
+        }
+        # the last whole months but the last are paid
+        this_month = moment.astimezone(BERLIN).date().replace(day=1)
+        last_month = (this_month - timedelta(1)).replace(day=1)
+        states = rows(connection, "select distinct period_from, status from settlements order by 1, 2")
+        assert {(d, s) for d, s in states if d == last_month} == {(last_month, "invoiced"), (last_month, "open")}
+        assert {s for d, s in states if d < last_month} == {"paid"}
+        assert this_month not in {d for d, _ in states}
+        assert {d for d, _ in states if d < last_month} >= {(last_month - timedelta(1)).replace(day=1)}
+
+
+def test_the_same_moment_gives_the_same_rows(server: Server, migrated: str, tmp_path: Path) -> None:
+    moment = datetime.now(UTC)
+    dumps = []
+    for _ in range(2):
+        with server.database(template=migrated) as url:
+            seed_at(url, moment, tmp_path)
+            dumps.append(dump(url, moment))
+    for table, of_table in dumps[0].items():
+        # when each database was migrated does not count, which is before the moment
+        assert of_table == dumps[1][table], table
+
+
+def history(url: str) -> dict[str, set[Any]]:
+    """What does not depend on the time of day: bookings and transfers as they were made, and their windows."""
+    with psycopg.connect(url) as connection:
+        connection.execute("set timezone = 'UTC'; set datestyle = 'ISO'")
+        return {
+            "vouchers": set(
+                rows(connection, "select id, valid_from, valid_until from vouchers where id ~ '^v-demo-[0-9]'")
+            ),
+            "bookings": set(
+                rows(
+                    connection,
+                    "select id, holder_id, slot_start, created_at from voucher_bookings where id like 'b-demo-%'",
+                )
+            ),
+            "transfers": set(
+                rows(connection, "select id, fiat_amount, created_at from transfers where id like '%-demo-%'")
+            ),
+            "fees": set(
+                rows(
+                    connection,
+                    "select fee_id, subject_id, amount_cents, currency, created_at from fee_events"
+                    " where subject_id like '%-demo-%' and reverses is null",
+                )
+            ),
+        }
+
+
+def test_the_same_day_gives_the_same_rows_whatever_the_hour_and_the_session(
+    server: Server, migrated: str, tmp_path: Path
+) -> None:
+    noon = datetime.now(BERLIN).replace(hour=12, minute=0) - timedelta(days=1)
+    with server.database(template=migrated) as url:
+        seed_at(url, noon, tmp_path)
+        at_noon = history(url)
+    with server.database(template=migrated) as url:
+        other = make_conninfo(url, options="-c timezone=Pacific/Auckland -c datestyle=German,DMY")
+        seed_at(other, noon + timedelta(hours=10), tmp_path)
+        in_the_evening = history(url)
+    for kind, at_first in at_noon.items():
+        assert at_first, kind
+        assert at_first < in_the_evening[kind], kind
+
+
+def test_what_happened_stays_unchangeable(connection: psycopg.Connection) -> None:
+    assert rows(connection, "select tgrelid::regclass, tgname from pg_trigger where tgenabled <> 'O'") == []
+    # every partition has the triggers of every other, those of the past months too
+    of_partitions = rows(
+        connection,
+        "select p.partition::text, array_agg(tgname::text order by tgname) from private.event_partitions() p"
+        " left join pg_trigger on tgrelid = p.partition and not tgisinternal group by 1",
+    )
+    assert len(of_partitions) >= 8
+    for _, triggers in of_partitions:
+        assert triggers == ["tg_events__refuse", "tg_events__refuse_row"]
+
+    past = rows(connection, "select tableoid::regclass::text, id from public.events order by created_at limit 1")
+    for change in (
+        "update public.events set created_at = now()",
+        f"update {past[0][0]} set created_at = now() where id = '{past[0][1]}'",
+        f"truncate {past[0][0]}",
+        "update public.fee_events set created_at = now()",
+        "update public.fee_versions set valid_from = now()",
+        "update public.settlements set created_at = now()",
+        "delete from public.voucher_bookings",
+        "delete from public.transfers",
+    ):
+        with pytest.raises(psycopg.Error, match="append_only"), connection.transaction():
+            connection.execute(change.encode())
+
+
+def test_the_operators_prices_stay(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        before = rows(connection, "select * from public.fees order by id")
+    seed(database)
+    with psycopg.connect(database) as connection:
+        assert rows(connection, "select * from public.fees order by id") == before
+        # each charge has the price of its time
+        untrue = """
+            select e.* from public.fee_events e
+            left join lateral (
+                select v.* from public.fee_versions v
+                where v.fee_id = e.fee_id and v.valid_from <= e.created_at order by v.valid_from desc limit 1
+            ) v on true
+            where e.reverses is null and e.subject_id like '%-demo-%'
+                and (v.active, v.percentage, v.beneficiary_id) is distinct from (true, e.rate, e.beneficiary_id)
+        """
+        assert rows(connection, untrue) == []
+        assert one(connection, "select count(distinct beneficiary_id) from public.fee_events") == 2
+
+
+def test_where_transfers_cost_something_the_demo_pays_it(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("update public.fees set active = true, percentage = 0.01 where id = 'transfer.logged'")
+        before = rows(connection, "select * from public.fees order by id")
+        seed(database)
+        assert rows(connection, "select * from public.fees order by id") == before
+        charged = (
+            "select distinct rate, private.uid_of(beneficiary_id) from public.fee_events"
+            " where fee_id = 'transfer.logged'"
+        )
+        assert [(float(rate), uid) for rate, uid in rows(connection, charged)] == [(0.01, "togethersystems")]
+        assert violated(connection) == []
+
+
+def test_what_others_are_owed_is_not_settled(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        anna = thinker("anna")
+        call(
+            connection, anna, "issue_voucher", voucher_id="v", price_amount=10000,
+            valid_from="2030-01-07 09:00Z", valid_until="2030-01-07 18:00Z",
+        )  # fmt: skip
+        call(connection, thinker("ben"), "book_voucher", voucher_id="v", slot_start="2030-01-07 09:00Z")
+        connection.execute("set session_replication_role = replica")
+        connection.execute("update public.fee_events set created_at = now() - interval '40 days'")
+        seed(database)
+        assert rows(connection, "select * from public.settlements") == []
+        assert rows(connection, "select * from public.fee_events where settlement_id is not null") == []
+
+
+@pytest.mark.parametrize("last", ["raise exception 'stop';", "perform pg_terminate_backend(pg_backend_pid());"])
+def test_a_failure_at_the_end_leaves_nothing(database: str, tmp_path: Path, last: str) -> None:
+    head, end, tail = SEED.read_text().rpartition("end;\n$$;\n")
+    assert tail == ""
+    file = tmp_path / "seed.sql"
+    file.write_text(f"{head}{last}\n{end}")
+
+    def triggers_and_partitions() -> list[Any]:
+        with psycopg.connect(database) as connection:
+            return rows(connection, "select tgrelid::regclass::text, tgname, tgenabled from pg_trigger order by 1, 2")
+
+    before = dump(database), triggers_and_partitions()
+    with pytest.raises(PortalError, match=r"seed\.sql failed"):
+        seed(database, file)
+    assert (dump(database), triggers_and_partitions()) == before
+
+    # where each statement is a transaction of its own, the history is one
+    with psycopg.connect(database, autocommit=True) as connection:
+        first, _, history = file.read_text().partition(HISTORY)
+        connection.execute(first.encode())
+        before = dump(database), triggers_and_partitions()
+        with pytest.raises(psycopg.Error):
+            connection.execute(f"--{history}".encode())
+    assert (dump(database), triggers_and_partitions()) == before
+
+
+def test_an_owner_without_privileges_may_seed(server: Server) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        if one(connection, "select to_regrole('anon') is null"):
+            connection.execute("create role anon; create role authenticated; create role service_role bypassrls")
+            connection.execute("create role authenticator login noinherit; create role supabase_admin")
+        connection.execute("create role plain_owner login createrole nosuperuser")
+        connection.execute(
+            "grant anon, authenticated, service_role, authenticator, supabase_admin to plain_owner with admin option"
+        )
+    name = server.create()
+    try:
+        with psycopg.connect(server.url(name), autocommit=True) as connection:
+            connection.execute(f"alter database {name} owner to plain_owner".encode())
+        url = make_conninfo(server.url(name), user="plain_owner")
+        migrate(url)
+        seed(url)
+        with psycopg.connect(url) as connection:
+            assert one(connection, "select rolsuper from pg_roles where rolname = current_user") is False
+            assert violated(connection) == []
+            assert one(connection, "select count(*) from public.settlements") > 10
+            assert rows(connection, "select tgname from pg_trigger where tgenabled <> 'O'") == []
+    finally:
+        server.drop(name)
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("drop owned by plain_owner")
+            connection.execute("drop role plain_owner")
+
+
+def test_there_is_enough_to_see(connection: psycopg.Connection) -> None:
+    def count(query: str) -> Any:
+        return connection.execute(f"select count(*) from {query}".encode()).fetchone()[0]  # type: ignore[index]
+
+    assert 40 <= count("thinkers") <= 65
+    assert 300 <= count("vouchers") <= 500
+    assert 700 <= count("voucher_bookings") <= 1300
+    assert 0.07 < count("voucher_bookings where status = 'cancelled'") / count("voucher_bookings") < 0.17
+    assert 20 <= count("mortgage_applications") <= 40
+    assert count("mortgage_contracts where status = 'signed'") > 5
+    assert 200 <= count("transfers") <= 320
+    assert 3000 < count("events where type = 'presence.heartbeat'") < 20000
+    assert count("events where type = 'presence.match'") > 200
+    assert 3 < count("telemetry_events where type ~ 'error'") < 40
+    currencies = Counter(currency for (currency,) in rows(connection, "select price_currency from vouchers"))
+    assert set(currencies) == {"EUR", "CHF", "USD", "JPY", None}
+    assert currencies["EUR"] > currencies.total() / 2
+    flows = set(rows(connection, "select network, fiat_currency from transfers"))
+    assert {network for network, _ in flows} == {"Ethereum Mainnet", "Polygon", "Bitcoin", None}
+    assert {currency for _, currency in flows} == {"EUR", "USD", "CHF", "JPY"}
+    for table, statuses in (
+        ("vouchers", {"issued", "booked", "consumed", "cancelled", "expired"}),
+        ("mortgage_applications", {"open", "offered", "accepted", "rejected"}),
+        ("mortgage_offers", {"open", "accepted", "withdrawn"}),
+        ("transfers", {"logged", "settled"}),
+    ):
+        assert {status for (status,) in rows(connection, f"select status from {table}")} == statuses
+
+
+def test_every_week_has_a_rhythm_and_there_is_growth(connection: psycopg.Connection) -> None:
+    connection.execute("set timezone = 'Europe/Berlin'")
+    days = Counter(
+        day for (day,) in rows(connection, "select created_at::date from voucher_bookings where id like 'b-demo-%'")
+    )
+    today = datetime.now(BERLIN).date()
+    weeks = [sum(days[today - timedelta(7 * week + day)] for day in range(1, 8)) for week in range(13)]
+    assert min(weeks) > 10
+    assert sum(weeks[:4]) > 1.2 * sum(weeks[-4:])
+    workdays, weekend = (
+        sum(n for day, n in days.items() if (day.weekday() > 4) == is_weekend) for is_weekend in (False, True)
+    )
+    assert weekend / 2 < 0.5 * workdays / 5
+    hours = (
+        "select count(*) from events"
+        " where type = 'presence.heartbeat' and extract(hour from created_at) between {} and {}"
+    )
+    [(evening,)], [(morning,)] = (rows(connection, hours.format(*of)) for of in ((17, 22), (7, 12)))
+    assert evening > 1.5 * morning
+
+
+def test_appointments_are_on_the_grid_and_nobody_acts_before_being_there(connection: psycopg.Connection) -> None:
+    for wrong in (
+        "select b.id from voucher_bookings b join vouchers v on v.id = b.voucher_id"
+        " where not exists (select from private.slots_of(v, b.slot_start, b.slot_start))"
+        " or b.slot_end <> b.slot_start + make_interval(mins => v.duration_minutes)",
+        "select b.id from voucher_bookings b join vouchers v on v.id = b.voucher_id where b.created_at < v.created_at"
+        " or b.created_at >= b.slot_start or b.cancelled_at > b.slot_start",
+        "select v.id from vouchers v join thinkers t on t.id = v.issuer_id where t.created_at > v.created_at",
+        "select b.id from voucher_bookings b join thinkers t on t.id = b.holder_id where t.created_at > b.created_at",
+        "select x.id from transfers x join thinkers t on t.id = x.thinker_id where t.created_at > x.created_at",
+        "select e.id from events e join thinkers t on t.id = e.actor_id where t.created_at > e.created_at",
+        "select o.id from mortgage_offers o join mortgage_applications a on a.id = o.application_id"
+        " where o.created_at < a.created_at",
+        "select c.id from mortgage_contracts c join mortgage_offers o on o.id = c.offer_id"
+        " where c.created_at < o.created_at"
+        " or least(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at) < c.created_at",
+        "select e.id from fee_events e join fee_events c on c.id = e.reverses where e.created_at < c.created_at",
+        "select s.id from settlements s where s.created_at < s.period_to or s.invoiced_at < s.created_at"
+        " or s.created_at > s.period_to + interval '3 days' or s.paid_at > s.period_to + interval '15 days'"
+        " or s.paid_at < s.invoiced_at",
+        "select e.id from fee_events e join settlements s on s.id = e.settlement_id"
+        " where (e.created_at at time zone 'Europe/Berlin')::date not between s.period_from and s.period_to - 1",
+    ):
+        assert rows(connection, wrong) == [], wrong
+
+
+def test_events_happened_when_their_rows_say(connection: psycopg.Connection) -> None:
+    said = """
+        select 'voucher.issue' as type, id, created_at as at from vouchers
+        union all select 'voucher.book', id, created_at from voucher_bookings
+        union all select 'voucher.cancel', id, cancelled_at from voucher_bookings where status = 'cancelled'
+        union all select 'transfer.logged', id, created_at from transfers
+        union all select 'transfer.settled', id, updated_at from transfers where status = 'settled'
+        union all select 'mortgage.application', id, created_at from mortgage_applications
+        union all select 'mortgage.offer', id, created_at from mortgage_offers
+        union all select 'mortgage.accept', offer_id, created_at from mortgage_contracts
+        union all select 'telemetry.event', id, created_at from telemetry_events
+        union all select 'presence.verify', public_id, verified_at from thinkers
+        union all select 'voucher.expire', id, valid_until + interval '4 minutes' from vouchers
+        union all select 'settlement.created', id::text, created_at from settlements
+        union all select 'settlement.invoiced', id::text, invoiced_at from settlements where invoiced_at is not null
+        union all select 'settlement.paid', id::text, paid_at from settlements where paid_at is not null
+    """
+    wrong = f"""
+        select e.type, e.subject_id, e.created_at, said.at from events e join ({said}) said
+        on said.type = e.type and said.id = e.subject_id
+        where abs(extract(epoch from said.at - e.created_at)) > 1
+    """
+    assert rows(connection, wrong) == []
+    signed = """
+        select e.subject_id from events e join mortgage_contracts c on c.id = e.subject_id
+        where e.type = 'mortgage.sign' and e.created_at <> case e.meta ->> 'signer'
+            when 'borrower' then c.borrower_signed_at when 'lender' then c.lender_signed_at else c.notary_signed_at end
+    """
+    assert rows(connection, signed) == []
+    last_seen = """
+        select s.id from presence_sessions s where s.last_seen_at <> (
+            select max(e.created_at) from events e where e.type = 'presence.heartbeat' and e.subject_id = s.id::text
+        )
+    """
+    assert rows(connection, last_seen) == []
+    charged = """
+        select f.id from fee_events f join (
+            select id, created_at, cancelled_at from voucher_bookings
+            union all select id, created_at, null from transfers
+        ) s on s.id = f.subject_id
+        cross join lateral (select case when f.reverses is null then s.created_at else s.cancelled_at end as at) said
+        where abs(extract(epoch from f.created_at - said.at)) > 1
+    """
+    assert rows(connection, charged) == []
+
+
+def test_somebody_is_there_now(connection: psycopg.Connection) -> None:
+    there = rows(
+        connection,
+        "select s.pair_code, count(*), count(distinct s.room_id), bool_and(s.last_seen_at > t.created_at)"
+        " from presence_sessions s join thinkers t on t.id = s.thinker_id"
+        " where s.status = 'online' group by 1 order by 2",
+    )
+    assert [(number, room, seen) for _, number, room, seen in there] == [(2, 1, True), (3, 1, True)]
+    seeded = one(connection, "select created_at from vouchers where id = 'v-demo-consulting'")
+    assert rows(connection, "select distinct last_seen_at from presence_sessions where status = 'online'") == [
+        (seeded,)
+    ]
+
+
+def test_every_table_that_can_is_filled(connection: psycopg.Connection) -> None:
+    empty = {table for table in tables(connection) if rows(connection, f"select count(*) from {table}") == [(0,)]}
+    # a document would lack its file
+    assert empty <= {
+        "contracts", "contract_links", "idempotency_keys", "request_counts",
+        "private.idempotency_keys", "private.request_counts", "private.job_runs",
+    }  # fmt: skip
