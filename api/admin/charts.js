@@ -33,7 +33,7 @@ export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
     height: 190,
     data: { values },
     layer: layers.map((as) => ({
-      mark: { ...MARKS[as], aria: false },
+      mark: { ...MARKS[as], aria: false, binSpacing: rows.length > 45 ? 0 : 1 },
       transform: [{ filter: { field: "at", oneOf: among(as) } }],
       encoding: {
         x: {

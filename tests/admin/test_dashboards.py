@@ -1,7 +1,7 @@
 """What the page shows in a real browser: of a database with something of everything, of an empty and a hostile one."""
 
 import psycopg
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.acting import call, thinker
 from tests.admin.conftest import Visit, Visiting
@@ -84,6 +84,38 @@ def test_the_period_is_in_the_address_and_changes_the_plots(visit: Visit) -> Non
     visit.ready()
     expect(page.locator("figure").filter(has_text="Buchungen je Tag")).not_to_contain_text(NOTHING)
     assert {section: marks(page, section) for section in DASHBOARDS} == before
+
+
+def test_a_longer_period_draws_its_plots_anew(visit: Visit) -> None:
+    page = visit.open()
+    before = marks(page, "fees")
+    page.get_by_role("button", name="90 Tage").click()
+    page.wait_for_url("**/admin?period=90")
+    visit.ready()
+    after = marks(page, "fees")
+    assert before
+    assert len(after) > len(before)
+
+
+def test_a_late_answer_of_another_period_is_not_shown(visit: Visit) -> None:
+    page = visit.open()
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/admin/stats/vouchers*", hold_the_first)
+    with page.expect_request("**/api/admin/stats/vouchers*"):
+        page.get_by_role("button", name="Aktualisieren").click()
+    page.get_by_role("button", name="Letzter Monat").click()
+    page.wait_for_url("**/admin?period=last-month")
+    visit.ready()
+    held[0].continue_()
+    page.evaluate("fetch('/api/admin/stats/vouchers').then((response) => response.text())")
+    expect(page.locator("#vouchers .key-figures")).to_contain_text("Buchungen0")
 
 
 def test_a_period_of_ones_own(visit: Visit) -> None:

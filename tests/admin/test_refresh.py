@@ -49,6 +49,7 @@ def test_a_new_booking_appears_by_itself(visit: Visit, database: str) -> None:
     page.clock.fast_forward(HALF_A_MINUTE)
     bookings(page, 3)
     expect(page.locator("#updated")).not_to_have_text(shown)
+    expect(page.locator("#vouchers svg").first).to_contain_text("0123")  # the axis of the plot
 
 
 def test_the_expensive_answer_is_asked_for_every_five_minutes(visit: Visit) -> None:
