@@ -53,7 +53,8 @@ const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.par
 /** Every currency that there is, the most used first. */
 function currencies() {
   const uses = new Map();
-  const add = (rows, field) => rows?.forEach((row) => uses.set(row.currency, (uses.get(row.currency) ?? 0) + (row[field] ?? 0)));
+  const add = (rows, field) =>
+    rows?.forEach((row) => uses.set(row.currency, (uses.get(row.currency) ?? 0) + (row[field] ?? 0)));
   add(data.vouchers?.revenue, "bookings");
   add(data.fees?.fees, "feeEvents");
   add(data.telbank?.totals, "transfers");
@@ -156,7 +157,8 @@ function show() {
 
   for (const place of element("figures").querySelectorAll("[data-part]")) {
     const name = place.dataset.part;
-    const parts = name === "overview" || data[name] ? PARTS[name](data, chosen) : [h("p", { class: "muted" }, word("noFigures"))];
+    const parts =
+      name === "overview" || data[name] ? PARTS[name](data, chosen) : [h("p", { class: "muted" }, word("noFigures"))];
     update(place, parts);
   }
   lists.showStatement();
@@ -188,13 +190,19 @@ function showFilter({ name, from, to }, all, currency) {
   for (const button of filter.querySelectorAll("[data-period]")) {
     button.setAttribute("aria-pressed", String(button.dataset.period === name));
   }
-  for (const [field, day] of [[filter.elements.from, from], [filter.elements.to, to]]) {
+  for (const [field, day] of [
+    [filter.elements.from, from],
+    [filter.elements.to, to],
+  ]) {
     if (!filter.contains(document.activeElement) || !field.value) field.value = day; // whoever is typing goes on
   }
   element("period").textContent = word("ownPeriod", { period: writeDays(from, to) });
   if (name === "") element("own-period").open = true;
   element("currency-choice").hidden = all.length < 2;
-  update(filter.elements.currency, all.map((code) => h("option", { value: code, "data-key": code }, code)));
+  update(
+    filter.elements.currency,
+    all.map((code) => h("option", { value: code, "data-key": code }, code)),
+  );
   filter.elements.currency.value = currency;
 }
 

@@ -18,15 +18,21 @@ const MARKS = {
 
 /**
  * Counts or amounts by day. `series` are {name, field, colour, as: "bar" | "ring" | "point"}; `rows` have a day and the
- * fields; `write` makes a text of a number, `writeDay` of a day. The first and last day are the axis's ends;
- * `isWhole` where there is nothing between 1 and 2.
+ * fields; `write` makes a text of a number, `writeDay` of a day. The axis goes over all days of `ends`, and over earlier
+ * ones that have rows; `isWhole` where there is nothing between 1 and 2.
  */
 export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
   const values = rows
     .flatMap(({ day, ...row }) =>
-      series.map(({ name, field }, at) => ({ day, at, value: row[field], label: `${writeDay(day)}\n${name}: ${write(row[field])}` })),
+      series.map(({ name, field }, at) => ({
+        day,
+        at,
+        value: row[field],
+        label: `${writeDay(day)}\n${name}: ${write(row[field])}`,
+      })),
     )
     .filter(({ value }) => value !== 0);
+  const first = rows.reduce((earliest, { day }) => (day < earliest ? day : earliest), ends.first);
   const among = (as) => series.flatMap((one, at) => (one.as === as ? [at] : []));
   const layers = Object.keys(MARKS).filter((as) => values.some(({ at }) => among(as).includes(at)));
   return {
@@ -42,10 +48,16 @@ export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
           bandPosition: 0.5,
           type: "temporal",
           title: null,
-          scale: { type: "utc", domain: [ends.first, dayAfter(ends.last)].map(asDate) },
+          scale: { type: "utc", domain: [first, dayAfter(ends.last)].map(asDate) },
           axis: { format: language() === "de" ? "%-d. %b" : "%-d %b", grid: false, labelOverlap: true, tickCount: 5 },
         },
-        y: { field: "value", type: "quantitative", title: null, stack: as === "bar" ? "zero" : null, axis: numbers(values, isWhole) },
+        y: {
+          field: "value",
+          type: "quantitative",
+          title: null,
+          stack: as === "bar" ? "zero" : null,
+          axis: numbers(values, isWhole),
+        },
         color: {
           field: "at",
           type: "nominal",
@@ -72,7 +84,13 @@ export function byName({ rows, colour = 1, isWhole, format }) {
     data: { values },
     mark: { type: "bar", aria: false, cornerRadiusEnd: 2, height: 14 },
     encoding: {
-      y: { field: "name", type: "nominal", title: null, sort: { field: "at" }, axis: { labelLimit: 130, ticks: false, domain: false } },
+      y: {
+        field: "name",
+        type: "nominal",
+        title: null,
+        sort: { field: "at" },
+        axis: { labelLimit: 130, ticks: false, domain: false },
+      },
       x: { field: "value", type: "quantitative", title: null, axis: numbers(values, isWhole, format) },
       color: { value: `series-${colour}` },
       tooltip: { field: "label" },
@@ -84,7 +102,11 @@ export function byName({ rows, colour = 1, isWhole, format }) {
 export function plot(spec, description, series = []) {
   return [
     series.length > 1
-      ? h("ul", { class: "legend" }, series.map(({ name, colour, as }) => h("li", { class: `series-${colour} ${as}` }, name)))
+      ? h(
+          "ul",
+          { class: "legend" },
+          series.map(({ name, colour, as }) => h("li", { class: `series-${colour} ${as}` }, name)),
+        )
       : null,
     h("div", { class: "plot", "data-plot": JSON.stringify({ ...spec, description }) }),
   ];
@@ -117,7 +139,12 @@ export async function drawAll() {
 
 export const onSchemeChange = (redraw) => scheme.addEventListener("change", redraw);
 
-const asDate = (day) => ({ year: Number(day.slice(0, 4)), month: Number(day.slice(5, 7)), date: Number(day.slice(8)), utc: true });
+const asDate = (day) => ({
+  year: Number(day.slice(0, 4)),
+  month: Number(day.slice(5, 7)),
+  date: Number(day.slice(8)),
+  utc: true,
+});
 
 function dayAfter(day) {
   return new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
@@ -154,7 +181,13 @@ function locale() {
   const weekday = (options) => names(7, (at) => intl(options).format(Date.UTC(2026, 1, 1 + at))); // a Sunday
   const german = language() === "de";
   return {
-    formatLocale: { decimal: german ? "," : ".", thousands: german ? "." : ",", grouping: [3], currency: ["", ""], percent: german ? "\u00a0%" : "%" },
+    formatLocale: {
+      decimal: german ? "," : ".",
+      thousands: german ? "." : ",",
+      grouping: [3],
+      currency: ["", ""],
+      percent: german ? "\u00a0%" : "%",
+    },
     timeFormatLocale: {
       dateTime: "%x, %X",
       date: german ? "%d.%m.%Y" : "%d/%m/%Y",

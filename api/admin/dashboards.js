@@ -29,9 +29,10 @@ function daily({ caption, rows, series, more = [], ends, write = null }) {
     series,
     spec: byDay({ rows, series, ends, write: write ?? count, writeDay: day, isWhole: write === null }),
     columns: [{ name: word("day") }, ...columns.map(({ name }) => number(name))],
-    rows: [...rows]
-      .reverse()
-      .map((row) => ({ key: row.day, cells: [day(row.day), ...columns.map(({ field }) => (write ?? count)(row[field]))] })),
+    rows: [...rows].reverse().map((row) => ({
+      key: row.day,
+      cells: [day(row.day), ...columns.map(({ field }) => (write ?? count)(row[field]))],
+    })),
     isEmpty: series.every(({ field }) => rows.every((row) => row[field] === 0)),
   });
 }
@@ -59,7 +60,10 @@ function moneyOf(rows, field, chosen) {
   for (const row of rows) sums.set(row.currency, (sums.get(row.currency) ?? 0) + row[field]);
   const first = money(sums.get(chosen) ?? 0, chosen);
   sums.delete(chosen);
-  return { first, others: [...sums].filter(([, cents]) => cents !== 0).map(([currency, cents]) => money(cents, currency)) };
+  return {
+    first,
+    others: [...sums].filter(([, cents]) => cents !== 0).map(([currency, cents]) => money(cents, currency)),
+  };
 }
 
 /** Some texts, and how many more there are. */
@@ -74,7 +78,11 @@ function answer(question, kind, value, lines) {
     { class: `card answer ${kind}`, "data-key": question },
     h("h3", {}, question),
     h("p", { class: "value" }, value),
-    h("ul", {}, lines.map((line) => h("li", {}, line))),
+    h(
+      "ul",
+      {},
+      lines.map((line) => h("li", {}, line)),
+    ),
   );
 }
 
@@ -114,7 +122,9 @@ function debts(fees, chosen) {
   const creditors = [...inCurrency(owed, chosen), ...owed.filter((row) => row.currency !== chosen.currency)];
   return answer(word("asked3"), "", total.first, [
     ...also("", total),
-    ...few(creditors.map((row) => pair(word("owedTo", { uid: row.beneficiaryUid }), money(row.owedCents, row.currency)))),
+    ...few(
+      creditors.map((row) => pair(word("owedTo", { uid: row.beneficiaryUid }), money(row.owedCents, row.currency))),
+    ),
   ]);
 }
 
@@ -126,7 +136,8 @@ function health(system) {
   const problems = jobs.length + rules.length;
   const of = (bad, all) => word("countOf", { count: count(all.length - bad.length), total: count(all.length) });
   const names = (rows) => few(rows.map(({ name }) => name)).join(", ");
-  const value = problems === 0 ? badge("good", word("allGood")) : badge("bad", word("problems", { count: count(problems) }));
+  const value =
+    problems === 0 ? badge("good", word("allGood")) : badge("bad", word("problems", { count: count(problems) }));
   return answer(word("asked4"), problems === 0 ? "" : "alarm", value, [
     rules.length ? pair(word("rulesBad"), names(rules)) : pair(word("rulesGood"), of(rules, system.invariants)),
     jobs.length ? pair(word("jobsBad"), names(jobs)) : pair(word("jobsGood"), of(jobs, system.jobs)),
@@ -181,7 +192,10 @@ export function vouchers({ vouchers: figures }, chosen) {
       [word("cancellations"), count(figures.cancellations)],
       [`${word("revenue")} (${currency})`, moneyOf(figures.revenue, "amountCents", currency).first],
       [word("issuedNow"), count(figures.vouchers.issued)],
-      ...["booked", "consumed", "cancelled", "expired"].map((status) => [word(status), count(figures.vouchers[status])]),
+      ...["booked", "consumed", "cancelled", "expired"].map((status) => [
+        word(status),
+        count(figures.vouchers[status]),
+      ]),
     ]),
     plots(
       daily({
@@ -237,13 +251,19 @@ export function mortgages({ mortgages: figures }, { ends }) {
   const { applications, offers, interest, requested } = figures;
   return [
     keyFigures([
-      [word("requested"), requested.length ? few(requested.map((row) => money(row.amountCents, row.currency))).join(" · ") : "–"],
+      [
+        word("requested"),
+        requested.length ? few(requested.map((row) => money(row.amountCents, row.currency))).join(" · ") : "–",
+      ],
       [word("offers"), count(offers.open + offers.accepted + offers.withdrawn)],
       [word("accepted"), count(offers.accepted)],
       [word("withdrawn"), count(offers.withdrawn)],
       [word("acceptanceRate"), percent(figures.acceptanceRate)],
       [word("interestAverage"), percent(interest.average)],
-      [word("interestRange"), interest.minimum === null ? "–" : `${percent(interest.minimum)} – ${percent(interest.maximum)}`],
+      [
+        word("interestRange"),
+        interest.minimum === null ? "–" : `${percent(interest.minimum)} – ${percent(interest.maximum)}`,
+      ],
     ]),
     plots(
       daily({
@@ -311,7 +331,10 @@ export function telbank({ telbank: figures }, chosen) {
           name: row.network ?? word("noNetwork"),
           value: major(row.netCents, currency),
           text: money(row.netCents, currency),
-          cells: [count(row.transfers), ...["inCents", "outCents", "netCents"].map((field) => money(row[field], currency))],
+          cells: [
+            count(row.transfers),
+            ...["inCents", "outCents", "netCents"].map((field) => money(row[field], currency)),
+          ],
         })),
         colour: 1,
         isWhole: false,
@@ -319,10 +342,11 @@ export function telbank({ telbank: figures }, chosen) {
     ),
     allCurrencies(word("flowsByCurrency"), figures.totals, [
       [word("transfers"), (row) => count(row.transfers)],
-      ...[["moneyIn", "inCents"], ["moneyOut", "outCents"], ["net", "netCents"]].map(([name, field]) => [
-        word(name),
-        (row) => money(row[field], row.currency),
-      ]),
+      ...[
+        ["moneyIn", "inCents"],
+        ["moneyOut", "outCents"],
+        ["net", "netCents"],
+      ].map(([name, field]) => [word(name), (row) => money(row[field], row.currency)]),
     ]),
   ];
 }
@@ -390,7 +414,11 @@ export function fees({ fees: figures }, chosen) {
           [{ name: word("beneficiary") }, { name: word("currency") }, ...columns.map(([name]) => number(word(name)))],
           figures.owed.map((row) => ({
             key: `${row.beneficiaryUid} ${row.currency}`,
-            cells: [long(row.beneficiaryUid), row.currency, ...columns.map(([, field]) => money(row[field], row.currency))],
+            cells: [
+              long(row.beneficiaryUid),
+              row.currency,
+              ...columns.map(([, field]) => money(row[field], row.currency)),
+            ],
           })),
           "card",
         ),
@@ -445,31 +473,41 @@ export function system({ system: figures }, { ends }) {
     table(
       word("invariants"),
       [{ name: word("invariant") }, { name: word("state") }, { name: word("brokenBy") }],
-      figures.invariants.toSorted((a, b) => b.violations - a.violations).map(({ name, violations, meaning }) => ({
-        key: name,
-        cells: [
-          h("code", {}, name),
-          violations === 0 ? badge("good", word("kept")) : badge("bad", word("violated", { count: count(violations) })),
-          h("span", { lang: "en" }, meaning),
-        ],
-      })),
+      figures.invariants
+        .toSorted((a, b) => b.violations - a.violations)
+        .map(({ name, violations, meaning }) => ({
+          key: name,
+          cells: [
+            h("code", {}, name),
+            violations === 0
+              ? badge("good", word("kept"))
+              : badge("bad", word("violated", { count: count(violations) })),
+            h("span", { lang: "en" }, meaning),
+          ],
+        })),
       "card wide whole",
     ),
     h("h3", {}, word("jobs")),
     table(
       word("jobs"),
-      [word("job"), word("state"), word("lastRun"), word("schedule"), word("does"), word("lastError")].map((name) => ({ name })),
-      figures.jobs.toSorted((a, b) => severity(a) - severity(b)).map((job) => ({
-        key: job.name,
-        cells: [
-          h("code", {}, job.name),
-          badge(JOB_KINDS[job.state], word(`job.${job.state}`)),
-          job.lastRunAt === null ? word("never") : moment(job.lastRunAt),
-          h("code", {}, job.schedule),
-          h("span", { lang: "en" }, job.does),
-          job.lastErrorAt === null ? "–" : [`${moment(job.lastErrorAt)}: `, h("span", { lang: "en" }, long(job.lastError ?? ""))],
-        ],
+      [word("job"), word("state"), word("lastRun"), word("schedule"), word("does"), word("lastError")].map((name) => ({
+        name,
       })),
+      figures.jobs
+        .toSorted((a, b) => severity(a) - severity(b))
+        .map((job) => ({
+          key: job.name,
+          cells: [
+            h("code", {}, job.name),
+            badge(JOB_KINDS[job.state], word(`job.${job.state}`)),
+            job.lastRunAt === null ? word("never") : moment(job.lastRunAt),
+            h("code", {}, job.schedule),
+            h("span", { lang: "en" }, job.does),
+            job.lastErrorAt === null
+              ? "–"
+              : [`${moment(job.lastErrorAt)}: `, h("span", { lang: "en" }, long(job.lastError ?? ""))],
+          ],
+        })),
       "card wide whole",
     ),
   ];

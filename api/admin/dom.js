@@ -68,15 +68,33 @@ export function table(caption, columns, rows, kind = "") {
       "table",
       {},
       h("caption", { class: "hidden" }, caption),
-      h("thead", {}, h("tr", {}, columns.map(({ name, numeric }) => h("th", { scope: "col", ...isNumber(numeric) }, name)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map(({ name, numeric }) => h("th", { scope: "col", ...isNumber(numeric) }, name)),
+        ),
+      ),
       h(
         "tbody",
         {},
         rows.map(({ key, cells }) =>
-          h("tr", { "data-key": key }, cells.map((cell, at) => h(at === 0 ? "th" : "td", {
-            ...(at === 0 ? { scope: "row" } : {}),
-            ...isNumber(columns[at].numeric),
-          }, cell))),
+          h(
+            "tr",
+            { "data-key": key },
+            cells.map((cell, at) =>
+              h(
+                at === 0 ? "th" : "td",
+                {
+                  ...(at === 0 ? { scope: "row" } : {}),
+                  ...isNumber(columns[at].numeric),
+                },
+                cell,
+              ),
+            ),
+          ),
         ),
       ),
     ),
@@ -87,7 +105,11 @@ const isNumber = (numeric) => (numeric ? { class: "number" } : {});
 
 /** Names and what stands for them, as a row of key figures. */
 export function keyFigures(pairs) {
-  return h("dl", { class: "key-figures" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "key-figures" },
+    pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 /** A state in words, with a sign and a colour: good, warn, bad or quiet. */
@@ -98,5 +120,6 @@ export function badge(kind, text) {
 
 /** A text that may be very long: its beginning, and all of it when it is opened. */
 export function long(text, limit = 80) {
-  return text.length <= limit ? text : h("details", {}, h("summary", {}, `${text.slice(0, limit)}…`), h("p", {}, text));
+  if (text.length <= limit) return text;
+  return h("details", {}, h("summary", {}, `${text.slice(0, limit)}…`), h("p", {}, text));
 }

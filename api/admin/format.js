@@ -69,7 +69,10 @@ export const day = (text) => date(text, { timeZone: "UTC", day: "numeric", month
 
 /** From a day to another, both included: 01.–31.10.2026. */
 export function days(from, to) {
-  return new Intl.DateTimeFormat(language(), { timeZone: "UTC", dateStyle: "medium" }).formatRange(new Date(from), new Date(to));
+  return new Intl.DateTimeFormat(language(), { timeZone: "UTC", dateStyle: "medium" }).formatRange(
+    new Date(from),
+    new Date(to),
+  );
 }
 
 /** From a day to before another. */

@@ -10,6 +10,7 @@ const KINDS = { open: "quiet", invoiced: "quiet", paid: "good", voided: "quiet" 
 
 const status = (settlement) => badge(KINDS[settlement.status], word(`settlement.${settlement.status}`));
 const periodOf = (settlement) => period(settlement.periodFrom, settlement.periodTo);
+const title = (settlement) => word("statementOf", { period: periodOf(settlement), uid: settlement.beneficiaryUid });
 
 /** The table of settlements, or that there is none. */
 export function settlements({ settlements: { items } }) {
@@ -32,8 +33,7 @@ export function settlements({ settlements: { items } }) {
             {
               type: "button",
               "data-statement": settlement.id,
-              // the visible words first, then which one
-              "aria-label": `${word("openStatement")}: ${word("statementOf", { period: periodOf(settlement), uid: settlement.beneficiaryUid })}`,
+              "aria-label": `${word("openStatement")}: ${title(settlement)}`, // the visible words first
             },
             word("openStatement"),
           ),
@@ -110,7 +110,7 @@ export function showStatement(hasMore = !more.hidden) {
   const hadFocus = document.activeElement === more;
   update(
     body,
-    h("p", { class: "lead" }, word("statementOf", { period: periodOf(settlement), uid: settlement.beneficiaryUid })),
+    h("p", { class: "lead" }, title(settlement)),
     keyFigures([
       [word("total"), cents(settlement.totalCents)],
       [word("state"), status(settlement)],
@@ -127,7 +127,10 @@ export function showStatement(hasMore = !more.hidden) {
       : [
           table(
             word("feeEvents"),
-            [word("time"), word("fee"), word("subject"), word("explanation"), word("amount")].map((name, at) => ({ name, numeric: at === 4 })),
+            [word("time"), word("fee"), word("subject"), word("explanation"), word("amount")].map((name, at) => ({
+              name,
+              numeric: at === 4,
+            })),
             items.map((event) => ({
               key: event.id,
               cells: [
@@ -140,7 +143,11 @@ export function showStatement(hasMore = !more.hidden) {
             })),
             "tall wide",
           ),
-          h("p", { class: "muted" }, word("shownOf", { count: count(items.length), total: count(settlement.feeEvents) })),
+          h(
+            "p",
+            { class: "muted" },
+            word("shownOf", { count: count(items.length), total: count(settlement.feeEvents) }),
+          ),
         ],
   );
   more.hidden = !hasMore;
