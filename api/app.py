@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from pydantic import BaseModel
 
 from api import settlements, stats
+from api.admin import admin_pages
 from api.body import MAX_BODY_BYTES, PortalRequest
 from api.gateway import Gateway
 from api.gateway_direct import DirectGateway
@@ -85,7 +86,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
         ],
         middleware=[CallerMiddleware],
     )
-    routes: list[ControllerRouterHandler] = [health, legacy]
+    routes: list[ControllerRouterHandler] = [health, legacy, admin_pages]
     if settings.portal_dir is not None:
         routes.append(portal_pages(settings.portal_dir))
 

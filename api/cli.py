@@ -180,6 +180,7 @@ def _where_to_go(settings: Settings, port: int) -> Panel:
     places = Table.grid(padding=(0, 2))
     if settings.portal_dir is not None:
         places.add_row("portal", f"{origin}/  (from {settings.portal_dir})")
+    places.add_row("dashboards", f"{origin}/admin")
     places.add_row("API", f"{origin}/api")
     places.add_row("its description", f"{origin}/schema")
     places.add_row("health", f"{origin}/health")

@@ -1,0 +1,98 @@
+"""The operator's page at /admin: the files of this folder, and Vega from an installed package.
+
+The page is open to everybody, for it holds no data: that comes from /api/admin, which asks who is asking.
+"""
+
+import gzip
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Annotated
+
+from anyio import to_thread
+from litestar import Response, Router, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, HeaderParameter
+
+_FOLDER = Path(__file__).parent
+_INDEX, _VEGA = "index.html", "vega.js"
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+_HEADERS = {
+    # nothing from elsewhere, nothing inline, no eval: a text of the database can never become a script
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",  # a browser asks each time whether it has changed
+    "vary": "accept-encoding",
+}
+
+# the bundle holds the interpreter's lock for more than a second and its engine 80 MB: not in the server's own process
+_MAKE_VEGA = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle('export {vegaEmbed}'))"
+_making = Lock()
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file as it is sent."""
+
+    media_type: str
+    body: bytes
+    gzipped: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, suffix: str, body: bytes) -> "Asset":
+        """The asset with this body, of the type that its name's suffix says."""
+        tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+        return cls(_MEDIA_TYPES[suffix], body, gzip.compress(body, mtime=0), tag)
+
+
+@cache
+def _files() -> dict[str, Asset]:
+    """The files of this folder, by name."""
+    files = [file for file in _FOLDER.iterdir() if file.suffix in _MEDIA_TYPES]
+    return {file.name: Asset.of(file.suffix, file.read_bytes()) for file in files}
+
+
+@cache
+def _vega() -> Asset:
+    """Vega, Vega-Lite and vega-embed as one module."""
+    made = subprocess.run([sys.executable, "-c", _MAKE_VEGA], capture_output=True, check=True)  # noqa: S603 (ours)
+    return Asset.of(".js", made.stdout)
+
+
+def _asset(name: str) -> Asset | None:
+    """The asset of this name. Vega is made when it is first asked for; until then everybody waits who asks for it."""
+    if name == _VEGA:
+        with _making:
+            return _vega()
+    return _files().get(name)
+
+
+@get(["/", "/{name:str}"])
+async def page(
+    name: FromPath[str] = _INDEX,
+    accept_encoding: Annotated[str, HeaderParameter(name="accept-encoding")] = "",
+    if_none_match: Annotated[str, HeaderParameter(name="if-none-match")] = "",
+) -> Response[bytes]:
+    """The page, or one of its files."""
+    asset = await to_thread.run_sync(_asset, name)
+    if asset is None:
+        raise NotFoundException
+    headers = _HEADERS | {"etag": asset.tag}
+    if if_none_match.strip() == "*" or asset.tag.removeprefix("W/") in if_none_match:
+        return Response(b"", status_code=304, headers=headers)
+    if "gzip" in accept_encoding:
+        return Response(asset.gzipped, headers=headers | {"content-encoding": "gzip"}, media_type=asset.media_type)
+    return Response(asset.body, headers=headers, media_type=asset.media_type)
+
+
+admin_pages = Router("/admin", route_handlers=[page], include_in_schema=False)

@@ -1,0 +1,337 @@
+// The page: who asks, for which days, and when it asks again.
+
+import { drawAll, onSchemeChange } from "./charts.js";
+import * as dashboards from "./dashboards.js";
+import { h, update } from "./dom.js";
+import { clock, days as writeDays, learnDecimals, setTimeZone, today } from "./format.js";
+import { ask, forgetProof, keepProof, NoAnswer, proof } from "./server.js";
+import * as lists from "./settlements.js";
+import { language, switchLanguage, translate, word } from "./words.js";
+
+const REFRESH_MS = 30_000;
+const SYSTEM_MS = 5 * 60_000; // its invariants read every table whole
+const DAY_MS = 86_400_000;
+
+const PARTS = { ...dashboards, settlements: lists.settlements, events: lists.events };
+
+const element = (id) => document.getElementById(id);
+const filter = element("filter");
+const signIn = element("sign-in-form");
+
+let data = {}; // the server's latest answers, by name
+let times = {}; // when each of them came
+let asking = null; // the AbortController of the refresh that is under way
+let failure = null; // {reason, names}: what the last refresh did not get
+let timer;
+
+// ---- the period and the currency, which stand in the address ----
+
+function chosenPeriod() {
+  const query = new URLSearchParams(location.search);
+  const last = today();
+  const before = (days) => new Date(Date.parse(last) - days * DAY_MS).toISOString().slice(0, 10);
+  const [from, to] = [query.get("from"), query.get("to")];
+  if (isDay(from) && isDay(to)) return { name: "", from, to };
+  switch (query.get("period")) {
+    case "7":
+      return { name: "7", from: before(6), to: last };
+    case "90":
+      return { name: "90", from: before(89), to: last };
+    case "month":
+      return { name: "month", from: `${last.slice(0, 8)}01`, to: last };
+    case "last-month": {
+      const end = new Date(Date.parse(`${last.slice(0, 8)}01`) - DAY_MS).toISOString().slice(0, 10);
+      return { name: "last-month", from: `${end.slice(0, 8)}01`, to: end };
+    }
+    default:
+      return { name: "30", from: before(29), to: last };
+  }
+}
+
+const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text));
+
+/** Every currency that there is, the most used first. */
+function currencies() {
+  const uses = new Map();
+  const add = (rows, field) =>
+    rows?.forEach((row) => uses.set(row.currency, (uses.get(row.currency) ?? 0) + (row[field] ?? 0)));
+  add(data.vouchers?.revenue, "bookings");
+  add(data.fees?.fees, "feeEvents");
+  add(data.telbank?.totals, "transfers");
+  add(data.mortgages?.requested, "applications");
+  add(data.fees?.owed);
+  return [...uses].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).map(([currency]) => currency);
+}
+
+function chosenCurrency(all) {
+  const asked = new URLSearchParams(location.search).get("currency");
+  return all.includes(asked) ? asked : (all[0] ?? "EUR");
+}
+
+function choose(changes) {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) query.delete(name);
+    else query.set(name, value);
+  }
+  history.pushState(null, "", `?${query}`);
+}
+
+// ---- asking ----
+
+/** Asks for everything of the chosen period; `all` asks for the expensive answer too, however fresh it is. */
+async function refresh({ all = false } = {}) {
+  clearTimeout(timer);
+  asking?.abort();
+  const controller = (asking = new AbortController());
+  const { signal } = controller;
+  element("figures").setAttribute("aria-busy", "true");
+  const { from, to } = chosenPeriod();
+  const days = `?from=${encodeURIComponent(from)}&to=${encodeURIComponent(to)}`;
+  const paths = {
+    presence: `/stats/presence${days}`,
+    vouchers: `/stats/vouchers${days}`,
+    mortgages: `/stats/mortgages${days}`,
+    telbank: `/stats/telbank${days}`,
+    fees: `/stats/fees${days}`,
+    settlements: "/settlements?limit=200",
+    events: "/events?limit=50",
+  };
+  if (all || !(Date.now() - times.system < SYSTEM_MS)) paths.system = `/stats/system${days}`;
+
+  const failures = [];
+  await Promise.all(
+    Object.entries(paths).map(async ([name, path]) => {
+      try {
+        const answer = await ask(path, { signal });
+        if (signal.aborted) return;
+        data[name] = answer;
+        times[name] = Date.now();
+      } catch (reason) {
+        if (!(reason instanceof NoAnswer)) throw reason;
+        failures.push({ name, reason });
+      }
+    }),
+  ).catch((error) => {
+    if (!signal.aborted) throw error;
+  });
+  if (signal.aborted) return;
+  asking = null;
+  element("figures").removeAttribute("aria-busy");
+
+  const refusal = failures.find(({ reason }) => reason.status === 401 || reason.status === 403);
+  if (refusal) return leave(refusal.reason);
+  failure = failures.length ? { reason: failures[0].reason, names: failures.map(({ name }) => name) } : null;
+  show();
+  scheduleRefresh();
+}
+
+function scheduleRefresh() {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    if (document.visibilityState === "visible") refresh();
+  }, REFRESH_MS);
+}
+
+/** A sentence that says why the server did not answer. */
+function sentence(reason, given = proof()) {
+  if (reason.status === 0) return word("notReached");
+  const own = {
+    401: given ? word(given.kind === "key" ? "keyRefused" : "tokenRefused") : null,
+    403: word(given?.kind === "token" ? "notAnAdmin" : "accessRefused"),
+  }[reason.status];
+  return own ? word("serverSaid", { sentence: own, error: reason.message }) : reason.message;
+}
+
+// ---- showing ----
+
+function show() {
+  for (const answer of Object.values(data)) {
+    for (const rows of Object.values(answer)) {
+      if (Array.isArray(rows)) learnDecimals(rows.filter((row) => "decimals" in row));
+    }
+  }
+  const period = chosenPeriod();
+  const all = currencies();
+  const chosen = { currency: chosenCurrency(all), ends: ends(period) };
+
+  for (const place of element("figures").querySelectorAll("[data-part]")) {
+    const name = place.dataset.part;
+    const parts =
+      name === "overview" || data[name] ? PARTS[name](data, chosen) : [h("p", { class: "muted" }, word("noFigures"))];
+    update(place, parts);
+  }
+  lists.showStatement();
+  showFilter(period, all, chosen.currency);
+  showNotice();
+  const latest = Math.max(...Object.values(times));
+  element("updated").textContent = Number.isFinite(latest) ? word("updated", { time: clock(latest) }) : "";
+  for (const id of ["figures", "sections", "refresh", "updated"]) element(id).hidden = false;
+  element("sign-in").hidden = true;
+  element("sign-out").hidden = proof() === null;
+  draw();
+}
+
+/** The days at both ends of the plots: those of which there are figures. */
+function ends(period) {
+  const days = data.presence?.days ?? [];
+  return days.length ? { first: days[0].day, last: days.at(-1).day } : { first: period.from, last: period.to };
+}
+
+function draw() {
+  drawAll().catch((error) => {
+    console.warn(error);
+    element("notice").textContent = word("noChartsNow");
+    element("notice").hidden = false;
+  });
+}
+
+function showFilter({ name, from, to }, all, currency) {
+  for (const button of filter.querySelectorAll("[data-period]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.period === name));
+  }
+  for (const [field, day] of [
+    [filter.elements.from, from],
+    [filter.elements.to, to],
+  ]) {
+    if (!filter.contains(document.activeElement) || !field.value) field.value = day; // whoever is typing goes on
+  }
+  element("period").textContent = word("ownPeriod", { period: writeDays(from, to) });
+  if (name === "") element("own-period").open = true;
+  element("currency-choice").hidden = all.length < 2;
+  update(
+    filter.elements.currency,
+    all.map((code) => h("option", { value: code, "data-key": code }, code)),
+  );
+  filter.elements.currency.value = currency;
+}
+
+function showNotice() {
+  const notice = element("notice");
+  let text = "";
+  if (failure) {
+    text = word("notRefreshed", { error: sentence(failure.reason) });
+    const known = failure.names.map((name) => times[name]).filter(Boolean);
+    if (known.length) text += ` ${word("oldFigures", { time: clock(Math.min(...known)) })}`;
+  }
+  if (notice.textContent !== text) notice.textContent = text;
+  notice.hidden = text === "";
+}
+
+// ---- signing in and out ----
+
+/** Shows the form for signing in instead of the figures; where there was a proof, says why it is not enough. */
+function leave(reason = null) {
+  clearTimeout(timer);
+  asking?.abort();
+  const given = proof();
+  forgetProof();
+  data = {};
+  times = {};
+  failure = null;
+  if (element("statement").open) element("statement").close();
+  for (const place of document.querySelectorAll("[data-part]")) place.replaceChildren();
+  for (const id of ["figures", "sections", "refresh", "updated", "sign-out", "notice"]) element(id).hidden = true;
+  element("sign-in").hidden = false;
+  complain(reason && (given || reason.status === 403) ? sentence(reason, given) : "");
+  signIn.elements.secret.focus();
+}
+
+function complain(text) {
+  element("sign-in-error").textContent = text;
+  signIn.elements.secret.setAttribute("aria-invalid", String(text !== ""));
+}
+
+signIn.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const given = { kind: signIn.elements.kind.value, secret: signIn.elements.secret.value.trim() };
+  complain("");
+  try {
+    await learnZone(given);
+  } catch (reason) {
+    if (!(reason instanceof NoAnswer)) throw reason;
+    complain(sentence(reason, given));
+    return signIn.elements.secret.select();
+  }
+  keepProof(given);
+  signIn.reset();
+  await refresh({ all: true });
+  element("main").focus();
+});
+
+element("sign-out").addEventListener("click", () => leave());
+
+// ---- the rest of what the reader can do ----
+
+element("refresh").addEventListener("click", () => refresh({ all: true }));
+
+element("language").addEventListener("click", () => {
+  switchLanguage();
+  showWords();
+  if (!element("figures").hidden) show();
+});
+
+filter.addEventListener("click", ({ target }) => {
+  if (!target.dataset.period) return;
+  element("filter-error").textContent = "";
+  choose({ period: target.dataset.period, from: null, to: null });
+  refresh({ all: true });
+});
+
+filter.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { from, to } = filter.elements;
+  const days = (Date.parse(to.value) - Date.parse(from.value)) / DAY_MS;
+  const isValid = days >= 0 && days < 1096;
+  element("filter-error").textContent = isValid ? "" : word("periodInvalid");
+  if (!isValid) return from.focus();
+  choose({ period: null, from: from.value, to: to.value });
+  refresh({ all: true });
+});
+
+filter.elements.currency.addEventListener("change", ({ target }) => {
+  choose({ currency: target.value });
+  show();
+});
+
+addEventListener("popstate", () => {
+  if (!element("figures").hidden) refresh({ all: true });
+});
+
+element("figures").addEventListener("click", ({ target }) => {
+  if (target.dataset.statement) lists.openStatement(target.dataset.statement, sentence);
+});
+
+element("statement-more").addEventListener("click", () => lists.loadMore(sentence));
+
+document.addEventListener("visibilitychange", () => {
+  const isOld = !(Date.now() - Math.max(...Object.values(times)) < REFRESH_MS);
+  if (document.visibilityState === "visible" && !element("figures").hidden && isOld && !asking) refresh();
+});
+
+onSchemeChange(draw);
+
+function showWords() {
+  translate();
+  const button = element("language");
+  button.textContent = word("otherLanguage");
+  button.lang = language() === "de" ? "en" : "de";
+}
+
+/** Asks whether the proof is good, and in which time zone days begin. Throws NoAnswer. */
+async function learnZone(given = proof()) {
+  setTimeZone((await ask("/stats/presence", { given })).timeZone);
+}
+
+async function start() {
+  showWords();
+  try {
+    await learnZone();
+  } catch (reason) {
+    if (!(reason instanceof NoAnswer)) throw reason;
+    if (reason.status === 401 || reason.status === 403) return leave(reason);
+  }
+  await refresh({ all: true });
+}
+
+start();

@@ -1,0 +1,171 @@
+// Settlements with a statement each, and the latest events.
+
+import { badge, h, keyFigures, long, table, update } from "./dom.js";
+import { count, decimalsOf, moment, money, percent, period } from "./format.js";
+import { ask, NoAnswer } from "./server.js";
+import { word } from "./words.js";
+
+const PAGE = 100;
+const KINDS = { open: "quiet", invoiced: "quiet", paid: "good", voided: "quiet" };
+
+const status = (settlement) => badge(KINDS[settlement.status], word(`settlement.${settlement.status}`));
+const periodOf = (settlement) => period(settlement.periodFrom, settlement.periodTo);
+const title = (settlement) => word("statementOf", { period: periodOf(settlement), uid: settlement.beneficiaryUid });
+
+/** The table of settlements, or that there is none. */
+export function settlements({ settlements: { items } }) {
+  if (items.length === 0) return [h("p", { class: "muted" }, word("noSettlements"))];
+  const caption = word("latestSettlements", { count: count(items.length) });
+  const columns = [word("settlementPeriod"), word("beneficiary"), word("total"), word("state"), word("statement")];
+  return [
+    table(
+      caption,
+      columns.map((name, at) => ({ name, numeric: at === 2 })),
+      items.map((settlement) => ({
+        key: settlement.id,
+        cells: [
+          periodOf(settlement),
+          long(settlement.beneficiaryUid),
+          money(settlement.totalCents, settlement.currency),
+          status(settlement),
+          h(
+            "button",
+            {
+              type: "button",
+              "data-statement": settlement.id,
+              "aria-label": `${word("openStatement")}: ${title(settlement)}`, // the visible words first
+            },
+            word("openStatement"),
+          ),
+        ],
+      })),
+      "card tall",
+    ),
+  ];
+}
+
+/** The table of the latest events, or that there is none. */
+export function events({ events: { items } }) {
+  if (items.length === 0) return [h("p", { class: "muted" }, word("noEvents"))];
+  const columns = [word("time"), word("type"), word("actor"), word("subject"), word("details")];
+  return [
+    table(
+      word("latestEvents", { count: count(items.length) }),
+      columns.map((name) => ({ name })),
+      items.map((event) => ({
+        key: event.id,
+        cells: [
+          moment(event.createdAt),
+          long(event.type),
+          long(event.actorId ?? "–"),
+          long([event.subjectType, event.subjectId].filter(Boolean).join(" ") || "–"),
+          Object.keys(event.meta).length === 0 ? "–" : h("code", {}, long(JSON.stringify(event.meta), 60)),
+        ],
+      })),
+      "card tall wide",
+    ),
+  ];
+}
+
+const dialog = document.getElementById("statement");
+const body = dialog.querySelector("[data-part]");
+const more = document.getElementById("statement-more");
+const error = document.getElementById("statement-error");
+let shown = null; // {id, settlement, items}
+
+/** Opens the statement of a settlement; `say` makes a sentence of what goes wrong. */
+export async function openStatement(id, say) {
+  shown = { id, settlement: null, items: [] };
+  update(body, h("p", { class: "muted" }, word("loading")));
+  more.hidden = true;
+  dialog.showModal();
+  await loadMore(say);
+}
+
+/** Loads the next page of fee events. */
+export async function loadMore(say) {
+  const statement = shown;
+  const after = statement.items.at(-1)?.id;
+  more.disabled = true;
+  error.textContent = "";
+  try {
+    const answer = await ask(`/settlements/${statement.id}?limit=${PAGE}${after ? `&after=${after}` : ""}`);
+    if (shown !== statement) return; // another one was opened meanwhile
+    statement.settlement = answer.settlement;
+    statement.items.push(...answer.items);
+    showStatement(answer.items.length === PAGE);
+  } catch (reason) {
+    if (!(reason instanceof NoAnswer)) throw reason;
+    if (shown === statement) error.textContent = say(reason);
+  } finally {
+    more.disabled = false;
+  }
+}
+
+/** Shows the statement again, in the page's language. */
+export function showStatement(hasMore = !more.hidden) {
+  if (!shown?.settlement) return;
+  const { settlement, items } = shown;
+  const cents = (amount) => money(amount, settlement.currency);
+  const hadFocus = document.activeElement === more;
+  update(
+    body,
+    h("p", { class: "lead" }, title(settlement)),
+    keyFigures([
+      [word("total"), cents(settlement.totalCents)],
+      [word("state"), status(settlement)],
+      [word("charged"), cents(settlement.chargedCents)],
+      [word("reversed"), cents(settlement.reversedCents)],
+      [word("feeEvents"), count(settlement.feeEvents)],
+      ...["createdAt", "invoicedAt", "paidAt", "voidedAt"]
+        .filter((field) => settlement[field] !== null)
+        .map((field) => [word(field), moment(settlement[field])]),
+      ...(settlement.voidReason === null ? [] : [[word("voidReason"), long(settlement.voidReason)]]),
+    ]),
+    items.length === 0
+      ? h("p", { class: "muted" }, word("noFeeEvents"))
+      : [
+          table(
+            word("feeEvents"),
+            [word("time"), word("fee"), word("subject"), word("explanation"), word("amount")].map((name, at) => ({
+              name,
+              numeric: at === 4,
+            })),
+            items.map((event) => ({
+              key: event.id,
+              cells: [
+                moment(event.createdAt),
+                h("code", {}, event.feeId),
+                [`${word(`subject.${event.subjectType}`)} `, h("code", {}, long(event.subjectId, 40))],
+                explanation(event),
+                money(event.amountCents, event.currency),
+              ],
+            })),
+            "tall wide",
+          ),
+          h(
+            "p",
+            { class: "muted" },
+            word("shownOf", { count: count(items.length), total: count(settlement.feeEvents) }),
+          ),
+        ],
+  );
+  more.hidden = !hasMore;
+  if (hadFocus && !hasMore) body.querySelector(".scroll").focus();
+}
+
+/** How an amount came about, as a calculation. */
+function explanation(event) {
+  if (event.reverses !== null) return [word("takesBack", { id: "" }), h("code", {}, event.reverses)];
+  if (event.rate === null) return "–";
+  const { currency } = event;
+  let part = word("rateOfBase", { rate: percent(event.rate), base: money(event.baseCents, currency) });
+  if (event.rate === 0) part = money(event.fixedCents, currency);
+  else if (event.fixedCents !== 0) part = word("plusFixed", { part, fixed: money(event.fixedCents, currency) });
+  const unrounded = money(Number(event.unrounded), currency, decimalsOf(currency) + 4);
+  if (event.bound === "minimum") return word("minimumApplied", { part, unrounded });
+  if (event.bound === "maximum") return word("maximumApplied", { part, unrounded });
+  return Number(event.unrounded) === event.amountCents ? part : word("rounded", { part, unrounded });
+}
+
+document.getElementById("statement-close").addEventListener("click", () => dialog.close());

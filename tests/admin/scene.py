@@ -1,0 +1,102 @@
+"""What the dashboards show: something of everything, today, and a settlement of the month before last."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from tests.acting import call, thinker
+from tests.charging import charge, reverse
+
+ANNA, BEN, CLARA, BANK, ADMIN = (
+    thinker("anna"),
+    thinker("ben"),
+    thinker("clara"),
+    thinker("bank", "lender"),
+    thinker("boss", "admin"),
+)
+
+NINE = datetime(2030, 5, 6, 9, tzinfo=UTC)
+
+SETTLED_FEES = 120
+"""How many fee events the larger settlement has: more than one page of its statement."""
+
+
+def fill(database_url: str) -> None:
+    """Anna's appointments, Clara's mortgage, Ben's transfers in three currencies, fees and two settlements."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for actor, pair_code in ((ANNA, "garten"), (BEN, "garten"), (CLARA, "haus")):
+            call(connection, actor, "send_heartbeat", pair_code=pair_code)
+        call(
+            connection,
+            ANNA,
+            "issue_voucher",
+            voucher_id="v-1",
+            title="Beratung",
+            valid_from=NINE,
+            valid_until=NINE + timedelta(hours=8),
+            price_amount=12000,
+            terms={"template": "consulting"},
+        )
+        book(connection, slot=0)
+        cancelled = book(connection, slot=1)
+        call(connection, BEN, "cancel_booking", booking_id=cancelled, reason="krank")
+
+        call(
+            connection,
+            CLARA,
+            "apply_for_mortgage",
+            application_id="app-1",
+            property_id="haus-1",
+            desired_loan=250_000_00,
+            duration_years=20,
+            rate_type="fixed",
+        )
+        call(
+            connection,
+            BANK,
+            "offer_mortgage",
+            application_id="app-1",
+            offer_id="offer-1",
+            interest_rate="0.0315",
+            monthly_payment=1_410_12,
+        )
+        call(connection, CLARA, "accept_mortgage_offer", offer_id="offer-1")
+
+        transfer(connection, "in", 1500.75, "EUR", "Polygon")
+        transfer(connection, "out", 120, "USD", "Polygon")
+        transfer(connection, "in", 95000, "JPY", "Bitcoin")
+        call(connection, BEN, "record_telemetry", events=[{"type": "page.error"}])
+        settle(connection)
+
+
+def book(connection: psycopg.Connection, slot: int) -> str:
+    """Ben books an hour of Anna's; the booking's id."""
+    answer = call(connection, BEN, "book_voucher", voucher_id="v-1", slot_start=NINE + timedelta(hours=slot))
+    booking: str = answer["booking"]["id"]
+    return booking
+
+
+def transfer(connection: psycopg.Connection, direction: str, amount: float, currency: str, network: str) -> None:
+    """Ben's transfer between crypto and fiat."""
+    call(
+        connection,
+        BEN,
+        "log_transfer",
+        direction=direction,
+        crypto_amount=1,
+        crypto_symbol="ETH",
+        fiat_major=str(amount),
+        fiat_currency=currency,
+        network=network,
+    )
+
+
+def settle(connection: psycopg.Connection) -> None:
+    """Fees of the month before last, settled in euros and in yen."""
+    end = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).replace(day=1)
+    begin = (end - timedelta(days=1)).replace(day=1)
+    for _ in range(SETTLED_FEES - 1):
+        first = charge(connection, f"{begin:%Y-%m}-10T10:00:00Z", base=12000, rate="0.0201")
+    reverse(connection, first, f"{begin:%Y-%m}-11T10:00:00Z")
+    charge(connection, f"{begin:%Y-%m}-12T10:00:00Z", 500, "JPY", "treuhand")
+    call(connection, ADMIN, "settle_fees", period_from=begin.date(), period_to=end.date())

@@ -1,0 +1,217 @@
+"""What the page shows in a real browser: of a database with something of everything, of an empty and a hostile one."""
+
+import psycopg
+from playwright.sync_api import Page, Route, expect
+
+from tests.acting import call, thinker
+from tests.admin.conftest import Visit, Visiting
+from tests.admin.scene import SETTLED_FEES, transfer
+from tests.charging import charge
+
+DASHBOARDS = ["presence", "vouchers", "mortgages", "telbank", "fees", "system"]
+NOTHING = "In diesem Zeitraum gibt es nichts zu zeigen."
+
+
+def marks(page: Page, section: str) -> list[str]:
+    """The shapes of the data in the plots of a section: bars and points that can be seen."""
+    shapes: list[str] = page.locator(f"#{section} svg").evaluate_all(
+        """(plots) => plots.flatMap((plot) => [...plot.querySelectorAll(".mark-rect path, .mark-symbol path")])
+        .filter((shape) => shape.getBBox().width > 0 && shape.getBBox().height > 0)
+        .map((shape) => shape.getAttribute("d") + shape.getAttribute("transform"))"""
+    )
+    return shapes
+
+
+def test_each_dashboard_has_plots_with_data(visit: Visit) -> None:
+    page = visit.open()
+    assert {section: bool(marks(page, section)) for section in DASHBOARDS} == dict.fromkeys(DASHBOARDS, True)
+    for plot in page.locator("[data-plot]").all():
+        # Vega names its drawing for those who do not see it
+        assert (plot.get_attribute("aria-label") or "").startswith("Diagramm: ")
+
+
+def test_the_four_questions_are_answered_first(visit: Visit) -> None:
+    page = visit.open()
+    answers = page.locator("#overview .answer")
+    assert answers.locator("h3").all_inner_texts() == [
+        "Was ist los?",
+        "Was ist verdient?",
+        "Was ist wem geschuldet?",
+        "Ist etwas kaputt?",
+    ]
+    busy, earned, owed, broken = answers.all()
+    expect(busy).to_contain_text("3 online")
+    expect(busy).to_contain_text("Buchungen 2")
+    expect(earned).to_contain_text("2,40 €")  # 2 percent of 120 euros; the cancelled booking's are taken back
+    # and 119 fees of 2.41 euros, of which one was taken back
+    expect(owed.locator(".value")).to_have_text("286,78 €")
+    expect(owed).to_contain_text("an togethersystems 286,78 €")
+    expect(owed).to_contain_text("500 ¥")
+    # the scene's fees are of bookings that never were
+    expect(broken).to_contain_text("Probleme: 2")
+    expect(broken).to_contain_text("every_charge_has_its_subject")
+    expect(broken).to_contain_text("Aufträge laufen")
+    expect(broken).to_contain_text("Gemeldete Fehler im Zeitraum 1")
+
+
+def test_what_is_broken_is_said_in_words(visit: Visit) -> None:
+    page = visit.open()
+    rules = page.get_by_role("region", name="Was immer gelten muss").locator("tbody tr")
+    expect(rules.filter(has_text="every_charge_has_its_subject")).to_contain_text("✕ Verletzt: 121")
+    expect(rules.filter(has_text="bookings_do_not_overlap")).to_contain_text("✓ Gilt")
+    expect(rules.first).to_contain_text("Verletzt")  # the worst first
+    expect(rules.last.locator("[lang=en]")).to_have_count(1)
+    jobs = page.get_by_role("region", name="Aufträge der Uhr").locator("tbody tr")
+    expect(jobs.filter(has_text="expire-vouchers")).to_contain_text("Noch nicht dran")
+
+
+def test_the_period_is_in_the_address_and_changes_the_plots(visit: Visit) -> None:
+    page = visit.open()
+    before = {section: marks(page, section) for section in DASHBOARDS}
+    page.get_by_role("button", name="Letzter Monat").click()
+    page.wait_for_url("**/admin?period=last-month")
+    visit.ready()
+    expect(page.locator("#vouchers")).to_contain_text(NOTHING)
+    for section in DASHBOARDS:
+        assert marks(page, section) != before[section]
+    expect(page.get_by_role("button", name="Letzter Monat")).to_have_attribute("aria-pressed", "true")
+
+    page.reload()  # as a bookmark would
+    visit.ready()
+    expect(page.locator("#vouchers")).to_contain_text(NOTHING)
+
+    page.go_back()
+    visit.ready()
+    expect(page.locator("figure").filter(has_text="Buchungen je Tag")).not_to_contain_text(NOTHING)
+    assert {section: marks(page, section) for section in DASHBOARDS} == before
+
+
+def test_a_longer_period_draws_its_plots_anew(visit: Visit) -> None:
+    page = visit.open()
+    before = marks(page, "fees")
+    page.get_by_role("button", name="90 Tage").click()
+    page.wait_for_url("**/admin?period=90")
+    visit.ready()
+    after = marks(page, "fees")
+    assert before
+    assert len(after) > len(before)
+
+
+def test_a_late_answer_of_another_period_is_not_shown(visit: Visit) -> None:
+    page = visit.open()
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/admin/stats/vouchers*", hold_the_first)
+    with page.expect_request("**/api/admin/stats/vouchers*"):
+        page.get_by_role("button", name="Aktualisieren").click()
+    page.get_by_role("button", name="Letzter Monat").click()
+    page.wait_for_url("**/admin?period=last-month")
+    visit.ready()
+    held[0].continue_()
+    page.evaluate("fetch('/api/admin/stats/vouchers').then((response) => response.text())")
+    expect(page.locator("#vouchers .key-figures")).to_contain_text("Buchungen0")
+
+
+def test_a_period_of_ones_own(visit: Visit) -> None:
+    page = visit.open()
+    page.locator("#period").click()
+    page.get_by_label("Von").fill("2026-02-02")
+    page.get_by_label("Bis").fill("2026-02-01")
+    page.get_by_role("button", name="Anzeigen").click()
+    expect(page.locator("#filter-error")).to_contain_text("Ein Zeitraum geht von einem Tag")
+    page.get_by_label("Bis").fill("2026-02-03")
+    page.get_by_role("button", name="Anzeigen").click()
+    page.wait_for_url("**/admin?from=2026-02-02&to=2026-02-03")
+    visit.ready()
+    expect(page.locator("#filter-error")).to_be_empty()
+    expect(page.locator("#period")).to_contain_text("02.–03.02.2026")
+
+
+def test_an_address_that_makes_no_sense_is_explained_or_ignored(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.origin}/admin?from=2026-02-03&to=2026-02-02")
+    expect(page.locator("#notice")).to_contain_text("Nicht alles ließ sich aktualisieren")
+    expect(page.locator("#notice")).to_contain_text("days")  # the server's sentence
+    visit.open("/admin?from=yesterday&to=%3Cb%3E&period=0&currency=%3Cb%3E")
+    expect(page.get_by_role("button", name="30 Tage")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_the_currency_can_be_chosen(visit: Visit) -> None:
+    page = visit.open()
+    assert page.get_by_role("combobox", name="Währung").input_value() == "EUR"
+    page.get_by_role("combobox", name="Währung").select_option("JPY")
+    page.wait_for_url("**currency=JPY")
+    expect(page.locator("#telbank")).to_contain_text("Ein- und Ausgänge je Tag in JPY")
+    expect(page.locator("#telbank")).to_contain_text("95.000 ¥")  # no decimals
+    visit.ready()
+    assert marks(page, "telbank")
+
+
+def test_the_figures_are_there_as_a_table(visit: Visit) -> None:
+    page = visit.open()
+    bookings = page.locator("figure").filter(has=page.get_by_text("Buchungen je Tag", exact=True))
+    bookings.get_by_text("Zahlen als Tabelle").click()
+    today = bookings.get_by_role("row").nth(1).get_by_role("cell").all_inner_texts()
+    assert today == ["2", "1", "1"]
+
+
+def test_a_statement_pages_through_its_fee_events_and_explains_them(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("button", name="togethersystems").click()
+    dialog = page.get_by_role("dialog", name="Abrechnung")
+    rows = dialog.locator("tbody tr")
+    expect(rows).to_have_count(100)
+    expect(rows.first).to_contain_text("2,01 % von 120,00 € = 2,412 €, gerundet")
+    expect(rows.first).to_contain_text("2,41 €")
+    dialog.get_by_role("button", name="Weitere laden").click()
+    expect(rows).to_have_count(SETTLED_FEES)
+    expect(rows.filter(has_text="Nimmt Posten")).to_contain_text("-2,41 €")
+    expect(dialog.get_by_role("button", name="Weitere laden")).to_be_hidden()
+    dialog.get_by_role("button", name="Schließen").click()
+    expect(dialog).to_be_hidden()
+
+
+def test_an_empty_database_has_sentences_instead_of_plots(visiting: Visiting, portal: str) -> None:
+    with visiting(portal) as visit:
+        page = visit.open()
+        for section in [*DASHBOARDS, "settlements", "events"]:
+            assert page.locator(f"#{section} p.muted").count() >= 1, section
+        expect(page.locator("#settlements")).to_contain_text("Es gibt noch keine Abrechnung.")
+        expect(page.locator("#overview")).to_contain_text("Niemandem etwas")
+        assert page.locator("#currency-choice").is_hidden()
+        # but that the portal itself, to which fees are owed, is new
+        assert [section for section in DASHBOARDS if marks(page, section)] == ["presence"]
+        assert len(marks(page, "presence")) == 1
+
+
+def test_hostile_texts_stay_texts(visiting: Visiting, portal: str, database: str) -> None:
+    hostile = '<img src=x onerror="hacked=1">'
+    currency = hostile.upper().replace('"HACKED=1"', "A")
+    mallory = thinker(hostile)
+    with psycopg.connect(database, autocommit=True) as connection:
+        call(connection, mallory, "send_heartbeat", pair_code=hostile)
+        transfer(connection, "in", 5, currency, hostile)
+        call(connection, mallory, "record_telemetry", events=[{"event": hostile, "severity": hostile}])
+        charge(connection, "2026-01-01T10:00:00Z", 100, "EUR", hostile)
+        call(connection, thinker("boss", "admin"), "settle_fees", period_from="2026-01-01", period_to="2026-02-01")
+        charge(connection, "2026-02-01T10:00:00Z", 100, "EUR", "x" * 255)
+    with visiting(portal) as visit:
+        page = visit.open(f"/admin?currency={currency}")
+        for section in ("overview", "presence", "telbank", "fees", "settlements", "events"):
+            expect(page.locator(f"#{section}")).to_contain_text("<img", ignore_case=True)
+        page.get_by_role("button", name=hostile).click()
+        expect(page.locator("#statement tbody tr")).to_have_count(1)
+        expect(page.locator("#statement")).to_contain_text(hostile)
+        page.keyboard.press("Escape")
+        page.locator("#presence svg .mark-rect path").last.hover()
+        expect(page.locator("#tip")).to_contain_text(hostile)
+        assert page.locator("img").count() == 0
+        assert page.evaluate("typeof hacked") == "undefined"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

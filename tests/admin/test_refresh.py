@@ -1,0 +1,154 @@
+"""The page refreshes itself, at the right times, and not under its reader's hands."""
+
+import json
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.admin.conftest import Visit, Visiting
+from tests.admin.scene import book, fill
+
+HALF_A_MINUTE = 31_000
+FIVE_MINUTES = 301_000
+
+
+@pytest.fixture
+def visit(visiting: Visiting, portal: str, database: str) -> Iterator[Visit]:
+    """A visit to a database of its own, whose clock can be put forward."""
+    fill(database)
+    with visiting(portal) as visit:
+        visit.page.clock.install()
+        yield visit
+
+
+def bookings(page: Page, number: int) -> None:
+    """Waits until so many bookings are shown."""
+    expect(page.locator("#overview .answer").first).to_contain_text(f"Buchungen {number}")
+
+
+def book_another(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        book(connection, slot=3)
+
+
+def test_the_button_shows_a_new_booking(visit: Visit, database: str) -> None:
+    page = visit.open()
+    bookings(page, 2)
+    book_another(database)
+    page.get_by_role("button", name="Aktualisieren").click()
+    bookings(page, 3)
+
+
+def test_a_new_booking_appears_by_itself(visit: Visit, database: str) -> None:
+    page = visit.open()
+    bookings(page, 2)
+    shown = page.locator("#updated").inner_text()
+    book_another(database)
+    page.clock.fast_forward(HALF_A_MINUTE)
+    bookings(page, 3)
+    expect(page.locator("#updated")).not_to_have_text(shown)
+    expect(page.locator("#vouchers svg").first).to_contain_text("0123")  # the axis of the plot
+
+
+def test_the_expensive_answer_is_asked_for_every_five_minutes(visit: Visit) -> None:
+    page = visit.open()
+    assert visit.asked.count("/api/admin/stats/system") == 1
+    with page.expect_response("**/api/admin/events*"):
+        page.clock.fast_forward(HALF_A_MINUTE)
+    visit.ready()
+    assert visit.asked.count("/api/admin/stats/system") == 1
+    with page.expect_response("**/api/admin/stats/system*"):
+        page.clock.fast_forward(FIVE_MINUTES)
+    visit.ready()
+    with page.expect_response("**/api/admin/stats/system*"):
+        page.get_by_role("button", name="Aktualisieren").click()
+
+
+def test_a_hidden_page_asks_for_nothing_until_it_is_seen(visit: Visit, database: str) -> None:
+    page = visit.open()
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    asked = len(visit.asked)
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.evaluate("fetch('/health').then((response) => response.text())")
+    assert visit.asked[asked:] == ["/health"]
+
+    book_another(database)
+    page.evaluate("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))")
+    bookings(page, 3)
+
+
+def test_what_the_reader_holds_stays_in_place(visit: Visit, database: str) -> None:
+    page = visit.open()
+    page.locator("#vouchers figure summary").first.click()
+    button = page.get_by_role("button", name="treuhand")
+    button.evaluate("(element) => { element.mine = true; element.focus(); }")
+    book_another(database)
+    page.clock.fast_forward(HALF_A_MINUTE)
+    bookings(page, 3)
+    expect(button).to_be_focused()
+    assert button.evaluate("(element) => element.mine")
+    expect(page.locator("#vouchers figure table").first).to_be_visible()
+    expect(page.locator("#vouchers figure table").first).to_contain_text("3")
+
+    button.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("tbody tr")).to_have_count(1)
+    with page.expect_response("**/api/admin/events*"):
+        page.clock.fast_forward(HALF_A_MINUTE)
+    visit.ready()
+    expect(dialog).to_be_visible()
+
+
+def test_when_the_database_is_away_the_old_figures_stay(visit: Visit) -> None:
+    page = visit.open()
+    sentence = "database not available, please try again shortly"
+
+    def away(route: Route) -> None:
+        route.fulfill(status=503, content_type="application/json", body=json.dumps({"ok": False, "error": sentence}))
+
+    page.route("**/api/admin/stats/*", away)
+    page.clock.fast_forward(HALF_A_MINUTE)
+    expect(page.get_by_role("status")).to_contain_text(sentence)
+    expect(page.get_by_role("status")).to_contain_text("Zu sehen ist der Stand von")
+    bookings(page, 2)
+
+    page.unroute("**/api/admin/stats/*")
+    page.clock.fast_forward(HALF_A_MINUTE)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_when_the_server_is_away_the_old_figures_stay(visit: Visit) -> None:
+    page = visit.open()
+    page.route("**/api/admin/**", lambda route: route.abort("connectionrefused"))
+    page.clock.fast_forward(HALF_A_MINUTE)
+    expect(page.get_by_role("status")).to_contain_text("Der Server ist nicht zu erreichen")
+    bookings(page, 2)
+    visit.problems = [problem for problem in visit.problems if "ERR_CONNECTION_REFUSED" not in problem]
+
+
+def test_requests_do_not_overlap(visit: Visit) -> None:
+    page = visit.open()
+    held: list[Route] = []
+    page.route("**/api/admin/events*", lambda route: held.append(route))
+    with page.expect_request("**/api/admin/events*"):
+        page.clock.fast_forward(HALF_A_MINUTE)
+    asked = len(visit.asked)
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.evaluate("fetch('/health').then((response) => response.text())")
+    assert [path for path in visit.asked[asked:] if path.endswith("/events")] == []
+    held[0].continue_()
+    visit.ready()
+
+
+def test_without_vega_the_figures_are_there(visiting: Visiting, portal: str, database: str) -> None:
+    fill(database)
+    with visiting(portal) as visit:
+        visit.page.route("**/admin/vega.js", lambda route: route.abort())
+        visit.page.goto(f"{portal}/admin")
+        expect(visit.page.get_by_role("status")).to_contain_text("Die Diagramme lassen sich gerade nicht zeichnen")
+        bookings(visit.page, 2)
+        visit.problems = [
+            problem for problem in visit.problems if "vega.js" not in problem and "ERR_FAILED" not in problem
+        ]

@@ -1,0 +1,128 @@
+"""Who may see the figures: the key, an admin's token or cookie, and nobody else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from api.identity import TOKEN_COOKIE, Actor
+from tests.acting import thinker
+from tests.admin.conftest import Visit, Visiting
+from tests.admin.scene import fill
+from tests.identity.conftest import KEY, SECRET, signed
+from tests.serving import serve, settings_in
+
+
+@pytest.fixture(scope="module")
+def keyed(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that asks for proof."""
+    fill(shared_database)
+    settings = settings_in(tmp_path_factory.mktemp("data"), ts_api_key=KEY, jwt_secret=SECRET)
+    with serve(settings, shared_database) as url:
+        yield url
+
+
+@pytest.fixture
+def visit(visiting: Visiting, keyed: str) -> Iterator[Visit]:
+    """A visit that is asked to sign in."""
+    with visiting(keyed) as visit:
+        visit.page.goto(f"{keyed}/admin")
+        expect(visit.page.get_by_role("heading", name="Anmelden")).to_be_visible()
+        yield visit
+
+
+def token_of(actor: Actor) -> str:
+    return signed(SECRET, **actor.claims())
+
+
+def sign_in(page: Page, kind: str, secret: str) -> None:
+    page.get_by_label(kind).check()
+    page.get_by_label("Schlüssel oder Token").fill(secret)
+    page.get_by_role("button", name="Anmelden").click()
+
+
+def test_nothing_is_complained_about_before_anything_was_tried(visit: Visit) -> None:
+    expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_count(0)
+    expect(visit.page.get_by_label("Schlüssel oder Token")).to_be_focused()
+    assert visit.page.locator("#figures").is_hidden()
+
+
+def test_a_wrong_key_says_why(visit: Visit) -> None:
+    sign_in(visit.page, "API-Schlüssel", "wrong")
+    expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_text(
+        "Der Server kennt diesen Schlüssel nicht (Server: invalid api key)"
+    )
+    expect(visit.page.get_by_label("Schlüssel oder Token")).to_be_focused()
+    assert visit.page.locator("#figures").is_hidden()
+    assert visit.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_key_may_have_any_characters(visiting: Visiting, keyed: str, shared_database: str, tmp_path: Path) -> None:
+    key = "ein Schlüssel, der € kostet"
+    with serve(settings_in(tmp_path, ts_api_key=key), shared_database) as url, visiting(url) as visit:
+        visit.page.goto(f"{url}/admin")
+        sign_in(visit.page, "API-Schlüssel", key)
+        visit.ready()
+
+
+def test_the_key_shows_the_figures_until_the_reader_signs_out(visit: Visit) -> None:
+    page = visit.page
+    sign_in(page, "API-Schlüssel", KEY)
+    visit.ready()
+    expect(page.locator("#overview")).to_contain_text("286,78 €")
+    page.reload()  # the tab remembers
+    visit.ready()
+    assert page.evaluate("localStorage.length") == 0
+    page.get_by_role("button", name="Abmelden").click()
+    expect(page.get_by_role("heading", name="Anmelden")).to_be_visible()
+    assert "286,78" not in page.content()
+    page.reload()
+    expect(page.get_by_role("heading", name="Anmelden")).to_be_visible()
+
+
+def test_an_admins_token_shows_the_figures_and_statements(visit: Visit) -> None:
+    page = visit.page
+    sign_in(page, "Token eines Admins", token_of(thinker("boss", "admin")))
+    visit.ready()
+    page.get_by_role("button", name="togethersystems").click()
+    expect(page.locator("#statement tbody tr")).to_have_count(100)
+
+
+def test_a_thinkers_token_is_told_that_it_is_no_admins(visit: Visit) -> None:
+    sign_in(visit.page, "Token eines Admins", token_of(thinker("ben")))
+    expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_text(
+        "Das Token gehört keinem Admin (Server: only admins may see this)"
+    )
+
+
+def test_no_token_at_all_is_told_so(visit: Visit) -> None:
+    sign_in(visit.page, "Token eines Admins", "nonsense")
+    expect(visit.page.get_by_role("alert").filter(visible=True)).to_contain_text("invalid token")
+
+
+def test_a_token_that_ends_asks_for_another(visit: Visit) -> None:
+    page = visit.page
+    sign_in(page, "Token eines Admins", token_of(thinker("boss", "admin")))
+    visit.ready()
+    page.evaluate("""sessionStorage.setItem("ts-admin-proof", '{"kind": "token", "secret": "ended"}')""")
+    page.get_by_role("button", name="Aktualisieren").click()
+    expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("invalid token")
+    assert "286,78" not in page.content()
+
+
+def test_an_admins_cookie_is_enough(visiting: Visiting, keyed: str) -> None:
+    with visiting(keyed) as visit:
+        visit.page.context.add_cookies(
+            [{"name": TOKEN_COOKIE, "value": token_of(thinker("boss", "admin")), "url": keyed, "httpOnly": True}]
+        )
+        page = visit.open()
+        expect(page.locator("#overview")).to_contain_text("286,78 €")
+        assert page.get_by_role("button", name="Abmelden").is_hidden()
+
+
+def test_a_thinkers_cookie_is_not(visiting: Visiting, keyed: str) -> None:
+    with visiting(keyed) as visit:
+        visit.page.context.add_cookies([{"name": TOKEN_COOKIE, "value": token_of(thinker("ben")), "url": keyed}])
+        visit.page.goto(f"{keyed}/admin")
+        expect(visit.page.get_by_role("alert").filter(visible=True)).to_contain_text("only admins may see this")
