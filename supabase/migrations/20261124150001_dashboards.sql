@@ -117,10 +117,6 @@ comment on function public.dashboard is
   'backup is the state of the server''s log archive (off, waiting, ok, failed), when it last grew, and how many percent of the '
   'attempts succeeded. Refuses: not_an_admin (403).';
 
--- both are made again, for readers who have no rights on the tables behind them
-drop view stats.invariants;
-drop view stats.jobs;
-
 comment on schema stats is
   'What operators look at: views for dashboards. A figure is of a day, which begins in the time zone of private.settings; the views '
   'have the rights of whoever looks (security_invoker), and read nothing but the *_facts in private: columns without names and texts.';
@@ -857,7 +853,8 @@ comment on view stats.errors_by_day is 'What the portal''s pages reported on eac
 
 grant select on stats.errors_by_day to service_role, stats_reader;
 
-create view stats.invariants
+-- as before, for readers who have no rights on the tables behind it
+create or replace view stats.invariants
 with (security_invoker = true)
 as
 select i.name, i.violations, i.meaning
@@ -1318,7 +1315,8 @@ comment on view private.job_facts is 'What stats.jobs shows.';
 
 grant select on private.job_facts to service_role, stats_reader;
 
-create view stats.jobs
+-- as before, for readers who have no rights on the tables behind it
+create or replace view stats.jobs
 with (security_invoker = true)
 as
 select

@@ -175,3 +175,16 @@ def test_what_was_accepted_and_signed_before_has_its_events(empty_database: str,
             ("anna", "mortgage_offer", name, {"applicationId": name, "lenderUid": "ben"}) for name in ("old", "drafted")
         ]
         assert found[1][4] == accepted
+
+
+def test_what_an_operator_made_of_the_views_goes_on(empty_database: str, tmp_path: Path) -> None:
+    migrate_before("dashboards", empty_database, tmp_path)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("create view public.late_jobs as select name from stats.jobs where is_late")
+        connection.execute("create view public.broken as select name, violations from stats.invariants")
+        migrate(empty_database)
+        assert one(connection, "select count(*) from public.broken where violations = 0") == 9
+        connection.execute(
+            "update private.jobs set added_at = added_at - interval '2 days' where name = 'expire-vouchers'"
+        )
+        assert one(connection, "select name from public.late_jobs") == "expire-vouchers"
