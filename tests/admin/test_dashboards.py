@@ -65,6 +65,54 @@ def test_what_is_broken_is_said_in_words(visit: Visit) -> None:
     expect(jobs.filter(has_text="expire-vouchers")).to_contain_text("Noch nicht dran")
 
 
+def answer_of_system(page: Page, **changes: object) -> None:
+    """From now on the server says something else of the system."""
+
+    def answer(route: Route) -> None:
+        route.fulfill(json=route.fetch().json() | changes)
+
+    page.route("**/api/admin/stats/system*", answer)
+
+
+def test_a_late_job_is_no_fault_where_no_clock_runs_it(visit: Visit) -> None:
+    page = visit.page
+    job = {
+        "name": "expire-vouchers",
+        "does": "Lets vouchers expire.",
+        "schedule": "*/5 * * * *",
+        "state": "late",
+        "lastRunAt": None,
+        "lastGoodRunAt": None,
+        "lastErrorAt": "2026-11-24T15:00:00.000Z",
+        "lastError": "no room " * 50,
+    }
+    answer_of_system(page, clock=False, jobs=[job], invariants=[])
+    visit.open()
+    broken = page.locator("#overview .answer").nth(3)
+    expect(broken.locator(".value")).to_have_text("! Ohne Uhr")
+    expect(broken).to_contain_text("Von Hand zu starten expire-vouchers")
+    expect(page.locator("#system")).to_contain_text("Diese Datenbank hat keine Uhr")
+
+    answer_of_system(page, clock=True, jobs=[job], invariants=[])
+    page.get_by_role("button", name="Aktualisieren").click()
+    expect(broken.locator(".value")).to_have_text("✕ Probleme: 1")
+    expect(page.locator("#system")).not_to_contain_text("Diese Datenbank hat keine Uhr")
+
+    answer_of_system(page, clock=False, jobs=[job | {"state": "failed"}], invariants=[])
+    page.get_by_role("button", name="Aktualisieren").click()
+    expect(broken).to_contain_text("Aufträge mit Fehler oder überfällig expire-vouchers")
+    expect(page.locator("#system")).to_contain_text("Fehlgeschlagen")
+
+
+def test_rules_that_nobody_looked_at_are_not_said_to_hold(visit: Visit) -> None:
+    answer_of_system(visit.page, invariants=None)
+    page = visit.open()
+    sentence = "Die Regeln prüft bei so vielen Ereignissen täglich der Auftrag check-invariants."
+    expect(page.locator("#overview .answer").nth(3)).to_contain_text(sentence)
+    expect(page.locator("#system")).to_contain_text(sentence)
+    expect(page.locator("#overview")).not_to_contain_text("Regeln eingehalten")
+
+
 def test_the_period_is_in_the_address_and_changes_the_plots(visit: Visit) -> None:
     page = visit.open()
     before = {section: marks(page, section) for section in DASHBOARDS}
