@@ -131,21 +131,30 @@ function debts(fees, chosen) {
 /** Whether anything is broken, and what. */
 function health(system) {
   if (!system) return answer(word("asked4"), "", "–", []);
-  // without a clock nobody is late: see the note
-  const jobs = system.jobs.filter(({ state }) => state === "failed" || (state === "late" && system.clock));
-  const rules = (system.invariants ?? []).filter(({ violations }) => violations !== 0);
+  const failed = system.jobs.filter(({ state }) => state === "failed");
+  const late = system.jobs.filter(({ state }) => state === "late");
+  // where no clock runs the jobs somebody has to, which is no fault yet
+  const idle = system.clock ? [] : late;
+  const jobs = system.clock ? [...failed, ...late] : failed;
+  const rules = system.invariants?.filter(({ violations }) => violations !== 0) ?? [];
   const problems = jobs.length + rules.length;
   const of = (bad, all) => word("countOf", { count: count(all.length - bad.length), total: count(all.length) });
   const names = (rows) => few(rows.map(({ name }) => name)).join(", ");
-  const value =
-    problems === 0 ? badge("good", word("allGood")) : badge("bad", word("problems", { count: count(problems) }));
-  return answer(word("asked4"), problems === 0 ? "" : "alarm", value, [
-    rules.length
-      ? pair(word("rulesBad"), names(rules))
-      : pair(word("rulesGood"), system.invariants === null ? "–" : of(rules, system.invariants)),
-    ...(jobs.length ? [pair(word("jobsBad"), names(jobs))] : []),
-    ...(jobs.length === 0 && system.clock ? [pair(word("jobsGood"), of(jobs, system.jobs))] : []),
-    ...(system.clock ? [] : [word("noClock")]),
+  const kind = problems > 0 ? "bad" : idle.length > 0 ? "warn" : "good";
+  const value = { bad: word("problems", { count: count(problems) }), warn: word("noClock"), good: word("allGood") }[
+    kind
+  ];
+  return answer(word("asked4"), kind === "bad" ? "alarm" : "", badge(kind, value), [
+    system.invariants === null
+      ? h("span", { class: "muted" }, word("rulesUnread"))
+      : rules.length
+        ? pair(word("rulesBad"), names(rules))
+        : pair(word("rulesGood"), of(rules, system.invariants)),
+    jobs.length
+      ? pair(word("jobsBad"), names(jobs))
+      : idle.length
+        ? pair(word("jobsIdle"), names(idle))
+        : pair(word("jobsGood"), of(jobs, system.jobs)),
     pair(word("reportedErrors"), count(sum(system.days, "errors"))),
   ]);
 }
@@ -476,7 +485,7 @@ export function system({ system: figures }, { ends }) {
     ),
     h("h3", {}, word("invariants")),
     figures.invariants === null
-      ? h("p", { class: "muted" }, word("tooManyEvents"))
+      ? h("p", { class: "muted" }, word("rulesUnread"))
       : table(
           word("invariants"),
           [{ name: word("invariant") }, { name: word("state") }, { name: word("brokenBy") }],
@@ -495,7 +504,7 @@ export function system({ system: figures }, { ends }) {
           "card wide whole",
         ),
     h("h3", {}, word("jobs")),
-    figures.clock ? null : h("p", { class: "muted" }, word("jobsByHand")),
+    figures.clock ? null : h("p", { class: "muted" }, word("runByHand")),
     table(
       word("jobs"),
       [word("job"), word("state"), word("lastRun"), word("schedule"), word("does"), word("lastError")].map((name) => ({
