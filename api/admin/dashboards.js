@@ -154,7 +154,7 @@ function health(system) {
       ? pair(word("jobsBad"), names(jobs))
       : idle.length
         ? pair(word("jobsIdle"), names(idle))
-        : pair(word("jobsGood"), of(jobs, system.jobs)),
+        : pair(word("jobsGood"), system.clock ? of(jobs, system.jobs) : word("byHand")),
     pair(word("reportedErrors"), count(sum(system.days, "errors"))),
   ]);
 }

@@ -50,7 +50,7 @@ def test_the_four_questions_are_answered_first(visit: Visit) -> None:
     # the scene's fees are of bookings that never were
     expect(broken).to_contain_text("Probleme: 2")
     expect(broken).to_contain_text("every_charge_has_its_subject")
-    expect(broken).to_contain_text("Aufträge laufen")
+    expect(broken).to_contain_text("Aufträge laufen von Hand")
     expect(broken).to_contain_text("Gemeldete Fehler im Zeitraum 1")
 
 
