@@ -154,7 +154,8 @@ begin
   ) p
   join unnest(array[
     'familie_berger', 'projekt_delta', 'projekt_omega', 'steuerberatung', 'chor', 'gemeinschaftsgarten', 'werkstatt', 'lesekreis'
-  ]) with ordinality as c (pair_code, n) on c.n = 1 + p.n % 8;
+  -- from eleven down to two in a room
+  ]) with ordinality as c (pair_code, n) on c.n = 1 + width_bucket(p.n * 7 % 48, array[11, 20, 28, 34, 39, 43, 46]);
 
   insert into public.thinkers (id, public_id, created_at)
   select p.id, p.uid, p.created_at from demo_people p
@@ -479,7 +480,7 @@ begin
     end,
     p.created_at
   from demo_people p
-  cross join lateral (select p.n in (8, 16, 24, 1, 17) as is_online) s
+  cross join lateral (select p.n in (7, 15, 21, 16, 23) as is_online) s
   on conflict (thinker_id) do nothing;
 
   -- five are there now, in two rooms
