@@ -579,7 +579,7 @@ class Books:
         }
 
     def answers(self, first: date, last: date) -> dict[str, Row]:
-        """What each function says of a period, without what only a view says (jobs, invariants)."""
+        """What each function says of a period, without clock, jobs and invariants."""
         period: Row = {"from_day": first, "to_day": last, "time_zone": self.time_zone}
         answers = (self._presence, self._vouchers, self._mortgages, self._telbank, self._fees, self._system)
         names = ("presence_stats", "voucher_stats", "mortgage_stats", "telbank_stats", "fee_stats", "system_stats")
