@@ -443,20 +443,21 @@ begin
   ) p
   where r.at <= now();
 
-  -- presence: who shares a pair code sits down at about the same time, for a quarter of an hour or more
+  -- presence: who shares a pair code sits down at about the same time, for a quarter of an hour or more, and was found
+  -- silent afterwards
   create temporary table demo_sittings on commit drop as
   select
-    d.day, p.id as thinker_id, p.session_id, p.pair_code, p.room_id, s.at,
-    4 + floor(pg_temp.dice(p.uid || d.label || ' beats') * 6)::integer as beats
+    d.day, p.id as thinker_id, p.session_id, p.pair_code, p.room_id, s.at, s.beats
   from demo_days d
   cross join demo_people p
   cross join lateral (
     select
       (d.day + make_interval(
         hours => pg_temp.one_of(evening, p.pair_code || d.label), secs => floor(pg_temp.dice(p.uid || d.label) * 900)
-      )) at time zone zone as at
+      )) at time zone zone as at,
+      4 + floor(pg_temp.dice(p.uid || d.label || ' beats') * 6)::integer as beats
   ) s
-  where p.created_at < s.at and s.at <= now() and pg_temp.dice(p.uid || d.label || ' there') < 0.1 + 0.25 * d.weight;
+  where p.created_at < s.at and s.at + s.beats * interval '5 minutes' <= now() - interval '2 minutes' and pg_temp.dice(p.uid || d.label || ' there') < 0.1 + 0.25 * d.weight;
 
   insert into public.rooms (id, owner_id, meta, created_at)
   select p.room_id, p.id, jsonb_build_object('source', 'presence', 'pair_code', p.pair_code), p.created_at
@@ -471,7 +472,7 @@ begin
       when s.is_online then now()
       else coalesce(
         (
-          select max(least(t.at + t.beats * interval '5 minutes', now() - interval '2 minutes'))
+          select max(t.at + t.beats * interval '5 minutes')
           from demo_sittings t
           where t.thinker_id = p.id
         ),
@@ -541,7 +542,7 @@ begin
     select
       t.*,
       case when count(*) over circle > 1 then max(t.at) over circle + interval '20 seconds' end as matched_at,
-      least(t.at + t.beats * interval '5 minutes' + interval '90 seconds', now()) as silenced_at
+      t.at + t.beats * interval '5 minutes' + interval '90 seconds' as silenced_at
     from demo_sittings t
     window circle as (partition by t.day, t.pair_code)
   ) s
@@ -555,7 +556,8 @@ begin
     union all
     select 'presence.offline', 'presence_session', s.session_id::text, '{"silenced": true}', s.silenced_at
   ) e
-  where e.at <= now();
+  -- who sat alone matched nobody
+  where e.at is not null;
 
   -- the versions of the prices, so that each charge can be traced to its own
   update public.fee_versions v

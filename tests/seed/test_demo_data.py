@@ -99,6 +99,22 @@ def moments() -> list[datetime]:
     ]
 
 
+NOT_SEEN_LAST = """
+    select s.id from presence_sessions s where s.last_seen_at <> (
+        select max(e.created_at) from events e where e.type = 'presence.heartbeat' and e.subject_id = s.id::text
+    )
+"""
+
+
+@pytest.mark.parametrize("minutes", range(0, 180, 20))
+def test_nobody_is_seen_after_being_seen_last(database: str, tmp_path: Path, minutes: int) -> None:
+    # an evening, on which somebody always sits there
+    evening = datetime.now(BERLIN).replace(hour=18, minute=10) - timedelta(days=1) + timedelta(minutes=minutes)
+    seed_at(database, evening, tmp_path)
+    with psycopg.connect(database) as connection:
+        assert rows(connection, NOT_SEEN_LAST) == []
+
+
 @pytest.mark.parametrize("moment", [pytest.param(moment, id=f"{moment:%Y-%m-%dT%H:%M}") for moment in moments()])
 def test_holds_at_any_time_of_the_year(database: str, tmp_path: Path, moment: datetime) -> None:
     # without what stands before the history, which is about the days to come
@@ -429,12 +445,7 @@ def test_events_happened_when_their_rows_say(connection: psycopg.Connection) -> 
             when 'borrower' then c.borrower_signed_at when 'lender' then c.lender_signed_at else c.notary_signed_at end
     """
     assert rows(connection, signed) == []
-    last_seen = """
-        select s.id from presence_sessions s where s.last_seen_at <> (
-            select max(e.created_at) from events e where e.type = 'presence.heartbeat' and e.subject_id = s.id::text
-        )
-    """
-    assert rows(connection, last_seen) == []
+    assert rows(connection, NOT_SEEN_LAST) == []
     charged = """
         select f.id from fee_events f join (
             select id, created_at, cancelled_at from voucher_bookings
