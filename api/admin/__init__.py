@@ -65,7 +65,7 @@ def _files() -> dict[str, Asset]:
 @cache
 def _vega() -> Asset:
     """Vega, Vega-Lite and vega-embed as one module."""
-    made = subprocess.run([sys.executable, "-c", _MAKE_VEGA], capture_output=True, check=True)  # noqa: S603 (ours)
+    made = subprocess.run([sys.executable, "-I", "-c", _MAKE_VEGA], capture_output=True, check=True)  # noqa: S603 (ours)
     return Asset.of(".js", made.stdout)
 
 

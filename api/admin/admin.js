@@ -60,7 +60,8 @@ function currencies() {
   add(data.telbank?.totals, "transfers");
   add(data.mortgages?.requested, "applications");
   add(data.fees?.owed);
-  return [...uses].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).map(([currency]) => currency);
+  // where none was used, the one that is owed most of comes first
+  return [...uses].sort(([, n], [, m]) => m - n).map(([currency]) => currency);
 }
 
 function chosenCurrency(all) {
@@ -75,6 +76,7 @@ function choose(changes) {
     else query.set(name, value);
   }
   history.pushState(null, "", `?${query}`);
+  shownSearch = location.search;
 }
 
 // ---- asking ----
@@ -97,7 +99,8 @@ async function refresh({ all = false } = {}) {
     settlements: "/settlements?limit=200",
     events: "/events?limit=50",
   };
-  if (all || !(Date.now() - times.system < SYSTEM_MS)) paths.system = `/stats/system${days}`;
+  // what was missed the last time is asked for again
+  if (all || failure?.names.includes("system") || !(Date.now() - times.system < SYSTEM_MS)) paths.system = `/stats/system${days}`;
 
   const failures = [];
   await Promise.all(
@@ -106,10 +109,17 @@ async function refresh({ all = false } = {}) {
         const answer = await ask(path, { signal });
         if (signal.aborted) return;
         data[name] = answer;
+        if (answer.timeZone) setTimeZone(answer.timeZone);
         times[name] = Date.now();
       } catch (reason) {
         if (!(reason instanceof NoAnswer)) throw reason;
         failures.push({ name, reason });
+        const old = data[name];
+        // figures of other days are worse than none
+        if (old?.from && (old.from !== from || old.to !== to)) {
+          delete data[name];
+          delete times[name];
+        }
       }
     }),
   ).catch((error) => {
@@ -294,7 +304,12 @@ filter.elements.currency.addEventListener("change", ({ target }) => {
   show();
 });
 
+let shownSearch = location.search;
+
 addEventListener("popstate", () => {
+  // a link to a section of the page comes here too
+  if (location.search === shownSearch) return;
+  shownSearch = location.search;
   if (!element("figures").hidden) refresh({ all: true });
 });
 

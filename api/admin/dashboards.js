@@ -436,6 +436,26 @@ export function fees({ fees: figures }, chosen) {
           })),
           "card",
         ),
+    figures.charged.length === 0
+      ? null
+      : table(
+          word("chargedFor"),
+          [
+            { name: word("beneficiary") },
+            { name: word("currency") },
+            ...["feeEvents", "accrued", "settled", "unsettled"].map((name) => number(word(name))),
+          ],
+          figures.charged.map((row) => ({
+            key: `${row.beneficiaryUid} ${row.currency}`,
+            cells: [
+              long(row.beneficiaryUid),
+              row.currency,
+              count(row.feeEvents),
+              ...["accruedCents", "settledCents", "openCents"].map((field) => money(row[field], row.currency)),
+            ],
+          })),
+          "card",
+        ),
     figures.fees.length === 0
       ? null
       : table(

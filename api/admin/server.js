@@ -1,6 +1,7 @@
 // Asks the server, with the proof that the reader gave.
 
 const KEPT = "ts-admin-proof"; // for this tab only
+const PATIENCE_MS = 20_000; // the server itself gives up earlier
 
 /** Why the server did not answer: its status (0 where it cannot be reached) and its sentence. */
 export class NoAnswer extends Error {
@@ -11,7 +12,13 @@ export class NoAnswer extends Error {
 }
 
 /** What the reader signed in with, {kind: "key" | "token", secret}; null where that was not needed. */
-export const proof = () => JSON.parse(sessionStorage.getItem(KEPT));
+export function proof() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT));
+  } catch {
+    return null; // damaged: as if there were none
+  }
+}
 
 export const keepProof = (given) => sessionStorage.setItem(KEPT, JSON.stringify(given));
 
@@ -22,10 +29,12 @@ export async function ask(path, { signal, given = proof() } = {}) {
   const headers = {};
   if (given?.kind === "key") headers["X-TS-APIKEY"] = inBytes(given.secret);
   if (given?.kind === "token") headers.Authorization = `Bearer ${inBytes(given.secret)}`;
+  const late = AbortSignal.timeout(PATIENCE_MS);
   let response;
   try {
     // figures are not for the browser's disk
-    response = await fetch(`/api/admin${path}`, { headers, signal, cache: "no-store" });
+    const either = signal ? AbortSignal.any([signal, late]) : late;
+    response = await fetch(`/api/admin${path}`, { headers, signal: either, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new NoAnswer(0, "");

@@ -125,9 +125,10 @@ comment on schema stats is
 do $$
 begin
   if to_regrole('stats_reader') is null then
-    create role stats_reader login noinherit;
+    create role stats_reader login noinherit connection limit 10;
     alter role stats_reader set default_transaction_read_only = on;
     alter role stats_reader set statement_timeout = '60s';
+    alter role stats_reader set idle_in_transaction_session_timeout = '60s';
     comment on role stats_reader is
       'Metabase, Grafana and the like: reads the views of the schema stats and nothing else. Give it a password to let it in.';
   end if;
@@ -1338,3 +1339,23 @@ comment on column stats.jobs.state is
   'failed: its last run did; late: it should have run well since; waiting: it is new, and had no time to run yet; good otherwise.';
 
 grant select on stats.jobs to service_role, stats_reader;
+
+-- whoever was let read both views before goes on
+do $$
+declare
+  reader record;
+begin
+  for reader in
+    select distinct c.relname as view, a.grantee
+    from pg_catalog.pg_class c
+    cross join lateral aclexplode(c.relacl) a
+    where c.oid in ('stats.jobs'::regclass, 'stats.invariants'::regclass)
+      and a.privilege_type = 'SELECT' and a.grantee not in (0, c.relowner)
+  loop
+    execute format(
+      'grant select on private.%s to %s',
+      case reader.view when 'jobs' then 'job_facts' else 'invariant_facts' end, reader.grantee::regrole
+    );
+  end loop;
+end;
+$$;

@@ -182,7 +182,13 @@ def test_what_an_operator_made_of_the_views_goes_on(empty_database: str, tmp_pat
     with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute("create view public.late_jobs as select name from stats.jobs where is_late")
         connection.execute("create view public.broken as select name, violations from stats.invariants")
+        connection.execute("grant usage on schema stats to anon")
+        connection.execute("grant select on stats.jobs, private.jobs, private.job_runs to anon")
         migrate(empty_database)
+        # whom an operator let read the jobs
+        connection.execute("set role anon")
+        assert one(connection, "select count(*) from stats.jobs") == 7
+        connection.execute("reset role")
         assert one(connection, "select count(*) from public.broken where violations = 0") == 9
         connection.execute(
             "update private.jobs set added_at = added_at - interval '2 days' where name = 'expire-vouchers'"

@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from api.errors import PortalError
+from api.identity import SERVER
 from api.migrations import SEED, migrate, seed
 from tests.acting import call, one, thinker
 from tests.databases import Server
@@ -269,6 +270,21 @@ def test_where_transfers_cost_something_the_demo_pays_it(database: str) -> None:
         )
         assert [(float(rate), uid) for rate, uid in rows(connection, charged)] == [(0.01, "togethersystems")]
         assert violated(connection) == []
+
+
+@pytest.mark.parametrize("real", ["thinker", "transfer of nobody"])
+def test_where_somebody_has_begun_there_is_no_history(database: str, real: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        if real == "thinker":
+            call(connection, thinker("anna"), "send_heartbeat")
+        else:
+            amounts = {"crypto_amount": 1, "crypto_symbol": "ETH", "fiat_major": "1", "fiat_currency": "EUR"}
+            call(connection, SERVER, "log_transfer", direction="in", **amounts)
+        seed(database)
+        assert one(connection, "select count(*) from public.transfers where id like '%%-demo-%%'") == 0
+        assert one(connection, "select count(*) from public.settlements") == 0
+        # what the documentation shows is there all the same
+        assert one(connection, "select count(*) from public.vouchers where id = 'v-demo-consulting'") == 1
 
 
 def test_what_others_are_owed_is_not_settled(database: str) -> None:
