@@ -111,12 +111,13 @@ def test_it_becomes_nobody_else(world: psycopg.Connection, reader: psycopg.Conne
 
 def test_what_the_role_is(world: psycopg.Connection) -> None:
     role = world.execute(
-        "select rolcanlogin, rolinherit, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolconfig"
+        "select rolcanlogin, rolinherit, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
+        " rolconnlimit, rolconfig"
         " from pg_roles where rolname = 'stats_reader'"
     ).fetchone()
     assert role == (
-        True, False, False, False, False, False, False,
-        ["default_transaction_read_only=on", "statement_timeout=60s"],
+        True, False, False, False, False, False, False, 10,
+        ["default_transaction_read_only=on", "statement_timeout=60s", "idle_in_transaction_session_timeout=60s"],
     )  # fmt: skip
     member = "select count(*) from pg_auth_members where 'stats_reader'::regrole in (member, roleid)"
     # on PostgreSQL 16 and newer, whoever made a role administers it
