@@ -56,6 +56,8 @@ def _with_runs(world_url: str) -> None:
         connection.execute(
             "insert into public.thinkers (id, public_id, roles) values (private.thinker_id('ada'), 'ada', '{admin}')"
         )
+        # however old the database is that was copied
+        connection.execute("update private.jobs set added_at = now()")
         redefine(connection, "cleanup-cron-history", "begin raise 'not today'; end")
         run(connection, "cleanup-cron-history")
         run(connection, "purge-idempotency-keys")
