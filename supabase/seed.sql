@@ -590,36 +590,20 @@ begin
     select from public.fee_versions v where v.fee_id = f.id and v.valid_from <= first::timestamp at time zone zone
   );
 
-  -- each month was settled on its heels and paid; of the last one euros are invoiced, and other currencies are open. Not
-  -- where others have something to be settled: that is not ours to call paid
-  if not exists (
-    select from public.fee_events e
-    where e.settlement_id is null and e.created_at < date_trunc('month', today::timestamp) at time zone zone
-      and e.subject_id not in (
-        select b.id
-        from public.voucher_bookings b
-        join public.thinkers t on t.id = b.holder_id
-        where t.public_id like 'demo-%'
-        union all
-        select t.id from public.transfers t where t.id ~ '^(in|out)-demo-'
-        union all
-        select c.id from public.mortgage_contracts c where c.offer_id like 'mort-offer-demo-%'
-      )
-  ) then
-    for month in
-      select generate_series(date_trunc('month', first::timestamp), today - interval '1 month', interval '1 month')
-    loop
-      for settlement in select jsonb_array_elements(public.settle_fees(month::date, (month + interval '1 month')::date)) loop
-        made := made || (settlement ->> 'id')::uuid;
-        if month + interval '2 months' <= today or settlement ->> 'currency' = 'EUR' then
-          perform public.invoice_settlement((settlement ->> 'id')::uuid);
-        end if;
-        if month + interval '2 months' <= today then
-          perform public.pay_settlement((settlement ->> 'id')::uuid);
-        end if;
-      end loop;
+  -- each month was settled on its heels and paid; of the last one euros are invoiced, and other currencies are open
+  for month in
+    select generate_series(date_trunc('month', first::timestamp), today - interval '1 month', interval '1 month')
+  loop
+    for settlement in select jsonb_array_elements(public.settle_fees(month::date, (month + interval '1 month')::date)) loop
+      made := made || (settlement ->> 'id')::uuid;
+      if month + interval '2 months' <= today or settlement ->> 'currency' = 'EUR' then
+        perform public.invoice_settlement((settlement ->> 'id')::uuid);
+      end if;
+      if month + interval '2 months' <= today then
+        perform public.pay_settlement((settlement ->> 'id')::uuid);
+      end if;
     end loop;
-  end if;
+  end loop;
 
   alter table public.settlements disable trigger tg_settlements__move;
   update public.settlements s
