@@ -18,19 +18,20 @@ from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 from pydantic import BaseModel
 
-from api import settlements, stats
-from api.admin import admin_pages
-from api.body import MAX_BODY_BYTES, PortalRequest
+from api.actor import Actor
+from api.errors import ApiError
 from api.gateway import Gateway
-from api.gateway_direct import DirectGateway
-from api.gateway_postgrest import PostgrestGateway
-from api.idempotency import read_key
-from api.identity import TOKEN_COOKIE, Actor, CallerMiddleware
-from api.legacy import admin, contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
+from api.gateway.direct import DirectGateway
+from api.gateway.postgrest import PostgrestGateway
+from api.http.body import MAX_BODY_BYTES, PortalRequest
+from api.http.callers import TOKEN_COOKIE, CallerMiddleware
+from api.http.idempotency import read_key
+from api.http.openapi import ErrorBody, RequestSchemas, error_responses
 from api.legacy.routing import LegacyRouting
-from api.openapi import RequestSchemas
-from api.portal import portal_pages
-from api.refusals import ErrorBody, Refused, refusals
+from api.page import admin_pages
+from api.routes import contracts, hypotheken, mortgage, presence, telbank, telemetry, voucher
+from api.routes.admin import figures, monitoring, settlements
+from api.routes.portal_pages import portal_pages
 from api.settings import Settings
 from api.storage import Storage
 from api.tokens import Tokens
@@ -47,7 +48,13 @@ class Health(BaseModel):
     ok: bool = True
 
 
-@get("/health", security=[{}], opt={"language": "en"}, responses=refusals(language="en", is_open=True), tags=["health"])
+@get(
+    "/health",
+    security=[{}],
+    opt={"language": "en"},
+    responses=error_responses(language="en", is_open=True),
+    tags=["health"],
+)
 async def health(gateway: NamedDependency[Gateway]) -> Health:
     """200 only when the database answers."""
     await gateway.call("ping", Actor("anon"))
@@ -80,9 +87,9 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             mortgage.router,
             contracts.router,
             telemetry.report,
-            admin.router,
+            monitoring.router,
             settlements.router,
-            stats.router,
+            figures.router,
         ],
         middleware=[CallerMiddleware],
     )
@@ -103,7 +110,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             request_class=PortalRequest,
             request_max_body_size=MAX_BODY_BYTES,
             exception_handlers={
-                Refused: answer_refusal,
+                ApiError: answer_api_error,
                 HTTPException: answer_http_error,
                 Exception: answer_fault,
             },
@@ -143,12 +150,12 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     )
 
 
-def answer_refusal(request: Request[Any, Any, Any], refused: Refused) -> Response[ErrorBody]:
-    """The legacy status and sentence of the reason, in the language of the route."""
+def answer_api_error(request: Request[Any, Any, Any], error: ApiError) -> Response[ErrorBody]:
+    """Answer with the status and message of the code, in the language of the route."""
     opt = request.route_handler.opt
-    if refused.reason in opt:
-        refused = Refused(opt[refused.reason], refused.detail)
-    return Response(ErrorBody(error=refused.sentence(opt.get("language", "de"))), status_code=refused.status)
+    if error.code in opt:
+        error = ApiError(opt[error.code], error.detail)
+    return Response(ErrorBody(error=error.message(opt.get("language", "de"))), status_code=error.status)
 
 
 def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:
@@ -159,9 +166,9 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
         case 401:
             sentence = error.detail
         case 413:
-            sentence = Refused("too_large").sentence("en")
+            sentence = ApiError("too_large").message("en")
         case 429:
-            sentence = Refused("rate_limited").sentence("en")
+            sentence = ApiError("rate_limited").message("en")
         case status:
             sentence = HTTPStatus(status).phrase.lower()
     headers = error.headers or {}

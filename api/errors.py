@@ -1,4 +1,234 @@
-"""What may go wrong without being a bug."""
+"""The errors of the API: one table from code to HTTP status and message, in German and English.
+
+SQL raises a code as its message (`raise sqlstate 'PT409' using message = 'slot_taken'`); Python raises ApiError(code).
+The German messages are the legacy servers' own. Routes with the opt `language` = "en" (telbank, mortgage, contracts,
+telemetry, admin) answer in English.
+"""
+
+from typing import Literal, NamedTuple
+
+Language = Literal["de", "en"]
+
+
+class Error(NamedTuple):
+    """An HTTP status and a message in two languages; `{}` stands for the detail."""
+
+    status: int
+    de: str
+    en: str
+
+
+ERRORS: dict[str, Error] = {
+    # any route
+    "invalid_json": Error(400, "invalid JSON body", "invalid JSON body"),
+    "invalid_json_telbank": Error(400, "Invalid JSON body", "Invalid JSON body"),
+    "value_invalid": Error(400, "Ungültiger Wert: {}", "invalid value: {}"),
+    "text_expected": Error(400, "{} muss ein Text sein", "{} must be a text"),
+    "whole_number_expected": Error(400, "{} muss eine ganze Zahl sein", "{} must be a whole number"),
+    "json_unreasonable": Error(
+        400,
+        "JSON mit mehr als 63 Ebenen, mehr als 4 MiB oder zu großen Zahlen",
+        "JSON of more than 63 levels, more than 4 MiB or with too large numbers",
+    ),
+    "date_invalid": Error(400, "{} ist kein gültiges Datum", "{} is not a valid date"),
+    "date_out_of_range": Error(400, "Datum außerhalb der Jahre 1 bis 9999", "date outside of the years 1 to 9999"),
+    "amount_out_of_range": Error(
+        400,
+        "Betrag muss eine ganze, nicht negative Zahl in Minor Units (Cent) sein, höchstens 9007199254740991",
+        "amount out of range: whole minor units (cents), at most 9007199254740991",
+    ),
+    "duration_out_of_range": Error(
+        400,
+        "Dauer muss positiv sein, höchstens 525600 Minuten bzw. 100 Jahre",
+        "a duration must be positive, at most 525600 minutes or 100 years",
+    ),
+    "interest_out_of_range": Error(
+        400,
+        "Zinssatz muss ein Anteil von 0 bis 99.9999 mit höchstens vier Nachkommastellen sein",
+        "interest must be a fraction from 0 to 99.9999 with at most four decimals",
+    ),
+    "uid_invalid": Error(400, "Uid muss 1 bis 255 Zeichen haben", "uid must have 1 to 255 characters"),
+    "not_signed_in": Error(401, "Nicht angemeldet", "not signed in"),
+    "not_yourself": Error(403, "Nur für die eigene Uid erlaubt", "allowed for your own uid only"),
+    "not_an_admin": Error(403, "Nur Admins dürfen das sehen", "only admins may see this"),
+    "append_only": Error(403, "Was geschehen ist, bleibt geschrieben", "what happened stays written"),
+    "foreign_origin": Error(
+        403,
+        "Anfrage von einer anderen Herkunft (Origin oder Host)",
+        "request from another origin (Origin or Host)",
+    ),
+    "token_keys_away": Error(
+        503,
+        "Token kann gerade nicht geprüft werden, bitte gleich noch einmal",
+        "the token cannot be checked now, please try again shortly",
+    ),
+    "idempotency_key_invalid": Error(
+        400, "Idempotency-Key muss 1 bis 255 Zeichen haben", "Idempotency-Key must have 1 to 255 characters"
+    ),
+    "request_in_progress": Error(
+        409,
+        "Eine Anfrage mit diesem Idempotency-Key läuft noch, bitte gleich noch einmal",
+        "a request with this Idempotency-Key is in progress, please try again shortly",
+    ),
+    "idempotency_key_reused": Error(
+        422,
+        "Dieser Idempotency-Key gehört zu einer anderen Anfrage",
+        "this Idempotency-Key belongs to another request",
+    ),
+    "unsupported_encoding": Error(415, "unsupported content encoding", "unsupported content encoding"),
+    "too_large": Error(413, "request body too large", "request body too large"),
+    "rate_limited": Error(429, "rate limit exceeded", "rate limit exceeded"),
+    "database_away": Error(
+        503,
+        "Datenbank nicht erreichbar, bitte gleich noch einmal",
+        "database not available, please try again shortly",
+    ),
+    "busy": Error(503, "Datenbank ausgelastet, bitte gleich noch einmal", "database busy, please try again shortly"),
+    "outcome_unknown": Error(
+        503,
+        "Verbindung zur Datenbank verloren: die Anfrage kann ausgeführt worden sein oder nicht",
+        "connection to the database lost: the request may or may not have been carried out",
+    ),
+    # presence
+    "token_required": Error(400, "token fehlt", "token fehlt"),
+    "token_expired": Error(401, "Token abgelaufen", "Token abgelaufen"),
+    "signature_invalid": Error(401, "Signatur ungültig", "Signatur ungültig"),
+    "thinker_required": Error(400, "thinker_id fehlt", "thinker_id fehlt"),
+    "pair_code_invalid": Error(
+        400, "pair_code muss 1 bis 255 Zeichen haben", "pair_code must have 1 to 255 characters"
+    ),
+    # voucher and slots
+    "issuer_required": Error(400, "issuerUid ist erforderlich", "issuerUid is required"),
+    "voucher_required": Error(400, "voucherId ist erforderlich", "voucherId is required"),
+    "voucher_not_found": Error(404, "Voucher nicht gefunden", "voucher not found"),
+    "voucher_exists": Error(409, "Voucher existiert bereits", "voucher exists already"),
+    "voucher_status_unknown": Error(
+        400,
+        "status muss issued, booked, consumed, cancelled oder expired sein",
+        "status must be issued, booked, consumed, cancelled or expired",
+    ),
+    "valid_until_before_valid_from": Error(400, "validUntil liegt vor validFrom", "validUntil is before validFrom"),
+    "booking_fields_required": Error(
+        400,
+        "voucherId, slotId und holderUid sind erforderlich",
+        "voucherId, slotId and holderUid are required",
+    ),
+    "voucher_not_bookable": Error(
+        400,
+        "Voucher hat Status {} und kann nicht gebucht werden",
+        "voucher has status {} and cannot be booked",
+    ),
+    "slot_not_offered": Error(400, "Slot nicht verfügbar", "slot not available"),
+    "slot_taken": Error(400, "Slot nicht verfügbar", "slot already booked"),
+    "booking_or_voucher_required": Error(
+        400, "voucherId oder bookingId ist erforderlich", "voucherId or bookingId is required"
+    ),
+    "booking_not_found": Error(404, "Buchung nicht gefunden", "booking not found"),
+    "booking_is_cancelled": Error(409, "Stornierte Buchung bleibt storniert", "a cancelled booking stays cancelled"),
+    "not_a_party": Error(403, "Nur Aussteller oder Inhaber dürfen stornieren", "only issuer or holder may cancel"),
+    # mortgages
+    "borrower_header_required": Error(
+        400, "X-MOT-User Header (borrowerUid) ist erforderlich", "X-MOT-User header (borrowerUid) is required"
+    ),
+    "lender_header_required": Error(
+        400, "X-MOT-User Header (issuerId) ist erforderlich", "X-MOT-User header (issuerId) is required"
+    ),
+    "user_header_required": Error(400, "X-MOT-User Header ist erforderlich", "X-MOT-User header is required"),
+    "role_unknown": Error(400, "Ungültige Rolle, erwarte borrower oder lender", "role must be borrower or lender"),
+    "not_a_lender": Error(403, "Nur Lender dürfen alle Anträge sehen", "only lenders may see all applications"),
+    "lender_role_required": Error(403, "Nur Lender dürfen Angebote machen", "only lenders may make offers"),
+    "loan_invalid": Error(
+        400, "desiredLoan muss {{amount, currency}} sein", "desiredLoan must be {{amount, currency}}"
+    ),
+    "rate_type_unknown": Error(
+        400, "desiredRateType muss fixed oder variable sein", "desiredRateType must be fixed or variable"
+    ),
+    "application_status_unknown": Error(
+        400,
+        "status muss open, offered, accepted oder rejected sein",
+        "status must be open, offered, accepted or rejected",
+    ),
+    "application_exists": Error(409, "Application existiert bereits", "application exists already"),
+    "application_required": Error(400, "applicationId ist erforderlich", "applicationId is required"),
+    "application_not_found": Error(404, "Application nicht gefunden", "application not found"),
+    "application_closed": Error(
+        409,
+        "Application hat Status {} und nimmt keine Angebote an",
+        "application has status {} and takes no offers",
+    ),
+    "offer_exists": Error(409, "Offer existiert bereits", "offer exists already"),
+    "offer_required": Error(400, "voucherId ist erforderlich", "voucherId is required"),
+    "offer_not_found": Error(404, "Offer nicht gefunden", "offer not found"),
+    "offer_not_open": Error(
+        400,
+        "Offer hat Status {} und kann nicht akzeptiert werden",
+        "offer has status {} and cannot be accepted",
+    ),
+    "not_the_offers_borrower": Error(
+        403, "Offer gehört nicht zu diesem Borrower", "offer does not belong to this borrower"
+    ),
+    "signing_fields_required": Error(
+        400, "contractVoucherId und action sind erforderlich", "contractVoucherId and action are required"
+    ),
+    "mortgage_contract_not_found": Error(404, "Contract nicht gefunden", "contract not found"),
+    "signer_unknown": Error(400, "Unbekannte action", "unknown action"),
+    "not_the_borrower": Error(403, "Nur der Borrower darf diese Aktion durchführen", "only the borrower may do this"),
+    "not_the_lender": Error(403, "Nur der Lender darf diese Aktion durchführen", "only the lender may do this"),
+    "not_a_notary": Error(403, "Nur ein Notar darf diese Aktion durchführen", "only a notary may do this"),
+    # telbank
+    "direction_unknown": Error(400, "Invalid direction", "Invalid direction"),
+    "amounts_required": Error(
+        400,
+        "cryptoAmount, cryptoSymbol, fiatAmount and fiatCurrency are required as numbers/strings",
+        "cryptoAmount, cryptoSymbol, fiatAmount and fiatCurrency are required as numbers/strings",
+    ),
+    "transfer_not_found": Error(404, "Not found", "Not found"),
+    # contracts
+    "multipart_expected": Error(400, "expected multipart/form-data", "expected multipart/form-data"),
+    "file_required": Error(400, "file field is required", "file field is required"),
+    "not_your_room": Error(403, "only who is in the room may do this", "only who is in the room may do this"),
+    "storage_away": Error(503, "document store not available", "document store not available"),
+    # telemetry and admin
+    "events_required": Error(400, "an array of events is required", "an array of events is required"),
+    "too_many_events": Error(413, "more than 1000 events", "more than 1000 events"),
+    "voucher_is_booked": Error(409, "Voucher ist gebucht: sein Preis bleibt", "voucher is booked: its price stays"),
+    "period_invalid": Error(
+        400,
+        "Ein Zeitraum geht von einem Tag bis vor einen späteren",
+        "a period goes from a day to before a later one",
+    ),
+    "days_invalid": Error(
+        400,
+        "Ein Zeitraum hat 1 bis 1096 Tage in den Jahren 1 bis 9999",
+        "a period has 1 to 1096 days of the years 1 to 9999",
+    ),
+    "settlement_not_found": Error(404, "Abrechnung nicht gefunden", "settlement not found"),
+    "settlement_move_refused": Error(
+        409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"
+    ),
+    "limit_invalid": Error(400, "limit must be a whole number", "limit must be a whole number"),
+}
+
+
+class ApiError(Exception):
+    """An error for the client: a code of ERRORS, and the detail that fills `{}` in its message."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+
+    """An error for the client: a code of ERRORS, and the detail that fills `{}` in its message."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the legacy API."""
+        return ERRORS[self.code].status
+
+    def message(self, language: Language) -> str:
+        """The message of the legacy API."""
+        text = ERRORS[self.code]
+        return (text.en if language == "en" else text.de).format(self.detail)
 
 
 class PortalError(Exception):

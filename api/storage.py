@@ -8,7 +8,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from api.refusals import Refused
+from api.errors import ApiError
 from api.settings import Settings
 
 
@@ -44,14 +44,14 @@ class Storage:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > max_bytes:
-                    raise Refused("too_large")
+                    raise ApiError("too_large")
                 digest.update(chunk)
                 yield chunk
 
         try:
             await obstore.put_async(self._store, path, hashed())
         except (BaseError, OSError) as error:
-            raise Refused("storage_away") from error
+            raise ApiError("storage_away") from error
         return Stored(size, digest.hexdigest())
 
     async def delete(self, path: str) -> None:
@@ -61,4 +61,4 @@ class Storage:
         except FileNotFoundError:
             pass
         except (BaseError, OSError) as error:
-            raise Refused("storage_away") from error
+            raise ApiError("storage_away") from error

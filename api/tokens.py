@@ -13,9 +13,8 @@ import jwt
 from anyio import to_thread
 from jwt.exceptions import PyJWKClientConnectionError, PyJWKSetError, PyJWTError
 
-from api.errors import PortalError
-from api.identity import Actor, thinker_id
-from api.refusals import Refused
+from api.actor import Actor, thinker_id
+from api.errors import ApiError, PortalError
 from api.settings import MIN_SECRET_LENGTH, Settings
 
 LIFETIME_SECONDS = 3600
@@ -43,13 +42,13 @@ class PublicKeys:
         # one at a time: whoever waits meanwhile learns from it, instead of holding a thread
         async with self._fetching:
             if time.monotonic() < self._away_until:
-                raise Refused("token_keys_away")
+                raise ApiError("token_keys_away")
             try:
                 return await to_thread.run_sync(self._client.get_signing_key_from_jwt, token)
             except (PyJWKClientConnectionError, PyJWKSetError, HTTPException, OSError, json.JSONDecodeError) as error:
                 self._away_until = time.monotonic() + AWAY_SECONDS
                 _log.warning("no keys: %r", error)
-                raise Refused("token_keys_away") from error
+                raise ApiError("token_keys_away") from error
 
 
 class Tokens:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from api.identity import Actor
+from api.actor import Actor
 
 
 def thinker(uid: str, *roles: str) -> Actor:

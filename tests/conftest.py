@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.migrations import migrate, seed
+from api.database.migrations import migrate, seed
 from api.settings import Settings
 from tests.data_api import data_api_name, run_data_api
 from tests.databases import DEBIAN, MissingServerError, Server, run_local, run_server

@@ -17,7 +17,7 @@ import jwt
 import psycopg
 from pydantic import SecretStr
 
-from api.identity import Actor, Role
+from api.actor import Actor, Role
 from api.settings import Settings
 from tests.npm import NODE, install
 

@@ -1,1 +1,1 @@
-"""The routes of both legacy generations: one module a legacy service (contract, sections 2 to 7)."""
+"""What only the legacy API needs: JavaScript's coercions, Express's routing, old ids."""

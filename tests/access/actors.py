@@ -8,7 +8,7 @@ from typing import Literal
 
 import psycopg
 
-from api.identity import Actor, Role
+from api.actor import Actor, Role
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.identity import Actor
+from api.actor import Actor
 from tests.acting import call, call_or_reason, thinker
 
 ANNA, BEN, CLARA = thinker("anna"), thinker("ben"), thinker("clara")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from api.migrations import seed
+from api.database.migrations import seed
 from api.settings import ROOT
 from tests.admin.conftest import SCREENSHOTS, Scheme, Visit, Visiting
 from tests.admin.scene import fill

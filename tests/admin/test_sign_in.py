@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from api.identity import TOKEN_COOKIE, Actor
+from api.actor import Actor
+from api.http.callers import TOKEN_COOKIE
 from tests.acting import thinker
 from tests.admin.conftest import Visit, Visiting
 from tests.admin.scene import fill

@@ -9,12 +9,12 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli.main import app
 from api.errors import PortalError
 from tests.acting import one
 from tests.jobs.running import redefine
 
-PORTAL = [sys.executable, "-c", "from api.cli import main; main()"]
+PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
 
 @pytest.fixture(autouse=True)

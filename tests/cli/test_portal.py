@@ -18,10 +18,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli.main import app
 from api.errors import PortalError
 
-PORTAL = [sys.executable, "-c", "from api.cli import main; main()"]
+PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ import pytest
 from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
-from api import cli_settlements
-from api.cli import app
+from api.cli import settlements as cli_settlements
+from api.cli.main import app
 from api.database import open_database
 from api.errors import PortalError
 from api.settings import load_settings
@@ -28,7 +28,7 @@ from tests.charging import charge, reverse
 from tests.databases import empty
 from tests.serving import Connection
 
-PORTAL = [sys.executable, "-c", "from api.cli import main; main()"]
+PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 UNKNOWN = "019a3c5e-7c00-7abc-8def-0123456789ab"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 

@@ -3,7 +3,7 @@
 import pytest
 from postgrest import APIError, CountMethod
 
-from api.identity import thinker_id
+from api.actor import thinker_id
 from tests.clients.conftest import Ask, Query
 
 

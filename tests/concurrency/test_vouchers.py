@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, call_or_reason, connections, one, thinker
 from tests.parallel import ask_at_once, at_once
 from tests.serving import Answer, Connection

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from api.identity import SERVER, Actor, thinker_id
+from api.actor import SERVER, Actor, thinker_id
 from tests.acting import call, one, thinker
 
 ANN, BEN, NORA = thinker("ann"), thinker("ben"), thinker("nora")

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from api.identity import Actor, thinker_id
+from api.actor import Actor, thinker_id
 from tests.acting import call, call_or_reason, one, thinker
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)

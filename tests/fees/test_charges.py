@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import connections, one, thinker
 from tests.fees.arithmetic import SAFE
 from tests.fees.scene import (

@@ -6,7 +6,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import thinker
 from tests.fees.scene import (
     act,

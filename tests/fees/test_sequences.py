@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from api.identity import SERVER, thinker_id
+from api.actor import SERVER, thinker_id
 from tests.acting import one, thinker
 from tests.fees.arithmetic import Price, amounts, charged, currencies, prices
 from tests.fees.scene import (

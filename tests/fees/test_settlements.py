@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from api.identity import SERVER, Actor
+from api.actor import SERVER, Actor
 from tests.acting import call, connections, one, thinker
 from tests.databases import Server
 from tests.fees.scene import (

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from api.identity import TOKEN_COOKIE, Actor, thinker_id
+from api.actor import Actor, thinker_id
+from api.http.callers import TOKEN_COOKIE
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.serving import Connection, serve, settings_in

@@ -14,11 +14,11 @@ import pytest
 from postgrest import APIError
 from psycopg import errors, pq
 
+from api.actor import SERVER, Actor
+from api.errors import ERRORS, ApiError
 from api.gateway import Gateway, Json
-from api.gateway_direct import DirectGateway
-from api.gateway_postgrest import PostgrestGateway
-from api.identity import SERVER, Actor
-from api.refusals import SENTENCES, Refused
+from api.gateway.direct import DirectGateway
+from api.gateway.postgrest import PostgrestGateway
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.acting import one, thinker
@@ -67,9 +67,9 @@ def using(gateway: G, use: Callable[[G], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def refused(gateway: Gateway, actor: Actor, function: str, **params: object) -> Refused:
+def refused(gateway: Gateway, actor: Actor, function: str, **params: object) -> ApiError:
     """The refusal of a call."""
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(ApiError) as refusal:
         using(gateway, lambda gateway: gateway.call(function, actor, **params))
     return refusal.value
 
@@ -110,7 +110,7 @@ def test_nothing_of_the_actor_is_left_after_a_call(database: str, params: dict[s
             before = connection.info.backend_pid
         try:
             await gateway.call("issue_voucher", thinker("issuer"), **params)
-        except Refused:
+        except ApiError:
             assert params
         async with gateway._pool.connection() as connection:
             assert connection.info.backend_pid == before
@@ -133,7 +133,7 @@ def test_each_call_is_made_as_its_own_actor(gateway: Gateway) -> None:
 
 def test_what_was_written_before_a_refusal_is_taken_back(gateway: Gateway, database: str) -> None:
     refusal = refused(gateway, thinker("newcomer"), "book_voucher", voucher_id="unknown", slot_start=None)
-    assert refusal.reason == "voucher_not_found"
+    assert refusal.code == "voucher_not_found"
     assert thinkers(database) == 0
 
 
@@ -195,9 +195,9 @@ def test_a_reason_has_its_status(
     gateway: Gateway, actor: Actor, function: str, params: dict[str, object], reason: str, status: int
 ) -> None:
     refusal = refused(gateway, actor, function, **params)
-    assert (refusal.reason, refusal.status) == (reason, status)
-    assert refusal.sentence("de")
-    assert refusal.sentence("en")
+    assert (refusal.code, refusal.status) == (reason, status)
+    assert refusal.message("de")
+    assert refusal.message("en")
 
 
 def test_every_reason_that_sql_can_raise_has_a_sentence(database: str) -> None:
@@ -211,4 +211,4 @@ def test_every_reason_that_sql_can_raise_has_a_sentence(database: str) -> None:
         for reason in re.findall(r"raise sqlstate 'PT\d{3}'\s+using\s+message\s*=\s*'(\w+)'", source)
     }
     assert len(raised) > 20
-    assert raised - SENTENCES.keys() == set()
+    assert raised - ERRORS.keys() == set()

@@ -187,7 +187,7 @@ def test_a_server_that_hangs_is_given_up(
     portal: str, database: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill_the_pool(portal, database)
-    monkeypatch.setattr("api.gateway_direct.CALL_SECONDS", 0.5)
+    monkeypatch.setattr("api.gateway.direct.CALL_SECONDS", 0.5)
     with server.hanging(), Connection(portal) as connection:
         answers = [connection.get("/health"), connection.post("/api/voucher/book", BOOKING)]
     assert [answer.status for answer in answers] == [503, 503]

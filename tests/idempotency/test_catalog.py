@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from api.identity import SERVER
+from api.actor import SERVER
 from api.settings import ROOT
 from tests.acting import call, call_or_reason, thinker
 from tests.idempotency.writes import WRITES

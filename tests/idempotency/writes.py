@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import psycopg
 
-from api.identity import Actor
+from api.actor import Actor
 from tests.acting import call, thinker
 from tests.contracts.forms import CONTENT_TYPE, END, field, file
 from tests.serving import Answer, Connection

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.identity import thinker_id
+from api.actor import thinker_id
 from tests.identity.conftest import KEY, SECRET, bearer, signed
 from tests.serving import Answer, Connection, serve, settings_in
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.identity import thinker_id
+from api.actor import thinker_id
 from api.legacy.ids import legacy_id, new_uuid
 from tests.acting import one
 

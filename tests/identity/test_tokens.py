@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from api.actor import thinker_id
 from api.errors import PortalError
-from api.identity import thinker_id
 from api.settings import load_settings
 from api.tokens import Tokens
 from tests.identity.conftest import (

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from docker.errors import DockerException
 
-from api.migrations import migrate
+from api.database.migrations import migrate
 from tests.acting import call, one, thinker
 from tests.databases import DEBIAN, MissingServerError, Server, run_container, run_local
 from tests.jobs.running import Job, charge_last_month, job, redefine

@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from api.database.migrations import MIGRATIONS, Status, migrate, read_migrations, status
 from api.errors import PortalError
-from api.migrations import MIGRATIONS, Status, migrate, read_migrations, status
 
 # What the Supabase CLI 3.1.0 recorded for the files beside it (`supabase migration up --remote=<url>`, then
 # `select version, name, statements from supabase_migrations.schema_migrations`).

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 
-from api.migrations import PLATFORM, apply_platform, migrate, run_file
+from api.database.migrations import PLATFORM, apply_platform, migrate, run_file
 from api.settings import ROOT
 from tests.databases import Server
 

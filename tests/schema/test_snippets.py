@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.migrations import migrate, seed
+from api.database.migrations import migrate, seed
 from api.settings import ROOT
 from tests.databases import Server
 

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from api.identity import Actor
-from api.migrations import apply_platform, migrate
+from api.actor import Actor
+from api.database.migrations import apply_platform, migrate
 from tests.acting import call
 
 

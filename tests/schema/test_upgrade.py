@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from api.identity import SERVER
-from api.migrations import MIGRATIONS, migrate
+from api.actor import SERVER
+from api.database.migrations import MIGRATIONS, migrate
 from tests.acting import call, one, thinker
 
 ANNA, BEN = thinker("anna"), thinker("ben")

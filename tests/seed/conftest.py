@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.migrations import SEED, seed
+from api.database.migrations import SEED, seed
 from tests.databases import Server
 
 Connect = Callable[[str], psycopg.Connection]

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from api.actor import SERVER
+from api.database.migrations import SEED, migrate, seed
 from api.errors import PortalError
-from api.identity import SERVER
-from api.migrations import SEED, migrate, seed
 from tests.acting import call, one, thinker
 from tests.databases import Server
 from tests.parallel import at_once

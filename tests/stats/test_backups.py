@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.legacy.admin import ago
-from api.migrations import migrate
+from api.database.migrations import migrate
+from api.routes.admin.monitoring import ago
 from tests.acting import one
 from tests.databases import run_server
 from tests.gateway.test_restart import wait_until

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one
 from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, HOUR, MINUTE, midnight

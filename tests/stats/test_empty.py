@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one
 from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, Books

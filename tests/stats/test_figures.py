@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import one
 from tests.fees.scene import act
 from tests.stats.reckoning import DAY, Books, Row

@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one
 from tests.jobs.running import redefine, run
 from tests.stats.reckoning import Books

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from api.identity import SERVER, Actor
+from api.actor import SERVER, Actor
 from tests.acting import call, call_or_reason, one, thinker
 from tests.stats.test_empty import FUNCTIONS
 

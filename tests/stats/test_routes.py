@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one
 from tests.data_api import JWT_SECRET, through_data_api, token
 from tests.jobs.running import redefine, run

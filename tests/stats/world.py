@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.types.json import Jsonb
 
-from api.identity import thinker_id
+from api.actor import thinker_id
 from tests.acting import one
 from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, HOUR, MINUTE, Voucher, midnight, slots

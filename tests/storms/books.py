@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one
 from tests.storms.scene import OFFERS, TRANSFER_RATES, Charges, charges, rounded
 

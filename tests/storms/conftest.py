@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from api.migrations import migrate
+from api.database.migrations import migrate
 from tests.databases import Server, run_server
 from tests.storms.scene import set_up
 

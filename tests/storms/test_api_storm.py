@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count, cycle, islice
 from threading import Event
 
-from api.refusals import Refused
+from api.errors import ApiError
 from tests.databases import Server
 from tests.parallel import at_once
 from tests.serving import Answer, Connection
@@ -25,9 +25,9 @@ WORKERS = 32
 OPERATIONS = 2000
 KILLS = 4
 
-PORTAL = [sys.executable, "-c", "from api.cli import main; main()", "run"]
+PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()", "run"]
 
-IN_PROGRESS = (409, Refused("request_in_progress").sentence("de"))
+IN_PROGRESS = (409, ApiError("request_in_progress").message("de"))
 
 Ask = Callable[["Line", str, dict[str, str]], Answer | None]
 

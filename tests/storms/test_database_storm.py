@@ -10,7 +10,7 @@ from threading import Event
 
 import psycopg
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one, thinker
 from tests.databases import Server
 from tests.parallel import at_once

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from api.identity import SERVER
+from api.actor import SERVER
 from tests.acting import call, one
 from tests.databases import Server
 from tests.gateway.test_restart import wait_until

@@ -8,16 +8,17 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from pydantic import Field
 
-from api.body import PortalRequest
+from api.errors import ApiError
 from api.gateway import Gateway, Row
-from api.legacy.admin import LIMIT, read_limit
-from api.legacy.shapes import TEXT, Millis, Shape
-from api.refusals import Refused, refusals
+from api.http.body import PortalRequest
+from api.http.openapi import error_responses
+from api.models import TEXT, ApiModel, Millis
+from api.routes.admin.monitoring import LIMIT, read_limit
 
 Percentage = Annotated[float, Field(description="A fraction with at most four decimals: 0.02 is 2 percent.")]
 
 
-class Price(Shape):
+class Price(ApiModel):
     """What a fee charges, and to whom it is owed."""
 
     percentage: Percentage
@@ -44,14 +45,14 @@ class Fee(Price):
     versions: list[FeeVersion] = Field(description="Newest first: the first is what is in force.")
 
 
-class Fees(Shape):
+class Fees(ApiModel):
     """Every fee, by its id."""
 
     ok: bool = True
     items: list[Fee]
 
 
-class Settlement(Shape):
+class Settlement(ApiModel):
     """What a beneficiary is owed for a period, in one currency."""
 
     id: UUID
@@ -70,7 +71,7 @@ class Settlement(Shape):
     void_reason: str | None
 
 
-class Settlements(Shape):
+class Settlements(ApiModel):
     """Settlements, latest period first."""
 
     ok: bool = True
@@ -85,7 +86,7 @@ class SettlementFigures(Settlement):
     reversed_cents: int = Field(description="The sum of its reversals, in minor units of `currency`; not positive.")
 
 
-class FeeEvent(Shape):
+class FeeEvent(ApiModel):
     """A charge with how it came about, or the reversal of one, which has no such explanation."""
 
     id: UUID
@@ -106,7 +107,7 @@ class FeeEvent(Shape):
     reverses: UUID | None = Field(description="The charge that it takes back.")
 
 
-class Statement(Shape):
+class Statement(ApiModel):
     """A settlement, and a page of its fee events in the order of their ids, which is that of time."""
 
     ok: bool = True
@@ -121,7 +122,7 @@ class Statement(Shape):
         )
 
 
-@get("/settlements", responses=refusals("limit_invalid", "value_invalid", "not_an_admin", language="en"))
+@get("/settlements", responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"))
 async def list_settlements(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -145,7 +146,7 @@ async def list_settlements(
 
 @get(
     "/settlements/{settlement_id:str}",
-    responses=refusals("limit_invalid", "value_invalid", "settlement_not_found", "not_an_admin", language="en"),
+    responses=error_responses("limit_invalid", "value_invalid", "settlement_not_found", "not_an_admin", language="en"),
 )
 async def get_settlement(
     settlement_id: Annotated[str, PathParameter(schema_extra=TEXT | {"min_length": 1})],
@@ -168,7 +169,7 @@ async def get_settlement(
     return Statement.from_row(row)
 
 
-@get("/fees", responses=refusals("not_an_admin", language="en"))
+@get("/fees", responses=error_responses("not_an_admin", language="en"))
 async def list_fees(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Fees:
     """Every fee, and what it was before."""
     rows = await gateway.call("list_fees", request.user.as_caller())
@@ -180,7 +181,7 @@ def _uuid(text: str, reason: str) -> str:
     try:
         return str(UUID(text))
     except ValueError as error:
-        raise Refused(reason, "no UUID") from error
+        raise ApiError(reason, "no UUID") from error
 
 
 router = Router(

@@ -24,8 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.owner import operate
 from api.errors import PortalError
-from api.operating import operate
 
 PAGE = 10_000
 """Fee events that are held at once."""
@@ -215,13 +215,13 @@ def _operate() -> Iterator[psycopg.Connection]:
         try:
             yield connection
         except psycopg.Error as error:
-            from api.gateway import refusal  # --help needs not wait for it
+            from api.gateway import api_error  # --help needs not wait for it
 
             state, diagnosis = error.sqlstate or "", error.diag
-            refused = refusal(state, diagnosis.message_primary or "", diagnosis.message_detail or "")
+            refused = api_error(state, diagnosis.message_primary or "", diagnosis.message_detail or "")
             if refused is None or not state.startswith("PT"):
                 raise
-            raise PortalError(f"{refused.sentence('en')}.") from error
+            raise PortalError(f"{refused.message('en')}.") from error
 
 
 @contextmanager
@@ -397,7 +397,7 @@ def _line(event: Row, major: Callable[[int | str | None], str]) -> tuple[str, ..
 
 
 def _write_json(file: TextIO, settlement: Row, pages: Iterable[list[Row]]) -> None:
-    from api.settlements import FeeEvent, SettlementFigures  # --help needs not wait for it
+    from api.routes.admin.settlements import FeeEvent, SettlementFigures  # --help needs not wait for it
 
     head = SettlementFigures.from_row(settlement).model_dump_json(by_alias=True)
     file.write(f'{{"settlement": {head}, "items": [')

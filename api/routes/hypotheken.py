@@ -8,18 +8,19 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from pydantic import Field, WithJsonSchema
 
-from api.body import MayBeEmpty, PortalRequest
 from api.gateway import Gateway, Row, json_or_default
-from api.legacy.shapes import (
+from api.http.body import MayBeEmpty, PortalRequest
+from api.http.openapi import error_responses
+from api.models import (
     TEXT,
+    ApiModel,
     Id,
     Interest,
     Loan,
     Millis,
     Money,
-    Needed,
-    RequestShape,
-    Shape,
+    RequestModel,
+    Required,
     Text,
     Years,
     money,
@@ -28,7 +29,6 @@ from api.legacy.shapes import (
     text_schema,
     word_schema,
 )
-from api.refusals import refusals
 
 SIGNERS = {"signed-by-borrower": "borrower", "signed-by-lender": "lender", "signed-by-notary": "notary"}
 
@@ -69,7 +69,7 @@ OptionalMotUser = Annotated[
 Role = Annotated[str | None, QueryParameter(schema_extra={"enum": ["borrower", "lender", "", None]})]
 
 
-class Application(Shape):
+class Application(ApiModel):
     """An application. The loan in minor units (cents), the interest as a fraction."""
 
     id: str = Field(alias="applicationId")
@@ -90,7 +90,7 @@ class Application(Shape):
         return super().from_row(row | {"desired_loan": money(row["desired_loan"], row["currency"])})
 
 
-class ApplicationFields(RequestShape):
+class ApplicationFields(RequestModel):
     """A new application; everything may be missing."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"maxInterestRate"})
@@ -129,7 +129,7 @@ class ApplicationRequest(ApplicationFields):
         return super().parameters() | {"status": self.status}
 
 
-class Applied(Shape):
+class Applied(ApiModel):
     """The new application."""
 
     ok: bool = True
@@ -137,14 +137,14 @@ class Applied(Shape):
     application: Application
 
 
-class Applications(Shape):
+class Applications(ApiModel):
     """Applications, oldest first."""
 
     ok: bool = True
     applications: list[Application]
 
 
-class Offer(Shape):
+class Offer(ApiModel):
     """An offer, in the words of the lender."""
 
     id: str = Field(alias="voucherId")
@@ -168,10 +168,10 @@ class Offer(Shape):
         return super().from_row(row | {"status": "offered" if row["status"] == "open" else row["status"]})
 
 
-class OfferRequest(RequestShape):
+class OfferRequest(RequestModel):
     """A new offer for an application."""
 
-    application_id: Annotated[Id, Needed("application_required")]
+    application_id: Annotated[Id, Required("application_required")]
     voucher_id: Id | None = None
     loan: object = None
     interest: object = None
@@ -182,7 +182,7 @@ class OfferRequest(RequestShape):
     room_refs: object = None
 
 
-class Offered(Shape):
+class Offered(ApiModel):
     """The new offer."""
 
     ok: bool = True
@@ -190,27 +190,27 @@ class Offered(Shape):
     offer: Offer
 
 
-class Offers(Shape):
+class Offers(ApiModel):
     """Offers, oldest first."""
 
     ok: bool = True
     offers: list[Offer]
 
 
-class DocumentRefs(Shape):
+class DocumentRefs(ApiModel):
     """The documents of a contract; no route sets them."""
 
     draft_pdf: str | None = None
     signed_pdf: str | None = None
 
 
-class RoomRefs(Shape):
+class RoomRefs(ApiModel):
     """The room of a contract."""
 
     contract_room_id: str
 
 
-class Contract(Shape):
+class Contract(ApiModel):
     """A contract: draft; pending-notary, when borrower and lender have signed; active, when the notary has too."""
 
     id: str = Field(alias="voucherId")
@@ -245,13 +245,13 @@ class Contract(Shape):
         )
 
 
-class AcceptRequest(RequestShape):
+class AcceptRequest(RequestModel):
     """Which offer."""
 
-    voucher_id: Annotated[Id, Needed("offer_required")]
+    voucher_id: Annotated[Id, Required("offer_required")]
 
 
-class Accepted(Shape):
+class Accepted(ApiModel):
     """The new contract, and the accepted offer."""
 
     ok: bool = True
@@ -260,14 +260,14 @@ class Accepted(Shape):
     offer: Offer
 
 
-class SignRequest(RequestShape):
+class SignRequest(RequestModel):
     """Which contract, and who signs: `signed-by-borrower`, `signed-by-lender` or `signed-by-notary`."""
 
-    contract_voucher_id: Annotated[Id, Needed("signing_fields_required")]
-    action: Annotated[Text, WithJsonSchema({"enum": [*SIGNERS]}), Needed("signing_fields_required")]
+    contract_voucher_id: Annotated[Id, Required("signing_fields_required")]
+    action: Annotated[Text, WithJsonSchema({"enum": [*SIGNERS]}), Required("signing_fields_required")]
 
 
-class Signed(Shape):
+class Signed(ApiModel):
     """The contract."""
 
     ok: bool = True
@@ -278,7 +278,7 @@ class Signed(Shape):
     "/anfrage",
     status_code=200,
     operation_class=MayBeEmpty,
-    responses=refusals(*APPLICATION_REASONS, body=True),
+    responses=error_responses(*APPLICATION_REASONS, body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
@@ -296,7 +296,7 @@ async def apply(
     return Applied(application_id=application.id, application=application)
 
 
-@get("/anfrage/list", responses=refusals("user_header_required", "role_unknown", "not_a_lender", "uid_invalid"))
+@get("/anfrage/list", responses=error_responses("user_header_required", "role_unknown", "not_a_lender", "uid_invalid"))
 async def list_applications(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -312,7 +312,7 @@ async def list_applications(
 @post(
     "/angebot",
     status_code=200,
-    responses=refusals(
+    responses=error_responses(
         "lender_header_required",
         "lender_role_required",
         "application_required",
@@ -364,7 +364,7 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 
 @get(
     "/angebot/list",
-    responses=refusals("application_required", "role_unknown", "uid_invalid", "value_invalid"),
+    responses=error_responses("application_required", "role_unknown", "uid_invalid", "value_invalid"),
 )
 async def list_offers(
     request: PortalRequest,
@@ -385,7 +385,7 @@ async def list_offers(
 @post(
     "/angebot/accept",
     status_code=200,
-    responses=refusals(
+    responses=error_responses(
         "borrower_header_required",
         "offer_required",
         "not_the_offers_borrower",
@@ -413,7 +413,7 @@ async def accept(
 @post(
     "/vertrag/update-status",
     status_code=200,
-    responses=refusals(
+    responses=error_responses(
         "signing_fields_required",
         "signer_unknown",
         "not_the_borrower",

@@ -9,9 +9,10 @@ from litestar.middleware import DefineMiddleware
 from litestar.middleware.rate_limit import CacheObject, RateLimitConfig, RateLimitMiddleware
 from litestar.types import Receive, Scope, Send
 
+from api.actor import SERVER
 from api.gateway import Gateway
-from api.identity import SERVER, Caller
-from api.legacy.proxies import client_address
+from api.http.callers import Caller
+from api.http.proxies import client_address
 from api.settings import Settings
 
 

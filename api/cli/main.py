@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from api import cli_jobs, cli_settlements, migrations
-from api.database import connect, open_database
+from api.cli import jobs, settlements
+from api.cli.owner import console
+from api.database import connect, migrations, open_database
 from api.errors import PortalError
-from api.operating import console
 from api.settings import Settings, load_settings
 
 _STATES = {
@@ -44,8 +44,8 @@ app = typer.Typer(
     [dim]$[/] portal settle --dry-run           [dim]what would be settled[/]\n
     [dim]$[/] portal jobs                       [dim]what the clock does, and whether it does[/]""",
 )
-app.add_typer(cli_settlements.app)
-app.add_typer(cli_jobs.app, name="jobs")
+app.add_typer(settlements.app)
+app.add_typer(jobs.app, name="jobs")
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import Operation, RequestBody
 
-from api.identity import Caller
-from api.refusals import Refused
+from api.errors import ApiError
+from api.http.callers import Caller
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -38,14 +38,14 @@ class PortalRequest(Request[Caller, None, State]):
             body = await super().body()
         except InternalServerException as error:
             # the client has hung up, and will not read this
-            raise Refused("invalid_json") from error
+            raise ApiError("invalid_json") from error
         match self.headers.get("content-encoding", "").lower():
             case "" | "identity":
                 pass
             case "gzip" | "x-gzip" | "deflate":
                 body = _decompressed(body)
             case _:
-                raise Refused("unsupported_encoding")
+                raise ApiError("unsupported_encoding")
         return body or b"{}"
 
     async def json(self) -> object:
@@ -60,12 +60,12 @@ class PortalRequest(Request[Caller, None, State]):
             value: object = json.loads(await self.body(), parse_float=Decimal, parse_constant=_refuse_constant)
             storable = msgspec.json.encode(value)
         except (ValueError, RecursionError) as error:
-            raise Refused("invalid_json") from error
+            raise ApiError("invalid_json") from error
         if _ESCAPED_NUL.search(storable):
-            raise Refused("value_invalid", "NUL")
+            raise ApiError("value_invalid", "NUL")
         missing_user = self.route_handler.opt.get("user_header")
         if missing_user and not self.headers.get("x-mot-user"):
-            raise Refused(missing_user)
+            raise ApiError(missing_user)
         return value
 
 
@@ -74,11 +74,11 @@ def _decompressed(body: bytes) -> bytes:
     try:
         plain = inflate.decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error as error:
-        raise Refused("invalid_json") from error
+        raise ApiError("invalid_json") from error
     if len(plain) > MAX_BODY_BYTES:
-        raise Refused("too_large")
+        raise ApiError("too_large")
     if not inflate.eof:
-        raise Refused("invalid_json")
+        raise ApiError("invalid_json")
     return plain
 
 

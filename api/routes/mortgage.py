@@ -7,29 +7,29 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from pydantic import Field
 
-from api.body import MayBeEmpty, PortalRequest
 from api.gateway import Gateway, Row
-from api.legacy.hypotheken import APPLICATION_REASONS, ApplicationFields, Applications, MotUser, ReadingMotUser, Role
-from api.legacy.hypotheken import Application as ListedApplication
-from api.legacy.rate_limit import at_most
-from api.legacy.shapes import (
+from api.http.body import MayBeEmpty, PortalRequest
+from api.http.openapi import error_responses
+from api.http.rate_limit import at_most
+from api.models import (
     TEXT,
+    ApiModel,
     Cents,
     Id,
     Interest,
     Millis,
     Money,
-    Needed,
-    RequestShape,
-    Shape,
+    RequestModel,
+    Required,
     minor_units,
     money,
     required,
 )
-from api.refusals import refusals
+from api.routes.hypotheken import APPLICATION_REASONS, ApplicationFields, Applications, MotUser, ReadingMotUser, Role
+from api.routes.hypotheken import Application as ListedApplication
 
 
-class Application(Shape):
+class Application(ApiModel):
     """An application. The loan in minor units (cents), the interest as a fraction, no duration as 0."""
 
     id: str = Field(alias="applicationId")
@@ -55,7 +55,7 @@ class Application(Shape):
         )
 
 
-class Applied(Shape):
+class Applied(ApiModel):
     """The new application."""
 
     ok: bool = True
@@ -63,7 +63,7 @@ class Applied(Shape):
     application: Application
 
 
-class Offer(Shape):
+class Offer(ApiModel):
     """An offer. The interest as a fraction, the payment in minor units (cents)."""
 
     id: str = Field(alias="offerId")
@@ -76,18 +76,18 @@ class Offer(Shape):
     created_at: Millis
 
 
-class OfferRequest(RequestShape):
+class OfferRequest(RequestModel):
     """A new offer for an application; `interestRate` and `monthlyPayment` count as numbers only."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"interestRate", "monthlyPayment"})
 
-    application_id: Annotated[Id, Needed("application_required")]
+    application_id: Annotated[Id, Required("application_required")]
     voucher_id: Id | None = None
     interest_rate: Interest = None
     monthly_payment: Cents = None
 
 
-class Offered(Shape):
+class Offered(ApiModel):
     """The new offer."""
 
     ok: bool = True
@@ -95,7 +95,7 @@ class Offered(Shape):
     offer: Offer
 
 
-class Offers(Shape):
+class Offers(ApiModel):
     """Offers, newest first."""
 
     ok: bool = True
@@ -107,7 +107,7 @@ class Offers(Shape):
     status_code=200,
     operation_class=MayBeEmpty,
     middleware=[at_most(60, "mortgage/application")],
-    responses=refusals(*APPLICATION_REASONS, "rate_limited", language="en", body=True),
+    responses=error_responses(*APPLICATION_REASONS, "rate_limited", language="en", body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
@@ -132,7 +132,7 @@ async def apply(
 
 @get(
     "/application-list",
-    responses=refusals("user_header_required", "role_unknown", "not_a_lender", "uid_invalid", language="en"),
+    responses=error_responses("user_header_required", "role_unknown", "not_a_lender", "uid_invalid", language="en"),
 )
 async def list_applications(
     request: PortalRequest,
@@ -150,7 +150,7 @@ async def list_applications(
     "/offer",
     status_code=200,
     middleware=[at_most(60, "mortgage/offer")],
-    responses=refusals(
+    responses=error_responses(
         "lender_header_required",
         "lender_role_required",
         "application_required",
@@ -191,7 +191,7 @@ async def offer(
 @get(
     "/offer-list",
     middleware=[at_most(120, "mortgage/offer-list")],
-    responses=refusals(
+    responses=error_responses(
         "user_header_required", "role_unknown", "uid_invalid", "value_invalid", "rate_limited", language="en"
     ),
 )

@@ -11,12 +11,14 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import QueryParameter
 from pydantic import Field
 
-from api.body import PortalRequest
+from api.actor import SERVER
+from api.errors import ApiError
 from api.gateway import Gateway, Row
-from api.identity import SERVER, TrustedCaller
+from api.http.body import PortalRequest
+from api.http.callers import TrustedCaller
+from api.http.openapi import error_responses
 from api.legacy.ids import legacy_id
-from api.legacy.shapes import Millis, Shape
-from api.refusals import Refused, refusals
+from api.models import ApiModel, Millis
 
 LIMIT = {
     "one_of": [
@@ -26,7 +28,7 @@ LIMIT = {
 }
 
 
-class Event(Shape):
+class Event(ApiModel):
     """Something that happened."""
 
     id: str
@@ -48,28 +50,28 @@ class Event(Shape):
         )
 
 
-class Events(Shape):
+class Events(ApiModel):
     """Events, newest first."""
 
     ok: bool = True
     items: list[Event]
 
 
-class Day(Shape):
+class Day(ApiModel):
     """A day (UTC) and its events."""
 
     date: str
     count: int
 
 
-class TypeCount(Shape):
+class TypeCount(ApiModel):
     """A type of event, and how many there were."""
 
     type: str
     count: int
 
 
-class ErrorStats(Shape):
+class ErrorStats(ApiModel):
     """Errors among the events; `rate` in percent."""
 
     rate: float
@@ -78,7 +80,7 @@ class ErrorStats(Shape):
     top_errors: list[TypeCount]
 
 
-class FixStats(Shape):
+class FixStats(ApiModel):
     """Fixes among the events; `rate` in percent of the errors."""
 
     rate: float
@@ -86,7 +88,7 @@ class FixStats(Shape):
     open_errors: int
 
 
-class Feature(Shape):
+class Feature(ApiModel):
     """Events by the kind of their subject; `errorRate` in percent."""
 
     name: str
@@ -94,7 +96,7 @@ class Feature(Shape):
     error_rate: float
 
 
-class BackupHealth(Shape):
+class BackupHealth(ApiModel):
     """What PostgreSQL knows of backups: the archive of its log. The legacy dashboard had constants here."""
 
     status: Literal["off", "waiting", "ok", "failed"]
@@ -102,7 +104,7 @@ class BackupHealth(Shape):
     backup_frequency: float = Field(description="How many percent of the attempts succeeded.")
 
 
-class Dashboard(Shape):
+class Dashboard(ApiModel):
     """Figures from 0 to 100 over the events of the last 30 days."""
 
     ok: bool = True
@@ -118,7 +120,7 @@ class Dashboard(Shape):
     backup_health: BackupHealth
 
 
-class AutofixStats(Shape):
+class AutofixStats(ApiModel):
     """Errors by type, and the newest ones."""
 
     total: int
@@ -126,7 +128,7 @@ class AutofixStats(Shape):
     recent: list[Event]
 
 
-class Autofix(Shape):
+class Autofix(ApiModel):
     """What the autofix service would report: the errors among the events."""
 
     ok: bool = True
@@ -150,11 +152,11 @@ def ago(time: datetime | None) -> str:
 def read_limit(limit: str | None, default: int, maximum: int) -> int:
     """How many rows a parameter asks for, from 1 to the maximum. Refuses: limit_invalid."""
     if limit and not re.fullmatch(r"[+-]?\d{1,9}", limit, re.ASCII):
-        raise Refused("limit_invalid")
+        raise ApiError("limit_invalid")
     return max(1, min(int(limit or default), maximum))
 
 
-@get("/admin/events", responses=refusals("limit_invalid", "not_an_admin", language="en"))
+@get("/admin/events", responses=error_responses("limit_invalid", "not_an_admin", language="en"))
 async def events(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -166,7 +168,7 @@ async def events(
     return Events(items=[Event.from_row(row) for row in rows])
 
 
-@get("/admin/dashboard", responses=refusals("not_an_admin", language="en"))
+@get("/admin/dashboard", responses=error_responses("not_an_admin", language="en"))
 async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_caller())
@@ -194,7 +196,7 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     )
 
 
-@get("/autofix/status", opt={"open": True}, security=[{}], responses=refusals(language="en", is_open=True))
+@get("/autofix/status", opt={"open": True}, security=[{}], responses=error_responses(language="en", is_open=True))
 async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
     """The errors among the events of the last 30 days; how many there are is all that it tells to everybody."""
     row = await gateway.call("error_summary", SERVER)

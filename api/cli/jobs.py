@@ -9,8 +9,8 @@ from psycopg.rows import class_row
 from rich.markup import escape
 from rich.table import Column, Table
 
+from api.cli.owner import console, operate
 from api.errors import PortalError
-from api.operating import console, operate
 
 app = typer.Typer(rich_markup_mode="rich")
 

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from rich.console import Console
 
-from api import migrations
-from api.database import connect, open_database
+from api.database import connect, migrations, open_database
 from api.errors import PortalError
 from api.settings import load_settings
 

@@ -10,9 +10,9 @@ from typing import Any, cast
 import httpx
 from postgrest import APIError, AsyncPostgrestClient
 
-from api.gateway import Json, refusal
-from api.identity import Actor
-from api.refusals import Refused
+from api.actor import Actor
+from api.errors import ApiError
+from api.gateway import Json, api_error
 from api.settings import Settings
 from api.tokens import Tokens
 
@@ -57,17 +57,17 @@ class PostgrestGateway:
             arguments = cast("dict[str, str]", {name: _plain(value) for name, value in params.items()})
             response = await client.rpc(function, arguments).execute()
         except APIError as error:
-            raise _refusal(error) from error
+            raise _api_error(error) from error
         except httpx.PoolTimeout as error:
-            raise Refused("busy") from error
+            raise ApiError("busy") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             _log.warning("no connection: %r", error)
-            raise Refused("database_away") from error
+            raise ApiError("database_away") from error
         except httpx.TransportError as error:
             _log.warning("connection lost: %r", error)
-            raise Refused("outcome_unknown") from error
+            raise ApiError("outcome_unknown") from error
         except (ValueError, RecursionError) as error:
-            raise Refused("value_invalid", "text that is not Unicode, or nested too deep") from error
+            raise ApiError("value_invalid", "text that is not Unicode, or nested too deep") from error
         return response.data
 
 
@@ -90,21 +90,21 @@ def _doubles(value: object) -> object:
         case Decimal():
             double = float(value)
             if not math.isfinite(double):
-                raise Refused("json_unreasonable")
+                raise ApiError("json_unreasonable")
             return double
     return value
 
 
-def _refusal(error: APIError) -> Exception:
+def _api_error(error: APIError) -> Exception:
     """What an error means to a client; the error itself where it is a fault of ours."""
     code, message = str(error.code or ""), error.message or ""
     if code in _AWAY:
         _log.warning("database away: %s %s", code, message)
-        return Refused("database_away")
+        return ApiError("database_away")
     if code == _BUSY:
         _log.warning("database busy: %s %s", code, message)
-        return Refused("busy")
+        return ApiError("busy")
     if code in _NO_ANSWER:
         _log.warning("no answer: %s %s", code, message)
-        return Refused("outcome_unknown")
-    return refusal(code, message, error.details or "") or error
+        return ApiError("outcome_unknown")
+    return api_error(code, message, error.details or "") or error

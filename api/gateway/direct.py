@@ -14,9 +14,9 @@ from psycopg import AsyncConnection, sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from api.gateway import Json, refusal
-from api.identity import Actor
-from api.refusals import Refused
+from api.actor import Actor
+from api.errors import ApiError
+from api.gateway import Json, api_error
 
 MAX_CONNECTIONS = 16
 
@@ -84,14 +84,14 @@ class DirectGateway:
                 row = await cursor.fetchone()
         except TimeoutError as error:
             _log.warning("no answer in %s s", CALL_SECONDS)
-            raise Refused("outcome_unknown") from error
+            raise ApiError("outcome_unknown") from error
         except PoolTimeout as error:
             _log.warning("no connection: %s", error)
-            raise Refused("busy" if self._pool.get_stats()["pool_size"] else "database_away") from error
+            raise ApiError("busy" if self._pool.get_stats()["pool_size"] else "database_away") from error
         except psycopg.Error as error:
-            raise _refusal(error) from error
+            raise _api_error(error) from error
         except (UnicodeError, RecursionError) as error:
-            raise Refused("value_invalid", "text that is not Unicode, or nested too deep") from error
+            raise ApiError("value_invalid", "text that is not Unicode, or nested too deep") from error
         return row[0] if row else None
 
     @asynccontextmanager
@@ -118,13 +118,13 @@ def _lives(connection: AsyncConnection) -> bool:
     return not poll.poll(0)
 
 
-def _refusal(error: psycopg.Error) -> Exception:
+def _api_error(error: psycopg.Error) -> Exception:
     """What an error means to a client; the error itself where it is a fault of ours."""
     if error.sqlstate is not None:
-        return refusal(error.sqlstate, error.diag.message_primary or "", error.diag.message_detail or "") or error
+        return api_error(error.sqlstate, error.diag.message_primary or "", error.diag.message_detail or "") or error
     if isinstance(error, psycopg.DataError):
-        return Refused("value_invalid", "NUL" if "NUL" in str(error) else str(error))
+        return ApiError("value_invalid", "NUL" if "NUL" in str(error) else str(error))
     if isinstance(error, psycopg.OperationalError):
         _log.warning("connection lost: %s", error)
-        return Refused("outcome_unknown")
+        return ApiError("outcome_unknown")
     return error

@@ -13,20 +13,22 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.body import PortalRequest
+from api.actor import Actor
+from api.errors import ApiError
 from api.gateway import Gateway
-from api.identity import TOKEN_COOKIE, Actor
+from api.http.body import PortalRequest
+from api.http.callers import TOKEN_COOKIE
+from api.http.openapi import error_responses
+from api.http.proxies import is_https
 from api.legacy import javascript
-from api.legacy.proxies import is_https
-from api.legacy.shapes import FALSY, Id, Needed, RequestShape, Text, one_needed, required
-from api.refusals import Refused, refusals
+from api.models import FALSY, Id, RequestModel, Required, Text, one_needed, required
 from api.settings import Settings
 from api.tokens import LIFETIME_SECONDS
 
 SIGNATURE_AGE_MS = 300_000
 
 
-class SnakeRequest(RequestShape):
+class SnakeRequest(RequestModel):
     """Presence writes its fields with underscores."""
 
     model_config = ConfigDict(alias_generator=None)
@@ -58,7 +60,7 @@ class Verified(BaseModel):
 class HeartbeatRequest(SnakeRequest):
     """What is missing keeps its value. Any `status` but `online` counts as offline."""
 
-    thinker_id: Annotated[Id, Needed("thinker_required")]
+    thinker_id: Annotated[Id, Required("thinker_required")]
     pair_code: Id | None = None
     status: Text | None = None
 
@@ -87,7 +89,7 @@ class MatchRequest(SnakeRequest):
         }
     )
 
-    thinker_id: Annotated[Text, Needed("thinker_required")]
+    thinker_id: Annotated[Text, Required("thinker_required")]
     pair_code: Text | None = None
 
 
@@ -152,10 +154,10 @@ def check_signature(token: str, ts: object, sig: object) -> None:
         return
     sent_at = javascript.number(ts)
     if not math.isfinite(sent_at) or abs(time.time() * 1000 - sent_at) > SIGNATURE_AGE_MS:
-        raise Refused("token_expired")
+        raise ApiError("token_expired")
     expected = hmac.new(token.encode(), f"{token}.{javascript.text(sent_at)}".encode(), hashlib.sha256).hexdigest()
     if not isinstance(sig, str) or not hmac.compare_digest(expected.encode(), sig.encode()):
-        raise Refused("signature_invalid")
+        raise ApiError("signature_invalid")
 
 
 @post(
@@ -163,7 +165,7 @@ def check_signature(token: str, ts: object, sig: object) -> None:
     status_code=200,
     opt={"open": True},
     security=[{}],
-    responses=refusals("token_required", "token_expired", "signature_invalid", body=True, is_open=True),
+    responses=error_responses("token_required", "token_expired", "signature_invalid", body=True, is_open=True),
 )
 async def verify(
     data: JSONBody[VerifyRequest],
@@ -200,7 +202,7 @@ async def verify(
 @post(
     "/heartbeat",
     status_code=200,
-    responses=refusals("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
+    responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
 )
 async def heartbeat(
     data: JSONBody[HeartbeatRequest],
@@ -219,7 +221,7 @@ async def heartbeat(
     return Seen(last_seen=row["last_seen_at"])
 
 
-@post("/match", status_code=200, responses=refusals("thinker_required", "uid_invalid", body=True))
+@post("/match", status_code=200, responses=error_responses("thinker_required", "uid_invalid", body=True))
 async def match(
     data: JSONBody[MatchRequest],
     request: PortalRequest,
@@ -238,7 +240,7 @@ async def match(
     return Match(room_id=row["room_id"])
 
 
-@get("/debug", responses=refusals("not_an_admin"))
+@get("/debug", responses=error_responses("not_an_admin"))
 async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
     """Everybody's presence. Without tokens, which are not kept."""
     rows = await gateway.call("list_presence", request.user.as_caller())

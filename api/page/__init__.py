@@ -1,4 +1,4 @@
-"""The operator's page at /admin: the files of this folder, and Vega from an installed package.
+"""The operator's page at /admin: the files of `static/`, and Vega from an installed package.
 
 The page is open to everybody, for it holds no data: that comes from /api/admin, which asks who is asking.
 """
@@ -18,7 +18,7 @@ from litestar import Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, HeaderParameter
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "static"
 _INDEX, _VEGA = "index.html", "vega.js"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 

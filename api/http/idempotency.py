@@ -4,8 +4,8 @@ from typing import Annotated
 
 from litestar.params import HeaderParameter
 
-from api.legacy.shapes import TEXT
-from api.refusals import Refused
+from api.errors import ApiError
+from api.models import TEXT
 
 MAX_CHARACTERS = 255
 
@@ -30,5 +30,5 @@ def read_key(header: _Header = None) -> str | None:
     Refuses: idempotency_key_invalid, as SQL does, on routes too that need not ask it.
     """
     if header and len(header) > MAX_CHARACTERS:
-        raise Refused("idempotency_key_invalid")
+        raise ApiError("idempotency_key_invalid")
     return header or None

@@ -7,16 +7,17 @@ from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from api.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
+from api.errors import ApiError
 from api.gateway import Gateway, Json
-from api.legacy.rate_limit import at_most
-from api.legacy.shapes import FALSY, TRUTHY, RequestShape, Shape, Text, text_schema
-from api.refusals import Refused, refusals
+from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
+from api.http.openapi import error_responses
+from api.http.rate_limit import at_most
+from api.models import FALSY, TRUTHY, ApiModel, RequestModel, Text, text_schema
 
 MAX_EVENTS = 1000
 
 
-class TelemetryEvent(RequestShape):
+class TelemetryEvent(RequestModel):
     """One report. Without a type it is skipped."""
 
     type: Text | None = None
@@ -25,7 +26,7 @@ class TelemetryEvent(RequestShape):
     meta: object = None
 
 
-class Received(Shape):
+class Received(ApiModel):
     """It was stored."""
 
     ok: bool = True
@@ -51,9 +52,9 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     def _keep_events(cls, body: object) -> list[object]:
         sent = [body] if isinstance(body, dict) else body
         if not isinstance(sent, list):
-            raise Refused("invalid_json")
+            raise ApiError("invalid_json")
         if len(sent) > MAX_EVENTS:
-            raise Refused("too_many_events")
+            raise ApiError("too_many_events")
         return [event for event in sent if isinstance(event, dict)]
 
 
@@ -62,7 +63,7 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     status_code=200,
     operation_class=MayBeEmpty,
     middleware=[at_most(300, "telemetry")],
-    responses=refusals("too_many_events", "uid_invalid", "rate_limited", language="en", body=True),
+    responses=error_responses("too_many_events", "uid_invalid", "rate_limited", language="en", body=True),
     opt={"language": "en"},
     tags=["telemetry"],
 )

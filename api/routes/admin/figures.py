@@ -14,10 +14,11 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Schema
 from litestar.params import QueryParameter
 from pydantic import Field
 
-from api.body import PortalRequest
+from api.errors import ApiError
 from api.gateway import Gateway
-from api.legacy.shapes import Millis, Shape
-from api.refusals import Refused, refusals
+from api.http.body import PortalRequest
+from api.http.openapi import error_responses
+from api.models import ApiModel, Millis
 
 DAY = {
     "one_of": [Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE), Schema(type=OpenAPIType.STRING, const="")]
@@ -33,10 +34,10 @@ ToDay = Annotated[
     str | None, QueryParameter(name="to", description="The last day, included. Default: today.", schema_extra=DAY)
 ]
 
-REFUSALS = refusals("date_invalid", "days_invalid", "not_an_admin", language="en")
+REFUSALS = error_responses("date_invalid", "days_invalid", "not_an_admin", language="en")
 
 
-class Period(Shape):
+class Period(ApiModel):
     """The days of which the figures are, both included."""
 
     ok: bool = True
@@ -45,14 +46,14 @@ class Period(Shape):
     time_zone: str = Field(description="Where days begin at midnight.")
 
 
-class InCurrency(Shape):
+class InCurrency(ApiModel):
     """Amounts in minor units of `currency`, of which 10 to the power of `decimals` are one."""
 
     currency: str
     decimals: int
 
 
-class PairCode(Shape):
+class PairCode(ApiModel):
     """How many thinkers last came with a pair code, and how many of them are online."""
 
     pair_code: str
@@ -60,7 +61,7 @@ class PairCode(Shape):
     online: int
 
 
-class PresenceDay(Shape):
+class PresenceDay(ApiModel):
     """Who was there on a day."""
 
     day: str
@@ -78,7 +79,7 @@ class Presence(Period):
     days: list[PresenceDay]
 
 
-class VouchersByStatus(Shape):
+class VouchersByStatus(ApiModel):
     """How many vouchers there are at present."""
 
     issued: int
@@ -101,7 +102,7 @@ class RevenueDay(Revenue):
     day: str
 
 
-class Template(Shape):
+class Template(ApiModel):
     """How much of what the vouchers of a template offered was booked; null for those of no known template."""
 
     template_id: str | None
@@ -111,7 +112,7 @@ class Template(Shape):
     utilisation: float | None = Field(description="Booked of offered: a fraction; null where nothing was offered.")
 
 
-class VoucherDay(Shape):
+class VoucherDay(ApiModel):
     """What was issued, booked and cancelled on a day."""
 
     day: str
@@ -132,7 +133,7 @@ class Vouchers(Period):
     revenue_days: list[RevenueDay] = Field(description="Of those currencies.")
 
 
-class ApplicationsByStatus(Shape):
+class ApplicationsByStatus(ApiModel):
     """How many mortgage applications there are at present."""
 
     open: int
@@ -141,7 +142,7 @@ class ApplicationsByStatus(Shape):
     rejected: int
 
 
-class OffersByStatus(Shape):
+class OffersByStatus(ApiModel):
     """What became of the offers of the period."""
 
     open: int
@@ -149,7 +150,7 @@ class OffersByStatus(Shape):
     withdrawn: int
 
 
-class Interest(Shape):
+class Interest(ApiModel):
     """The interest rates of the offers of the period: fractions a year, null where there is none."""
 
     offers: int = Field(description="How many offers name one.")
@@ -165,7 +166,7 @@ class Requested(InCurrency):
     amount_cents: int
 
 
-class MortgageDay(Shape):
+class MortgageDay(ApiModel):
     """What was applied for, offered and accepted on a day."""
 
     day: str
@@ -262,14 +263,14 @@ class FeeStats(Period):
     days: list[FeeDay]
 
 
-class EventType(Shape):
+class EventType(ApiModel):
     """How many events of a type there were."""
 
     type: str
     events: int
 
 
-class SystemDay(Shape):
+class SystemDay(ApiModel):
     """How many events there were on a day, and how many errors the portal's pages reported."""
 
     day: str
@@ -277,7 +278,7 @@ class SystemDay(Shape):
     errors: int
 
 
-class Job(Shape):
+class Job(ApiModel):
     """What the clock does. `failed`: its last run did; `late`: it should have run; `waiting`: it is new."""
 
     name: str
@@ -290,7 +291,7 @@ class Job(Shape):
     last_error: str | None
 
 
-class Invariant(Shape):
+class Invariant(ApiModel):
     """What must always be true, and how many rows break it."""
 
     name: str
@@ -385,7 +386,7 @@ def _day(text: str | None, name: str) -> str | None:
             raise ValueError
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
-        raise Refused("date_invalid", name) from error
+        raise ApiError("date_invalid", name) from error
 
 
 router = Router(

@@ -24,9 +24,9 @@ from pydantic.config import JsonDict, JsonValue
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from api.errors import ApiError
 from api.gateway import Row
 from api.legacy import javascript
-from api.refusals import Refused
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ TEXT = {"pattern": NO_NUL}
 """For a parameter's `schema_extra`."""
 
 
-class Shape(BaseModel):
+class ApiModel(BaseModel):
     """A JSON object with the field names of the wire."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
@@ -66,7 +66,7 @@ class Shape(BaseModel):
 
 
 @dataclass(frozen=True)
-class Needed:
+class Required:
     """Marks a field that must be there; the reason refuses a request without it."""
 
     reason: str
@@ -76,7 +76,7 @@ class Needed:
         return handler(schema) | TRUTHY
 
 
-class RequestShape(Shape):
+class RequestModel(ApiModel):
     """A request's body. A field that is falsy in JavaScript counts as missing, but where `zero_counts`."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset()
@@ -85,23 +85,23 @@ class RequestShape(Shape):
     @classmethod
     def _read(cls, body: object, read: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(body, dict):
-            raise Refused("invalid_json")
+            raise ApiError("invalid_json")
         sent = {key: value for key, value in body.items() if key in cls.zero_counts or javascript.truthy(value)}
         cls.refuse_incomplete(sent)
         try:
             return read(sent)
-        except Refused as refused:
+        except ApiError as refused:
             # the validators know a field by its Python name
             named = {name: field.alias or name for name, field in cls.model_fields.items()}
-            raise Refused(refused.reason, named.get(refused.detail, refused.detail)) from None
+            raise ApiError(refused.code, named.get(refused.detail, refused.detail)) from None
 
     @classmethod
     def refuse_incomplete(cls, sent: Mapping[str, object]) -> None:
         """Refuse, before any value is looked at, a body without a field that is needed."""
         for name, field in cls.model_fields.items():
             for mark in field.metadata:
-                if isinstance(mark, Needed) and (field.alias or name) not in sent:
-                    raise Refused(mark.reason)
+                if isinstance(mark, Required) and (field.alias or name) not in sent:
+                    raise ApiError(mark.reason)
 
 
 def one_needed(*names: str) -> JsonDict:
@@ -112,7 +112,7 @@ def one_needed(*names: str) -> JsonDict:
 def required(value: T | None, reason: str) -> T:
     """The value; refuses with the reason where it is missing."""
     if value is None:
-        raise Refused(reason)
+        raise ApiError(reason)
     return value
 
 
@@ -155,7 +155,7 @@ def _read_text(value: object, info: ValidationInfo) -> str | None:
         return None
     if isinstance(value, (str, bool, int, float, Decimal)):
         return javascript.text(value)
-    raise Refused("text_expected", info.field_name or "")
+    raise ApiError("text_expected", info.field_name or "")
 
 
 def _read_moment(value: object, info: ValidationInfo) -> datetime | None:
@@ -168,7 +168,7 @@ def _read_moment(value: object, info: ValidationInfo) -> datetime | None:
         except (ValueError, OverflowError):
             moment = None
     if moment is None:
-        raise Refused("date_invalid", info.field_name or "")
+        raise ApiError("date_invalid", info.field_name or "")
     return moment
 
 
@@ -177,9 +177,9 @@ def _read_count(value: object, info: ValidationInfo) -> int | None:
     if math.isnan(number) or number == 0:
         return None
     if math.isinf(number) or abs(number) >= 2**31:
-        raise Refused("duration_out_of_range")
+        raise ApiError("duration_out_of_range")
     if not number.is_integer():
-        raise Refused("whole_number_expected", info.field_name or "")
+        raise ApiError("whole_number_expected", info.field_name or "")
     return int(number)
 
 
@@ -193,7 +193,7 @@ def read_number(value: object) -> Decimal | None:
 def minor_units(number: Decimal) -> int:
     """A whole, not negative amount that a double holds exactly. Refuses: amount_out_of_range."""
     if not 0 <= number <= 2**53 - 1 or number != number.to_integral_value():
-        raise Refused("amount_out_of_range")
+        raise ApiError("amount_out_of_range")
     return int(number)
 
 

@@ -9,14 +9,15 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from pydantic import BeforeValidator, WithJsonSchema
 
-from api.body import PortalRequest
+from api.errors import ApiError
 from api.gateway import Gateway, Row, json_or_default
-from api.legacy.rate_limit import at_most
-from api.legacy.shapes import TEXT, Id, Millis, Needed, RequestShape, Shape, Text, read_number, text_schema
-from api.refusals import Refused, refusals
+from api.http.body import PortalRequest
+from api.http.openapi import error_responses
+from api.http.rate_limit import at_most
+from api.models import TEXT, ApiModel, Id, Millis, RequestModel, Required, Text, read_number, text_schema
 
 
-class Transfer(Shape):
+class Transfer(ApiModel):
     """A transfer. Amounts in major units: euros, ETH."""
 
     id: str
@@ -44,7 +45,7 @@ ExactNumber = Annotated[Decimal, BeforeValidator(read_number)]
 Code = Annotated[Text, WithJsonSchema(text_schema(32))]
 
 
-class TransferRequest(RequestShape):
+class TransferRequest(RequestModel):
     """A transfer to log. `direction` is `in` or `out`; both amounts are JSON numbers in major units."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"cryptoAmount", "fiatAmount"})
@@ -56,12 +57,12 @@ class TransferRequest(RequestShape):
     crypto_amount: Annotated[
         ExactNumber, WithJsonSchema({"type": "number", "exclusiveMinimum": -(10**18), "exclusiveMaximum": 10**18})
     ]
-    crypto_symbol: Annotated[Code, Needed("amounts_required")]
+    crypto_symbol: Annotated[Code, Required("amounts_required")]
     fiat_amount: Annotated[
         ExactNumber,
         WithJsonSchema({"type": "number", "minimum": -90_071_992_547_409.91, "maximum": 90_071_992_547_409.91}),
     ]
-    fiat_currency: Annotated[Code, Needed("amounts_required")]
+    fiat_currency: Annotated[Code, Required("amounts_required")]
     external_account: Text | None = None
     meta: object = None
 
@@ -69,20 +70,20 @@ class TransferRequest(RequestShape):
     def refuse_incomplete(cls, sent: Mapping[str, object]) -> None:
         """The direction first, then the amounts, as the legacy servers did."""
         if sent.get("direction") not in ("in", "out"):
-            raise Refused("direction_unknown")
+            raise ApiError("direction_unknown")
         super().refuse_incomplete(sent)
         if any(read_number(sent.get(amount)) is None for amount in cls.zero_counts):
-            raise Refused("amounts_required")
+            raise ApiError("amounts_required")
 
 
-class Logged(Shape):
+class Logged(ApiModel):
     """The transfer."""
 
     ok: bool = True
     transfer: Transfer
 
 
-class Transfers(Shape):
+class Transfers(ApiModel):
     """Transfers, newest first."""
 
     ok: bool = True
@@ -93,7 +94,7 @@ class Transfers(Shape):
     "/transfers",
     status_code=200,
     middleware=[at_most(120, "telbank/post")],
-    responses=refusals(
+    responses=error_responses(
         "invalid_json_telbank",
         "direction_unknown",
         "amounts_required",
@@ -132,7 +133,7 @@ async def log_transfer(
 @get(
     "/transfers",
     middleware=[at_most(120, "telbank/get")],
-    responses=refusals("value_invalid", "rate_limited", language="en"),
+    responses=error_responses("value_invalid", "rate_limited", language="en"),
 )
 async def list_transfers(
     request: PortalRequest,
@@ -150,7 +151,7 @@ async def list_transfers(
     return Transfers(items=[Transfer.from_row(row) for row in rows])
 
 
-@get("/transfers/{transfer_id:str}", responses=refusals("transfer_not_found", "value_invalid", language="en"))
+@get("/transfers/{transfer_id:str}", responses=error_responses("transfer_not_found", "value_invalid", language="en"))
 async def get_transfer(
     transfer_id: Annotated[str, PathParameter(schema_extra=TEXT | {"min_length": 1})],
     request: PortalRequest,

@@ -9,22 +9,24 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from api.body import PortalRequest
+from api.errors import ApiError
 from api.gateway import Gateway, Row, json_or_default
+from api.http.body import PortalRequest
+from api.http.openapi import error_responses
+from api.http.rate_limit import at_most
 from api.legacy import javascript
-from api.legacy.rate_limit import at_most
-from api.legacy.shapes import (
+from api.models import (
     ISO_PATTERN,
     TEXT,
+    ApiModel,
     Id,
     Millis,
     Minutes,
     Moment,
     Money,
-    Needed,
     Price,
-    RequestShape,
-    Shape,
+    RequestModel,
+    Required,
     Text,
     iso_millis,
     iso_time,
@@ -33,13 +35,12 @@ from api.legacy.shapes import (
     required,
     word_schema,
 )
-from api.refusals import Refused, refusals
 
 OPTIONAL_TIME = {"pattern": f"^$|{ISO_PATTERN}"}
 SLOT_ID = r"^slot-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$"
 
 
-class Voucher(Shape):
+class Voucher(ApiModel):
     """A voucher. Duration in minutes, price in minor units (cents)."""
 
     id: str = Field(alias="voucherId")
@@ -64,7 +65,7 @@ class Voucher(Shape):
         return super().from_row(row | {"price": money(row["price_amount"], row["price_currency"])})
 
 
-class NewBooking(Shape):
+class NewBooking(ApiModel):
     """A booking, as it was made."""
 
     id: str = Field(alias="bookingId")
@@ -90,7 +91,7 @@ class Booking(NewBooking):
     cancelled_at: Millis | None
 
 
-class Slot(Shape):
+class Slot(ApiModel):
     """A free slot. Its id is `slot-` and its start."""
 
     slot_id: str
@@ -107,10 +108,10 @@ VoucherStatus = Annotated[
 ]
 
 
-class IssueRequest(RequestShape):
+class IssueRequest(RequestModel):
     """A new voucher: an hour of "Unbenannter Service", valid from now until now, where nothing else is said."""
 
-    issuer_uid: Annotated[Id, Needed("issuer_required")]
+    issuer_uid: Annotated[Id, Required("issuer_required")]
     holder_uid: Id | None = None
     voucher_id: Id | None = None
     service_type: Text | None = None
@@ -130,21 +131,21 @@ class IssueRequest(RequestShape):
     status: VoucherStatus | None = None
 
 
-class Issued(Shape):
+class Issued(ApiModel):
     """The new voucher."""
 
     ok: bool = True
     voucher: Voucher
 
 
-class Vouchers(Shape):
+class Vouchers(ApiModel):
     """Vouchers, oldest first."""
 
     ok: bool = True
     items: list[Voucher]
 
 
-class Slots(Shape):
+class Slots(ApiModel):
     """Free slots, earliest first."""
 
     ok: bool = True
@@ -154,15 +155,15 @@ class Slots(Shape):
 SlotId = Annotated[object, WithJsonSchema({"type": "string", "pattern": SLOT_ID})]
 
 
-class BookRequest(RequestShape):
+class BookRequest(RequestModel):
     """Which slot, and for whom."""
 
-    voucher_id: Annotated[Id, Needed("booking_fields_required")]
-    slot_id: Annotated[SlotId, Needed("booking_fields_required")]
-    holder_uid: Annotated[Id, Needed("booking_fields_required")]
+    voucher_id: Annotated[Id, Required("booking_fields_required")]
+    slot_id: Annotated[SlotId, Required("booking_fields_required")]
+    holder_uid: Annotated[Id, Required("booking_fields_required")]
 
 
-class CancelRequest(RequestShape):
+class CancelRequest(RequestModel):
     """Which booking; by `voucherId` its oldest active one. `bookingId` wins where both are sent."""
 
     model_config = ConfigDict(json_schema_extra=one_needed("voucherId", "bookingId"))
@@ -172,7 +173,7 @@ class CancelRequest(RequestShape):
     reason: Text | None = None
 
 
-class Booked(Shape):
+class Booked(ApiModel):
     """The new booking and its voucher."""
 
     ok: bool = True
@@ -180,7 +181,7 @@ class Booked(Shape):
     voucher: Voucher
 
 
-class Cancelled(Shape):
+class Cancelled(ApiModel):
     """The cancelled booking and its voucher."""
 
     ok: bool = True
@@ -188,7 +189,7 @@ class Cancelled(Shape):
     voucher: Voucher
 
 
-class Bookings(Shape):
+class Bookings(ApiModel):
     """Bookings, newest first."""
 
     ok: bool = True
@@ -210,7 +211,7 @@ def slot_start(slot_id: object) -> datetime | None:
     "/issue",
     status_code=200,
     middleware=[at_most(60, "voucher/issue")],
-    responses=refusals(
+    responses=error_responses(
         "issuer_required",
         "whole_number_expected",
         "duration_out_of_range",
@@ -255,7 +256,7 @@ async def issue(
     return Issued(voucher=Voucher.from_row(row))
 
 
-@get("/list", responses=refusals("value_invalid"))
+@get("/list", responses=error_responses("value_invalid"))
 async def list_vouchers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -278,7 +279,7 @@ async def list_vouchers(
     "/book",
     status_code=200,
     middleware=[at_most(60, "voucher/book")],
-    responses=refusals(
+    responses=error_responses(
         "booking_fields_required",
         "voucher_not_found",
         "voucher_not_bookable",
@@ -310,7 +311,9 @@ async def book(
     "/cancel",
     status_code=200,
     middleware=[at_most(60, "voucher/cancel")],
-    responses=refusals("booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True),
+    responses=error_responses(
+        "booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True
+    ),
 )
 async def cancel(
     data: JSONBody[CancelRequest],
@@ -320,7 +323,7 @@ async def cancel(
 ) -> Cancelled:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
-        raise Refused("booking_or_voucher_required")
+        raise ApiError("booking_or_voucher_required")
     row = await gateway.call(
         "cancel_booking",
         request.user.as_caller(),
@@ -335,7 +338,7 @@ async def cancel(
 @get(
     "/bookings",
     middleware=[at_most(120, "voucher/bookings")],
-    responses=refusals("value_invalid", "rate_limited"),
+    responses=error_responses("value_invalid", "rate_limited"),
 )
 async def bookings(
     request: PortalRequest,
@@ -358,7 +361,7 @@ async def bookings(
 @get(
     "/api/slots/available",
     middleware=[at_most(120, "slots/available")],
-    responses=refusals("voucher_required", "voucher_not_found", "date_invalid", "value_invalid", "rate_limited"),
+    responses=error_responses("voucher_required", "voucher_not_found", "date_invalid", "value_invalid", "rate_limited"),
     tags=["voucher"],
 )
 async def available_slots(
@@ -381,7 +384,7 @@ async def available_slots(
     for name, text in (("from", slots_from), ("to", slots_to)):
         bounds[name] = iso_time(text) if text else None
         if text and bounds[name] is None:
-            raise Refused("date_invalid", name)
+            raise ApiError("date_invalid", name)
     rows = await gateway.call(
         "available_slots",
         request.user.as_caller(),

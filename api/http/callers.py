@@ -1,14 +1,9 @@
-"""Who is acting: uids, thinkers' ids, and what a request may say about both."""
+"""Authenticate requests: by the API key, by a thinker's token, or as loopback without a key."""
 
-import hashlib
 import hmac
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Literal
-from uuid import UUID
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
@@ -16,52 +11,13 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
-from api.refusals import Refused
+from api.actor import Actor
+from api.errors import ApiError
 from api.settings import Settings
-
-Role = Literal["anon", "authenticated", "service_role"]
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
 
 _LOCATION = re.compile(r"^(.*?)(:\d*)?$")  # a host and its port
-_UUID_OF_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-def thinker_id(public_id: str) -> UUID:
-    """The id of the thinker with this public id: the same rule as SQL's `private.thinker_id`.
-
-    The public id itself where it is a UUID of version 4 (a user of Supabase Auth), else its SHA-256 shaped as a
-    UUID of version 8, so that the layer can name an actor without asking the database.
-    """
-    if _UUID_OF_VERSION_4.fullmatch(public_id):
-        return UUID(public_id)
-    digest = hashlib.sha256(public_id.encode()).hexdigest()
-    return UUID(f"{digest[:12]}8{digest[13:16]}8{digest[17:32]}")
-
-
-@dataclass(frozen=True)
-class Actor:
-    """As whom SQL is called: a database role, and the uid of the thinker where there is one.
-
-    `app_metadata` is what a token of Supabase Auth says of its user's roles.
-    """
-
-    role: Role
-    uid: str | None = None
-    app_metadata: Mapping[str, object] | None = None
-
-    def claims(self) -> dict[str, object]:
-        """The claims of `request.jwt.claims`, as PostgREST would take them from a JWT."""
-        claims: dict[str, object] = {"role": self.role}
-        if self.uid is not None:
-            claims |= {"sub": str(thinker_id(self.uid)), "public_id": self.uid}
-        if self.app_metadata:
-            claims["app_metadata"] = self.app_metadata
-        return claims
-
-
-SERVER = Actor("service_role")
-"""The portal's own server, on nobody's behalf."""
 
 
 class Caller(ABC):
@@ -98,7 +54,7 @@ class ProvenCaller(Caller):
     def as_thinker(self, uid: str) -> Actor:
         """The thinker itself."""
         if uid != self.actor.uid:
-            raise Refused("not_yourself")
+            raise ApiError("not_yourself")
         return self.actor
 
     def as_caller(self, uid: str | None = None) -> Actor:
@@ -122,7 +78,7 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
             return AuthenticationResult(user=await _caller(connection), auth=None)
         # open to everybody, but not to pages from elsewhere, in whose browser the answer would set a cookie
         if _comes_from_elsewhere(connection):
-            raise Refused("foreign_origin")
+            raise ApiError("foreign_origin")
         return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=None)
 
 
@@ -134,7 +90,7 @@ async def _caller(connection: Connection) -> Caller:
     if scheme.lower() != "bearer":
         token = connection.cookies.get(TOKEN_COOKIE, "")
         if token and _comes_from_elsewhere(connection):
-            raise Refused("foreign_origin")
+            raise ApiError("foreign_origin")
     if not token:
         raise NotAuthorizedException("invalid api key", headers={"WWW-Authenticate": "Bearer"})
     actor = await connection.app.state.tokens.read(token.strip())
@@ -154,7 +110,7 @@ def _is_trusted(connection: Connection) -> bool:
         return hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given)
     # a page of another site, in a browser on this machine, is not this machine's user
     if not _names_loopback(connection) or _comes_from_elsewhere(connection):
-        raise Refused("foreign_origin")
+        raise ApiError("foreign_origin")
     return True
 
 

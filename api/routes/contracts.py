@@ -14,12 +14,13 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import QueryParameter
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from api.body import PortalRequest
+from api.actor import Actor
+from api.errors import ApiError
 from api.gateway import Gateway, Row
-from api.identity import Actor
+from api.http.body import PortalRequest
+from api.http.openapi import ANY_KEY, error_responses
 from api.legacy.ids import legacy_id, new_uuid
-from api.legacy.shapes import NO_NUL, TEXT, Millis, Shape
-from api.refusals import ANY_KEY, Refused, refusals
+from api.models import NO_NUL, TEXT, ApiModel, Millis
 from api.storage import Storage, Stored
 
 MAX_FILE_BYTES = 25 * 1024 * 1024
@@ -28,7 +29,7 @@ MAX_FIELD_BYTES = 64 * 1024
 MAX_ENCODED_NAME = 240
 
 
-class Contract(Shape):
+class Contract(ApiModel):
     """A document; `byteSize` is null for an empty one."""
 
     id: str
@@ -53,7 +54,7 @@ class Contract(Shape):
         )
 
 
-class Uploaded(Shape):
+class Uploaded(ApiModel):
     """The document, and its link to a voucher or room if there is one."""
 
     ok: bool = True
@@ -61,7 +62,7 @@ class Uploaded(Shape):
     link_id: str | None
 
 
-class Contracts(Shape):
+class Contracts(ApiModel):
     """Documents, newest first."""
 
     ok: bool = True
@@ -130,7 +131,7 @@ class UploadOperation(Operation):
     status_code=200,
     request_max_body_size=MAX_FORM_BYTES,
     operation_class=UploadOperation,
-    responses=refusals(
+    responses=error_responses(
         "multipart_expected",
         "file_required",
         "value_invalid",
@@ -154,7 +155,7 @@ async def upload(
     try:
         await form.read(request, storage)
         if form.stored is None:
-            raise Refused("file_required")
+            raise ApiError("file_required")
         actor = request.user.as_caller(form.fields.get("actorId") or None)
         links = {"voucher_id": form.fields.get("voucherId") or None, "room_id": form.fields.get("roomId") or None}
         await gateway.call("check_contract_link", actor, **links)
@@ -173,7 +174,7 @@ async def upload(
         )
     except BaseException as error:
         # a document that may have been recorded stays: a record without its document would be worse than the reverse
-        if form.stored is not None and not (isinstance(error, Refused) and error.reason == "outcome_unknown"):
+        if form.stored is not None and not (isinstance(error, ApiError) and error.code == "outcome_unknown"):
             await storage.delete(form.path)
         raise
     if UUID(row["contract"]["id"]) != form.id:
@@ -183,7 +184,7 @@ async def upload(
     return Uploaded(contract=Contract.from_row(row["contract"]), link_id=link_id)
 
 
-@get("/list", responses=refusals("value_invalid", language="en"))
+@get("/list", responses=error_responses("value_invalid", language="en"))
 async def list_contracts(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
@@ -200,7 +201,7 @@ async def list_contracts(
 async def _events(request: PortalRequest) -> AsyncIterator[MultipartSegment | bytes | None]:
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type != "multipart/form-data":
-        raise Refused("multipart_expected")
+        raise ApiError("multipart_expected")
     try:
         with PushMultipartParser(options.get("boundary", ""), max_segment_count=100) as parser:
             async for chunk in request.stream():
@@ -209,7 +210,7 @@ async def _events(request: PortalRequest) -> AsyncIterator[MultipartSegment | by
                         yield event
     except (MultipartError, UnicodeError, LookupError, InternalServerException) as error:
         # InternalServerException: the client has hung up, and will not read this
-        raise Refused("multipart_expected") from error
+        raise ApiError("multipart_expected") from error
 
 
 async def _until_end_of_segment(
@@ -226,7 +227,7 @@ async def _text(chunks: AsyncIterator[bytes]) -> str:
     async for chunk in chunks:
         text += chunk
         if len(text) > MAX_FIELD_BYTES:
-            raise Refused("too_large")
+            raise ApiError("too_large")
     return text.decode(errors="replace")
 
 

@@ -1,0 +1,49 @@
+"""The actor of a call to the database, and the id of a thinker."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+Role = Literal["anon", "authenticated", "service_role"]
+
+_UUID_OF_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def thinker_id(public_id: str) -> UUID:
+    """The id of the thinker with this public id: the same rule as SQL's `private.thinker_id`.
+
+    The public id itself where it is a UUID of version 4 (a user of Supabase Auth), else its SHA-256 shaped as a
+    UUID of version 8, so that the layer can name an actor without asking the database.
+    """
+    if _UUID_OF_VERSION_4.fullmatch(public_id):
+        return UUID(public_id)
+    digest = hashlib.sha256(public_id.encode()).hexdigest()
+    return UUID(f"{digest[:12]}8{digest[13:16]}8{digest[17:32]}")
+
+
+@dataclass(frozen=True)
+class Actor:
+    """As whom SQL is called: a database role, and the uid of the thinker where there is one.
+
+    `app_metadata` is what a token of Supabase Auth says of its user's roles.
+    """
+
+    role: Role
+    uid: str | None = None
+    app_metadata: Mapping[str, object] | None = None
+
+    def claims(self) -> dict[str, object]:
+        """The claims of `request.jwt.claims`, as PostgREST would take them from a JWT."""
+        claims: dict[str, object] = {"role": self.role}
+        if self.uid is not None:
+            claims |= {"sub": str(thinker_id(self.uid)), "public_id": self.uid}
+        if self.app_metadata:
+            claims["app_metadata"] = self.app_metadata
+        return claims
+
+
+SERVER = Actor("service_role")
+"""The portal's own server, on nobody's behalf."""

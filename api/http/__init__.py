@@ -1,0 +1,1 @@
+"""What every request passes through: authentication, body, rate limits, and the OpenAPI document."""
