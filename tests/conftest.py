@@ -10,11 +10,11 @@ from psycopg import sql
 
 from api.database.migrations import migrate, seed
 from api.settings import Settings
-from tests.data_api import data_api_name, run_data_api
-from tests.databases import DEBIAN, MissingServerError, Server, run_local, run_server
-from tests.missing import missing
-from tests.npm import install
-from tests.serving import serve, settings_in
+from tests.support.data_api import data_api_name, run_data_api
+from tests.support.databases import DEBIAN, MissingServerError, Server, run_local, run_server
+from tests.support.missing import missing
+from tests.support.npm import install
+from tests.support.serving import serve, settings_in
 
 _EXTENSIONS = ("pgtap", "plpgsql_check")
 

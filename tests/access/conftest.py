@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from api.settings import ROOT
-from tests.databases import Server
+from tests.support.databases import Server
 
 
 @pytest.fixture(scope="package")

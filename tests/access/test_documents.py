@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from api.actor import Actor
-from tests.acting import call, call_or_reason, thinker
+from tests.support.acting import call, call_or_reason, thinker
 
 ANNA, BEN, CLARA = thinker("anna"), thinker("ben"), thinker("clara")
 

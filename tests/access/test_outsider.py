@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from api.settings import ROOT
-from tests.data_api import run_data_api, token
-from tests.databases import Server
+from tests.support.data_api import run_data_api, token
+from tests.support.databases import Server
 
 ANON, STRANGER = token("anon"), token("authenticated", "nobody that anybody knows")
 SOME_ID = "00000000-0000-4000-8000-000000000000"

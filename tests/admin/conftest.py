@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.admin.scene import fill
-from tests.missing import missing
+from tests.support.missing import missing
 
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from tests.acting import call, thinker
-from tests.charging import charge, reverse
+from tests.support.acting import call, thinker
+from tests.support.charging import charge, reverse
 
 ANNA, BEN, CLARA, BANK, ADMIN = (
     thinker("anna"),

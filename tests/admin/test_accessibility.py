@@ -16,7 +16,7 @@ from api.settings import ROOT
 from tests.admin.conftest import SCREENSHOTS, Scheme, Visit, Visiting
 from tests.admin.scene import fill
 from tests.identity.conftest import KEY
-from tests.serving import serve, settings_in
+from tests.support.serving import serve, settings_in
 
 PHONE = 360
 

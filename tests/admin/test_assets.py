@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from api.settings import ROOT
-from tests.serving import Connection, serve, settings_in
+from tests.support.serving import Connection, serve, settings_in
 
 FILES = sorted(
     path.name for path in (ROOT / "api" / "admin").iterdir() if path.suffix in (".css", ".html", ".js", ".svg")

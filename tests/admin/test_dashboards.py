@@ -3,10 +3,10 @@
 import psycopg
 from playwright.sync_api import Page, Route, expect
 
-from tests.acting import call, thinker
 from tests.admin.conftest import Visit, Visiting
 from tests.admin.scene import SETTLED_FEES, transfer
-from tests.charging import charge
+from tests.support.acting import call, thinker
+from tests.support.charging import charge
 
 DASHBOARDS = ["presence", "vouchers", "mortgages", "telbank", "fees", "system"]
 NOTHING = "In diesem Zeitraum gibt es nichts zu zeigen."

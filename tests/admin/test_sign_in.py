@@ -8,11 +8,11 @@ from playwright.sync_api import Page, expect
 
 from api.actor import Actor
 from api.http.callers import TOKEN_COOKIE
-from tests.acting import thinker
 from tests.admin.conftest import Visit, Visiting
 from tests.admin.scene import fill
 from tests.identity.conftest import KEY, SECRET, signed
-from tests.serving import serve, settings_in
+from tests.support.acting import thinker
+from tests.support.serving import serve, settings_in
 
 
 @pytest.fixture(scope="module")

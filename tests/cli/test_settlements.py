@@ -23,10 +23,10 @@ from api.cli.main import app
 from api.database import open_database
 from api.errors import PortalError
 from api.settings import load_settings
-from tests.acting import one
-from tests.charging import charge, reverse
-from tests.databases import empty
-from tests.serving import Connection
+from tests.support.acting import one
+from tests.support.charging import charge, reverse
+from tests.support.databases import empty
+from tests.support.serving import Connection
 
 PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 UNKNOWN = "019a3c5e-7c00-7abc-8def-0123456789ab"

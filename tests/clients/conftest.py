@@ -10,7 +10,7 @@ from postgrest import AsyncPostgrestClient, SyncPostgrestClient
 
 from supabase import AsyncClientOptions, ClientOptions, acreate_client, create_client
 from tests.clients.scene import set_up
-from tests.data_api import run_data_api, token
+from tests.support.data_api import run_data_api, token
 
 ANON_KEY = token("anon")
 

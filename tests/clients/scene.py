@@ -2,7 +2,7 @@
 
 import psycopg
 
-from tests.acting import call, thinker
+from tests.support.acting import call, thinker
 
 ANNA, BEN, CLARA = thinker("anna"), thinker("ben"), thinker("clara")
 BANK, COOP = thinker("bank"), thinker("coop")

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from supabase import ClientOptions, create_client
 from tests.clients.conftest import ANON_KEY
-from tests.data_api import JWT_SECRET
-from tests.serving import Connection, serve, settings_in
+from tests.support.data_api import JWT_SECRET
+from tests.support.serving import Connection, serve, settings_in
 
 
 def test_the_token_of_presence_verify_is_good_for_the_data_api(

@@ -1,8 +1,8 @@
 """supabase-js against the Data API: the tests themselves are JavaScript."""
 
 from tests.clients.conftest import ANON_KEY
-from tests.data_api import token
-from tests.npm import run_node
+from tests.support.data_api import token
+from tests.support.npm import run_node
 
 
 def test_supabase_js(project: str) -> None:

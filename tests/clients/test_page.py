@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from tests.clients.conftest import ANON_KEY
-from tests.data_api import token
-from tests.npm import run_node
+from tests.support.data_api import token
+from tests.support.npm import run_node
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-api.md"
 SEPARATOR = "=" * 80

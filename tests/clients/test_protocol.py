@@ -11,8 +11,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.data_api import run_data_api, token
-from tests.databases import Server
+from tests.support.data_api import run_data_api, token
+from tests.support.databases import Server
 
 ERRORS = {
     "PT409": 409,

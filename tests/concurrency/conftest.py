@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.databases import empty
+from tests.support.databases import empty
 
 
 @pytest.fixture

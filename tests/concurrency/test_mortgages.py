@@ -6,9 +6,9 @@ from functools import partial
 import psycopg
 import pytest
 
-from tests.acting import call, call_or_reason, connections, one, thinker
-from tests.parallel import ask_at_once, at_once
-from tests.serving import Answer, Connection
+from tests.support.acting import call, call_or_reason, connections, one, thinker
+from tests.support.parallel import ask_at_once, at_once
+from tests.support.serving import Answer, Connection
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 

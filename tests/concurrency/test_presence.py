@@ -4,9 +4,9 @@ from functools import partial
 
 import psycopg
 
-from tests.acting import call, connections, one, thinker
-from tests.parallel import ask_at_once, at_once
-from tests.serving import Answer, Connection
+from tests.support.acting import call, connections, one, thinker
+from tests.support.parallel import ask_at_once, at_once
+from tests.support.serving import Answer, Connection
 
 PAIRS, ROUNDS = 10, 10
 

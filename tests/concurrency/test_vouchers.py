@@ -11,9 +11,9 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER
-from tests.acting import call, call_or_reason, connections, one, thinker
-from tests.parallel import ask_at_once, at_once
-from tests.serving import Answer, Connection
+from tests.support.acting import call, call_or_reason, connections, one, thinker
+from tests.support.parallel import ask_at_once, at_once
+from tests.support.serving import Answer, Connection
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 SLOT = "slot-2030-05-01T09:00:00.000Z"

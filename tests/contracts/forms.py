@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.serving import Answer, Connection
+from tests.support.serving import Answer, Connection
 
 PATH = "/api/contracts/upload"
 CONTENT_TYPE = "multipart/form-data; boundary=frontier"

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from api.settings import load_settings
-from tests.acting import one
 from tests.contracts.forms import END, begun, field, file, upload
 from tests.contracts.test_upload import MAX, MIB, contracts_in, noise, wait_until
-from tests.serving import serve
+from tests.support.acting import one
+from tests.support.serving import serve
 
 SERVER = """
 import sys

@@ -13,10 +13,10 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 
-from tests.acting import call, one, thinker
 from tests.contracts.forms import CONTENT_TYPE, END, PATH, answer_on, begun, field, file, part, upload
-from tests.databases import Server, empty
-from tests.serving import Answer, Connection
+from tests.support.acting import call, one, thinker
+from tests.support.databases import Server, empty
+from tests.support.serving import Answer, Connection
 
 MIB = 1024 * 1024
 MAX = 25 * MIB

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.databases import Server
+from tests.support.databases import Server
 
 # ann issues, borrows and pays; ben holds and lends; the ids are fixed, so that tests can name them
 SCENE = b"""

@@ -10,7 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from api.actor import SERVER, Actor, thinker_id
-from tests.acting import call, one, thinker
+from tests.support.acting import call, one, thinker
 
 ANN, BEN, NORA = thinker("ann"), thinker("ben"), thinker("nora")
 SIGNED_BY_ALL = (

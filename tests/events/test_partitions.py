@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.acting import connections, one
-from tests.databases import empty
-from tests.parallel import at_once
+from tests.support.acting import connections, one
+from tests.support.databases import empty
+from tests.support.parallel import at_once
 
 THIS_MONTH = "date_trunc('month', now(), 'UTC')"
 

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from api.actor import Actor, thinker_id
-from tests.acting import call, call_or_reason, one, thinker
+from tests.support.acting import call, call_or_reason, one, thinker
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)

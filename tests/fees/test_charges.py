@@ -8,7 +8,6 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER
-from tests.acting import connections, one, thinker
 from tests.fees.arithmetic import SAFE
 from tests.fees.scene import (
     HOLDER,
@@ -29,6 +28,7 @@ from tests.fees.scene import (
     settle,
     violations,
 )
+from tests.support.acting import connections, one, thinker
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 

@@ -7,7 +7,6 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.acting import thinker
 from tests.fees.scene import (
     act,
     add_fee,
@@ -22,6 +21,7 @@ from tests.fees.scene import (
     unchecked,
     violations,
 )
+from tests.support.acting import thinker
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from tests.acting import one
 from tests.fees.arithmetic import SAFE, Charged, Price, amounts, charged, currencies, prices
+from tests.support.acting import one
 
 
 def fee_charges(connection: psycopg.Connection, price: Price, base: int, currency: str | None) -> list[Charged]:

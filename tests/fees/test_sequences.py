@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from api.actor import SERVER, thinker_id
-from tests.acting import one, thinker
 from tests.fees.arithmetic import Price, amounts, charged, currencies, prices
 from tests.fees.scene import (
     HOUR,
@@ -28,6 +27,7 @@ from tests.fees.scene import (
     unchecked,
     violations,
 )
+from tests.support.acting import one, thinker
 
 THINKERS = ["anna", "ben", "clara"]
 BENEFICIARIES = ["togethersystems", "anna", "dora"]

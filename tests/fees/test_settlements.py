@@ -14,8 +14,6 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER, Actor
-from tests.acting import call, connections, one, thinker
-from tests.databases import Server
 from tests.fees.scene import (
     PORTAL,
     act,
@@ -31,7 +29,9 @@ from tests.fees.scene import (
     settled,
     violations,
 )
-from tests.parallel import at_once
+from tests.support.acting import call, connections, one, thinker
+from tests.support.databases import Server
+from tests.support.parallel import at_once
 
 MICROSECOND = timedelta(microseconds=1)
 ADMIN = Actor("authenticated", "root", {"role": "admin"})

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.data_api import through_data_api
-from tests.serving import serve, settings_in
+from tests.support.data_api import through_data_api
+from tests.support.serving import serve, settings_in
 
 # a failed run reports its own requests
 logging.getLogger("httpx").setLevel(logging.WARNING)

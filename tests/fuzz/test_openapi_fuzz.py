@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.fuzz.conftest import API_KEY
-from tests.serving import Connection
+from tests.support.serving import Connection
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml").read_text()
 OPERATIONS = 40

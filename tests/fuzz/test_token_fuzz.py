@@ -16,7 +16,7 @@ from api.actor import Actor, thinker_id
 from api.http.callers import TOKEN_COOKIE
 from api.settings import Settings
 from api.tokens import Tokens
-from tests.serving import Connection, serve, settings_in
+from tests.support.serving import Connection, serve, settings_in
 
 SECRET = "the secret of this project, at least 32 bytes long"
 VICTIM = "anna"

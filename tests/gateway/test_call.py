@@ -21,10 +21,10 @@ from api.gateway.direct import DirectGateway
 from api.gateway.postgrest import PostgrestGateway
 from api.settings import Settings
 from api.tokens import Tokens
-from tests.acting import one, thinker
-from tests.data_api import JWT_SECRET, token
-from tests.databases import empty
-from tests.serving import settings_in
+from tests.support.acting import one, thinker
+from tests.support.data_api import JWT_SECRET, token
+from tests.support.databases import empty
+from tests.support.serving import settings_in
 
 T = TypeVar("T")
 

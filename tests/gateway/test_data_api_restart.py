@@ -3,9 +3,9 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.data_api import through_data_api
-from tests.databases import Server
-from tests.serving import Connection, serve, settings_in
+from tests.support.data_api import through_data_api
+from tests.support.databases import Server
+from tests.support.serving import Connection, serve, settings_in
 
 AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from tests.acting import one
-from tests.databases import Server
-from tests.parallel import ask_at_once
-from tests.serving import Answer, Connection
+from tests.support.acting import one
+from tests.support.databases import Server
+from tests.support.parallel import ask_at_once
+from tests.support.serving import Answer, Connection
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 BOOKING = {"voucherId": "v", "slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}

@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 
 from api.actor import SERVER
 from api.settings import ROOT
-from tests.acting import call, call_or_reason, thinker
 from tests.idempotency.writes import WRITES
+from tests.support.acting import call, call_or_reason, thinker
 
 ANNA = thinker("anna")
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.acting import call, one
-from tests.data_api import through_data_api
 from tests.idempotency.writes import NINE, UPLOAD, WRITES, World, everything, keys, told
-from tests.parallel import at_once
-from tests.serving import Connection, serve, settings_in
+from tests.support.acting import call, one
+from tests.support.data_api import through_data_api
+from tests.support.parallel import at_once
+from tests.support.serving import Connection, serve, settings_in
 
 IN_PROGRESS = {"ok": False, "error": "Eine Anfrage mit diesem Idempotency-Key läuft noch, bitte gleich noch einmal"}
 REUSED = {

@@ -5,11 +5,11 @@ from threading import Event, Semaphore
 
 import psycopg
 
-from tests.acting import one
-from tests.databases import Server
 from tests.gateway.test_restart import away, kill, wait_until
 from tests.idempotency.writes import World, keys
-from tests.serving import Answer, Connection
+from tests.support.acting import one
+from tests.support.databases import Server
+from tests.support.serving import Answer, Connection
 
 CLIENTS = 8
 REQUESTS = 200

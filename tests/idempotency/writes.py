@@ -10,9 +10,9 @@ from uuid import uuid4
 import psycopg
 
 from api.actor import Actor
-from tests.acting import call, thinker
 from tests.contracts.forms import CONTENT_TYPE, END, field, file
-from tests.serving import Answer, Connection
+from tests.support.acting import call, thinker
+from tests.support.serving import Answer, Connection
 
 UPLOAD = "/api/contracts/upload"
 

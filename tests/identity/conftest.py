@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from tests.serving import Connection, serve, settings_in
+from tests.support.serving import Connection, serve, settings_in
 
 KEY = "a long random text"
 SECRET = "a secret that both the portal and its Data API know"

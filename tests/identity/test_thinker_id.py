@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.actor import thinker_id
 from api.legacy.ids import legacy_id, new_uuid
-from tests.acting import one
+from tests.support.acting import one
 
 A_UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"  # of version 4, as Supabase Auth makes them
 ODD = [

@@ -27,8 +27,8 @@ from tests.identity.conftest import (
     claims,
     signed,
 )
-from tests.parallel import ask_at_once
-from tests.serving import Answer, Connection, serve, settings_in
+from tests.support.parallel import ask_at_once
+from tests.support.serving import Answer, Connection, serve, settings_in
 
 LIST = "/api/voucher/list"
 INVALID = {"ok": False, "error": "invalid token"}

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from tests.acting import call, one, thinker
 from tests.jobs.running import Run, charge_last_month, run
+from tests.support.acting import call, one, thinker
 
 
 def names(connection: psycopg.Connection) -> list[str]:

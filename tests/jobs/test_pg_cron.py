@@ -19,10 +19,10 @@ import pytest
 from docker.errors import DockerException
 
 from api.database.migrations import migrate
-from tests.acting import call, one, thinker
-from tests.databases import DEBIAN, MissingServerError, Server, run_container, run_local
 from tests.jobs.running import Job, charge_last_month, job, redefine
-from tests.missing import missing
+from tests.support.acting import call, one, thinker
+from tests.support.databases import DEBIAN, MissingServerError, Server, run_container, run_local
+from tests.support.missing import missing
 
 CONFIGURATION = {
     "shared_preload_libraries": "pg_cron",

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from tests.acting import one
+from tests.support.acting import one
 
 
 def test_nothing_is_scheduled_and_the_owner_is_told_why(connection: psycopg.Connection) -> None:

@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from api.settings import Settings
-from tests.data_api import through_data_api
-from tests.databases import Server
-from tests.serving import serve
+from tests.support.data_api import through_data_api
+from tests.support.databases import Server
+from tests.support.serving import serve
 
 # a failed scenario reports its own requests
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import Connection
+from tests.support.serving import Connection
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.acting import one
-from tests.parallel import ask_at_once, at_once
-from tests.serving import Answer, Connection, serve, settings_in
+from tests.support.acting import one
+from tests.support.parallel import ask_at_once, at_once
+from tests.support.serving import Answer, Connection, serve, settings_in
 
 KEY = "a long random text"
 INVALID = {"ok": False, "error": "invalid api key"}

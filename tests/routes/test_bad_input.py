@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from tests.serving import Answer, Connection, serve, settings_in
+from tests.support.serving import Answer, Connection, serve, settings_in
 
 JSON_ROUTES: dict[str, dict[str, object]] = {
     "/api/presence/verify": {"token": "t"},

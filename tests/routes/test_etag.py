@@ -7,7 +7,7 @@ from litestar.response import Stream
 from litestar.testing import TestClient
 
 from api.legacy.routing import LegacyRouting
-from tests.serving import Connection
+from tests.support.serving import Connection
 
 
 def test_an_answer_that_the_client_has_is_not_sent_again(client: Connection) -> None:

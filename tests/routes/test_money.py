@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.serving import Connection
+from tests.support.serving import Connection
 
 TRANSFERS = "/api/telbank/transfers"
 

@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from tests.serving import Answer, Connection
+from tests.support.serving import Answer, Connection
 
 # the routes of both generations, and the statuses that each gives beside 401 and 503, which all give
 BODY = {400, 409, 413, 415, 422}

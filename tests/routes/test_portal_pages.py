@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import Connection, serve, settings_in
+from tests.support.serving import Connection, serve, settings_in
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving import Connection
+from tests.support.serving import Connection
 
 GET_ROUTES = [
     "/health",

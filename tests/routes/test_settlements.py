@@ -12,11 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from api.actor import SERVER
-from tests.acting import call, one
-from tests.charging import charge, reverse
-from tests.data_api import JWT_SECRET, through_data_api, token
-from tests.databases import empty
-from tests.serving import Answer, Connection, serve, settings_in
+from tests.support.acting import call, one
+from tests.support.charging import charge, reverse
+from tests.support.data_api import JWT_SECRET, through_data_api, token
+from tests.support.databases import empty
+from tests.support.serving import Answer, Connection, serve, settings_in
 
 KEY = "a long random text"
 LISTS = ["/api/admin/settlements", "/api/admin/fees"]

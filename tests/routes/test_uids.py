@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.contracts.forms import CONTENT_TYPE, END, field, file
-from tests.data_api import through_data_api
-from tests.databases import Server
-from tests.serving import Connection, serve, settings_in
+from tests.support.data_api import through_data_api
+from tests.support.databases import Server
+from tests.support.serving import Connection, serve, settings_in
 
 # a failed test reports its own requests
 logging.getLogger("httpx").setLevel(logging.WARNING)

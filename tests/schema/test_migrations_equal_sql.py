@@ -8,7 +8,7 @@ import psycopg
 
 from api.database.migrations import PLATFORM, apply_platform, migrate, run_file
 from api.settings import ROOT
-from tests.databases import Server
+from tests.support.databases import Server
 
 SQL = ROOT / "sql"
 REFERENCE_TABLES = (

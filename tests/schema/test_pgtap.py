@@ -10,8 +10,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from api.settings import ROOT
-from tests.databases import EMBEDDED
-from tests.missing import missing
+from tests.support.databases import EMBEDDED
+from tests.support.missing import missing
 
 TESTS = ROOT / "supabase" / "tests"
 

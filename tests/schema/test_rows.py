@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.databases import Server
+from tests.support.databases import Server
 
 REFUSED: list[tuple[str, str, str]] = [
     # table, column = value, the rule

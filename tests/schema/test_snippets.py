@@ -9,7 +9,7 @@ import pytest
 
 from api.database.migrations import migrate, seed
 from api.settings import ROOT
-from tests.databases import Server
+from tests.support.databases import Server
 
 SNIPPETS = sorted((ROOT / "supabase" / "snippets").glob("*.sql"))
 PAGE = (ROOT / "docs" / "dashboards.md").read_text()

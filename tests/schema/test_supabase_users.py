@@ -8,7 +8,7 @@ import pytest
 
 from api.actor import Actor
 from api.database.migrations import apply_platform, migrate
-from tests.acting import call
+from tests.support.acting import call
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from api.actor import SERVER
 from api.database.migrations import MIGRATIONS, migrate
-from tests.acting import call, one, thinker
+from tests.support.acting import call, one, thinker
 
 ANNA, BEN = thinker("anna"), thinker("ben")
 

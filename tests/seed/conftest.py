@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from api.database.migrations import SEED, seed
-from tests.databases import Server
+from tests.support.databases import Server
 
 Connect = Callable[[str], psycopg.Connection]
 

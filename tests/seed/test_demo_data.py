@@ -14,10 +14,10 @@ from psycopg.conninfo import make_conninfo
 from api.actor import SERVER
 from api.database.migrations import SEED, migrate, seed
 from api.errors import PortalError
-from tests.acting import call, one, thinker
-from tests.databases import Server
-from tests.parallel import at_once
 from tests.seed.conftest import dump, seed_at, tables
+from tests.support.acting import call, one, thinker
+from tests.support.databases import Server
+from tests.support.parallel import at_once
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HISTORY = "\n-- Three months of history"

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg.types.json import set_json_loads
 
-from tests.databases import Server
 from tests.stats.world import fill
+from tests.support.databases import Server
 
 
 @pytest.fixture(scope="module")

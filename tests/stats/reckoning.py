@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.rows import class_row
 
-from tests.acting import one
+from tests.support.acting import one
 
 Row = dict[str, object]
 T = TypeVar("T")

@@ -10,10 +10,10 @@ import pytest
 
 from api.database.migrations import migrate
 from api.routes.admin.monitoring import ago
-from tests.acting import one
-from tests.databases import run_server
 from tests.gateway.test_restart import wait_until
-from tests.serving import Connection, serve, settings_in
+from tests.support.acting import one
+from tests.support.databases import run_server
+from tests.support.serving import Connection, serve, settings_in
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 from psycopg import sql
 
 from api.actor import SERVER
-from tests.acting import call, one
 from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, Books
 from tests.stats.test_figures import counted, plain, read, sorted_lists
+from tests.support.acting import call, one
 
 FUNCTIONS = ("presence_stats", "voucher_stats", "mortgage_stats", "telbank_stats", "fee_stats", "system_stats")
 

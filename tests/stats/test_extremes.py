@@ -7,10 +7,10 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.acting import call, one
 from tests.fees.scene import unchecked
-from tests.serving import Connection
 from tests.stats.test_empty import FUNCTIONS, insert
+from tests.support.acting import call, one
+from tests.support.serving import Connection
 
 SAFE = 2**53 - 1
 MANY = 5000

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.acting import one
-from tests.databases import Server
 from tests.fees.scene import unchecked
+from tests.support.acting import one
+from tests.support.databases import Server
 
 ROWS = 30_000
 DAYS = 400

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.acting import one
 from tests.stats.test_figures import counted, read
+from tests.support.acting import one
 
 CLOSED = ("public", "private", "auth", "cron", "supabase_migrations", "extensions", "storage")
 DENIED = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)

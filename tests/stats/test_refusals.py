@@ -4,8 +4,8 @@ import psycopg
 import pytest
 
 from api.actor import SERVER, Actor
-from tests.acting import call, call_or_reason, one, thinker
 from tests.stats.test_empty import FUNCTIONS
+from tests.support.acting import call, call_or_reason, one, thinker
 
 FUNCTION = pytest.mark.parametrize("function", FUNCTIONS)
 

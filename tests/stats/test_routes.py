@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from api.actor import SERVER
-from tests.acting import call, one
-from tests.data_api import JWT_SECRET, through_data_api, token
 from tests.jobs.running import redefine, run
-from tests.serving import Answer, Connection, serve, settings_in
+from tests.support.acting import call, one
+from tests.support.data_api import JWT_SECRET, through_data_api, token
+from tests.support.serving import Answer, Connection, serve, settings_in
 
 KEY = "a long random text"
 ROUTES = {

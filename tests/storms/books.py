@@ -13,8 +13,8 @@ from uuid import UUID
 import psycopg
 
 from api.actor import SERVER
-from tests.acting import call, one
 from tests.storms.scene import OFFERS, TRANSFER_RATES, Charges, charges, rounded
+from tests.support.acting import call, one
 
 
 class Fate(Enum):

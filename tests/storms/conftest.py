@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from api.database.migrations import migrate
-from tests.databases import Server, run_server
 from tests.storms.scene import set_up
+from tests.support.databases import Server, run_server
 
 _figures = pytest.StashKey[list[str]]()
 

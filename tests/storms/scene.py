@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import psycopg
 
-from tests.acting import call, thinker
+from tests.support.acting import call, thinker
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 SLOTS = 300

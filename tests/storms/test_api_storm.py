@@ -15,11 +15,11 @@ from itertools import count, cycle, islice
 from threading import Event
 
 from api.errors import ApiError
-from tests.databases import Server
-from tests.parallel import at_once
-from tests.serving import Answer, Connection
 from tests.storms.books import Booking, Books, Fate, Progress, check, joined, report
 from tests.storms.scene import NINE, OFFERS, SLOTS
+from tests.support.databases import Server
+from tests.support.parallel import at_once
+from tests.support.serving import Answer, Connection
 
 WORKERS = 32
 OPERATIONS = 2000

@@ -11,11 +11,11 @@ from threading import Event
 import psycopg
 
 from api.actor import SERVER
-from tests.acting import call, one, thinker
-from tests.databases import Server
-from tests.parallel import at_once
 from tests.storms.books import Booking, Books, Fate, Progress, Settlement, Transfer, check, joined, report, settle
 from tests.storms.scene import NINE, OFFERS, SLOTS, TRANSFER_RATES
+from tests.support.acting import call, one, thinker
+from tests.support.databases import Server
+from tests.support.parallel import at_once
 
 WORKERS = 32
 SETTLERS = 2

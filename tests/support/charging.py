@@ -5,7 +5,7 @@ from uuid import UUID
 
 import psycopg
 
-from tests.acting import one
+from tests.support.acting import one
 
 
 def charge(
