@@ -213,7 +213,7 @@ def test_no_word_is_missing_in_what_is_shown(visit: Visit, language: str) -> Non
 
 
 def test_every_word_is_used() -> None:
-    folder = ROOT / "api" / "admin"
+    folder = ROOT / "api" / "page" / "static"
     sources = "".join(file.read_text() for file in folder.iterdir() if file.suffix in (".html", ".js"))
     keys = re.findall(r"^    \"?([\w.]+)\"?: ", (folder / "words.js").read_text(), flags=re.MULTILINE)
     assert len(keys) > 100

@@ -13,7 +13,7 @@ from api.settings import ROOT
 from tests.support.serving import Connection, serve, settings_in
 
 FILES = sorted(
-    path.name for path in (ROOT / "api" / "admin").iterdir() if path.suffix in (".css", ".html", ".js", ".svg")
+    path.name for path in (ROOT / "api" / "page" / "static").iterdir() if path.suffix in (".css", ".html", ".js", ".svg")
 )
 
 
@@ -52,7 +52,7 @@ def read(url: str, path: str, **headers: str) -> tuple[int, dict[str, str], byte
 def test_the_page_is_open_to_everybody(served: str, path: str) -> None:
     status, headers, body = read(served, path)
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert body == (ROOT / "api" / "admin" / "index.html").read_bytes()
+    assert body == (ROOT / "api" / "page" / "static" / "index.html").read_bytes()
 
 
 @pytest.mark.parametrize("name", [*FILES, "vega.js"])
@@ -107,7 +107,7 @@ def test_the_server_starts_without_vega() -> None:
 
 
 def test_nothing_of_the_page_comes_from_elsewhere() -> None:
-    texts = {name: (ROOT / "api" / "admin" / name).read_text() for name in FILES}
+    texts = {name: (ROOT / "api" / "page" / "static" / name).read_text() for name in FILES}
     named = 'xmlns="http://www.w3.org/2000/svg"'  # a name, which nobody fetches
     assert [name for name, text in texts.items() if "://" in text.replace(named, "")] == []
     assert [name for name, text in texts.items() if "innerHTML" in text or "style=" in text] == []
