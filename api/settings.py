@@ -11,8 +11,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.errors import PortalError
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: what holds `api/`, `sql/` and `supabase/`."""
+_PACKAGE = Path(__file__).resolve().parent
+_BUNDLE = _PACKAGE / "bundle"
+"""Only in an installed wheel: a copy of the SQL files that the server needs; pyproject.toml lists them."""
+
+ROOT = _BUNDLE if _BUNDLE.is_dir() else _PACKAGE.parent
+"""The folder that holds `sql/` and `supabase/`: the checkout, or the bundle of an installed wheel."""
+
+HOME = Path.cwd() if _BUNDLE.is_dir() else ROOT
+"""The folder of `.env` and `.data`: the checkout, or for an installed wheel the current folder."""
 
 
 def _split(value: object) -> object:
@@ -36,7 +43,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, repr=False)
     supabase_url: str | None = None
     supabase_anon_key: SecretStr | None = None
-    data_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = ROOT / ".data"
+    data_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = HOME / ".data"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     seed: bool | None = None
@@ -102,7 +109,7 @@ def load_settings() -> Settings:
     `.env` is put into the environment, where the storage library finds its AWS_* variables too.
     Raises PortalError naming the variables that make no sense.
     """
-    load_dotenv(ROOT / ".env")
+    load_dotenv(HOME / ".env")
     try:
         return Settings()
     except ValidationError as error:

@@ -13,7 +13,9 @@ from api.settings import ROOT
 from tests.support.serving import Connection, serve, settings_in
 
 FILES = sorted(
-    path.name for path in (ROOT / "api" / "page" / "static").iterdir() if path.suffix in (".css", ".html", ".js", ".svg")
+    path.name
+    for path in (ROOT / "api" / "page" / "static").iterdir()
+    if path.suffix in (".css", ".html", ".js", ".svg")
 )
 
 
