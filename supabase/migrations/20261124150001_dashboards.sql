@@ -291,15 +291,15 @@ comment on view private.event_facts is
 
 grant select on private.event_facts to service_role, stats_reader;
 
-create view private.report_facts
+create view private.telemetry_facts
 as
 select t.type ~* 'error|fail' as is_error, t.created_at
 from public.telemetry_events t;
 
-comment on view private.report_facts is
+comment on view private.telemetry_facts is
   'What figures need of what pages report: whether its type speaks of an error, as GET /api/autofix/status reads it.';
 
-grant select on private.report_facts to service_role, stats_reader;
+grant select on private.telemetry_facts to service_role, stats_reader;
 
 create view private.invariant_facts
 as
@@ -846,7 +846,7 @@ select d.day, r.reports, r.errors
 from stats.days d
 cross join lateral (
   select count(*) as reports, count(*) filter (where r.is_error) as errors
-  from private.report_facts r
+  from private.telemetry_facts r
   where r.created_at >= d.starts_at and r.created_at < d.ends_at
 ) r;
 

@@ -1,6 +1,7 @@
 """`sql/`, which people read, and `supabase/migrations/`, which is applied, give the same database."""
 
 import re
+from collections import Counter
 from difflib import unified_diff
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def description(server: Server, database: str) -> list[str]:
 def test_every_file_is_included_once() -> None:
     files = [file for file in SQL.rglob("*.sql") if file != SQL / "schema.sql" and file.parent != PLATFORM]
     assert sorted(included_files()) == sorted(files)
+
+
+def test_files_are_loaded_by_folder_and_then_tables_functions_triggers() -> None:
+    kinds = ["tables", "facts", "views", "functions", "triggers"]
+    files = [file.relative_to(SQL).parts for file in included_files()]
+    order = [(parts[0], kinds.index(parts[1])) for parts in files if len(parts) == 3]
+    assert order == sorted(order)
+    folders = [parts[0] for parts in files]
+    assert folders == sorted(folders)
+
+
+def test_no_two_files_have_one_name() -> None:
+    names = Counter(file.name for file in included_files())
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_migrations_and_sql_build_the_same_database(server: Server) -> None:

@@ -5,7 +5,7 @@ select d.day, r.reports, r.errors
 from stats.days d
 cross join lateral (
   select count(*) as reports, count(*) filter (where r.is_error) as errors
-  from private.report_facts r
+  from private.telemetry_facts r
   where r.created_at >= d.starts_at and r.created_at < d.ends_at
 ) r;
 
