@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test lint format docs clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: .venv/.synced-dev ## Check format, style and types
 format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+docs: .venv/.synced-dev ## Write the generated part of docs/database.md again
+	@.venv/bin/python -m tests.support.database_page
 
 clean: ## Remove the environment and the caches; the data stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache tests/node/node_modules

@@ -1,4 +1,4 @@
-"""Who is let in: the API key, and how often a client may ask (contract, section 7)."""
+"""The API key and the rate limits (docs/compatibility.md, "API key" and docs/compatibility.md, "Rate limits")."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""JSON is tagged as generation 1 tagged it: a client that has an answer already is told so (contract, 1.3)."""
+"""JSON answers have ETags like those of generation 1 (docs/compatibility.md, "Routing")."""
 
 from collections.abc import AsyncGenerator
 

@@ -1,4 +1,4 @@
-"""How a route is found: method, path and parameters (contract, 1.3)."""
+"""How a route is found: method, path and parameters (docs/compatibility.md, "Routing")."""
 
 import pytest
 
