@@ -4,6 +4,8 @@
 PYTHON ?= python3
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
+SQL := supabase/seed.sql supabase/snippets supabase/tests
+
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format docs clean
 
@@ -19,11 +21,13 @@ test: .venv/.synced-dev ## Run the tests on all cores (TEST_POSTGRES=15: on Debi
 lint: .venv/.synced-dev ## Check format, style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/sqruff lint $(SQL)
 	.venv/bin/mypy
 
 format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+	.venv/bin/sqruff fix $(SQL)
 
 docs: .venv/.synced-dev ## Write the generated part of docs/database.md again
 	@.venv/bin/python -m tests.support.database_page

@@ -1,5 +1,5 @@
--- Demo data: who runs this twice has it once. First what the documentation shows, through the functions, as the portal's
--- requests do, so that the rules hold and the events are written.
+-- Demo data; running this file again changes nothing. The first part creates the rows that the documentation shows,
+-- through the same functions as the portal's requests.
 do $$
 declare
   tomorrow timestamptz := date_trunc('day', now()) + interval '1 day';
@@ -10,7 +10,7 @@ declare
   clara jsonb := '{"role": "authenticated", "public_id": "demo-clara"}';
   bank  jsonb := '{"role": "authenticated", "public_id": "demo-bank"}';
 begin
-  -- who runs this at the same time waits, and finds it done
+  -- a concurrent run waits here, and then finds the data
   perform pg_advisory_xact_lock(hashtextextended('seed', 0));
 
   if exists (select from public.vouchers where id = 'v-demo-consulting') then
@@ -22,7 +22,7 @@ begin
   clara := clara || jsonb_build_object('sub', private.thinker_id('demo-clara'));
   bank  := bank  || jsonb_build_object('sub', private.thinker_id('demo-bank'));
 
-  -- roles are what an operator gives
+  -- only operators assign roles
   insert into public.thinkers (id, public_id, roles)
   values (private.thinker_id('demo-bank'), 'demo-bank', '{lender}')
   on conflict (id) do update set roles = excluded.roles;
@@ -75,15 +75,15 @@ begin
 end;
 $$;
 
--- Three months of history behind it. Rows are written with the times that the story gives them; the triggers write their
--- events and fees, which have the time of this transaction and are then dated back. No chance is in it: the same day
--- gives the same rows.
+-- Three months of history, the second part. Rows are inserted with times in the past. The triggers write events and fee
+-- events with the time of this transaction; these are then dated back. Nothing is random: on the same day the rows are
+-- the same.
 do $$
 declare
   zone    constant text := (select s.time_zone from private.settings s);
   today   constant date := (now() at time zone zone)::date;
   first   constant date := today - 98;
-  -- hours of the day at which people work, and at which they are at home
+  -- hours at which people work, and at which they are at home
   office  constant integer[] := '{8, 9, 9, 10, 10, 11, 13, 14, 15, 16, 17}';
   evening constant integer[] := '{7, 8, 12, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22}';
 
@@ -92,12 +92,12 @@ declare
   month        timestamp;
   settlement   jsonb;
 begin
-  -- transfers are never deleted, and nobody else chooses such an id
+  -- such transfers exist only after an earlier run: transfers are never deleted
   if exists (select from public.transfers t where t.id like 'in-demo-%') then
     return;
   end if;
 
-  -- not where anybody else has begun: what others book, charge and are owed stays theirs alone
+  -- only on an unused portal: demo rows must not mix with the bookings and settlements of real users
   if exists (select from public.thinkers t where t.public_id !~ '^demo-' and t.public_id <> 'togethersystems')
     or exists (select from public.transfers t where t.thinker_id is null)
   then
@@ -105,7 +105,7 @@ begin
     return;
   end if;
 
-  -- before anything is written: whoever makes a partition waits for all who write
+  -- before any row is written, because creating a partition waits for all writers
   perform private.make_event_partitions();
   perform private.make_event_partition(m.month at time zone 'UTC')
   from generate_series(date_trunc('month', first - interval '1 day'), today::timestamp, interval '1 month') as m (month)
@@ -114,11 +114,11 @@ begin
     where m.month at time zone 'UTC' >= p.starts_at and m.month at time zone 'UTC' < p.ends_at
   );
 
-  -- in the order in which writers come to them, so that nobody waits in a circle
+  -- in the order in which writers lock them, to avoid deadlocks
   lock table public.thinkers, public.fees, public.settlements, public.fee_versions, public.fee_events, public.events
   in share row exclusive mode;
 
-  -- from 0 to 1, always the same for the same label
+  -- a number from 0 to 1, the same for the same label
   create function pg_temp.dice(label text) returns double precision language sql immutable as
     $sql$ select (hashtextextended(label, 0) & 1048575) / 1048576.0::double precision $sql$;
   create function pg_temp.one_of(choices anyarray, label text) returns anyelement language sql immutable as
@@ -129,7 +129,7 @@ begin
         hours => pg_temp.one_of(hours, label || ' hour'), secs => floor(pg_temp.dice(label || ' second') * 3600)
       )
     $sql$;
-  -- most of what would fall on a weekend is done in the week before
+  -- moves 70 percent of the weekend's activity to the week before
   create function pg_temp.working_day(day date, label text) returns date language sql immutable as
     $sql$
       select case
@@ -139,15 +139,16 @@ begin
       end
     $sql$;
 
-  -- days have a rhythm by weekday and grow; the two weeks to come have appointments too
+  -- weight: activity differs by weekday and grows over time. The next two weeks have appointments too
   create temporary table demo_days on commit drop as
   select
     first + i as day,
     to_char(first + i, 'YYYYMMDD') as label,
-    (array[1.0, 1.1, 1.2, 1.1, 0.9, 0.4, 0.25])[extract(isodow from first + i)::integer] * (0.6 + 0.4 * i / 98) as weight
+    (array[1.0, 1.1, 1.2, 1.1, 0.9, 0.4, 0.25])[extract(isodow from first + i)::integer]
+      * (0.6 + 0.4 * i / 98) as weight
   from generate_series(0, 112) as i;
 
-  -- the first 14 offer something (below), the others book; half are there in the first week, then one comes every four days
+  -- the first 14 people issue vouchers, the others book; half join in the first week, then one every four days
   create temporary table demo_people on commit drop as
   select
     p.n, p.uid, private.thinker_id(p.uid) as id, md5('session of ' || p.uid)::uuid as session_id, c.pair_code,
@@ -158,15 +159,16 @@ begin
   from (
     select n::integer, 'demo-' || name as uid
     from unnest(array[
-      'lena', 'jonas', 'mila', 'aiko', 'emma', 'olivia', 'felix', 'greta', 'henri', 'ida', 'jakob', 'klara', 'luca', 'marta',
-      'nils', 'oskar', 'paula', 'quirin', 'rosa', 'selma', 'theo', 'ulla', 'viktor', 'wanda', 'xaver', 'yara', 'zeno', 'alma',
-      'bruno', 'carla', 'david', 'elif', 'finn', 'gisela', 'hamid', 'ines', 'jule', 'kasimir', 'lotte', 'milan', 'nora', 'otto',
-      'petra', 'rafael', 'sofia', 'tarek', 'ursula', 'vera'
+      'lena', 'jonas', 'mila', 'aiko', 'emma', 'olivia', 'felix', 'greta', 'henri', 'ida', 'jakob', 'klara', 'luca',
+      'marta', 'nils', 'oskar', 'paula', 'quirin', 'rosa', 'selma', 'theo', 'ulla', 'viktor', 'wanda', 'xaver', 'yara',
+      'zeno', 'alma', 'bruno', 'carla', 'david', 'elif', 'finn', 'gisela', 'hamid', 'ines', 'jule', 'kasimir', 'lotte',
+      'milan', 'nora', 'otto', 'petra', 'rafael', 'sofia', 'tarek', 'ursula', 'vera'
     ]) with ordinality as listed (name, n)
   ) p
   join unnest(array[
-    'familie_berger', 'projekt_delta', 'projekt_omega', 'steuerberatung', 'chor', 'gemeinschaftsgarten', 'werkstatt', 'lesekreis'
-  -- from eleven down to two in a room
+    'familie_berger', 'projekt_delta', 'projekt_omega', 'steuerberatung', 'chor', 'gemeinschaftsgarten', 'werkstatt',
+    'lesekreis'
+  -- rooms of eleven down to two people
   ]) with ordinality as c (pair_code, n) on c.n = 1 + width_bucket(p.n * 7 % 48, array[11, 20, 28, 34, 39, 43, 46]);
 
   insert into public.thinkers (id, public_id, created_at)
@@ -177,21 +179,21 @@ begin
   from demo_people p
   where t.id = p.id;
 
-  -- roles are what an operator gives
+  -- only operators assign roles
   insert into public.thinkers (id, public_id, created_at, roles)
   select private.thinker_id(official.uid), official.uid, (first + interval '7 hours') at time zone zone, official.roles
   from (
     values
-      ('demo-bank', '{lender}'::text[]), ('demo-sparkasse', '{lender}'), ('demo-hypo', '{lender}'), ('demo-notar', '{notary}'),
-      ('demo-treuhand', '{}')
+      ('demo-bank', '{lender}'::text[]), ('demo-sparkasse', '{lender}'), ('demo-hypo', '{lender}'),
+      ('demo-notar', '{notary}'), ('demo-treuhand', '{}')
   ) official (uid, roles)
   on conflict (id) do update
   set created_at = least(thinkers.created_at, excluded.created_at), roles = excluded.roles;
 
   -- vouchers: a window of four to eight hours, issued 2 to 12 days before
   insert into public.vouchers (
-    id, issuer_id, service_type, title, duration_minutes, valid_from, valid_until, price_amount, price_currency, transferable,
-    terms, created_at
+    id, issuer_id, service_type, title, duration_minutes, valid_from, valid_until, price_amount, price_currency,
+    transferable, terms, created_at
   )
   select
     v.id, p.id, t.service_type, t.title, t.default_duration, v.valid_from,
@@ -207,9 +209,10 @@ begin
   join (
     values
       (1, 'consulting', 'EUR', 12000), (2, 'consulting', 'CHF', 16000), (3, 'therapy', 'EUR', 9500),
-      (4, 'therapy', 'JPY', 14000), (5, 'viewing', null, null), (6, 'consulting', 'USD', 13500), (7, 'machine', 'EUR', 24050),
-      (8, 'consulting', 'EUR', 9900), (9, 'therapy', 'EUR', 11025), (10, 'membership', 'EUR', 1990), (11, 'viewing', null, null),
-      (12, 'machine', 'CHF', 21000), (13, 'consulting', 'EUR', 14500), (14, 'membership', 'EUR', 2490)
+      (4, 'therapy', 'JPY', 14000), (5, 'viewing', null, null), (6, 'consulting', 'USD', 13500),
+      (7, 'machine', 'EUR', 24050), (8, 'consulting', 'EUR', 9900), (9, 'therapy', 'EUR', 11025),
+      (10, 'membership', 'EUR', 1990), (11, 'viewing', null, null), (12, 'machine', 'CHF', 21000),
+      (13, 'consulting', 'EUR', 14500), (14, 'membership', 'EUR', 2490)
   ) o (n, template, currency, price) on o.n = 1 + floor(pg_temp.dice(v.id || ' issuer') * 14)
   join demo_people p on p.n = o.n
   join public.voucher_templates t on t.id = o.template
@@ -220,7 +223,7 @@ begin
   ) issued
   where issued.at between p.created_at and now();
 
-  -- bookings: between the issue and the appointment, by somebody who is there already
+  -- bookings: made between issue and slot, by people who have joined before
   insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at)
   select b.id, v.id, v.issuer_id, holder.id, b.slot, b.slot + make_interval(mins => v.duration_minutes), booked.at
   from public.vouchers v
@@ -251,7 +254,11 @@ begin
     ) as at
   ) booked
   cross join lateral (
-    select p.id from demo_people p where p.n > 14 and p.created_at < booked.at order by pg_temp.dice(b.id || p.uid) limit 1
+    select p.id
+    from demo_people p
+    where p.n > 14 and p.created_at < booked.at
+    order by pg_temp.dice(b.id || p.uid)
+    limit 1
   ) holder
   where v.id ~ '^v-demo-\d'
     and booked.at <= now()
@@ -275,9 +282,10 @@ begin
   update public.vouchers v
   set holder_id = last.holder_id,
       status = case
-        when last.holder_id is null then
-          case when v.valid_until > now() then 'issued' when pg_temp.dice(v.id) < 0.2 then 'cancelled' else 'expired' end
-        else case when v.valid_until > now() then 'booked' else 'consumed' end
+        when last.holder_id is not null then case when v.valid_until > now() then 'booked' else 'consumed' end
+        when v.valid_until > now() then 'issued'
+        when pg_temp.dice(v.id) < 0.2 then 'cancelled'
+        else 'expired'
       end
   from public.vouchers w
   left join lateral (
@@ -289,7 +297,7 @@ begin
   ) last on true
   where v.id = w.id and v.id ~ '^v-demo-\d';
 
-  -- until now a transfer cost a quarter of a percent, for a trustee; from now on as before, whatever that was. Not where
+  -- in the history a transfer costs a quarter of a percent, owed to a trustee; afterwards the fee is restored. Skipped if
   -- an operator charges for transfers
   select * into transfer_fee from public.fees f where f.id = 'transfer.logged' for update;
   update public.fees f
@@ -297,11 +305,12 @@ begin
   where f.id = transfer_fee.id and not f.active;
 
   insert into public.transfers (
-    id, direction, wallet_address, network, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, external_account, status,
-    created_at, updated_at, label, thinker_id
+    id, direction, wallet_address, network, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, external_account,
+    status, created_at, updated_at, label, thinker_id
   )
   select
-    x.id, x.direction, case when kind.network is not null then '0x' || left(md5(p.uid) || md5(x.id), 40) end, kind.network,
+    x.id, x.direction,
+    case when kind.network is not null then '0x' || left(md5(p.uid) || md5(x.id), 40) end, kind.network,
     round((x.euros * kind.to_fiat / kind.price)::numeric, 6), kind.symbol,
     round(x.euros * kind.to_fiat * 10 ^ private.currency_exponent(kind.currency)), kind.currency,
     'Referenz ' || x.id, settled.status, x.at, settled.at,
@@ -330,7 +339,7 @@ begin
   cross join lateral (
     select q.id, q.uid from demo_people q where q.created_at < x.at order by pg_temp.dice(x.label || q.uid) limit 1
   ) p
-  -- four of five are settled a day later
+  -- 80 percent are settled a day later
   cross join lateral (
     select
       case when s.is_settled then 'settled' else 'logged' end as status,
@@ -355,11 +364,13 @@ begin
   on conflict do nothing;
 
   insert into public.mortgage_applications (
-    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, created_at, submission_ts
+    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, created_at,
+    submission_ts
   )
   select
     'app-demo-' || n, h.id, h.created_by, (15 + floor(pg_temp.dice(h.id || ' loan') * 50)) * 1000000,
-    case when n % 6 = 0 then 'CHF' else 'EUR' end, 10 + 5 * (n % 5), case when n % 4 = 0 then 'variable' else 'fixed' end,
+    case when n % 6 = 0 then 'CHF' else 'EUR' end, 10 + 5 * (n % 5),
+    case when n % 4 = 0 then 'variable' else 'fixed' end,
     round((0.035 + 0.015 * pg_temp.dice(h.id || ' interest'))::numeric, 4), applied.at, applied.at
   from generate_series(11, 42) as n
   join public.properties h on h.id = 'house-demo-' || n
@@ -368,7 +379,9 @@ begin
   ) applied
   where applied.at <= now();
 
-  insert into public.mortgage_offers (id, application_id, lender_id, interest_rate, monthly_payment, room_refs, created_at)
+  insert into public.mortgage_offers (
+    id, application_id, lender_id, interest_rate, monthly_payment, room_refs, created_at
+  )
   select
     o.id, a.id, private.thinker_id(lender.uid), rate.a_year,
     -- an annuity
@@ -387,17 +400,20 @@ begin
   where a.id like 'app-demo-__' and o.at <= now() and pg_temp.dice(o.id) < 0.5;
 
   insert into public.rooms (id, owner_id, meta, created_at)
-  select 'mortgage:offer:' || o.id, o.lender_id, jsonb_build_object('source', 'mortgage', 'offer_id', o.id), o.created_at
+  select
+    'mortgage:offer:' || o.id, o.lender_id, jsonb_build_object('source', 'mortgage', 'offer_id', o.id), o.created_at
   from public.mortgage_offers o
   where o.id like 'mort-offer-demo-__-_'
   on conflict do nothing;
 
-  -- the best offer of half of the applications is accepted after a week, and signed by three within five days more
+  -- for half of the applications the best offer is accepted after a week, and signed by all three within five days
   create temporary table demo_accepted on commit drop as
   select distinct on (a.id) a.id as application_id, o.id as offer_id, a.created_at + interval '7 days' as at
   from public.mortgage_applications a
   join public.mortgage_offers o on o.application_id = a.id
-  where a.id like 'app-demo-__' and a.created_at + interval '7 days' <= now() and pg_temp.dice(a.id || ' accepted') < 0.55
+  where a.id like 'app-demo-__'
+    and a.created_at + interval '7 days' <= now()
+    and pg_temp.dice(a.id || ' accepted') < 0.55
   order by a.id, o.interest_rate, o.id;
 
   update public.mortgage_offers o
@@ -437,7 +453,7 @@ begin
   join public.mortgage_applications a on a.id = x.application_id
   on conflict do nothing;
 
-  -- what pages reported, a few errors among it
+  -- telemetry of the pages, including a few errors
   insert into public.telemetry_events (id, type, path, actor_id, created_at)
   select
     r.id,
@@ -455,8 +471,8 @@ begin
   ) p
   where r.at <= now();
 
-  -- presence: who shares a pair code sits down at about the same time, for a quarter of an hour or more, and was found
-  -- silent afterwards
+  -- presence: people with the same pair code come online at about the same time, for 20 minutes or more, and time out
+  -- afterwards
   create temporary table demo_sittings on commit drop as
   select
     d.day, p.id as thinker_id, p.session_id, p.pair_code, p.room_id, s.at, s.beats
@@ -469,7 +485,9 @@ begin
       )) at time zone zone as at,
       4 + floor(pg_temp.dice(p.uid || d.label || ' beats') * 6)::integer as beats
   ) s
-  where p.created_at < s.at and s.at + s.beats * interval '5 minutes' <= now() - interval '2 minutes' and pg_temp.dice(p.uid || d.label || ' there') < 0.1 + 0.25 * d.weight;
+  where p.created_at < s.at
+    and s.at + s.beats * interval '5 minutes' <= now() - interval '2 minutes'
+    and pg_temp.dice(p.uid || d.label || ' there') < 0.1 + 0.25 * d.weight;
 
   insert into public.rooms (id, owner_id, meta, created_at)
   select p.room_id, p.id, jsonb_build_object('source', 'presence', 'pair_code', p.pair_code), p.created_at
@@ -496,30 +514,32 @@ begin
   cross join lateral (select p.n in (7, 15, 21, 16, 23) as is_online) s
   on conflict (thinker_id) do nothing;
 
-  -- five are there now, in two rooms
+  -- five people are online now, in two rooms
   update public.presence_sessions s
   set room_id = p.room_id
   from demo_people p
   where s.id = p.session_id and s.status = 'online';
 
-  -- from here on the log may be changed, until the end of this
+  -- allow changes of append-only tables until the end of this block
   alter table public.events disable trigger tg_events__refuse;
   alter table public.events disable trigger tg_events__refuse_row;
   alter table public.fee_events disable trigger tg_fee_events__refuse;
   alter table public.fee_versions disable trigger tg_fee_versions__refuse;
 
-  -- what the triggers wrote is dated back to when it happened
+  -- date the triggers' events back
   update public.events e
   set created_at = h.at
   from (
-    select 'presence.verify' as type, p.uid as id, null as signer, p.created_at + interval '1 minute' as at from demo_people p
+    select 'presence.verify' as type, p.uid as id, null as signer, p.created_at + interval '1 minute' as at
+      from demo_people p
     union all select 'presence.heartbeat', s.id::text, null, s.last_seen_at
       from public.presence_sessions s join demo_people p on p.session_id = s.id
     union all select 'voucher.issue', v.id, null, v.created_at from public.vouchers v where v.id ~ '^v-demo-\d'
     union all select 'voucher.expire', v.id, null, least(v.valid_until + interval '4 minutes', now())
       from public.vouchers v where v.id ~ '^v-demo-\d'
     union all select 'voucher.book', b.id, null, b.created_at from public.voucher_bookings b where b.id like 'b-demo-%'
-    union all select 'voucher.cancel', b.id, null, b.cancelled_at from public.voucher_bookings b where b.id like 'b-demo-%'
+    union all select 'voucher.cancel', b.id, null, b.cancelled_at
+      from public.voucher_bookings b where b.id like 'b-demo-%'
     union all select 'transfer.logged', t.id, null, t.created_at from public.transfers t where t.id ~ '^(in|out)-demo-'
     union all select 'transfer.settled', t.id, null, t.updated_at from public.transfers t where t.id ~ '^(in|out)-demo-'
     union all select 'mortgage.application', a.id, null, a.created_at
@@ -533,9 +553,13 @@ begin
         values ('borrower', c.borrower_signed_at), ('lender', c.lender_signed_at), ('notary', c.notary_signed_at)
       ) s (signer, at)
       where c.id like 'mort-contract-demo-__'
-    union all select 'telemetry.event', t.id, null, t.created_at from public.telemetry_events t where t.id like 'te-demo-%'
+    union all select 'telemetry.event', t.id, null, t.created_at
+      from public.telemetry_events t where t.id like 'te-demo-%'
   ) h
-  where e.type = h.type and e.subject_id = h.id and e.meta ->> 'signer' is not distinct from h.signer and h.at is not null;
+  where e.type = h.type
+    and e.subject_id = h.id
+    and e.meta ->> 'signer' is not distinct from h.signer
+    and h.at is not null;
 
   update public.fee_events e
   set created_at = case when e.reverses is null then h.charged_at else h.reversed_at end
@@ -547,7 +571,7 @@ begin
   ) h
   where e.subject_id = h.id;
 
-  -- heartbeats and the like leave no row of their own: they are written here as the triggers would
+  -- past heartbeats, matches and time-outs have no rows that triggers could log: insert their events directly
   insert into public.events (type, actor_id, subject_type, subject_id, meta, created_at)
   select e.type, s.thinker_id, e.subject_type, e.subject_id, jsonb_build_object('pairCode', s.pair_code) || e.meta, e.at
   from (
@@ -561,17 +585,17 @@ begin
   cross join lateral (
     select 'presence.heartbeat' as type, 'presence_session' as subject_type, s.session_id::text as subject_id,
       '{"status": "online"}'::jsonb as meta, s.at + beat * interval '5 minutes' as at
-    -- the last one of all was written with the session
+    -- the trigger wrote the last one with the session
     from generate_series(0, s.beats - 1) as beat
     union all
     select 'presence.match', 'room', s.room_id, '{}', s.matched_at
     union all
     select 'presence.offline', 'presence_session', s.session_id::text, '{"silenced": true}', s.silenced_at
   ) e
-  -- who sat alone matched nobody
+  -- a person who was alone has no match
   where e.at is not null;
 
-  -- the versions of the prices, so that each charge can be traced to its own
+  -- date the fee versions back, so that each charge is made under its version
   update public.fee_versions v
   set valid_from = first::timestamp at time zone zone
   where v.fee_id = transfer_fee.id and v.beneficiary_id = private.thinker_id('demo-treuhand') and v.active;
@@ -590,11 +614,13 @@ begin
     select from public.fee_versions v where v.fee_id = f.id and v.valid_from <= first::timestamp at time zone zone
   );
 
-  -- each month was settled on its heels and paid; of the last one euros are invoiced, and other currencies are open
+  -- past months are settled and paid; of the last month EUR is invoiced, and other currencies are open
   for month in
     select generate_series(date_trunc('month', first::timestamp), today - interval '1 month', interval '1 month')
   loop
-    for settlement in select jsonb_array_elements(public.settle_fees(month::date, (month + interval '1 month')::date)) loop
+    for settlement in
+      select jsonb_array_elements(public.settle_fees(month::date, (month + interval '1 month')::date))
+    loop
       made := made || (settlement ->> 'id')::uuid;
       if month + interval '2 months' <= today or settlement ->> 'currency' = 'EUR' then
         perform public.invoice_settlement((settlement ->> 'id')::uuid);
@@ -620,7 +646,7 @@ begin
   from public.settlements s
   where s.id = any (made) and e.subject_type = 'settlement' and e.subject_id = s.id::text;
 
-  -- and nothing that happened changes any more
+  -- append-only again
   alter table public.settlements enable trigger tg_settlements__move;
   alter table public.fee_versions enable trigger tg_fee_versions__refuse;
   alter table public.fee_events enable trigger tg_fee_events__refuse;

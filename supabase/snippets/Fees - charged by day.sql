@@ -1,4 +1,4 @@
--- What was charged and taken back on each of the last 30 days, in whole units. Chart: day, accrued.
+-- Fees charged and reversed on each of the last 30 days, in whole units. Chart: day, accrued.
 select
   day,
   fee_id,

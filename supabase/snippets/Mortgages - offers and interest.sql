@@ -1,4 +1,4 @@
--- What became of the offers of the last 90 days, and their interest in percent a year.
+-- The offers of the last 90 days by status, and their interest in percent a year.
 select
   status,
   sum(offers) as offers,

@@ -1,3 +1,3 @@
--- Thinkers who were seen in the last minute and did not say goodbye.
+-- How many thinkers are online: seen in the last minute, and not signed off.
 select online
 from stats.presence_now;

@@ -1,4 +1,4 @@
--- The most popular pair codes, and who is there now.
+-- The most frequent pair codes, and how many of their thinkers are online now.
 select pair_code, sessions, online
 from stats.pair_codes
 order by sessions desc, pair_code

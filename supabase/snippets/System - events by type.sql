@@ -1,4 +1,4 @@
--- What happened in the last 7 days. Chart: type, events.
+-- Events of the last 7 days by type. Chart: type, events.
 select type, sum(events) as events
 from stats.events_by_day
 where day > current_date - 7

@@ -1,4 +1,4 @@
--- What was logged on each of the last 30 days, in whole units. Chart: day, net.
+-- Transfers logged on each of the last 30 days, in whole units. Chart: day, net.
 select
   day,
   coalesce(network, 'no network') as network,

@@ -1,4 +1,4 @@
--- The prices of the bookings of the last 30 days that stand, in whole units. Chart: day, amount.
+-- The prices of the active bookings of the last 30 days, in whole units. Chart: day, amount.
 select day, currency, bookings, round(amount_cents / 10.0 ^ decimals, decimals) as amount
 from stats.revenue_by_day
 where day > current_date - 30

@@ -1,4 +1,4 @@
--- How much of what was offered in the last 30 days was booked.
+-- The share of the minutes offered in the last 30 days that is booked.
 select
   coalesce(title, 'no template') as template,
   sum(offered_minutes) as offered_minutes,

@@ -10,23 +10,23 @@ select issue_voucher(
 select tests.sign_in('holder');
 select lives_ok(
   $$ select book_voucher('v-90-minutes', '2030-01-07 09:00Z') $$,
-  'the first appointment is booked'
+  'the first slot is booked'
 );
 select tests.sign_in('another');
 select throws_ok(
   $$ select book_voucher('v-90-minutes', '2030-01-07 10:00Z') $$,
   'PT409', 'slot_taken',
-  'one that begins before it ends is refused, although its start is free'
+  'an overlapping slot is refused, although its start is free'
 );
 select lives_ok(
   $$ select book_voucher('v-90-minutes', '2030-01-07 11:00Z') $$,
-  'one that begins after it ended is booked'
+  'a slot that begins after its end is booked'
 );
 
 reset role;
 select is(
   (select count(*) from voucher_bookings where voucher_id = 'v-90-minutes' and status = 'booked'), 2::bigint,
-  'two appointments stand in the table'
+  'the table has two active bookings'
 );
 
 select * from finish();

@@ -11,15 +11,15 @@ select tests.sign_in('stranger');
 select throws_ok(
   $$ select cancel_booking(current_setting('tests.booking')) $$,
   'PT403', 'not_a_party',
-  'who is neither issuer nor holder may not cancel'
+  'only issuer and holder may cancel'
 );
 select throws_ok(
   $$ select cancel_booking(voucher_id => 'v-1') $$,
   'PT404', 'booking_not_found',
-  'and finds no booking of its own to cancel'
+  'a stranger has no booking of the voucher to cancel'
 );
 reset role;
-select is((select status from voucher_bookings where voucher_id = 'v-1'), 'booked', 'and the booking stands');
+select is((select status from voucher_bookings where voucher_id = 'v-1'), 'booked', 'the booking is still active');
 
 select tests.sign_in('issuer');
 select is(

@@ -6,14 +6,15 @@ select plan(7);
 select tests.sign_out();
 select throws_ok('select * from contract_links', '42501', null, 'anon sees no link');
 
--- sam's document is linked to anna's voucher, too
+-- sam's document is also linked to anna's voucher
 reset role;
-insert into contract_links (contract_id, voucher_id, role) select id, 'booked', 'annex' from contracts where name = 'sams';
+insert into contract_links (contract_id, voucher_id, role)
+select id, 'booked', 'annex' from contracts where name = 'sams';
 
 select tests.sign_in('anna');
 select bag_eq(
   'select coalesce(voucher_id, ''room'') from contract_links', array['booked', 'booked', 'booked', 'room'],
-  'one sees the links of one''s documents, and all links to one''s voucher'
+  'a thinker sees the links of its documents, and all links to its voucher'
 );
 select tests.sign_in('ben');
 select bag_eq(
@@ -23,7 +24,7 @@ select bag_eq(
 select tests.sign_in('sam');
 select bag_eq(
   'select voucher_id from contract_links', array['sams', 'booked'],
-  'who stored the document sees where it is linked'
+  'the creator of a document sees all its links'
 );
 select tests.sign_in('zoe');
 select bag_eq(

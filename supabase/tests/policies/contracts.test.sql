@@ -9,7 +9,7 @@ select throws_ok('select * from contracts', '42501', null, 'anon sees no documen
 select tests.sign_in('anna');
 select set_eq(
   'select name from contracts', array['deed', 'terms', 'plan', 'annex', 'mortgage'],
-  'one sees what one stored, and what others linked to one''s voucher or mortgage'
+  'a thinker sees what it stored, and what others linked to its voucher or mortgage'
 );
 select tests.sign_in('ben');
 select set_eq(
@@ -20,21 +20,23 @@ select tests.sign_in('ben');
 select cancel_booking(voucher_id => 'booked');
 select set_eq(
   'select name from contracts', array['plan', 'annex', 'mortgage'],
-  'who no longer holds the voucher sees of its documents only its own'
+  'a former holder sees only its own documents of the voucher'
 );
 select send_heartbeat('garten');
-select set_eq('select name from contracts', array['annex', 'mortgage'], 'who left the room no longer sees its documents');
+select set_eq(
+  'select name from contracts', array['annex', 'mortgage'], 'after leaving the room it no longer sees its documents'
+);
 select tests.sign_in('visitor');
 select is_empty('select * from contracts', 'a stranger sees none');
 select send_heartbeat('garten'), match_presence('garten');
-select is_empty('select * from contracts', 'not even with ben in another room');
+select is_empty('select * from contracts', 'not even in another room together with ben');
 
 select tests.sign_in('lena');
 select is_empty('select * from contracts', 'a lender sees none');
 select tests.sign_in('nora');
 select set_eq('select name from contracts', array['mortgage'], 'a notary sees the documents of mortgages');
 select tests.sign_in('zoe');
-select set_eq('select name from contracts', array['sams'], 'another circle sees its own');
+select set_eq('select name from contracts', array['sams'], 'the other group sees its own');
 select tests.sign_in('ada');
 select set_has('select name from contracts', $$ values ('deed'), ('sams') $$, 'an admin sees all');
 

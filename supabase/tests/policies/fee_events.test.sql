@@ -12,17 +12,18 @@ select bag_eq(
 );
 select tests.sign_in('anna');
 select bag_eq(
-  $$ select subject_type from fee_events where fee_id = 'world.portal' $$, array['voucher_booking', 'mortgage_contract'],
-  'so does their issuer and borrower'
+  $$ select subject_type from fee_events where fee_id = 'world.portal' $$,
+  array['voucher_booking', 'mortgage_contract'],
+  'so does the issuer and borrower'
 );
 select bag_eq(
   $$ select subject_type from fee_events where fee_id = 'world.anna' $$, array['transfer'],
-  'the beneficiary of a fee sees whatever was charged'
+  'the beneficiary of a fee sees its charges'
 );
 select tests.sign_in('sam');
 select bag_eq(
   $$ select subject_type from fee_events where fee_id like 'world.%' $$, array['transfer', 'mortgage_contract'],
-  'who logged a transfer sees what it cost'
+  'the thinker who logged a transfer sees its charge'
 );
 select tests.sign_in('visitor');
 select is_empty('select * from fee_events', 'a stranger sees none');

@@ -7,10 +7,10 @@ select tests.sign_out();
 select throws_ok('select * from fee_versions', '42501', null, 'anon sees no prices');
 select tests.sign_in('visitor');
 select set_has(
-  'select fee_id from fee_versions', $$ values ('world.portal'), ('world.anna') $$, 'whoever is signed in sees what they were'
+  'select fee_id from fee_versions', $$ values ('world.portal'), ('world.anna') $$, 'every thinker sees the versions'
 );
 select throws_ok(
-  'delete from fee_versions', '42501', 'permission denied for table fee_versions', 'and makes nobody forget'
+  'delete from fee_versions', '42501', 'permission denied for table fee_versions', 'but deletes none'
 );
 
 select * from finish();

@@ -9,11 +9,11 @@ select throws_ok('select * from mortgage_applications', '42501', null, 'anon see
 select tests.sign_in('anna');
 select set_eq('select id from mortgage_applications', array['anna-1', 'anna-2'], 'a borrower sees its own');
 select tests.sign_in('ben');
-select set_eq('select id from mortgage_applications', array['anna-1'], 'who made an offer sees what it was for');
+select set_eq('select id from mortgage_applications', array['anna-1'], 'a lender with an offer sees its application');
 select tests.sign_in('zoe');
 select set_eq(
   'select id from mortgage_applications', array['sam-1', 'sam-3'],
-  'whatever became of the offer'
+  'whatever the status of the offer'
 );
 select tests.sign_in('lena');
 select set_eq(

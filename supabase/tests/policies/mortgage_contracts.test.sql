@@ -12,7 +12,7 @@ select set_eq('select offer_id from mortgage_contracts', array['ben-1'], 'so doe
 select tests.sign_in('visitor');
 select is_empty('select * from mortgage_contracts', 'a stranger sees none');
 select tests.sign_in('lena');
-select is_empty('select * from mortgage_contracts', 'who is a lender by role sees only its own');
+select is_empty('select * from mortgage_contracts', 'the role lender shows no contracts of others');
 select tests.sign_in('nora');
 select set_has('select offer_id from mortgage_contracts', $$ values ('ben-1'), ('zoe-3') $$, 'a notary sees all');
 select tests.sign_in('ada');

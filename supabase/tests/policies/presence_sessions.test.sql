@@ -9,7 +9,7 @@ select throws_ok('select * from presence_sessions', '42501', null, 'anon sees no
 select tests.sign_in('anna');
 select set_eq(
   'select tests.uid(thinker_id) from presence_sessions', array['anna', 'ben'],
-  'one sees oneself and whoever is in the same room'
+  'a thinker sees itself and the others in its room'
 );
 select tests.sign_in('visitor');
 select send_heartbeat('familie');
@@ -20,7 +20,7 @@ select set_eq(
 select match_presence('familie');
 select set_eq(
   'select tests.uid(thinker_id) from presence_sessions', array['visitor', 'anna', 'ben'],
-  'in the room one sees the others'
+  'in the room a thinker sees the others'
 );
 select send_heartbeat('garten');
 select set_eq(

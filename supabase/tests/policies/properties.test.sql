@@ -7,20 +7,20 @@ select tests.sign_out();
 select throws_ok('select * from properties', '42501', null, 'anon sees no property');
 
 select tests.sign_in('anna');
-select set_eq('select id from properties', array['house', 'flat'], 'a borrower sees what it was the first to name');
+select set_eq('select id from properties', array['house', 'flat'], 'a borrower sees the properties it named first');
 select tests.sign_in('sam');
 select set_eq(
   'select id from properties', array['hut', 'ruin'],
-  'one that an operator entered is seen by who applies for it; one that another borrower named is not'
+  'applying shows a property that an operator entered, but not one that another borrower named'
 );
 select tests.sign_in('ben');
-select set_eq('select id from properties', array['house'], 'who made an offer sees the property');
+select set_eq('select id from properties', array['house'], 'a lender with an offer sees the property');
 select tests.sign_in('zoe');
-select set_eq('select id from properties', array['house', 'hut'], 'so does who made one for another''s application');
+select set_eq('select id from properties', array['house', 'hut'], 'also one that its borrower did not name first');
 select tests.sign_in('lena');
 select set_eq(
   $$ select id from properties where id in ('house', 'flat', 'hut', 'ruin') $$, array['house', 'flat'],
-  'a lender sees those of borrowers who still seek'
+  'a lender by role sees those of open and offered applications'
 );
 select tests.sign_in('nora');
 select set_eq(

@@ -10,13 +10,13 @@ select tests.sign_in('sam');
 select set_eq(
   $$ select coalesce(meta ->> 'pair_code', meta ->> 'offer_id', meta ->> 'source') from rooms $$,
   array['elsewhere', 'zoe-1', 'zoe-3', 'mortgage', 'contract'],
-  'one sees one''s own rooms, the one in which one is, and those of one''s mortgages'
+  'a thinker sees its own rooms, the one it is in, and those of its mortgages'
 );
 select tests.sign_in('visitor');
 select send_heartbeat('familie');
-select is_empty('select * from rooms', 'who only knows the pair code sees no room');
+select is_empty('select * from rooms', 'knowing the pair code shows no room');
 select match_presence('familie');
-select is((select meta ->> 'pair_code' from rooms), 'familie', 'who is in a room sees it');
+select is((select meta ->> 'pair_code' from rooms), 'familie', 'a thinker in a room sees it');
 select send_heartbeat('garten');
 select is_empty('select * from rooms', 'and no longer after leaving it');
 

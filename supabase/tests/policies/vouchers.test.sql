@@ -11,12 +11,12 @@ select set_eq(
 select tests.sign_in('anna');
 select set_eq(
   $$ select id from vouchers where id not like 'v-demo-%' $$, array['open', 'booked', 'given', 'past'],
-  'an issuer sees its vouchers, whatever became of them'
+  'an issuer sees its vouchers, whatever their status'
 );
 select tests.sign_in('ben');
 select set_eq(
   $$ select id from vouchers where id not like 'v-demo-%' $$, array['open', 'booked', 'given'],
-  'a holder sees what it holds'
+  'a holder sees the vouchers that it holds'
 );
 select tests.sign_in('lena');
 select set_eq(
@@ -24,25 +24,25 @@ select set_eq(
   'a stranger sees open offers only'
 );
 
--- what closes an offer
+-- an offer is open while it is issued, without a holder and valid
 select tests.sign_in('ben');
 select book_voucher('open', '2030-01-07 10:00Z');
 select tests.sign_out();
-select is_empty($$ select id from vouchers where id = 'open' $$, 'a booked voucher is no open offer');
+select is_empty($$ select id from vouchers where id = 'open' $$, 'a booked voucher is not an open offer');
 select tests.sign_in('ben');
 select cancel_booking(voucher_id => 'open');
 select tests.sign_out();
-select isnt_empty($$ select id from vouchers where id = 'open' $$, 'after the cancellation it is one again');
+select isnt_empty($$ select id from vouchers where id = 'open' $$, 'after the cancellation it is open again');
 select tests.sign_in('ben');
-select isnt_empty($$ select id from vouchers where id = 'open' $$, 'for the former holder too');
+select isnt_empty($$ select id from vouchers where id = 'open' $$, 'also for the former holder');
 reset role;
 update vouchers set valid_until = now(), valid_from = '2020-01-01' where id = 'open';
 select tests.sign_out();
-select is_empty($$ select id from vouchers where id = 'open' $$, 'the moment that ends it is the first without it');
+select is_empty($$ select id from vouchers where id = 'open' $$, 'at valid_until the offer is closed');
 select tests.sign_in('lena');
-select is_empty($$ select id from vouchers where id = 'open' $$, 'for the signed-in too');
+select is_empty($$ select id from vouchers where id = 'open' $$, 'also for thinkers');
 
--- what was issued to ben stays his, whatever becomes of his appointment
+-- a voucher that is reserved for ben stays reserved, whatever happens to his booking
 select tests.sign_in('anna');
 select issue_voucher(
   'for ben', valid_from => '2030-01-07 09:00Z', valid_until => '2030-01-07 18:00Z', holder_uid => 'ben'
@@ -52,16 +52,16 @@ select book_voucher('for ben', '2030-01-07 09:00Z');
 select tests.sign_in('lena');
 select throws_ok(
   $$ select book_voucher('for ben', '2030-01-07 12:00Z') $$, 'PT404', 'voucher_not_found',
-  'nobody else takes another appointment of it'
+  'nobody else may book another slot of it'
 );
 select tests.sign_in('ben');
 select cancel_booking(voucher_id => 'for ben');
-select isnt_empty($$ select id from vouchers where id = 'for ben' $$, 'he sees it when he has cancelled');
+select isnt_empty($$ select id from vouchers where id = 'for ben' $$, 'ben still sees it after he cancelled');
 select tests.sign_in('lena');
-select is_empty($$ select id from vouchers where id = 'for ben' $$, 'nobody else does');
+select is_empty($$ select id from vouchers where id = 'for ben' $$, 'other thinkers do not');
 select tests.sign_out();
 select throws_ok(
-  $$ select available_slots('for ben') $$, 'PT404', 'voucher_not_found', 'nor when it is free'
+  $$ select available_slots('for ben') $$, 'PT404', 'voucher_not_found', 'nor does anon see its slots'
 );
 
 select tests.sign_in('ada');

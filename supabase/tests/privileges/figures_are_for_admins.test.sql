@@ -14,15 +14,15 @@ from unnest(
 grant select on questions to authenticated, service_role;
 
 select tests.sign_in('nora');
-select throws_ok(question, 'PT403', 'not_an_admin', 'a notary gets no answer from ' || name) from questions;
+select throws_ok(question, 'PT403', 'not_an_admin', 'a notary may not call ' || name) from questions;
 select tests.sign_in('sam', '{"user_metadata": {"role": "admin"}}');
-select throws_ok(question, 'PT403', 'not_an_admin', 'nor who only calls itself admin, from ' || name) from questions;
+select throws_ok(question, 'PT403', 'not_an_admin', 'user_metadata does not make an admin: ' || name) from questions;
 select tests.sign_in('ada');
-select lives_ok(question, 'an admin by role gets one from ' || name) from questions;
+select lives_ok(question, 'an admin by role may call ' || name) from questions;
 select tests.sign_in('olga', '{"app_metadata": {"roles": ["admin"]}}');
-select lives_ok(question, 'so does an admin by its token, from ' || name) from questions;
+select lives_ok(question, 'an admin by its token may call ' || name) from questions;
 select tests.be_server();
-select lives_ok(question, 'and a trusted server, from ' || name) from questions;
+select lives_ok(question, 'a trusted server may call ' || name) from questions;
 
 select * from finish();
 rollback;

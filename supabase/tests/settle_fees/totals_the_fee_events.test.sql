@@ -2,7 +2,7 @@ begin;
 \ir ../helpers.psql
 select plan(9);
 
--- in the currency that ISO 4217 keeps for tests
+-- XTS is the currency that ISO 4217 reserves for tests
 select tests.sign_in('anna');
 select public.issue_voucher(
   'priced', valid_from => '2030-01-07 09:00Z', valid_until => '2030-01-07 18:00Z',
@@ -14,9 +14,10 @@ select tests.sign_in('carl');
 select public.book_voucher('priced', '2030-01-07 11:00Z'), public.cancel_booking(voucher_id => 'priced');
 
 prepare settle (boolean) as
-select jsonb_path_query_first(settle_fees('2026-01-01', '2100-01-01', $1), '$[*] ? (@.currency == "XTS")') as settlement;
+select
+  jsonb_path_query_first(settle_fees('2026-01-01', '2100-01-01', $1), '$[*] ? (@.currency == "XTS")') as settlement;
 
-select throws_ok('execute settle (false)', 'PT403', 'not_an_admin', 'a thinker settles nothing');
+select throws_ok('execute settle (false)', 'PT403', 'not_an_admin', 'a thinker may not settle');
 select tests.be_server();
 select throws_ok(
   $$ select settle_fees('2026-02-01', '2026-02-01') $$, 'PT400', 'period_invalid', 'a period has at least a day'
@@ -26,18 +27,21 @@ select is(settlement -> 'total_cents', '482', 'twice 2 percent of 120.25, rounde
 select is_empty($$ select * from settlements where currency = 'XTS' $$, 'a dry run writes nothing');
 
 create temporary table made as execute settle (false);
-select is(settlement - 'id' @> (select settlement - 'id' from dry), true, 'the settlement is what the dry run said') from made;
-select is(settlement -> 'reversals', '1', 'with what was cancelled taken back') from made;
+select is(made.settlement - 'id' @> (dry.settlement - 'id'), true, 'the settlement equals the dry run')
+from made
+cross join dry;
+select is(settlement -> 'reversals', '1', 'a cancelled booking is reversed') from made;
 create temporary table again as execute settle (false);
-select is(settlement, null, 'a second time there is nothing left') from again;
+select is(settlement, null, 'a second run settles nothing') from again;
 
 select throws_ok(
-  format('select pay_settlement(%L)', settlement ->> 'id'), 'PT409', 'settlement_move_refused', 'paid only after invoiced'
+  format('select pay_settlement(%L)', settlement ->> 'id'), 'PT409', 'settlement_move_refused',
+  'an open settlement cannot be paid'
 )
 from made;
 select void_settlement((settlement ->> 'id')::uuid, 'a test') from made;
 create temporary table anew as execute settle (true);
-select is(settlement -> 'total_cents', '482', 'what was voided is settled anew') from anew;
+select is(settlement -> 'total_cents', '482', 'the fee events of a voided settlement are due again') from anew;
 
 select * from finish();
 rollback;

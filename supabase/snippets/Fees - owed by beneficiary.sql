@@ -1,4 +1,4 @@
--- What each beneficiary is owed now, in whole units.
+-- The amount owed to each beneficiary now, in whole units.
 select
   beneficiary_uid,
   currency,

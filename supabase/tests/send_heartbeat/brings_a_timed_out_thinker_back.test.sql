@@ -21,32 +21,34 @@ select send_heartbeat(status => 'away');
 reset role;
 update presence_sessions set status = 'offline', silenced = true where tests.uid(thinker_id) = 'anna';
 
-select results_eq('select tests.sessions()', array['anna offline, silenced', 'ben offline'], 'a job silenced anna');
+select results_eq('select tests.sessions()', array['anna offline, silenced', 'ben offline'], 'a job timed anna out');
 
 select tests.sign_in('anna');
 select verify_presence();
-select results_eq('select tests.sessions()', array['anna offline, silenced', 'ben offline'], 'verify changes nothing of it');
+select results_eq('select tests.sessions()', array['anna offline, silenced', 'ben offline'], 'verify changes nothing');
 
 select send_heartbeat();
 select results_eq('select tests.sessions()', array['anna online', 'ben offline'], 'her heartbeat brings her back');
 
 select tests.sign_in('ben');
 select send_heartbeat();
-select results_eq('select tests.sessions()', array['anna online', 'ben offline'], 'who said offline stays it');
+select results_eq('select tests.sessions()', array['anna online', 'ben offline'], 'a status that ben chose stays');
 
 reset role;
 update presence_sessions set status = 'offline', silenced = true;
 select tests.sign_in('anna');
 select send_heartbeat(status => 'away');
 select results_eq(
-  'select tests.sessions()', array['anna offline', 'ben offline, silenced'], 'a status that is said counts, and is her own'
+  'select tests.sessions()', array['anna offline', 'ben offline, silenced'], 'a given status replaces that of the job'
 );
 select send_heartbeat();
-select results_eq('select tests.sessions()', array['anna offline', 'ben offline, silenced'], 'until she says another');
+select results_eq(
+  'select tests.sessions()', array['anna offline', 'ben offline, silenced'], 'and stays until another is given'
+);
 
 select tests.sign_in('ben');
 select send_heartbeat(status => 'online');
-select results_eq('select tests.sessions()', array['anna offline', 'ben online'], 'online comes back too');
+select results_eq('select tests.sessions()', array['anna offline', 'ben online'], 'the status online brings back too');
 
 select * from finish();
 rollback;

@@ -14,15 +14,18 @@ $$;
 grant execute on function tests.ids to authenticated;
 
 select tests.sign_in('lena');
-select is(tests.ids(list_mortgage_applications('lender')), array['anna-2', 'sam-1'], 'a lender is shown the open and offered');
-select is(tests.ids(list_mortgage_applications()), null, 'and as a borrower none, having none');
+select is(
+  tests.ids(list_mortgage_applications('lender')), array['anna-2', 'sam-1'],
+  'a lender sees the open and the offered applications'
+);
+select is(tests.ids(list_mortgage_applications()), null, 'as borrower a lender without applications sees none');
 select tests.sign_in('sam');
 select is(
   tests.ids(list_mortgage_applications('borrower')), array['sam-1', 'sam-2', 'sam-3'],
-  'a borrower is shown its own, whatever became of them'
+  'a borrower sees its own applications, whatever their status'
 );
 select throws_ok(
-  $$ select list_mortgage_applications('lender') $$, 'PT403', 'not_a_lender', 'and as a lender nothing, being none'
+  $$ select list_mortgage_applications('lender') $$, 'PT403', 'not_a_lender', 'a borrower may not list as lender'
 );
 
 select * from finish();

@@ -15,11 +15,11 @@ insert into thinkers (id, public_id, roles) values (private.thinker_id('notary')
 select tests.sign_in('stranger');
 select throws_ok(
   $$ select sign_mortgage_contract(current_setting('tests.contract'), 'borrower') $$, 'PT403', 'not_the_borrower',
-  'nobody signs in the borrower''s place'
+  'nobody else signs as borrower'
 );
 select throws_ok(
   $$ select sign_mortgage_contract(current_setting('tests.contract'), 'lender') $$, 'PT403', 'not_the_lender',
-  'nobody signs in the lender''s place'
+  'nobody else signs as lender'
 );
 select throws_ok(
   $$ select sign_mortgage_contract(current_setting('tests.contract'), 'notary') $$, 'PT403', 'not_a_notary',

@@ -15,13 +15,13 @@ select tests.be_server();
 select throws_ok(
   $$ select book_voucher('v-1', '2030-01-07 09:00Z') $$,
   'PT401', 'not_signed_in',
-  'a server may not book for nobody'
+  'a trusted server may not book without naming a thinker'
 );
 select tests.sign_in('holder', '{"sub": null}');
 select throws_ok(
   $$ select book_voucher('v-1', '2030-01-07 09:00Z') $$,
   'PT401', 'not_signed_in',
-  'a token that names nobody may not book'
+  'a token without a subject may not book'
 );
 
 select * from finish();
