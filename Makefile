@@ -5,18 +5,23 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
 SQL := supabase/seed.sql supabase/snippets supabase/tests
+# one process a core; the tests of a file stay together, for they share databases and servers
+PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs clean
+.PHONY: help run test test-quick lint format docs clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.synced ## Start the database, migrate, seed and serve http://127.0.0.1:8000
 	@exec .venv/bin/portal run
 
 test: .venv/.synced-dev ## Run the tests on all cores (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
-	@exec .venv/bin/pytest -n auto --dist loadfile
+	@exec $(PYTEST) $(TESTS)
+
+test-quick: .venv/.synced-dev ## Run all but the slow tests, in less than two minutes
+	@exec $(PYTEST) -m "not slow" $(TESTS)
 
 lint: .venv/.synced-dev ## Check format, style and types
 	.venv/bin/ruff format --check .

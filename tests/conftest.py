@@ -16,6 +16,8 @@ from tests.support.missing import missing
 from tests.support.npm import install
 from tests.support.serving import serve, settings_in
 
+_SLOW_FOLDERS = ("storms", "admin", "fuzz", "seed")
+
 _EXTENSIONS = ("pgtap", "plpgsql_check")
 
 
@@ -26,6 +28,17 @@ def pytest_report_header() -> str:
         return f"{server_name()}, Data API: {data_api_name()}"
     except MissingServerError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is slow, and puts its folders first: what takes long should not be begun last.
+
+    Slow are whole folders, modules that say so, and the second run of a test, through the Data API.
+    """
+    for item in items:
+        if item.path.parent.name in _SLOW_FOLDERS or "data api" in item.name:
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.path.parent.name not in _SLOW_FOLDERS)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.admin.scene import fill
 from tests.identity.conftest import KEY
 from tests.support.serving import serve, settings_in
 
-PHONE = 360
+DESKTOP, PHONE = 1280, 360
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,11 @@ def axe(npm_programs: Path) -> str:
 def findings(page: Page, axe: str) -> list[str]:
     """What axe finds, and where."""
     page.evaluate(axe)
-    violations = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)")
+    # an open dialog is modal: of the page behind it nobody can reach anything
+    violations = page.evaluate(
+        "axe.run(document.querySelector('dialog[open]') ?? document, {resultTypes: ['violations']})"
+        ".then((result) => result.violations)"
+    )
     return [
         f"{violation['impact']} {violation['id']}: {node['html'][:200]} {node['failureSummary']}"
         for violation in violations
@@ -70,9 +74,11 @@ def switch_to(page: Page, language: str) -> None:
     expect(page.locator("html")).to_have_attribute("lang", language)
 
 
-@pytest.mark.parametrize("width", [1280, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+# each two values of different kinds meet once
+@pytest.mark.parametrize(
+    ("scheme", "language", "width"),
+    [("light", "de", DESKTOP), ("light", "en", PHONE), ("dark", "de", PHONE), ("dark", "en", DESKTOP)],
+)
 def test_axe_finds_nothing(visiting: Visiting, url: str, axe: str, scheme: Scheme, language: str, width: int) -> None:
     name = f"admin-{scheme}{'-en' if language == 'en' else ''}{'-phone' if width == PHONE else ''}"
     with visiting(url, scheme=scheme, width=width) as visit:
@@ -89,8 +95,7 @@ def test_axe_finds_nothing(visiting: Visiting, url: str, axe: str, scheme: Schem
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "language"), [("light", "de"), ("dark", "en")])
 def test_axe_finds_nothing_where_one_signs_in(
     visiting: Visiting, keyed: str, axe: str, scheme: Scheme, language: str
 ) -> None:

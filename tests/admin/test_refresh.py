@@ -9,15 +9,31 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.admin.conftest import Visit, Visiting
 from tests.admin.scene import book, fill
+from tests.support.databases import Server
 
 HALF_A_MINUTE = 31_000
 FIVE_MINUTES = 301_000
 
 
+@pytest.fixture(scope="module")
+def scene(server: Server, migrated: str) -> Iterator[str]:
+    """The name of a database with the scene, for those of the tests to be copied from."""
+    name = server.create(template=migrated)
+    fill(server.url(name))
+    yield name
+    server.drop(name)
+
+
 @pytest.fixture
-def visit(visiting: Visiting, portal: str, database: str) -> Iterator[Visit]:
+def database(server: Server, scene: str) -> Iterator[str]:
+    """The URL, as superuser, of a database with the scene."""
+    with server.database(template=scene) as url:
+        yield url
+
+
+@pytest.fixture
+def visit(visiting: Visiting, portal: str) -> Iterator[Visit]:
     """A visit to a database of its own, whose clock can be put forward."""
-    fill(database)
     with visiting(portal) as visit:
         visit.page.clock.install()
         yield visit
@@ -170,8 +186,7 @@ def test_requests_do_not_overlap(visit: Visit) -> None:
     visit.ready()
 
 
-def test_without_vega_the_figures_are_there(visiting: Visiting, portal: str, database: str) -> None:
-    fill(database)
+def test_without_vega_the_figures_are_there(visiting: Visiting, portal: str) -> None:
     with visiting(portal) as visit:
         visit.page.route("**/admin/vega.js", lambda route: route.abort())
         visit.page.goto(f"{portal}/admin")

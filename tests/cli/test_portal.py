@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 from api.cli.main import app
 from api.errors import PortalError
 
+pytestmark = pytest.mark.slow
+
 PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.support.data_api import run_data_api, token
 from tests.support.databases import Server
 
+pytestmark = pytest.mark.slow
+
 ERRORS = {
     "PT409": 409,
     "PT418": 418,

@@ -3,9 +3,13 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.support.data_api import through_data_api
 from tests.support.databases import Server
 from tests.support.serving import Connection, serve, settings_in
+
+pytestmark = pytest.mark.slow
 
 AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}
 

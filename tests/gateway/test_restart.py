@@ -14,6 +14,8 @@ from tests.support.databases import Server
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection
 
+pytestmark = pytest.mark.slow
+
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 BOOKING = {"voucherId": "v", "slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "holder"}
 AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}

@@ -4,12 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Semaphore
 
 import psycopg
+import pytest
 
 from tests.gateway.test_restart import away, kill, wait_until
 from tests.idempotency.writes import World, keys
 from tests.support.acting import one
 from tests.support.databases import Server
 from tests.support.serving import Answer, Connection
+
+pytestmark = pytest.mark.slow
 
 CLIENTS = 8
 REQUESTS = 200

@@ -20,10 +20,11 @@ from tests.storms.scene import NINE, OFFERS, SLOTS
 from tests.support.databases import Server
 from tests.support.parallel import at_once
 from tests.support.serving import Answer, Connection
+from tests.support.stress import sized
 
 WORKERS = 32
-OPERATIONS = 2000
-KILLS = 4
+OPERATIONS = sized(usual=600, full=2000)
+KILLS = sized(usual=2, full=4)
 
 PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()", "run"]
 

@@ -16,11 +16,12 @@ from tests.storms.scene import NINE, OFFERS, SLOTS, TRANSFER_RATES
 from tests.support.acting import call, one, thinker
 from tests.support.databases import Server
 from tests.support.parallel import at_once
+from tests.support.stress import sized
 
 WORKERS = 32
 SETTLERS = 2
-OPERATIONS = 8000
-KILLS = 6
+OPERATIONS = sized(usual=1500, full=8000)
+KILLS = sized(usual=3, full=6)
 
 
 class Line:
