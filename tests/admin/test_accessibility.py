@@ -15,8 +15,8 @@ from api.database.migrations import seed
 from api.settings import ROOT
 from tests.admin.conftest import SCREENSHOTS, Scheme, Visit, Visiting
 from tests.admin.scene import fill
-from tests.identity.conftest import KEY
 from tests.support.serving import serve, settings_in
+from tests.support.signing import KEY
 
 DESKTOP, PHONE = 1280, 360
 

@@ -10,9 +10,9 @@ from api.actor import Actor
 from api.http.callers import TOKEN_COOKIE
 from tests.admin.conftest import Visit, Visiting
 from tests.admin.scene import fill
-from tests.identity.conftest import KEY, SECRET, signed
 from tests.support.acting import thinker
 from tests.support.serving import serve, settings_in
+from tests.support.signing import KEY, SECRET, signed
 
 
 @pytest.fixture(scope="module")

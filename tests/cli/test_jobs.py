@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.errors import PortalError
-from tests.jobs.running import redefine
 from tests.support.acting import one
+from tests.support.jobs import redefine
 
 PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 

@@ -1,8 +1,7 @@
 """What the clients rely on, as PostgREST documents it: arguments, answers, errors, tokens, transactions."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.data_api import run_data_api, token
 from tests.support.databases import Server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -260,7 +260,7 @@ def test_the_database_goes_away_and_comes_back(database: str, server: Server, en
 
         assert [response.status_code for response in ask()] == [200, 200]
         in_flight = thread.submit(_call, api, "test_wait")
-        _wait_for(lambda: _sleeps(database))
+        wait_until(lambda: _sleeps(database))
         getattr(server, end)()
         try:
             away = ask()
@@ -270,15 +270,7 @@ def test_the_database_goes_away_and_comes_back(database: str, server: Server, en
         assert [response.status_code for response in (*away, interrupted)] == [503, 503, 503]
         # which of its three: whether it has noticed already, and looks for the schema again
         assert {response.json()["code"] for response in away} <= {"PGRST000", "PGRST001", "PGRST002"}
-        _wait_for(lambda: [response.status_code for response in ask()] == [200, 200])
-
-
-def _wait_for(done: Callable[[], object]) -> None:
-    """Waits for what happens elsewhere; the deadline is for when it never does. PostgREST itself takes its time."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        wait_until(lambda: [response.status_code for response in ask()] == [200, 200])
 
 
 def _sleeps(database: str) -> bool:

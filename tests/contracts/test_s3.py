@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from api.settings import load_settings
-from tests.contracts.forms import END, begun, field, file, upload
-from tests.contracts.test_upload import MAX, MIB, contracts_in, noise, wait_until
+from tests.contracts.test_upload import MAX, MIB, contracts_in, noise
 from tests.support.acting import one
+from tests.support.forms import END, begun, field, file, upload
 from tests.support.serving import serve
+from tests.support.waiting import wait_until
 
 SERVER = """
 import sys

@@ -3,8 +3,6 @@
 import hashlib
 import random
 import shutil
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,10 +11,11 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 
-from tests.contracts.forms import CONTENT_TYPE, END, PATH, answer_on, begun, field, file, part, upload
 from tests.support.acting import call, one, thinker
 from tests.support.databases import Server, empty
+from tests.support.forms import CONTENT_TYPE, END, PATH, answer_on, begun, field, file, part, upload
 from tests.support.serving import Answer, Connection
+from tests.support.waiting import wait_until
 
 MIB = 1024 * 1024
 MAX = 25 * MIB
@@ -62,14 +61,6 @@ def contracts_in(database: str) -> int:
 
 def nothing_is_left(folder: Path, database: str) -> bool:
     return files_in(folder) == {} and contracts_in(database) == 0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for what the app does on its own; the deadline is for when it never does."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def noise(size: int) -> bytes:

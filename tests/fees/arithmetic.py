@@ -1,10 +1,12 @@
 """What a fee charges, in exact decimals: written from the specification, not from the SQL. And prices to try it on."""
 
 from dataclasses import asdict, dataclass
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import Literal
 
 from hypothesis import strategies as st
+
+from tests.support.charging import rounded
 
 SAFE = 2**53 - 1
 """The largest amount that the portal accepts."""
@@ -45,7 +47,7 @@ def charged(price: Price, base: int, currency: str | None) -> list[Charged]:
             # two currencies, two charges, and no bound
             assert currency
             parts = [(percentage, currency), (Decimal(price.fixed_amount), price.currency)]
-            return sorted((Charged(_rounded(p), c, p) for p, c in parts if p), key=lambda row: row.currency)
+            return sorted((Charged(rounded(p), c, p) for p, c in parts if p), key=lambda row: row.currency)
         total = percentage + price.fixed_amount
         bound: Bound
         if price.min_cents is not None and total < price.min_cents:
@@ -55,15 +57,11 @@ def charged(price: Price, base: int, currency: str | None) -> list[Charged]:
         elif total:
             code = price.currency or currency
             assert code
-            return [Charged(_rounded(total), code, total)]
+            return [Charged(rounded(total), code, total)]
         else:
             return []
         assert price.currency
         return [Charged(amount, price.currency, total, bound)]
-
-
-def _rounded(amount: Decimal) -> int:
-    return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
 amounts = st.one_of(st.integers(0, 300), st.integers(0, SAFE), st.just(SAFE))

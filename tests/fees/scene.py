@@ -1,7 +1,5 @@
 """Prices, charges and settlements, as a test needs them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from api.actor import Actor, thinker_id
-from tests.support.acting import call, call_or_reason, one, thinker
+from tests.support.acting import act, one, thinker
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -56,41 +54,6 @@ def fee_events(connection: psycopg.Connection, subject_id: str | None = None) ->
 def amounts(connection: psycopg.Connection, subject_id: str | None = None) -> list[tuple[int, str]]:
     """The same, only amount and currency."""
     return [(event.amount_cents, event.currency) for event in fee_events(connection, subject_id)]
-
-
-def violations(connection: psycopg.Connection) -> dict[str, int]:
-    """The rules that are broken, and by how many rows."""
-    rows = connection.execute("select name, violations from stats.invariants where violations <> 0").fetchall()
-    return dict(rows)
-
-
-def act(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
-    """What the function answers, within a transaction that goes on as the operator's."""
-    try:
-        return call(connection, actor, function, **params)
-    finally:
-        be_operator(connection)
-
-
-def act_or_reason(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
-    """The same, or the reason with which it refuses."""
-    try:
-        return call_or_reason(connection, actor, function, **params)
-    finally:
-        be_operator(connection)
-
-
-def be_operator(connection: psycopg.Connection) -> None:
-    """Drops the role and the claims of a request."""
-    connection.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
-
-
-@contextmanager
-def unchecked(connection: psycopg.Connection) -> Iterator[None]:
-    """No triggers and no foreign keys meanwhile, as when a backup is restored."""
-    connection.execute("set session_replication_role = replica")
-    yield
-    connection.execute("set session_replication_role = origin")
 
 
 def set_fee(connection: psycopg.Connection, fee_id: str = "voucher.booking", **columns: object) -> None:

@@ -14,8 +14,6 @@ from tests.fees.scene import (
     ISSUER,
     NINE,
     PORTAL,
-    act,
-    act_or_reason,
     add_fee,
     amounts,
     book,
@@ -26,9 +24,9 @@ from tests.fees.scene import (
     known,
     set_fee,
     settle,
-    violations,
 )
-from tests.support.acting import connections, one, thinker
+from tests.support.acting import act, act_or_reason, connections, one, thinker
+from tests.support.charging import violations
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 

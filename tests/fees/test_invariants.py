@@ -7,21 +7,9 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.fees.scene import (
-    act,
-    add_fee,
-    book,
-    booked,
-    cancel,
-    charge,
-    issue,
-    known,
-    set_fee,
-    settle,
-    unchecked,
-    violations,
-)
-from tests.support.acting import thinker
+from tests.fees.scene import add_fee, book, booked, cancel, charge, issue, known, set_fee, settle
+from tests.support.acting import act, thinker, unchecked
+from tests.support.charging import violations
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 

@@ -15,19 +15,9 @@ from psycopg import sql
 
 from api.actor import SERVER, thinker_id
 from tests.fees.arithmetic import Price, amounts, charged, currencies, prices
-from tests.fees.scene import (
-    HOUR,
-    NINE,
-    act,
-    act_or_reason,
-    add_fee,
-    known,
-    set_fee,
-    settle,
-    unchecked,
-    violations,
-)
-from tests.support.acting import one, thinker
+from tests.fees.scene import HOUR, NINE, add_fee, known, set_fee, settle
+from tests.support.acting import act, act_or_reason, one, thinker, unchecked
+from tests.support.charging import violations
 
 THINKERS = ["anna", "ben", "clara"]
 BENEFICIARIES = ["togethersystems", "anna", "dora"]

@@ -14,22 +14,9 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER, Actor
-from tests.fees.scene import (
-    PORTAL,
-    act,
-    act_or_reason,
-    book,
-    booked,
-    cancel,
-    charge,
-    fee_events,
-    issue,
-    known,
-    settle,
-    settled,
-    violations,
-)
-from tests.support.acting import call, connections, one, thinker
+from tests.fees.scene import PORTAL, book, booked, cancel, charge, fee_events, issue, known, settle, settled
+from tests.support.acting import act, act_or_reason, call, connections, one, thinker
+from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
 

@@ -1,9 +1,7 @@
 """The database restarts under a running app: 503 while it is away, and the next request is answered."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -11,8 +9,10 @@ import pytest
 
 from tests.support.acting import one
 from tests.support.databases import Server
+from tests.support.outages import away, kill, stop
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection
+from tests.support.waiting import wait_for_row
 
 pytestmark = pytest.mark.slow
 
@@ -21,25 +21,7 @@ BOOKING = {"voucherId": "v", "slotId": "slot-2030-05-01T09:00:00.000Z", "holderU
 AWAY = {"ok": False, "error": "Datenbank nicht erreichbar, bitte gleich noch einmal"}
 
 
-def stop(server: Server) -> None:
-    server.stop()
-
-
-def kill(server: Server) -> None:
-    server.kill()
-
-
 ENDINGS = pytest.mark.parametrize("end", [stop, kill], ids=["stopped", "killed"])
-
-
-@contextmanager
-def away(server: Server, end: Callable[[Server], None] = stop) -> Iterator[None]:
-    """The server is away meanwhile."""
-    end(server)
-    try:
-        yield
-    finally:
-        server.start()
 
 
 def restart(server: Server, end: Callable[[Server], None]) -> None:
@@ -55,7 +37,7 @@ def fill_the_pool(portal: str, database: str) -> None:
         watching.autocommit = True
         asked = thread.submit(ask_at_once, portal, *[lambda c: c.get("/api/voucher/list")] * 10)
         ours = "from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
-        wait_until(watching, f"select {ours} having count(*) = 10")
+        wait_for_row(watching, f"select {ours} having count(*) = 10")
         holding.rollback()
         assert {answer.status for answer in asked.result()} == {200}
 
@@ -69,14 +51,6 @@ def issue(portal: str) -> None:
             "validUntil": (NINE + timedelta(hours=1)).isoformat(),
         }
         assert connection.post("/api/voucher/issue", voucher).status == 200
-
-
-def wait_until(connection: psycopg.Connection, condition: str) -> None:
-    """Waits for what another connection does; the deadline is for when it never does."""
-    deadline = time.monotonic() + 20
-    while connection.execute(f"select exists ({condition})".encode()).fetchone() != (True,):
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.005)
 
 
 def test_requests_get_503_with_a_sentence_while_the_database_is_away(portal: str, server: Server) -> None:
@@ -155,7 +129,7 @@ def test_a_request_in_flight_when_the_server_ends_gets_503_and_leaves_nothing_ha
         waiting = (
             "select from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
         )
-        wait_until(watching, waiting)
+        wait_for_row(watching, waiting)
         with away(server, end):
             refused = answer.result()
         holding.close()

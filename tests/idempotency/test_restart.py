@@ -6,11 +6,12 @@ from threading import Event, Semaphore
 import psycopg
 import pytest
 
-from tests.gateway.test_restart import away, kill, wait_until
 from tests.idempotency.writes import World, keys
 from tests.support.acting import one
 from tests.support.databases import Server
+from tests.support.outages import away, kill
 from tests.support.serving import Answer, Connection
+from tests.support.waiting import wait_for_row
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def test_a_request_whose_answer_was_lost_is_sent_again(portal: str, database: st
         watching.autocommit = True
         lost = thread.submit(world.send, "/api/voucher/book", "key")
         ours = "from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
-        wait_until(watching, f"select {ours}")
+        wait_for_row(watching, f"select {ours}")
         with away(server, kill):
             assert lost.result().status == 503
         holding.close()

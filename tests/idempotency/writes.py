@@ -10,8 +10,8 @@ from uuid import uuid4
 import psycopg
 
 from api.actor import Actor
-from tests.contracts.forms import CONTENT_TYPE, END, field, file
 from tests.support.acting import call, thinker
+from tests.support.forms import CONTENT_TYPE, END, field, file
 from tests.support.serving import Answer, Connection
 
 UPLOAD = "/api/contracts/upload"

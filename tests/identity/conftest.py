@@ -1,15 +1,12 @@
 """A server that asks for proof, and whatever can be signed."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
-from uuid import uuid4
 
-import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,34 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from tests.support.serving import Connection, serve, settings_in
-
-KEY = "a long random text"
-SECRET = "a secret that both the portal and its Data API know"
+from tests.support.signing import KEY, SECRET
 
 EC_KEY = generate_private_key(SECP256R1())
 RSA_KEY = generate_rsa_key(public_exponent=65537, key_size=2048)
 ED_KEY = Ed25519PrivateKey.generate()
-
-
-def claims(**changes: object) -> dict[str, Any]:
-    """The claims of a user of Supabase Auth; a change to None leaves one out."""
-    user: dict[str, object] = {
-        "sub": str(uuid4()),
-        "role": "authenticated",
-        "aud": "authenticated",
-        "exp": int(time.time()) + 3600,
-    }
-    return {name: value for name, value in (user | changes).items() if value is not None}
-
-
-def signed(secret: str = SECRET, **changes: object) -> str:
-    """A token with these claims, signed with a secret."""
-    return jwt.encode(claims(**changes), secret, algorithm="HS256")
-
-
-def bearer(token: str) -> dict[str, str | bytes]:
-    """The header that carries a token."""
-    return {"Authorization": f"Bearer {token}"}
 
 
 @dataclass

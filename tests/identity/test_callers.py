@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from api.actor import thinker_id
-from tests.identity.conftest import KEY, SECRET, bearer, signed
 from tests.support.serving import Answer, Connection, serve, settings_in
+from tests.support.signing import KEY, SECRET, bearer, signed
 
 TRUSTED = {"X-TS-APIKEY": KEY}
 WINDOW = {"validFrom": "2030-01-07T09:00:00Z", "validUntil": "2030-01-07T12:00:00Z"}

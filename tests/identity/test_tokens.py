@@ -16,19 +16,10 @@ from api.actor import thinker_id
 from api.errors import PortalError
 from api.settings import load_settings
 from api.tokens import Tokens
-from tests.identity.conftest import (
-    EC_KEY,
-    ED_KEY,
-    KEY,
-    RSA_KEY,
-    SECRET,
-    KeyServer,
-    bearer,
-    claims,
-    signed,
-)
+from tests.identity.conftest import EC_KEY, ED_KEY, RSA_KEY, KeyServer
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection, serve, settings_in
+from tests.support.signing import KEY, SECRET, bearer, claims, signed
 
 LIST = "/api/voucher/list"
 INVALID = {"ok": False, "error": "invalid token"}

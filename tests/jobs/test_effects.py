@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from tests.jobs.running import Run, charge_last_month, run
 from tests.support.acting import call, one, thinker
+from tests.support.jobs import Run, charge_last_month, run
 
 
 def names(connection: psycopg.Connection) -> list[str]:

@@ -7,7 +7,6 @@ and what can fire in the same minute does.
 
 import gc
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,9 +18,10 @@ import pytest
 from docker.errors import DockerException
 
 from api.database.migrations import migrate
-from tests.jobs.running import Job, charge_last_month, job, redefine
+from tests.support import waiting
 from tests.support.acting import call, one, thinker
 from tests.support.databases import DEBIAN, MissingServerError, Server, run_container, run_local
+from tests.support.jobs import Job, charge_last_month, job, redefine
 from tests.support.missing import missing
 
 pytestmark = pytest.mark.slow
@@ -94,13 +94,9 @@ def every_minute(connection: psycopg.Connection, name: str) -> None:
     connection.execute("select cron.alter_job(jobid, '* * * * *') from cron.job where jobname = %s", (name,))
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
+def wait_until(happened: Callable[[], object]) -> None:
     """Waits for what pg_cron should do at the next full minute."""
-    for _ in range(300):
-        if happened():
-            return
-        time.sleep(0.5)
-    pytest.fail("pg_cron did not do it")
+    waiting.wait_until(happened, seconds=150)
 
 
 def jobs(connection: psycopg.Connection) -> list[tuple[str, ...]]:

@@ -5,8 +5,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from tests.jobs.running import Job, Run, job, redefine, run
 from tests.support.acting import one
+from tests.support.jobs import Job, Run, job, redefine, run
 
 # does something, and fails afterwards
 BREAKS = "begin update private.settings set time_zone = 'UTC'; raise 'broken on purpose'; end"

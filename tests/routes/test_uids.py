@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contracts.forms import CONTENT_TYPE, END, field, file
 from tests.support.data_api import through_data_api
 from tests.support.databases import Server
+from tests.support.forms import CONTENT_TYPE, END, field, file
 from tests.support.serving import Connection, serve, settings_in
 
 # a failed test reports its own requests

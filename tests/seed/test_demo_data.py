@@ -16,6 +16,7 @@ from api.database.migrations import SEED, migrate, seed
 from api.errors import PortalError
 from tests.seed.conftest import dump, seed_at, tables
 from tests.support.acting import call, one, thinker
+from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
 
@@ -25,10 +26,6 @@ HISTORY = "\n-- Three months of history"
 
 def rows(connection: psycopg.Connection, query: str) -> list[Any]:
     return connection.execute(query.encode()).fetchall()
-
-
-def violated(connection: psycopg.Connection) -> list[Any]:
-    return rows(connection, "select name, violations from stats.invariants where violations > 0")
 
 
 def test_who_seeds_twice_has_it_once(database: str) -> None:
@@ -42,7 +39,7 @@ def test_who_seeds_twice_at_once_has_it_once(database: str) -> None:
     at_once([partial(seed, database)] * 2)
     with psycopg.connect(database) as connection:
         assert one(connection, "select count(*) from public.vouchers where id = 'v-demo-consulting'") == 1
-        assert violated(connection) == []
+        assert violations(connection) == {}
 
 
 def test_who_has_the_old_demo_data_gets_the_history_too(database: str, tmp_path: Path) -> None:
@@ -121,7 +118,7 @@ def test_holds_at_any_time_of_the_year(database: str, tmp_path: Path, moment: da
     # without what stands before the history, which is about the days to come
     seed_at(database, moment, tmp_path, SEED.read_text().partition(HISTORY)[2])
     with psycopg.connect(database) as connection:
-        assert violated(connection) == []
+        assert violations(connection) == {}
         # each event lies in the partition of its month
         assert one(connection, "select count(*) from private.events_default") == 0
         # appointments and windows may lie ahead, nothing else; what the migrations and this run wrote has the real time
@@ -269,7 +266,7 @@ def test_where_transfers_cost_something_the_demo_pays_it(database: str) -> None:
             " where fee_id = 'transfer.logged'"
         )
         assert [(float(rate), uid) for rate, uid in rows(connection, charged)] == [(0.01, "togethersystems")]
-        assert violated(connection) == []
+        assert violations(connection) == {}
 
 
 @pytest.mark.parametrize("real", ["thinker", "transfer of nobody"])
@@ -346,7 +343,7 @@ def test_an_owner_without_privileges_may_seed(server: Server) -> None:
         seed(url)
         with psycopg.connect(url) as connection:
             assert one(connection, "select rolsuper from pg_roles where rolname = current_user") is False
-            assert violated(connection) == []
+            assert violations(connection) == {}
             assert one(connection, "select count(*) from public.settlements") > 10
             assert rows(connection, "select tgname from pg_trigger where tgenabled <> 'O'") == []
     finally:

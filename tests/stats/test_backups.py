@@ -10,10 +10,10 @@ import pytest
 
 from api.database.migrations import migrate
 from api.routes.admin.monitoring import ago
-from tests.gateway.test_restart import wait_until
 from tests.support.acting import one
 from tests.support.databases import run_server
 from tests.support.serving import Connection, serve, settings_in
+from tests.support.waiting import wait_for_row
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def archive_by(connection: psycopg.Connection, command: str) -> None:
     """From now on, the server archives so."""
     connection.execute(f"alter system set archive_command = '{command}'")
     connection.execute("select pg_reload_conf()")
-    wait_until(connection, f"select where current_setting('archive_command') = '{command}'")
+    wait_for_row(connection, f"select where current_setting('archive_command') = '{command}'")
 
 
 def fill_a_file(connection: psycopg.Connection) -> str:
@@ -59,23 +59,23 @@ def test_it_waits_then_it_is_ok_then_it_fails_and_then_it_is_ok_again(
     archive: psycopg.Connection, archiving: str, tmp_path: Path
 ) -> None:
     # all that was written so far is archived, and forgotten
-    wait_until(archive, f"select from pg_stat_archiver where last_archived_wal = '{fill_a_file(archive)}'")
+    wait_for_row(archive, f"select from pg_stat_archiver where last_archived_wal = '{fill_a_file(archive)}'")
     archive.execute("select pg_stat_reset_shared('archiver')")
     assert health(archiving, tmp_path) == {"status": "waiting", "lastBackup": "Nie", "backupFrequency": 0}
 
     fill_a_file(archive)
-    wait_until(archive, "select from pg_stat_archiver where archived_count > 0")
+    wait_for_row(archive, "select from pg_stat_archiver where archived_count > 0")
     assert health(archiving, tmp_path) == {"status": "ok", "lastBackup": "Gerade eben", "backupFrequency": 100}
 
     archive_by(archive, "false")
     fill_a_file(archive)
-    wait_until(archive, "select from pg_stat_archiver where failed_count > 0")
+    wait_for_row(archive, "select from pg_stat_archiver where failed_count > 0")
     failing = health(archiving, tmp_path)
     assert (failing["status"], failing["lastBackup"]) == ("failed", "Gerade eben")
     assert 0 < failing["backupFrequency"] < 100
 
     archive_by(archive, "true")
-    wait_until(archive, "select from pg_stat_archiver where last_archived_time > last_failed_time")
+    wait_for_row(archive, "select from pg_stat_archiver where last_archived_time > last_failed_time")
     archived, failed = archive.execute("select archived_count, failed_count from pg_stat_archiver").fetchall()[0]
     assert health(archiving, tmp_path) == {
         "status": "ok",
@@ -89,7 +89,7 @@ def test_what_never_worked_has_failed(archive: psycopg.Connection, archiving: st
     fill_a_file(archive)
     archive.execute("select pg_stat_reset_shared('archiver')")
     fill_a_file(archive)
-    wait_until(archive, "select from pg_stat_archiver where failed_count > 0")
+    wait_for_row(archive, "select from pg_stat_archiver where failed_count > 0")
     assert one(archive, "select archived_count from pg_stat_archiver") == 0
     assert health(archiving, tmp_path) == {"status": "failed", "lastBackup": "Nie", "backupFrequency": 0}
     archive_by(archive, "true")

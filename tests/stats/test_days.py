@@ -8,10 +8,9 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, HOUR, MINUTE, midnight
 from tests.stats.world import MICROSECOND, changes, odd_moments
-from tests.support.acting import call, one
+from tests.support.acting import call, one, unchecked
 
 CHANGING = (
     "Europe/Berlin",

@@ -9,10 +9,9 @@ import pytest
 from psycopg import sql
 
 from api.actor import SERVER
-from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, Books
 from tests.stats.test_figures import counted, plain, read, sorted_lists
-from tests.support.acting import call, one
+from tests.support.acting import call, one, unchecked
 
 FUNCTIONS = ("presence_stats", "voucher_stats", "mortgage_stats", "telbank_stats", "fee_stats", "system_stats")
 

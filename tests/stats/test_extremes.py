@@ -7,9 +7,8 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.fees.scene import unchecked
 from tests.stats.test_empty import FUNCTIONS, insert
-from tests.support.acting import call, one
+from tests.support.acting import call, one, unchecked
 from tests.support.serving import Connection
 
 SAFE = 2**53 - 1

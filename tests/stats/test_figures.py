@@ -14,10 +14,9 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from api.actor import SERVER
-from tests.fees.scene import act
 from tests.stats.reckoning import DAY, Books, Row
 from tests.stats.world import DAYS, ZONES, in_zone
-from tests.support.acting import one
+from tests.support.acting import act, one
 
 ZONE = pytest.mark.parametrize("zone", ZONES)
 

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.jobs.running import redefine, run
 from tests.stats.reckoning import Books
 from tests.stats.test_figures import counted, read
 from tests.support.acting import call, one
+from tests.support.jobs import redefine, run
 
 JOB = "expire-vouchers"
 """Late after 15 minutes."""

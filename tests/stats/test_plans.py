@@ -7,8 +7,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.fees.scene import unchecked
-from tests.support.acting import one
+from tests.support.acting import one, unchecked
 from tests.support.databases import Server
 
 ROWS = 30_000

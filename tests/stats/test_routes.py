@@ -13,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from api.actor import SERVER
-from tests.jobs.running import redefine, run
 from tests.support.acting import call, one
 from tests.support.data_api import JWT_SECRET, through_data_api, token
+from tests.support.jobs import redefine, run
 from tests.support.serving import Answer, Connection, serve, settings_in
 
 KEY = "a long random text"

@@ -13,9 +13,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from api.actor import thinker_id
-from tests.fees.scene import unchecked
 from tests.stats.reckoning import DAY, HOUR, MINUTE, Voucher, midnight, slots
-from tests.support.acting import one
+from tests.support.acting import one, unchecked
 
 DAYS = 430
 """How far the world goes back."""

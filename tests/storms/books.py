@@ -13,8 +13,9 @@ from uuid import UUID
 import psycopg
 
 from api.actor import SERVER
-from tests.storms.scene import OFFERS, TRANSFER_RATES, Charges, charges, rounded
+from tests.storms.scene import OFFERS, TRANSFER_RATES, Charges, charges
 from tests.support.acting import call, one
+from tests.support.charging import rounded, violations
 
 
 class Fate(Enum):
@@ -142,8 +143,7 @@ def check(books: Books, url: str) -> None:
         check_settlements(books, connection)
         check_prices(books.price_changes, connection)
         check_settled(connection)
-        violated = connection.execute("select name, violations from stats.invariants where violations <> 0").fetchall()
-        assert violated == []
+        assert violations(connection) == {}
 
 
 def check_bookings(attempts: list[Booking], connection: psycopg.Connection) -> None:

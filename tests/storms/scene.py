@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 import psycopg
 
 from tests.support.acting import call, thinker
+from tests.support.charging import rounded
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 SLOTS = 300
@@ -36,11 +37,6 @@ OFFERS = tuple(
 
 Charges = Counter[tuple[str, str, int]]
 """How often which fee is charged, in which currency and how much."""
-
-
-def rounded(amount: Decimal) -> int:
-    """To a whole number, half away from zero."""
-    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def charges(offer: Offer) -> Charges:

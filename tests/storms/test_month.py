@@ -11,11 +11,12 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER
-from tests.gateway.test_restart import wait_until
-from tests.storms.scene import backdate_prices, rounded
+from tests.storms.scene import backdate_prices
 from tests.support.acting import call, one
+from tests.support.charging import rounded, violations
 from tests.support.databases import Server
 from tests.support.stress import sized
+from tests.support.waiting import wait_for_row
 
 BOOKINGS = sized(usual=9_000, full=90_000)
 CANCELLED = BOOKINGS // 9
@@ -102,10 +103,6 @@ def owed(connection: psycopg.Connection) -> Counter[tuple[str, str]]:
     return totals
 
 
-def violated(connection: psycopg.Connection) -> list[tuple[str, int]]:
-    return connection.execute("select name, violations from stats.invariants where violations <> 0").fetchall()
-
-
 def test_a_month_is_settled_in_one_call(database: str, figures: list[str]) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         began = time.monotonic()
@@ -115,7 +112,7 @@ def test_a_month_is_settled_in_one_call(database: str, figures: list[str]) -> No
         assert totals == owed(connection)
         assert len(totals) == 15
         assert settle(connection) == {}
-        assert violated(connection) == []
+        assert violations(connection) == {}
         assert one(connection, "select count(*) from public.voucher_bookings where status = 'cancelled'") == CANCELLED
         events = one(connection, "select count(*) from public.fee_events")
         assert events == one(connection, "select count(*) from public.fee_events where settlement_id is not null")
@@ -132,7 +129,7 @@ def test_killed_half_way_it_settles_nothing_and_the_next_time_all(database: str)
         # the settlement comes to this event after it has linked half of the others
         holding.execute("select from public.fee_events offset %s limit 1 for update", (BOOKINGS * 5 // 9,))
         settled = thread.submit(settle, settling)
-        wait_until(
+        wait_for_row(
             watching,
             f"select from pg_stat_activity where pid = {settling.info.backend_pid} and wait_event_type = 'Lock'"
             " and backend_xid is not null",
@@ -145,4 +142,4 @@ def test_killed_half_way_it_settles_nothing_and_the_next_time_all(database: str)
         assert one(watching, "select count(*) from public.fee_events where settlement_id is not null") == 0
         assert one(watching, "select count(*) from public.settlements") == 0
         assert settle(watching) == owed(watching)
-        assert violated(watching) == []
+        assert violations(watching) == {}

@@ -44,6 +44,35 @@ def call_or_reason(connection: psycopg.Connection, actor: Actor, function: str, 
         return error.diag.message_primary
 
 
+def act(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
+    """What the function answers, within a transaction that goes on as the operator's."""
+    try:
+        return call(connection, actor, function, **params)
+    finally:
+        be_operator(connection)
+
+
+def act_or_reason(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
+    """The same, or the reason with which it refuses."""
+    try:
+        return call_or_reason(connection, actor, function, **params)
+    finally:
+        be_operator(connection)
+
+
+def be_operator(connection: psycopg.Connection) -> None:
+    """Drops the role and the claims of a request."""
+    connection.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
+
+
+@contextmanager
+def unchecked(connection: psycopg.Connection) -> Iterator[None]:
+    """No triggers and no foreign keys meanwhile, as when a backup is restored."""
+    connection.execute("set session_replication_role = replica")
+    yield
+    connection.execute("set session_replication_role = origin")
+
+
 @contextmanager
 def connections(url: str, number: int) -> Iterator[list[psycopg.Connection]]:
     """So many connections in autocommit mode."""

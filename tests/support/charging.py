@@ -23,7 +23,7 @@ def charge(
     fixed = amount if amount is not None and bound is None and not base else 0
     unrounded = base * Decimal(rate) + fixed
     if amount is None:
-        amount = int(unrounded.quantize(Decimal(1), ROUND_HALF_UP))
+        amount = rounded(unrounded)
     charged: UUID = one(
         connection,
         "with thinker as ("
@@ -51,3 +51,14 @@ def reverse(connection: psycopg.Connection, charged: UUID, at: str) -> UUID:
         *(at, charged),
     )
     return reversal
+
+
+def violations(connection: psycopg.Connection) -> dict[str, int]:
+    """The rules that are broken, and by how many rows."""
+    rows = connection.execute("select name, violations from stats.invariants where violations <> 0").fetchall()
+    return dict(rows)
+
+
+def rounded(amount: Decimal) -> int:
+    """To a whole number, half away from zero."""
+    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
