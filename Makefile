@@ -9,7 +9,7 @@ SQL := supabase/seed.sql supabase/snippets supabase/tests
 PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick lint format docs clean
+.PHONY: help run test test-quick lint format migration docs clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 	.venv/bin/sqruff fix $(SQL)
+
+migration: .venv/.synced-dev ## Write supabase/migrations from sql/ (from the first release on: draft NAME=...)
+	@.venv/bin/python -m sql.make_migration $(NAME)
 
 docs: .venv/.synced-dev ## Write the generated part of docs/database.md again
 	@.venv/bin/python -m tests.support.database_page

@@ -1,4 +1,4 @@
-"""Applies `supabase/migrations/` and records each file exactly as the Supabase CLI does."""
+"""Applies `supabase/migrations/`, and records each file where the Supabase CLI records it."""
 
 import re
 import textwrap
@@ -31,20 +31,8 @@ _HISTORY = (
     "alter table supabase_migrations.schema_migrations add column if not exists name text",
 )
 
-_TOKEN = re.compile(
-    r"""
-      (?P<blank>   \s+ | --[^\r\n]* )
-    | (?P<comment> /\* )
-    | (?P<quoted>  e'(?: [^'\\] | \\. | '' )*' | '(?: [^'] | '' )*' | "(?: [^"] | "" )*"
-                 | (?P<tag> \$ (?: [a-z_\x80-\U0010ffff] [\w\x80-\U0010ffff]* )? \$ ) .*? (?P=tag) )
-    | (?P<atomic>  begin\s+atomic\b )
-    | (?P<word>    [\w$\x80-\U0010ffff]+ )
-    | (?P<mark>    . )
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL | re.ASCII,
-)
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
-_TRANSACTION_END = re.compile(r"(?is)(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:commit|end|rollback|abort)\b")
+# One `execute`, so that PostgreSQL itself refuses a file that commits or rolls back.
+_RUN = "do $$ begin execute current_setting('portal.migration'); end $$"
 
 
 @dataclass(frozen=True)
@@ -53,7 +41,7 @@ class Migration:
 
     version: str
     name: str
-    statements: list[str]
+    text: str
 
     @property
     def file(self) -> str:
@@ -135,52 +123,12 @@ def read_migrations(folder: Path) -> list[Migration]:
         parts = re.fullmatch(r"(\d{14})_(.+)\.sql", file.name)
         if parts is None:
             raise PortalError(f"{file.name} is no migration: name it <14 digits>_<name>.sql.")
-        # utf-8-sig: the CLI ignores a byte order mark; bytes: line ends stay as they are
-        migrations.append(Migration(parts[1], parts[2], split_statements(file.read_bytes().decode("utf-8-sig"))))
+        # utf-8-sig: a byte order mark is no SQL
+        migrations.append(Migration(parts[1], parts[2], file.read_text("utf-8-sig")))
     for one, other in pairwise(migrations):
         if one.version == other.version:
             raise PortalError(f"{one.file} and {other.file} have the same version.")
     return migrations
-
-
-def split_statements(sql: str) -> list[str]:
-    """Splits as the Supabase CLI splits: at each semicolon that is not quoted, in a comment, in parentheses
-    or in the body of a `begin atomic` function. Comments stay with the statement that follows.
-    """
-    statements: list[str] = []
-    start = position = 0
-    in_parentheses = in_body = starts_in_body = False
-    while token := _TOKEN.match(sql, position):
-        kind, text = token.lastgroup, token[0]
-        position = token.end()
-        if kind == "comment":
-            position = _end_of_comment(sql, position)
-        elif kind == "atomic":
-            in_body = starts_in_body = True
-        elif text == ";" and not in_parentheses and not in_body:
-            statements.append(sql[start:position])
-            start = position
-        elif kind != "blank":
-            if text == "(":
-                in_parentheses = True
-            elif text == ")":
-                # as the CLI: the first one closes them all
-                in_parentheses = False
-            elif starts_in_body and text.lower() == "end":
-                in_body = False
-            starts_in_body = in_body and text == ";" and not in_parentheses
-    statements.append(sql[start:])
-    return [text for statement in statements if (text := statement.rstrip(";").strip())]
-
-
-def _end_of_comment(sql: str, position: int) -> int:
-    """Where the block comment ends that was opened before `position`; block comments nest."""
-    depth = 1
-    for edge in _COMMENT_EDGE.finditer(sql, position):
-        depth += 1 if edge[0] == "/*" else -1
-        if depth == 0:
-            return edge.end()
-    return len(sql)
 
 
 @contextmanager
@@ -201,28 +149,25 @@ def _read_history(connection: psycopg.Connection) -> list[Migration]:
         return []
     with connection.cursor(row_factory=class_row(Migration)) as cursor:
         return cursor.execute(
-            "select version, coalesce(name, '') as name, coalesce(statements, '{}') as statements"
+            "select version, coalesce(name, '') as name, coalesce(array_to_string(statements, ';'), '') as text"
             " from supabase_migrations.schema_migrations"
         ).fetchall()
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    statement = ""
     try:
         # what a migration sets for its session is not for the next one
         connection.execute("reset all")
         with connection.transaction():
-            for statement in migration.statements:
-                if _TRANSACTION_END.match(statement):
-                    raise PortalError(f"{migration.file} ends its own transaction, and each file is one: {statement}")
-                connection.execute(statement.encode())
+            connection.execute("select set_config('portal.migration', %s, true)", [migration.text])
+            connection.execute(_RUN)
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-                [migration.version, migration.name, migration.statements],
+                [migration.version, migration.name, [migration.text]],
             )
     except psycopg.Error as error:
-        where = textwrap.shorten(statement, 200)
-        raise PortalError(f"{migration.file} failed and left nothing: {error}\nIn: {where}") from error
+        where = textwrap.shorten(error.diag.context or "", 200)
+        raise PortalError(f"{migration.file} failed and left nothing: {error.diag.message_primary}\n{where}") from error
 
 
 def _compare(file: Migration | None, applied: Migration | None) -> Status:
@@ -231,4 +176,10 @@ def _compare(file: Migration | None, applied: Migration | None) -> Status:
         return Status(file.version, file.name, "pending")
     if file is None:
         return Status(applied.version, applied.name, "missing")
-    return Status(file.version, file.name, "applied" if file == applied else "edited")
+    same = file.name == applied.name and _bare(file.text) == _bare(applied.text)
+    return Status(file.version, file.name, "applied" if same else "edited")
+
+
+def _bare(text: str) -> str:
+    """The text without blanks and semicolons: the CLI records statements without those between them."""
+    return re.sub(r"[\s;]+", "", text)

@@ -1,3 +1,6 @@
+-- functions may call functions of later files
+set check_function_bodies = off;
+
 create schema private;
 
 comment on schema private is

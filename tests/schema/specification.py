@@ -1,4 +1,4 @@
-"""The tables whose names, columns, order of columns and types are fixed by the specification (docs/database.md)."""
+"""The tables whose names, columns and types are fixed by the specification (docs/database.md)."""
 
 TEXT, UUID, JSONB, BIGINT, INTEGER, DATE = "text", "uuid", "jsonb", "bigint", "integer", "date"
 TIME, RATE, BOOLEAN = "timestamp with time zone", "numeric(6,4)", "boolean"

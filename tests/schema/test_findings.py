@@ -1,8 +1,6 @@
 """What checks the schema finds nothing but what `supabase/allowed_findings.toml` allows by name."""
 
 import json
-import os
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,17 +8,18 @@ from typing import Any
 import psycopg
 
 from api.settings import ROOT
+from tests.support import npm
 
 ALLOWED = ROOT / "supabase" / "allowed_findings.toml"
 
 
-def test_lint_finds_only_what_is_allowed(checked: str, npm_programs: Path, tmp_path: Path) -> None:
-    found = run_cli(npm_programs, tmp_path, checked, "lint", "--schema", "public,private", "--level", "warning")
+def test_lint_finds_only_what_is_allowed(checked: str, tmp_path: Path) -> None:
+    found = findings(tmp_path, checked, "lint", "--schema", "public,private", "--level", "warning")
     assert sorted(f"{of['function']}: {issue['message']}" for of in found for issue in of["issues"]) == allowed("lint")
 
 
-def test_advisors_find_only_what_is_allowed(checked: str, npm_programs: Path, tmp_path: Path) -> None:
-    found = run_cli(npm_programs, tmp_path, checked, "advisors", "--level", "warn")
+def test_advisors_find_only_what_is_allowed(checked: str, tmp_path: Path) -> None:
+    found = findings(tmp_path, checked, "advisors", "--level", "warn")
     assert sorted(f"{finding['name']}: {finding['detail']}" for finding in found) == allowed("advisors")
 
 
@@ -34,21 +33,13 @@ def test_trigger_functions_are_sound(checked: str) -> None:
     assert triggers == []
 
 
-def run_cli(programs: Path, folder: Path, url: str, check: str, *options: str) -> list[dict[str, Any]]:
+def findings(folder: Path, url: str, check: str, *options: str) -> list[dict[str, Any]]:
     """What `supabase db <check>` finds."""
-    # the CLI takes a socket's folder only beside the name of a host, and else wants TLS from any other machine
-    target = url.replace("@/", "@localhost/") + ("&" if "?" in url else "?") + "sslmode=disable"
-    result = subprocess.run(
-        [programs / "supabase", "db", check, f"--db-url={target}", "--output-format", "json", *options],
-        cwd=folder,
-        env=os.environ | {"SUPABASE_TELEMETRY_DISABLED": "1", "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ["db", check, f"--db-url={npm.cli_url(url)}", "--output-format", "json", *options]
+    result = npm.run_cli(*arguments, folder=folder)
     assert result.returncode == 0, result.stdout + result.stderr
-    findings: list[dict[str, Any]] = json.loads(result.stdout)["results"]
-    return findings
+    found: list[dict[str, Any]] = json.loads(result.stdout)["results"]
+    return found
 
 
 def allowed(check: str) -> list[str]:

@@ -37,6 +37,24 @@ def install() -> Path:
     return _MODULES / ".bin"
 
 
+def cli_url(url: str) -> str:
+    """A database's URL as the Supabase CLI takes it."""
+    # it takes a socket's folder only beside the name of a host, and else wants TLS from any other machine
+    return url.replace("@/", "@localhost/") + ("&" if "?" in url else "?") + "sslmode=disable"
+
+
+def run_cli(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the Supabase CLI in a folder."""
+    return subprocess.run(
+        [install() / "supabase", *arguments],
+        cwd=folder,
+        env={**os.environ, "SUPABASE_TELEMETRY_DISABLED": "1", "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def run_node(
     *arguments: str, environment: Mapping[str, str], program: str | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,10 @@
 create table public.thinkers (
   id          uuid        primary key,
   public_id   text        not null unique,
-  created_at  timestamptz not null default now(),
-  meta        jsonb       not null default '{}',
   roles       text[]      not null default '{}',
+  meta        jsonb       not null default '{}',
   verified_at timestamptz,
+  created_at  timestamptz not null default now(),
 
   constraint id_follows_from_public_id check (id = private.thinker_id(public_id)),
   constraint public_id_has_1_to_255_characters check (char_length(public_id) between 1 and 255),
@@ -17,8 +17,8 @@ create table public.thinkers (
 comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';
 comment on column public.thinkers.public_id is
   'The uid that the portal uses: thinker-<12 hex> derived from a token, a browser''s own uid, or the id of a Supabase Auth user.';
-comment on column public.thinkers.meta is 'Optional profile; contacts see it, like every column here.';
 comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
+comment on column public.thinkers.meta is 'Optional profile; contacts see it, like every column here.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
 create index thinkers_created_at_idx on public.thinkers (created_at);

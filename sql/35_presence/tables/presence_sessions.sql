@@ -2,11 +2,11 @@ create table public.presence_sessions (
   id           uuid        primary key default private.new_uuid(),
   thinker_id   uuid        not null unique references public.thinkers (id) on delete cascade,
   pair_code    text,
-  status       text        not null default 'online',
   room_id      text,
+  status       text        not null default 'online',
+  silenced     boolean     not null default false,
   last_seen_at timestamptz not null default now(),
   created_at   timestamptz not null default now(),
-  silenced     boolean     not null default false,
 
   constraint presence_status_is_valid check (status in ('online', 'offline')),
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),

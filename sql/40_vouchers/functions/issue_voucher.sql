@@ -29,7 +29,6 @@ declare
     issue_voucher.terms
   );
   answer  jsonb := private.first_answer(issue_voucher.idempotency_key, request);
-  issuer  uuid;
   holder  uuid := private.thinker_id(issue_voucher.holder_uid);
   voucher public.vouchers;
 begin
@@ -41,28 +40,27 @@ begin
   if holder < auth.uid() then
     perform private.thinker_of(issue_voucher.holder_uid);
   end if;
-  issuer := private.acting_thinker();
+  voucher.issuer_id := private.acting_thinker();
   perform private.thinker_of(issue_voucher.holder_uid);
 
-  voucher := row(
-    coalesce(issue_voucher.voucher_id, private.new_id('v')),
-    issuer,
-    holder,
-    coalesce(issue_voucher.service_type, 'generic.service'),
-    coalesce(issue_voucher.title, 'Unbenannter Service'),
-    coalesce(issue_voucher.description, ''),
-    coalesce(issue_voucher.duration_minutes, 60),
-    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, now())),
-    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now()))),
-    issue_voucher.price_amount,
-    case when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR')) end,
-    lower(coalesce(issue_voucher.status, 'issued')),
-    coalesce(issue_voucher.transferable, false),
-    coalesce(issue_voucher.terms, '{}'),
-    now(),
-    coalesce(issue_voucher.allowed_slots, '[]'),
-    holder
-  );
+  voucher.id := coalesce(issue_voucher.voucher_id, private.new_id('v'));
+  voucher.holder_id := holder;
+  voucher.issued_to := holder;
+  voucher.service_type := coalesce(issue_voucher.service_type, 'generic.service');
+  voucher.title := coalesce(issue_voucher.title, 'Unbenannter Service');
+  voucher.description := coalesce(issue_voucher.description, '');
+  voucher.duration_minutes := coalesce(issue_voucher.duration_minutes, 60);
+  voucher.valid_from := date_trunc('milliseconds', coalesce(issue_voucher.valid_from, now()));
+  voucher.valid_until :=
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now())));
+  voucher.allowed_slots := coalesce(issue_voucher.allowed_slots, '[]');
+  voucher.price_amount := issue_voucher.price_amount;
+  voucher.price_currency :=
+    case when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR')) end;
+  voucher.status := lower(coalesce(issue_voucher.status, 'issued'));
+  voucher.transferable := coalesce(issue_voucher.transferable, false);
+  voucher.terms := coalesce(issue_voucher.terms, '{}');
+  voucher.created_at := now();
 
   if voucher.duration_minutes not between 1 and 525600 then
     raise sqlstate 'PT400' using message = 'duration_out_of_range';

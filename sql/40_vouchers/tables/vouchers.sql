@@ -2,20 +2,20 @@ create table public.vouchers (
   id               text        primary key default private.new_id('v'),
   issuer_id        uuid        not null references public.thinkers (id) on delete restrict,
   holder_id        uuid        references public.thinkers (id) on delete restrict,
+  issued_to        uuid        references public.thinkers (id) on delete restrict,
   service_type     text        not null default 'generic.service',
   title            text        not null default 'Unbenannter Service',
   description      text        not null default '',
   duration_minutes integer     not null default 60,
   valid_from       timestamptz not null,
   valid_until      timestamptz not null,
+  allowed_slots    jsonb       not null default '[]',
   price_amount     bigint,
   price_currency   text,
   status           text        not null default 'issued',
   transferable     boolean     not null default false,
   terms            jsonb       not null default '{}',
   created_at       timestamptz not null default now(),
-  allowed_slots    jsonb       not null default '[]',
-  issued_to        uuid        references public.thinkers (id) on delete restrict,
 
   constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
@@ -37,10 +37,10 @@ comment on column public.vouchers.holder_id is 'Whoever booked last, while a boo
 comment on column public.vouchers.issued_to is 'For whom alone the issuer meant it; null for an offer to everybody.';
 comment on column public.vouchers.duration_minutes is 'How long an appointment is.';
 comment on column public.vouchers.valid_from is 'Where the hourly grid of slots begins.';
+comment on column public.vouchers.allowed_slots is 'Kept for the portal as it was sent; offers nothing and forbids nothing (contract, section 3).';
 comment on column public.vouchers.price_amount is
   'The currency''s minor unit (cents). At most 2^53 - 1, which a JSON number holds exactly.';
 comment on column public.vouchers.terms is 'Terms, the template''s id ({"template": "consulting"}), whatever the issuer agreed; any JSON.';
-comment on column public.vouchers.allowed_slots is 'Kept for the portal as it was sent; offers nothing and forbids nothing (contract, section 3).';
 
 create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
 create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);

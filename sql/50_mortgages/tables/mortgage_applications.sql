@@ -8,10 +8,10 @@ create table public.mortgage_applications (
   rate_type      text,
   max_interest   numeric(6,4),
   status         text         not null default 'open',
-  meta           jsonb        not null default '{}',
-  created_at     timestamptz  not null default now(),
   visibility     text         not null default 'private',
+  meta           jsonb        not null default '{}',
   submission_ts  timestamptz  not null default now(),
+  created_at     timestamptz  not null default now(),
 
   constraint application_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint desired_loan_is_a_safe_amount check (desired_loan between 0 and 9007199254740991),
@@ -30,8 +30,8 @@ comment on table public.mortgage_applications is
   'What a borrower asks for (specification, 1.4). Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
 comment on column public.mortgage_applications.desired_loan is 'The currency''s minor unit (cents).';
 comment on column public.mortgage_applications.max_interest is 'A fraction a year: 0.04 is 4 percent.';
-comment on column public.mortgage_applications.meta is 'What else the borrower says (income, other loans); any JSON.';
 comment on column public.mortgage_applications.visibility is 'As the borrower sent it (private, public); restricts nothing yet, as in the legacy API.';
+comment on column public.mortgage_applications.meta is 'What else the borrower says (income, other loans); any JSON.';
 comment on column public.mortgage_applications.submission_ts is 'When it was handed in; the server''s time.';
 
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);

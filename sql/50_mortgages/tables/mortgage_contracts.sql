@@ -3,10 +3,10 @@ create table public.mortgage_contracts (
   offer_id           text        not null unique references public.mortgage_offers (id) on delete restrict,
   contract_id        uuid        references public.contracts (id) on delete restrict,
   status             text        not null default 'draft',
-  created_at         timestamptz not null default now(),
   borrower_signed_at timestamptz,
   lender_signed_at   timestamptz,
   notary_signed_at   timestamptz,
+  created_at         timestamptz not null default now(),
   updated_at         timestamptz,
 
   constraint mortgage_contract_status_is_valid check (status in ('draft', 'signed', 'archived')),

@@ -4,8 +4,6 @@ create table public.mortgage_offers (
   lender_id       uuid         not null references public.thinkers (id) on delete restrict,
   interest_rate   numeric(6,4),
   monthly_payment bigint,
-  status          text         not null default 'open',
-  created_at      timestamptz  not null default now(),
   loan            jsonb,
   interest        jsonb,
   repayment       jsonb,
@@ -13,6 +11,8 @@ create table public.mortgage_offers (
   validity        jsonb,
   terms_ref       jsonb,
   room_refs       jsonb        not null,
+  status          text         not null default 'open',
+  created_at      timestamptz  not null default now(),
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),

@@ -1,5 +1,6 @@
 create table public.transfers (
   id               text           primary key,
+  thinker_id       uuid           references public.thinkers (id) on delete restrict,
   direction        text           not null,
   wallet_address   text,
   network          text,
@@ -8,12 +9,11 @@ create table public.transfers (
   fiat_amount      bigint         not null,
   fiat_currency    text           not null,
   external_account text,
+  label            text           not null,
   meta             jsonb          not null default '{}',
   status           text           not null default 'logged',
   created_at       timestamptz    not null default now(),
   updated_at       timestamptz    not null default now(),
-  label            text           not null,
-  thinker_id       uuid           references public.thinkers (id) on delete restrict,
 
   constraint direction_is_valid check (direction in ('in', 'out')),
   constraint wallet_address_has_1_to_255_characters check (char_length(wallet_address) between 1 and 255),
@@ -33,13 +33,13 @@ create table public.transfers (
 
 comment on table public.transfers is
   'The log of transfer intents between crypto and fiat (specification, 1.5); nothing is executed. Written by log_transfer.';
+comment on column public.transfers.thinker_id is 'Who logged it, where that is known.';
 comment on column public.transfers.crypto_amount is
   'In units of crypto_symbol (1.5 is one and a half ETH). May be negative, as the legacy API lets it: a correction.';
 comment on column public.transfers.fiat_amount is
   'The minor unit of fiat_currency (cents; see private.currency_exponent). May be negative: a correction.';
 comment on column public.transfers.fiat_currency is 'As it was sent.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
-comment on column public.transfers.thinker_id is 'Who logged it, where that is known.';
 
 create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
 create index transfers_thinker_id_idx on public.transfers (thinker_id);

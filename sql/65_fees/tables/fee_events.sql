@@ -3,17 +3,17 @@ create table public.fee_events (
   fee_id         text         not null references public.fees (id) on delete restrict,
   subject_type   text         not null,
   subject_id     text         not null,
-  amount_cents   bigint       not null,
-  currency       text         not null,
-  created_at     timestamptz  not null default now(),
-  beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   base_cents     bigint,
   rate           numeric(6,4),
   fixed_cents    bigint,
   unrounded      numeric,
   bound          text,
+  amount_cents   bigint       not null,
+  currency       text         not null,
+  beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   reverses       uuid         unique references public.fee_events (id) on delete restrict,
   settlement_id  uuid,
+  created_at     timestamptz  not null default now(),
 
   constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
   constraint subject_id_is_not_empty check (subject_id <> ''),
@@ -41,14 +41,14 @@ comment on table public.fee_events is
   'One charge, or the reversal of one (specification, 3.2), with its explanation. Written by triggers only; nothing of it ever '
   'changes but the link to its settlement.';
 comment on column public.fee_events.subject_type is 'What was charged for: voucher_booking, transfer, mortgage_contract.';
-comment on column public.fee_events.amount_cents is
-  'The currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a reversal.';
-comment on column public.fee_events.beneficiary_id is 'To whom it is owed: the fee''s beneficiary when it was charged.';
 comment on column public.fee_events.base_cents is 'What the percentage was taken of, in the currency''s minor unit.';
 comment on column public.fee_events.rate is 'The percentage as a fraction: 0.02 is 2 percent.';
 comment on column public.fee_events.fixed_cents is 'The fixed part, in the currency''s minor unit.';
 comment on column public.fee_events.unrounded is 'base_cents * rate + fixed_cents, exactly.';
 comment on column public.fee_events.bound is 'Which bound of the fee applied: minimum, maximum, or null.';
+comment on column public.fee_events.amount_cents is
+  'The currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a reversal.';
+comment on column public.fee_events.beneficiary_id is 'To whom it is owed: the fee''s beneficiary when it was charged.';
 comment on column public.fee_events.reverses is 'The charge that this row takes back.';
 comment on column public.fee_events.settlement_id is 'Where it is settled; null until then, and again when that settlement is voided.';
 

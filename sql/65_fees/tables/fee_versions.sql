@@ -4,9 +4,9 @@ create table public.fee_versions (
   scope          text         not null,
   percentage     numeric(6,4) not null,
   fixed_amount   bigint       not null,
-  currency       text,
   min_cents      bigint,
   max_cents      bigint,
+  currency       text,
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp()
@@ -33,3 +33,10 @@ create policy "the signed-in see what the prices were"
 create trigger tg_fee_versions__refuse
 before update or delete or truncate on public.fee_versions
 for each statement execute function private.tg_append_only__refuse();
+
+-- the first versions; later ones are written by tg_fees__keep_version
+insert into public.fee_versions (
+  fee_id, scope, percentage, fixed_amount, min_cents, max_cents, currency, active, beneficiary_id
+)
+select f.id, f.scope, f.percentage, f.fixed_amount, f.min_cents, f.max_cents, f.currency, f.active, f.beneficiary_id
+from public.fees f;

@@ -3,13 +3,13 @@ create table public.fees (
   scope          text         not null,
   percentage     numeric(6,4) not null default 0,
   fixed_amount   bigint       not null default 0,
-  currency       text,
-  active         boolean      not null default false,
-  meta           jsonb        not null default '{}',
-  beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
-                              references public.thinkers (id) on delete restrict,
   min_cents      bigint,
   max_cents      bigint,
+  currency       text,
+  active         boolean      not null default false,
+  beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
+                              references public.thinkers (id) on delete restrict,
+  meta           jsonb        not null default '{}',
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
@@ -34,11 +34,11 @@ comment on table public.fees is
 comment on column public.fees.percentage is
   'A fraction: 0.02 is 2 percent, of the voucher''s price, the transfer''s fiat amount, the accepted loan.';
 comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
-comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
-comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
 comment on column public.fees.min_cents is
   'The least that is charged, in the minor unit of the fee''s currency; holds where the whole charge is in that currency.';
 comment on column public.fees.max_cents is 'The most that is charged, likewise.';
+comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
+comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
 
 create index fees_beneficiary_id_idx on public.fees (beneficiary_id);
 
@@ -51,3 +51,9 @@ create policy "the signed-in see the prices"
   for select
   to authenticated
   using (true);
+
+-- the beneficiary of the portal's own fees (specification, 3.2: the TogetherSystems pillar)
+insert into public.thinkers (id, public_id) values (private.thinker_id('togethersystems'), 'togethersystems');
+
+insert into public.fees (id, scope, percentage, active)
+values ('voucher.booking', 'voucher', 0.02, true), ('transfer.logged', 'transfer', 0, false);

@@ -6,11 +6,11 @@ create table public.settlements (
   total_cents    bigint      not null,
   currency       text        not null,
   status         text        not null default 'open',
+  void_reason    text,
   created_at     timestamptz not null default now(),
   invoiced_at    timestamptz,
   paid_at        timestamptz,
   voided_at      timestamptz,
-  void_reason    text,
 
   constraint period_ends_after_it_begins check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
   constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),

@@ -1,6 +1,0 @@
-create table crlf (
-  i integer -- one; two
-);
-
-comment on table crlf is 'first
-second';

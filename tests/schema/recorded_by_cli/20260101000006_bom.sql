@@ -1,2 +1,0 @@
-﻿create table bom (i integer);
-select 2

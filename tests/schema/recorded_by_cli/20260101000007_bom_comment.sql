@@ -1,3 +1,0 @@
-﻿-- hi
-select 3;
--- after
