@@ -35,7 +35,7 @@ format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/sqruff fix $(SQL)
 
 migration: .venv/.synced-dev ## Write supabase/migrations from sql/ (from the first release on: draft NAME=...)
-	@.venv/bin/python -m sql.make_migration $(NAME)
+	@.venv/bin/python -m tests.support.make_migration $(NAME)
 
 docs: .venv/.synced-dev ## Write the generated part of docs/database.md again
 	@.venv/bin/python -m tests.support.database_page

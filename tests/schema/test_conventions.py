@@ -11,10 +11,10 @@ from tests.schema.specification import TABLES
 OURS = "('public', 'private', 'stats')"
 
 
-@pytest.fixture
-def connection(database: str) -> Iterator[psycopg.Connection]:
-    """As superuser, on a migrated database."""
-    with psycopg.connect(database) as connection:
+@pytest.fixture(scope="module")
+def connection(shared_database: str) -> Iterator[psycopg.Connection]:
+    """As superuser, on a migrated database; nothing is written."""
+    with psycopg.connect(shared_database) as connection:
         yield connection
 
 

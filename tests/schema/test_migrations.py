@@ -13,6 +13,7 @@ from api.errors import PortalError
 from api.settings import ROOT
 from tests.support import npm
 
+
 def history(url: str) -> list[dict[str, object]]:
     with psycopg.connect(url) as connection:
         rows = connection.execute(

@@ -7,8 +7,8 @@ from difflib import unified_diff
 import psycopg
 
 from api.database.migrations import MIGRATIONS, PLATFORM, migrate
-from sql.make_migration import FIRST, RELEASED, SQL, draft, first_migration, load_sql, schema_files
 from tests.support.databases import Server
+from tests.support.make_migration import FIRST, RELEASED, SQL, draft, first_migration, load_sql, schema_files
 
 REFERENCE_TABLES = (
     "public.voucher_templates",

@@ -28,8 +28,8 @@ def use(connection: psycopg.Connection) -> None:
 def rows(connection: psycopg.Connection) -> dict[str, list[dict[str, object]]]:
     """Every row of every table of ours."""
     tables = connection.execute(
-        "select oid::regclass::text from pg_class where relnamespace in ('public'::regnamespace, 'private'::regnamespace) "
-        "and relkind in ('r', 'p') and not relispartition order by 1"
+        "select oid::regclass::text from pg_class where relnamespace::regnamespace::text in ('public', 'private') "
+        "and relkind in ('r', 'p') and not relispartition"
     ).fetchall()
     return {
         table: [row for (row,) in connection.execute(f"select to_jsonb(t) from {table} t order by t".encode())]

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
+import typer
 
 from api.database.migrations import MIGRATIONS, apply_platform, migrate, run_file
 from api.settings import ROOT
@@ -34,7 +35,7 @@ def main(name: str) -> None:
     """Writes the first migration anew or, after the first release, the draft of the next one."""
     if not RELEASED:
         FIRST.write_text(first_migration())
-        print(f"Wrote {FIRST.relative_to(ROOT)}.")
+        typer.echo(f"Wrote {FIRST.relative_to(ROOT)}.")
         return
     if not re.fullmatch(r"\w+", name):
         sys.exit("Name the migration: make migration NAME=add_notes.")
@@ -44,11 +45,11 @@ def main(name: str) -> None:
         difference = draft(before, after)
     file = MIGRATIONS / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{name}.sql"
     file.write_text(DRAFTED + difference)
-    print(f"Drafted {file.relative_to(ROOT)}: read it, complete it, and run the tests of tests/schema.")
+    typer.echo(f"Drafted {file.relative_to(ROOT)}: read it, complete it, and run the tests of tests/schema.")
 
 
 def schema_files() -> list[Path]:
-    """Returns the files of `sql/` in load order: `schema_paths` of `supabase/config.toml`, as the Supabase CLI reads it."""
+    """Returns the files of `sql/` in load order, which is `schema_paths` of `supabase/config.toml`."""
     patterns = tomllib.loads(CONFIG.read_text())["db"]["migrations"]["schema_paths"]
     found = (sorted(SQL.glob(pattern.removeprefix("../sql/"))) for pattern in patterns)
     # a file counts where it is named first
