@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ select
   a.attnotnull as is_needed,
   exists (
     select from pg_index i
-    where i.indrelid = k.conrelid and i.indisunique and i.indnkeyatts = 1 and i.indkey[0] = a.attnum
+    where i.indrelid = k.conrelid and i.indisunique and i.indpred is null
+      and i.indnkeyatts = 1 and i.indkey[0] = a.attnum
   ) as is_unique
 from pg_constraint k
 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
@@ -69,7 +71,7 @@ def page(connection: psycopg.Connection) -> str:
     introduction = PAGE.read_text().partition(MARK)[0]
     tables = {row[0]: _Table(*row) for row in connection.execute(_TABLES.encode()).fetchall()}
     sections = [_section(connection, title, [tables[name] for name in names]) for title, names in _domains().items()]
-    return introduction + MARK + "".join(sections)
+    return introduction + MARK + _overview(connection, list(tables)) + "".join(sections)
 
 
 def _domains() -> dict[str, list[str]]:
@@ -87,6 +89,19 @@ def _title(file: Path) -> str:
     return folder.lstrip("0123456789_").replace("_", " ").capitalize()
 
 
+def _references(connection: psycopg.Connection, names: list[str]) -> Iterator[tuple[str, str]]:
+    """The foreign keys of these tables: the table referred to, and the line of a diagram."""
+    for child, parent, name, is_needed, is_unique in connection.execute(_REFERENCES.encode(), (names,)).fetchall():
+        left, right = "||" if is_needed else "|o", "o|" if is_unique else "o{"
+        yield parent, f'    "{parent}" {left}--{right} "{child}" : {name}'
+
+
+def _overview(connection: psycopg.Connection, names: list[str]) -> str:
+    lines = [line for parent, line in _references(connection, names) if parent != "thinkers"]
+    text = "\n## All tables\n\nWithout the foreign keys to `thinkers`, which nearly every table has.\n\n"
+    return text + "\n".join(["```mermaid", "erDiagram", *lines, "```", ""])
+
+
 def _section(connection: psycopg.Connection, title: str, tables: list[_Table]) -> str:
     names = [table.name for table in tables]
     columns: dict[str, list[str]] = defaultdict(list)
@@ -96,9 +111,7 @@ def _section(connection: psycopg.Connection, title: str, tables: list[_Table]) -
     lines = [f"\n## {title}\n", "| table | holds | rows that can be read (policies) |", "|---|---|---|"]
     lines += [f"| `{t.name}` | {t.comment} | {'; '.join(t.policies) or 'none through the Data API'} |" for t in tables]
     lines += ["", "```mermaid", "erDiagram"]
-    for child, parent, name, is_needed, is_unique in connection.execute(_REFERENCES.encode(), (names,)).fetchall():
-        left, right = "||" if is_needed else "|o", "o|" if is_unique else "o{"
-        lines.append(f'    "{parent}" {left}--{right} "{child}" : {name}')
+    lines += [line for _, line in _references(connection, names)]
     for table in names:
         lines += [f'    "{table}" {{', *columns[table], "    }"]
     return "\n".join([*lines, "```", ""])
