@@ -47,8 +47,9 @@ def allowed(answer_headers: str) -> set[str]:
 
 @pytest.mark.parametrize("path", GET_ROUTES)
 def test_head_is_get_without_the_body(client: Connection, path: str) -> None:
-    got = client.get(path, x_mot_user="someone")
     headed = client.ask("HEAD", path, headers={"X-MOT-User": "someone"})
+    # on the same connection, which a body sent after all would have broken
+    got = client.get(path, x_mot_user="someone")
     assert got.status == headed.status == 200
     assert headed.body is None
     assert headed.headers["content-type"] == got.headers["content-type"]
