@@ -1,30 +1,73 @@
 """The OpenAPI document: request bodies as Pydantic describes them, and the errors of each route."""
 
-from collections.abc import Sequence
 from inspect import isclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from litestar.openapi import ResponseSpec
-from litestar.openapi.spec import Schema
+from litestar import MediaType, Response, Router
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, Reference, Schema, SecurityScheme
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
-from pydantic import BaseModel, RootModel
+from pydantic import RootModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from api.errors import ApiError, Language
+from api.http.callers import TOKEN_COOKIE
+from api.http.errors import ErrorBody
 from api.models import RequestModel
+from api.settings import Settings
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
 
 
+_DESCRIPTION = (
+    "The legacy /api of the portal, answered from Postgres. As in JavaScript, an empty text, 0, false "
+    "and null count as missing. No text, wherever it stands, may hold a NUL (U+0000)."
+)
+
+_SECURITY_SCHEMES: dict[str, SecurityScheme | Reference] = {
+    "apiKey": SecurityScheme(type="apiKey", name="X-TS-APIKEY", security_scheme_in="header"),
+    "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+    "cookie": SecurityScheme(type="apiKey", name=TOKEN_COOKIE, security_scheme_in="cookie"),
+}
+
+
+def openapi_config(settings: Settings) -> OpenAPIConfig:
+    """The OpenAPI document at /schema and /schema/openapi.json, and a page to read it at /schema/swagger."""
+    # any one of these authenticates a request
+    security: list[dict[str, list[str]]] = [{scheme: []} for scheme in _SECURITY_SCHEMES]
+    if not settings.ts_api_key:
+        # without a key the server answers to this machine only, and trusts every request
+        security.append({})
+    return OpenAPIConfig(
+        title="TogetherSystems portal",
+        version="1",
+        description=_DESCRIPTION,
+        use_handler_docstrings=True,
+        # the document itself needs no network; the page loads its script from a CDN
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), SwaggerRenderPlugin(path="/swagger")],
+        components=Components(security_schemes=_SECURITY_SCHEMES),
+        security=security,
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_not_found_as_json),
+    )
+
+
+def _not_found_as_json(response: Response[Any]) -> Response[Any]:
+    """Replace Litestar's HTML page for an unknown path under /schema."""
+    if response.status_code != 404:
+        return response
+    return Response(ErrorBody(error="not found").model_dump(), status_code=404, media_type=MediaType.JSON)
+
+
 class RequestSchemas(OpenAPISchemaPlugin):
-    """Litestar's own reading of a model knows nothing of what its validators accept."""
+    """Takes the JSON Schema of a request's model from Pydantic, which knows what its validators accept."""
 
     @staticmethod
     def is_plugin_supported_type(value: object) -> bool:
-        """The models of request bodies."""
+        """Whether it is the model of a request's body."""
         return isclass(value) and issubclass(value, (RequestModel, RootModel))
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: "SchemaCreator") -> Schema:
@@ -38,20 +81,13 @@ class RequestSchemas(OpenAPISchemaPlugin):
 
 
 class _Plain(GenerateJsonSchema):
-    """Without titles and defaults of fields, which repeat a name and say null."""
+    """Leaves out the titles of fields, which repeat their names, and the defaults, which are all null."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
-
-
-class ErrorBody(BaseModel):
-    """The body of every error."""
-
-    ok: Literal[False] = False
-    error: str
 
 
 _ANY_ROUTE = ("database_away", "busy", "outcome_unknown")
@@ -69,13 +105,13 @@ def error_responses(
 
     `body` adds the codes of a JSON body and of an Idempotency-Key; `is_open` leaves out the codes of authentication.
     """
-    sentences: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
+    general = (*_ANY_BODY, *ANY_KEY) if body else ()
     callers = ("foreign_origin",) if is_open else _ANY_CALLER
-    names: Sequence[str] = (*((*_ANY_BODY, *ANY_KEY) if body else ()), *codes, *callers, *_ANY_ROUTE)
-    for name in names:
-        error = ApiError(name, "…")
-        sentences.setdefault(error.status, []).append(error.message(language))
+    messages: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
+    for code in (*general, *codes, *callers, *_ANY_ROUTE):
+        error = ApiError(code, "…")
+        messages.setdefault(error.status, []).append(error.message(language))
     return {
-        status: ResponseSpec(ErrorBody, description="; ".join(texts), generate_examples=False)
-        for status, texts in sorted(sentences.items())
+        status: ResponseSpec(ErrorBody, description="; ".join(dict.fromkeys(texts)), generate_examples=False)
+        for status, texts in sorted(messages.items())
     }

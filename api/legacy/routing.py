@@ -1,6 +1,5 @@
-"""How the legacy servers found a route where ASGI servers would not (contract, section 1.3)."""
+"""Route and answer requests as Express and Cloudflare did (docs/compatibility.md, "All routes")."""
 
-import hashlib
 import re
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,16 +8,18 @@ from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
 
-# generation 1 saw a repeated parameter as an array, which equals nothing; generation 2 took the first
+from api.http import etag
+
+# generation 1 read a repeated parameter as an array, which equals nothing; generation 2 took the first
 _FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/api/admin/")
-# what follows is an id, whose case counts
+# the rest of the path is an id, which is case-sensitive
 _ID_FOLLOWS = "/api/telbank/transfers/"
 
 
 class LegacyRouting:
-    """HEAD is GET without its body; the case of a path does not count; a repeated parameter is one value.
+    """HEAD is GET without its body; paths ignore case; a repeated query parameter becomes one value.
 
-    JSON names its charset and has an ETag, as generation 1's did.
+    JSON responses name their charset and carry an ETag, as in generation 1.
     """
 
     def __init__(self, app: Litestar) -> None:
@@ -26,7 +27,7 @@ class LegacyRouting:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Rewrite the request, and leave the body out of an answer to HEAD."""
+        """Rewrite the request and its response."""
         if scope["type"] == ScopeType.HTTP:
             path = re.sub("/{2,}", "/", scope["path"])
             if path.lower().startswith("/api/"):
@@ -35,17 +36,17 @@ class LegacyRouting:
                 scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
-                send = _without_body(send)  # the last to see an answer
+                send = _without_body(send)  # outermost: the ETag needs the body
             elif scope["method"] == "OPTIONS" and not self._is_preflight(scope):
-                # no route has TRACE: its refusal names every method of the path, Litestar's own OPTIONS only some
+                # no route has TRACE: its 405 names every method of the path, Litestar's own OPTIONS only some
                 scope["method"] = "TRACE"
                 send = _as_options(send)
-            known = Headers.from_scope(scope).get("if-none-match", "") if scope["method"] == "GET" else ""
-            send = _as_express(send, known)
+            if_none_match = Headers.from_scope(scope).get("if-none-match", "") if scope["method"] == "GET" else ""
+            send = _as_express(send, if_none_match)
         await self.app(scope, receive, send)
 
     def _is_preflight(self, scope: HTTPScope) -> bool:
-        """A browser that asks for a page of CORS_ORIGINS whether it may."""
+        """Whether a browser asks if a page of CORS_ORIGINS may send a request."""
         return self.app.cors_config is not None and "access-control-request-method" in Headers.from_scope(scope)
 
 
@@ -74,8 +75,8 @@ def _as_options(send: Send) -> Send:
     return send_as_options
 
 
-def _as_express(send: Send, known: str) -> Send:
-    """Names the charset of JSON, and tags it: a client who has it already gets 304."""
+def _as_express(send: Send, if_none_match: str) -> Send:
+    """Add charset and ETag to JSON, as Express does; answer 304 where `if_none_match` names the tag."""
     held: HTTPResponseStartEvent | None = None
 
     async def send_as_express(message: Message) -> None:
@@ -91,9 +92,8 @@ def _as_express(send: Send, known: str) -> Send:
             start, held = held, None
             if not message.get("more_body"):
                 headers = MutableScopeHeaders.from_message(start)
-                tag = hashlib.sha256(message["body"]).hexdigest()[:32]
-                headers["etag"] = f'W/"{tag}"'
-                if start["status"] == 200 and (known.strip() == "*" or f'"{tag}"' in known):
+                headers["etag"] = etag.weak_etag(message["body"])
+                if start["status"] == 200 and etag.matches(if_none_match, headers["etag"]):
                     start["status"], message["body"] = 304, b""
                     del headers["content-length"], headers["content-type"]
             await send(start)
@@ -103,6 +103,7 @@ def _as_express(send: Send, known: str) -> Send:
 
 
 def _one_value_each(query: bytes, first_wins: bool) -> bytes:
+    """The query string without repeated names: their first value, or all of them joined, which matches nothing."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace")
     values: dict[str, str] = {}
     for name, value in pairs:

@@ -4,7 +4,6 @@ The page is open to everybody, for it holds no data: that comes from /api/admin,
 """
 
 import gzip
-import hashlib
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from anyio import to_thread
 from litestar import Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, HeaderParameter
+
+from api.http import etag
 
 _FOLDER = Path(__file__).parent / "static"
 _INDEX, _VEGA = "index.html", "vega.js"
@@ -51,8 +52,7 @@ class Asset:
     @classmethod
     def of(cls, suffix: str, body: bytes) -> "Asset":
         """The asset with this body, of the type that its name's suffix says."""
-        tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
-        return cls(_MEDIA_TYPES[suffix], body, gzip.compress(body, mtime=0), tag)
+        return cls(_MEDIA_TYPES[suffix], body, gzip.compress(body, mtime=0), etag.weak_etag(body))
 
 
 @cache
@@ -88,7 +88,7 @@ async def page(
     if asset is None:
         raise NotFoundException
     headers = _HEADERS | {"etag": asset.tag}
-    if if_none_match.strip() == "*" or asset.tag.removeprefix("W/") in if_none_match:
+    if etag.matches(if_none_match, asset.tag):
         return Response(b"", status_code=304, headers=headers)
     if "gzip" in accept_encoding:
         return Response(asset.gzipped, headers=headers | {"content-encoding": "gzip"}, media_type=asset.media_type)

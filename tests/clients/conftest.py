@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeAlias
 import httpx
 import pytest
 from postgrest import AsyncPostgrestClient, SyncPostgrestClient
-
 from supabase import AsyncClientOptions, ClientOptions, acreate_client, create_client
+
 from tests.clients.scene import set_up
 from tests.support.data_api import run_data_api, token
 

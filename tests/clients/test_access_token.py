@@ -4,10 +4,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from postgrest import APIError
 from pydantic import SecretStr
+from supabase import ClientOptions, PostgrestAPIError, create_client
 
-from supabase import ClientOptions, create_client
 from tests.clients.conftest import ANON_KEY
 from tests.support.data_api import JWT_SECRET
 from tests.support.serving import Connection, serve, settings_in
@@ -31,5 +30,5 @@ def test_the_token_of_presence_verify_is_good_for_the_data_api(
         assert isinstance(issued.data, dict)
         assert issued.data["issuer_uid"] == verified["thinker_id"]
         client.postgrest.auth(verified["access_token"] + "x")
-        with pytest.raises(APIError, match="PGRST301"):
+        with pytest.raises(PostgrestAPIError, match="PGRST301"):
             client.table("thinkers").select("public_id").execute()

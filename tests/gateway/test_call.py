@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from postgrest import APIError
 from psycopg import errors, pq
+from supabase import PostgrestAPIError
 
 from api.actor import SERVER, Actor
 from api.errors import ERRORS, ApiError
 from api.gateway import Gateway, Json
+from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
-from api.gateway.postgrest import PostgrestGateway
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.support.acting import one, thinker
@@ -51,7 +51,7 @@ def gateway(request: pytest.FixtureRequest, database: str) -> Gateway:
     if request.param == "direct":
         return DirectGateway(database)
     settings: Settings = request.getfixturevalue("project")
-    return PostgrestGateway(settings, Tokens(settings))
+    return DataApiGateway(settings, Tokens(settings))
 
 
 G = TypeVar("G", bound=Gateway)
@@ -165,12 +165,14 @@ def test_what_was_written_before_an_error_is_taken_back(database: str) -> None:
 def test_a_role_without_permission_is_a_fault_of_ours(
     gateway: Gateway, actor: Actor, function: str, params: dict[str, object]
 ) -> None:
-    with pytest.raises((errors.InsufficientPrivilege, APIError), match=f"permission denied for function {function}"):
+    with pytest.raises(
+        (errors.InsufficientPrivilege, PostgrestAPIError), match=f"permission denied for function {function}"
+    ):
         using(gateway, lambda gateway: gateway.call(function, actor, **params))
 
 
 def test_an_unknown_function_is_a_fault_of_ours(gateway: Gateway) -> None:
-    with pytest.raises((errors.UndefinedFunction, APIError)):
+    with pytest.raises((errors.UndefinedFunction, PostgrestAPIError)):
         using(gateway, lambda gateway: gateway.call("no_such_function", SERVER))
 
 

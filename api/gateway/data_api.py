@@ -1,14 +1,14 @@
-"""The gateway to a Supabase project: its Data API (PostgREST), with a short-lived token of the actor."""
+"""The gateway to a Supabase project: its Data API through Supabase's client, with a short-lived token of the actor."""
 
 import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import httpx
-from postgrest import APIError, AsyncPostgrestClient
+from supabase import AsyncClient, AsyncClientOptions, PostgrestAPIError, acreate_client
 
 from api.actor import Actor
 from api.errors import ApiError
@@ -18,45 +18,45 @@ from api.tokens import Tokens
 
 TOKEN_SECONDS = 60
 
-# PostgREST itself: it cannot connect, its schema cache is not loaded; no free connection
+# PostgREST cannot connect, or its schema cache is not loaded; it has no free connection
 _AWAY = ("PGRST000", "PGRST002", "503")
 _BUSY = "PGRST003"
-# it lost the connection during the call, or what stands between gave up waiting
+# PostgREST lost the connection during the call, or a proxy before it timed out
 _NO_ANSWER = ("PGRST001", "502", "504")
 
 _log = logging.getLogger(__name__)
-# it would tell every call
+# httpx logs every request at INFO
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class PostgrestGateway:
+class DataApiGateway:
     """Calls functions as `POST /rest/v1/rpc/<function>`."""
 
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         """Take SUPABASE_URL and its key, and what signs the actors' tokens. `open` it before the first call."""
         assert settings.supabase_url is not None
         assert settings.supabase_anon_key is not None
-        self._url = f"{settings.supabase_url}/rest/v1"
+        self._url = settings.supabase_url
         self._api_key = settings.supabase_anon_key.get_secret_value()
         self._tokens = tokens
-        self._session: httpx.AsyncClient
+        self._client: AsyncClient
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Keep connections for all calls."""
-        async with httpx.AsyncClient(timeout=httpx.Timeout(15, connect=3)) as self._session:
+        """Open the client, whose connections all calls share. It signs nobody in and refreshes nothing."""
+        async with httpx.AsyncClient(timeout=httpx.Timeout(15, connect=3)) as connections:
+            options = AsyncClientOptions(httpx_client=connections, auto_refresh_token=False, persist_session=False)
+            self._client = await acreate_client(self._url, self._api_key, options)
             yield
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Gateway. PostgREST makes each request one transaction."""
         try:
-            token = self._tokens.issue(actor, TOKEN_SECONDS)
-            headers = {"apikey": self._api_key, "Authorization": f"Bearer {token}"}
-            client = AsyncPostgrestClient(self._url, headers=headers, http_client=self._session)
-            # the client's signature says texts only, but it encodes any JSON
-            arguments = cast("dict[str, str]", {name: _plain(value) for name, value in params.items()})
-            response = await client.rpc(function, arguments).execute()
-        except APIError as error:
+            query = self._client.rpc(function, {name: _plain(value) for name, value in params.items()})
+            # this request's own headers: the client's are shared by concurrent calls
+            query.request.headers["Authorization"] = f"Bearer {self._tokens.issue(actor, TOKEN_SECONDS)}"
+            response = await query.execute()
+        except PostgrestAPIError as error:
             raise _api_error(error) from error
         except httpx.PoolTimeout as error:
             raise ApiError("busy") from error
@@ -72,7 +72,7 @@ class PostgrestGateway:
 
 
 def _plain(value: object) -> object:
-    """A parameter as JSON can hold it: a numeric one with every digit, as text; numbers in free JSON as doubles."""
+    """The parameter as JSON: a decimal as text, which keeps every digit; numbers within free JSON as doubles."""
     match value:
         case Json():
             return _doubles(value.value)
@@ -95,8 +95,8 @@ def _doubles(value: object) -> object:
     return value
 
 
-def _api_error(error: APIError) -> Exception:
-    """What an error means to a client; the error itself where it is a fault of ours."""
+def _api_error(error: PostgrestAPIError) -> Exception:
+    """The ApiError for a client; the error itself where it is a bug of this server."""
     code, message = str(error.code or ""), error.message or ""
     if code in _AWAY:
         _log.warning("database away: %s %s", code, message)
