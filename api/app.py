@@ -16,8 +16,9 @@ from api.http.idempotency import read_key
 from api.http.openapi import RequestSchemas, openapi_config
 from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
-from api.routes import contracts, health, hypotheken, mortgage, presence, telbank, telemetry, voucher
+from api.routes import contracts, health, presence, telbank, telemetry, voucher
 from api.routes.admin import figures, monitoring, settlements
+from api.routes.mortgages import hypotheken, mortgage
 from api.routes.portal_pages import portal_pages
 from api.settings import Settings
 from api.storage import Storage

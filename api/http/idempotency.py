@@ -5,7 +5,7 @@ from typing import Annotated
 from litestar.params import HeaderParameter
 
 from api.errors import ApiError
-from api.models import TEXT
+from api.models.fields import TEXT
 
 MAX_CHARACTERS = 255
 

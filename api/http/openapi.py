@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 from api.errors import ApiError, Language
 from api.http.callers import TOKEN_COOKIE
 from api.http.errors import ErrorBody
-from api.models import RequestModel
+from api.models.base import RequestModel
 from api.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from litestar.di import NamedDependency
 from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
-from litestar.params import QueryParameter
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from api.actor import Actor
@@ -19,8 +18,11 @@ from api.errors import ApiError
 from api.gateway import Gateway, Row
 from api.http.body import PortalRequest
 from api.http.openapi import ANY_KEY, error_responses
+from api.http.parameters import text_query
 from api.legacy.ids import legacy_id, new_uuid
-from api.models import NO_NUL, TEXT, ApiModel, Millis
+from api.models.base import ApiModel
+from api.models.fields import NO_NUL
+from api.models.times import Millis
 from api.storage import Storage, Stored
 
 MAX_FILE_BYTES = 25 * 1024 * 1024
@@ -188,8 +190,8 @@ async def upload(
 async def list_contracts(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    voucher_id: Annotated[str | None, QueryParameter(name="voucherId", schema_extra=TEXT)] = None,
-    room_id: Annotated[str | None, QueryParameter(name="roomId", schema_extra=TEXT)] = None,
+    voucher_id: Annotated[str | None, text_query("voucherId")] = None,
+    room_id: Annotated[str | None, text_query("roomId")] = None,
 ) -> Contracts:
     """The documents of a voucher, of a room, or with one link to both."""
     rows = await gateway.call(

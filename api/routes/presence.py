@@ -21,7 +21,8 @@ from api.http.callers import TOKEN_COOKIE
 from api.http.openapi import error_responses
 from api.http.proxies import is_https
 from api.legacy import javascript
-from api.models import FALSY, Id, RequestModel, Required, Text, one_needed, required
+from api.models.base import FALSY, RequestModel, Required, any_required, required
+from api.models.fields import Id, Text
 from api.settings import Settings
 from api.tokens import LIFETIME_SECONDS
 
@@ -37,7 +38,7 @@ class SnakeRequest(RequestModel):
 class VerifyRequest(SnakeRequest):
     """A token under one of three names; its optional signature is HMAC-SHA256 of `<token>.<ts>`, keyed by the token."""
 
-    model_config = ConfigDict(json_schema_extra=one_needed("token", "mot", "thinker_token"))
+    model_config = ConfigDict(json_schema_extra=any_required("token", "mot", "thinker_token"))
 
     token: Text | None = None
     mot: Text | None = None

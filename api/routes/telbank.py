@@ -1,4 +1,4 @@
-"""Telbank: a log of transfer intents (contract, section 4)."""
+"""Telbank, /api/telbank: a log of transfer intents (docs/compatibility.md, "Telbank")."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -6,15 +6,18 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody
 from pydantic import BeforeValidator, WithJsonSchema
 
 from api.errors import ApiError
 from api.gateway import Gateway, Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.openapi import error_responses
+from api.http.parameters import TextPath, text_query
 from api.http.rate_limit import at_most
-from api.models import TEXT, ApiModel, Id, Millis, RequestModel, Required, Text, read_number, text_schema
+from api.models.base import ApiModel, RequestModel, Required
+from api.models.fields import Id, Text, read_number, text_schema
+from api.models.times import Millis
 
 
 class Transfer(ApiModel):
@@ -67,11 +70,11 @@ class TransferRequest(RequestModel):
     meta: object = None
 
     @classmethod
-    def refuse_incomplete(cls, sent: Mapping[str, object]) -> None:
-        """The direction first, then the amounts, as the legacy servers did."""
+    def check_required(cls, sent: Mapping[str, object]) -> None:
+        """Check the direction first, then the amounts, as the legacy servers did."""
         if sent.get("direction") not in ("in", "out"):
             raise ApiError("direction_unknown")
-        super().refuse_incomplete(sent)
+        super().check_required(sent)
         if any(read_number(sent.get(amount)) is None for amount in cls.zero_counts):
             raise ApiError("amounts_required")
 
@@ -138,10 +141,10 @@ async def log_transfer(
 async def list_transfers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    wallet_address: Annotated[str | None, QueryParameter(name="walletAddress", schema_extra=TEXT)] = None,
-    direction: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
+    wallet_address: Annotated[str | None, text_query("walletAddress")] = None,
+    direction: Annotated[str | None, text_query("direction")] = None,
 ) -> Transfers:
-    """The transfers that fit every given filter exactly."""
+    """The transfers that match every given filter exactly."""
     rows = await gateway.call(
         "list_transfers",
         request.user.as_caller(),
@@ -152,11 +155,7 @@ async def list_transfers(
 
 
 @get("/transfers/{transfer_id:str}", responses=error_responses("transfer_not_found", "value_invalid", language="en"))
-async def get_transfer(
-    transfer_id: Annotated[str, PathParameter(schema_extra=TEXT | {"min_length": 1})],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-) -> Logged:
+async def get_transfer(transfer_id: TextPath, request: PortalRequest, gateway: NamedDependency[Gateway]) -> Logged:
     """One transfer."""
     row = await gateway.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
     return Logged(transfer=Transfer.from_row(row))

@@ -1,4 +1,4 @@
-"""Telemetry: what the portal's pages report (contract, section 7)."""
+"""Telemetry, /api/telemetry: events that the portal's pages report."""
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -12,13 +12,14 @@ from api.gateway import Gateway, Json
 from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
 from api.http.openapi import error_responses
 from api.http.rate_limit import at_most
-from api.models import FALSY, TRUTHY, ApiModel, RequestModel, Text, text_schema
+from api.models.base import FALSY, TRUTHY, ApiModel, RequestModel
+from api.models.fields import Text, text_schema
 
 MAX_EVENTS = 1000
 
 
 class TelemetryEvent(RequestModel):
-    """One report. Without a type it is skipped."""
+    """One event. Without a type it is skipped."""
 
     type: Text | None = None
     path: Text | None = None
@@ -27,7 +28,7 @@ class TelemetryEvent(RequestModel):
 
 
 class Received(ApiModel):
-    """It was stored."""
+    """The events are stored."""
 
     ok: bool = True
 

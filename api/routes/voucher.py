@@ -13,28 +13,12 @@ from api.errors import ApiError
 from api.gateway import Gateway, Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.openapi import error_responses
+from api.http.parameters import text_query
 from api.http.rate_limit import at_most
 from api.legacy import javascript
-from api.models import (
-    ISO_PATTERN,
-    TEXT,
-    ApiModel,
-    Id,
-    Millis,
-    Minutes,
-    Moment,
-    Money,
-    Price,
-    RequestModel,
-    Required,
-    Text,
-    iso_millis,
-    iso_time,
-    money,
-    one_needed,
-    required,
-    word_schema,
-)
+from api.models.base import ApiModel, RequestModel, Required, any_required, required
+from api.models.fields import TEXT, Id, Minutes, Money, Price, Text, money, word_schema
+from api.models.times import ISO_PATTERN, Millis, Moment, iso_millis, iso_time
 
 OPTIONAL_TIME = {"pattern": f"^$|{ISO_PATTERN}"}
 SLOT_ID = r"^slot-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$"
@@ -166,7 +150,7 @@ class BookRequest(RequestModel):
 class CancelRequest(RequestModel):
     """Which booking; by `voucherId` its oldest active one. `bookingId` wins where both are sent."""
 
-    model_config = ConfigDict(json_schema_extra=one_needed("voucherId", "bookingId"))
+    model_config = ConfigDict(json_schema_extra=any_required("voucherId", "bookingId"))
 
     voucher_id: Id | None = None
     booking_id: Id | None = None
@@ -260,9 +244,9 @@ async def issue(
 async def list_vouchers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid", schema_extra=TEXT)] = None,
-    holder_uid: Annotated[str | None, QueryParameter(name="holderUid", schema_extra=TEXT)] = None,
-    status: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
+    issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
+    holder_uid: Annotated[str | None, text_query("holderUid")] = None,
+    status: Annotated[str | None, text_query("status")] = None,
 ) -> Vouchers:
     """The vouchers that fit every given filter exactly."""
     rows = await gateway.call(
@@ -343,9 +327,9 @@ async def cancel(
 async def bookings(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    holder_uid: Annotated[str | None, QueryParameter(name="holderUid", schema_extra=TEXT)] = None,
-    issuer_uid: Annotated[str | None, QueryParameter(name="issuerUid", schema_extra=TEXT)] = None,
-    voucher_id: Annotated[str | None, QueryParameter(name="voucherId", schema_extra=TEXT)] = None,
+    holder_uid: Annotated[str | None, text_query("holderUid")] = None,
+    issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
+    voucher_id: Annotated[str | None, text_query("voucherId")] = None,
 ) -> Bookings:
     """The bookings that fit every given filter exactly."""
     rows = await gateway.call(

@@ -6,10 +6,11 @@ fraction (0.02 is 2 percent).
 
 import re
 from datetime import date
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from litestar import Router, get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Schema
 from litestar.params import QueryParameter
 from pydantic import Field
@@ -18,23 +19,8 @@ from api.errors import ApiError
 from api.gateway import Gateway
 from api.http.body import PortalRequest
 from api.http.openapi import error_responses
-from api.models import ApiModel, Millis
-
-DAY = {
-    "one_of": [Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE), Schema(type=OpenAPIType.STRING, const="")]
-}
-
-FromDay = Annotated[
-    str | None,
-    QueryParameter(
-        name="from", description="The first day (2026-11-01). Default: 29 days before `to`.", schema_extra=DAY
-    ),
-]
-ToDay = Annotated[
-    str | None, QueryParameter(name="to", description="The last day, included. Default: today.", schema_extra=DAY)
-]
-
-REFUSALS = error_responses("date_invalid", "days_invalid", "not_an_admin", language="en")
+from api.models.base import ApiModel
+from api.models.times import Millis
 
 
 class Period(ApiModel):
@@ -311,74 +297,29 @@ class System(Period):
     )
 
 
-Stats = TypeVar("Stats", bound=Period)
+_DAY = {
+    "one_of": [Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE), Schema(type=OpenAPIType.STRING, const="")]
+}
 
 
-@get("/presence", responses=REFUSALS)
-async def presence(
-    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
-) -> Presence:
-    """Who is online, by pair code, and who was there on each day."""
-    return await _ask(Presence, "presence_stats", request, gateway, from_day, to_day)
-
-
-@get("/vouchers", responses=REFUSALS)
-async def vouchers(
-    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
-) -> Vouchers:
-    """Vouchers, bookings and cancellations, revenue, and the utilisation of each template."""
-    return await _ask(Vouchers, "voucher_stats", request, gateway, from_day, to_day)
-
-
-@get("/mortgages", responses=REFUSALS)
-async def mortgages(
-    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
-) -> Mortgages:
-    """Applications, offers, how many are accepted, and their interest."""
-    return await _ask(Mortgages, "mortgage_stats", request, gateway, from_day, to_day)
-
-
-@get("/telbank", responses=REFUSALS)
-async def telbank(
-    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
-) -> Telbank:
-    """What was logged in and out, by network and currency."""
-    return await _ask(Telbank, "telbank_stats", request, gateway, from_day, to_day)
-
-
-@get("/fees", responses=REFUSALS)
-async def fees(
-    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
-) -> FeeStats:
-    """What was charged and settled, and what is owed to whom."""
-    return await _ask(FeeStats, "fee_stats", request, gateway, from_day, to_day)
-
-
-@get("/system", responses=REFUSALS)
-async def system(
-    request: PortalRequest, gateway: NamedDependency[Gateway], from_day: FromDay = None, to_day: ToDay = None
-) -> System:
-    """Events by type, errors, jobs and invariants; for these every table is read whole: do not ask every second."""
-    return await _ask(System, "system_stats", request, gateway, from_day, to_day)
-
-
-async def _ask(
-    shape: type[Stats],
-    function: str,
-    request: PortalRequest,
-    gateway: Gateway,
-    from_day: str | None,
-    to_day: str | None,
-) -> Stats:
-    """What a function answers for these days. Refuses: date_invalid."""
-    row = await gateway.call(
-        function, request.user.as_caller(), from_day=_day(from_day, "from"), to_day=_day(to_day, "to")
-    )
-    return shape.from_row(row)
+def read_days(
+    from_day: Annotated[
+        str | None,
+        QueryParameter(
+            name="from", description="The first day (2026-11-01). Default: 29 days before `to`.", schema_extra=_DAY
+        ),
+    ] = None,
+    to_day: Annotated[
+        str | None,
+        QueryParameter(name="to", description="The last day, included. Default: today.", schema_extra=_DAY),
+    ] = None,
+) -> dict[str, str | None]:
+    """The first and last day, as parameters of a function over `stats`. Raises ApiError: date_invalid."""
+    return {"from_day": _day(from_day, "from"), "to_day": _day(to_day, "to")}
 
 
 def _day(text: str | None, name: str) -> str | None:
-    """A day as PostgreSQL reads it; none where the parameter is missing or empty. Refuses: date_invalid."""
+    """A day as PostgreSQL reads it; None where it is missing or empty. Raises ApiError: date_invalid."""
     if not text:
         return None
     try:
@@ -389,9 +330,53 @@ def _day(text: str | None, name: str) -> str | None:
         raise ApiError("date_invalid", name) from error
 
 
+def _figures(name: str, function: str, model: type[Period], description: str) -> HTTPRouteHandler:
+    """The route that answers with what a SQL function returns for the days."""
+
+    async def read(
+        request: PortalRequest, gateway: NamedDependency[Gateway], days: NamedDependency[dict[str, str | None]]
+    ) -> Period:
+        return model.from_row(await gateway.call(function, request.user.as_caller(), **days))
+
+    # Litestar describes the route by its name and annotation
+    read.__annotations__["return"] = model
+    read.__name__ = name
+    errors = error_responses("date_invalid", "days_invalid", "not_an_admin", language="en")
+    return get(f"/{name}", description=description, responses=errors)(read)
+
+
 router = Router(
     "/api/admin/stats",
-    route_handlers=[presence, vouchers, mortgages, telbank, fees, system],
+    route_handlers=[
+        _figures(
+            "presence",
+            "presence_stats",
+            Presence,
+            "Who is online, by pair code, and who was there on each day.",
+        ),
+        _figures(
+            "vouchers",
+            "voucher_stats",
+            Vouchers,
+            "Vouchers, bookings and cancellations, revenue, and the utilisation of each template.",
+        ),
+        _figures(
+            "mortgages",
+            "mortgage_stats",
+            Mortgages,
+            "Applications, offers, how many are accepted, and their interest.",
+        ),
+        _figures("telbank", "telbank_stats", Telbank, "What was logged in and out, by network and currency."),
+        _figures("fees", "fee_stats", FeeStats, "What was charged and settled, and what is owed to whom."),
+        _figures(
+            "system",
+            "system_stats",
+            System,
+            "Events by type, errors, jobs and invariants; for these every table is read whole: "
+            "do not ask every second.",
+        ),
+    ],
+    dependencies={"days": Provide(read_days, sync_to_thread=False)},
     opt={"language": "en"},
     tags=["admin"],
 )

@@ -1,31 +1,22 @@
-"""What the monitoring pages read (contract, section 7): events, dashboard, autofix."""
+"""Events, dashboard and autofix for the monitoring pages (docs/compatibility.md, "Contracts, telemetry, admin")."""
 
-import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from uuid import UUID
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.openapi.spec import OpenAPIType, Schema
-from litestar.params import QueryParameter
 from pydantic import Field
 
 from api.actor import SERVER
-from api.errors import ApiError
 from api.gateway import Gateway, Row
 from api.http.body import PortalRequest
 from api.http.callers import TrustedCaller
 from api.http.openapi import error_responses
+from api.http.parameters import Limit, read_limit
 from api.legacy.ids import legacy_id
-from api.models import ApiModel, Millis
-
-LIMIT = {
-    "one_of": [
-        Schema(type=OpenAPIType.INTEGER, minimum=-999_999_999, maximum=999_999_999),
-        Schema(type=OpenAPIType.STRING, const=""),
-    ]
-}
+from api.models.base import ApiModel
+from api.models.times import Millis
 
 
 class Event(ApiModel):
@@ -149,18 +140,11 @@ def ago(time: datetime | None) -> str:
     return f"Vor {minutes} {'Minute' if minutes == 1 else 'Minuten'}"
 
 
-def read_limit(limit: str | None, default: int, maximum: int) -> int:
-    """How many rows a parameter asks for, from 1 to the maximum. Refuses: limit_invalid."""
-    if limit and not re.fullmatch(r"[+-]?\d{1,9}", limit, re.ASCII):
-        raise ApiError("limit_invalid")
-    return max(1, min(int(limit or default), maximum))
-
-
 @get("/admin/events", responses=error_responses("limit_invalid", "not_an_admin", language="en"))
 async def events(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
+    limit: Limit = None,
 ) -> Events:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
     max_rows = read_limit(limit, default=50, maximum=200)

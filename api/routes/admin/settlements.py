@@ -1,19 +1,19 @@
-"""What operators read of fees and settlements; amounts are whole minor units (cents) of the currency beside them."""
+"""Fees and settlements for operators, /api/admin: amounts are whole minor units (cents) of the currency beside them."""
 
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, QueryParameter
 from pydantic import Field
 
 from api.errors import ApiError
 from api.gateway import Gateway, Row
 from api.http.body import PortalRequest
 from api.http.openapi import error_responses
-from api.models import TEXT, ApiModel, Millis
-from api.routes.admin.monitoring import LIMIT, read_limit
+from api.http.parameters import Limit, TextPath, read_limit, text_query
+from api.models.base import ApiModel
+from api.models.times import Millis
 
 Percentage = Annotated[float, Field(description="A fraction with at most four decimals: 0.02 is 2 percent.")]
 
@@ -126,11 +126,11 @@ class Statement(ApiModel):
 async def list_settlements(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    status: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
-    beneficiary_uid: Annotated[str | None, QueryParameter(name="beneficiaryUid", schema_extra=TEXT)] = None,
-    limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
+    status: Annotated[str | None, text_query("status")] = None,
+    beneficiary_uid: Annotated[str | None, text_query("beneficiaryUid")] = None,
+    limit: Limit = None,
 ) -> Settlements:
-    """The settlements that fit every given filter, latest period first: 200, or `limit` of them, from 1 to 1000.
+    """The settlements that match every given filter, latest period first: 200, or `limit` of them, from 1 to 1000.
 
     `status` is open, invoiced, paid or voided.
     """
@@ -149,11 +149,11 @@ async def list_settlements(
     responses=error_responses("limit_invalid", "value_invalid", "settlement_not_found", "not_an_admin", language="en"),
 )
 async def get_settlement(
-    settlement_id: Annotated[str, PathParameter(schema_extra=TEXT | {"min_length": 1})],
+    settlement_id: TextPath,
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
-    after: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
-    limit: Annotated[str | None, QueryParameter(schema_extra=LIMIT)] = None,
+    after: Annotated[str | None, text_query("after")] = None,
+    limit: Limit = None,
 ) -> Statement:
     """One settlement with its figures, and a page of its fee events: 1000, or `limit` of them, from 1 to 10000.
 
@@ -176,12 +176,12 @@ async def list_fees(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     return Fees(items=[Fee.from_row(row) for row in rows])
 
 
-def _uuid(text: str, reason: str) -> str:
-    """The text of a UUID; refuses with the reason what is none."""
+def _uuid(text: str, code: str) -> str:
+    """The UUID in its usual form. Raises ApiError with the code for any other text."""
     try:
         return str(UUID(text))
     except ValueError as error:
-        raise ApiError(reason, "no UUID") from error
+        raise ApiError(code, "no UUID") from error
 
 
 router = Router(

@@ -1,58 +1,31 @@
-"""Mortgages under their English paths: generation 2, as its code intended (contract, section 6)."""
+"""Mortgages under the English paths of generation 2, /api/mortgage (docs/compatibility.md, "Mortgage")."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, QueryParameter
-from pydantic import Field
+from litestar.params import JSONBody
+from pydantic import BeforeValidator, Field
 
-from api.gateway import Gateway, Row
+from api.gateway import Gateway
 from api.http.body import MayBeEmpty, PortalRequest
 from api.http.openapi import error_responses
+from api.http.parameters import text_query
 from api.http.rate_limit import at_most
-from api.models import (
-    TEXT,
-    ApiModel,
-    Cents,
-    Id,
-    Interest,
-    Millis,
-    Money,
-    RequestModel,
-    Required,
-    minor_units,
-    money,
-    required,
-)
-from api.routes.hypotheken import APPLICATION_REASONS, ApplicationFields, Applications, MotUser, ReadingMotUser, Role
-from api.routes.hypotheken import Application as ListedApplication
+from api.models.base import ApiModel, required
+from api.models.fields import Cents, Interest, minor_units
+from api.models.times import Millis
+from api.routes.mortgages import common
+from api.routes.mortgages.common import ApplicationFields, ApplicationModel, MotUser, OfferFields, ReadingMotUser, Role
 
 
-class Application(ApiModel):
+class Application(ApplicationModel):
     """An application. The loan in minor units (cents), the interest as a fraction, no duration as 0."""
 
-    id: str = Field(alias="applicationId")
-    borrower_uid: str
-    property_id: str | None
-    desired_loan: Money | None
-    duration_years: int = Field(alias="desiredDurationYears")
-    rate_type: str | None = Field(alias="desiredRateType")
-    max_interest: float | None = Field(alias="maxInterestRate")
+    duration_years: Annotated[int, BeforeValidator(lambda years: years or 0)] = Field(alias="desiredDurationYears")
     status: str
     meta: object
     created_at: Millis
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """The application, with its loan in one piece."""
-        return super().from_row(
-            row
-            | {
-                "desired_loan": money(row["desired_loan"], row["currency"]),
-                "duration_years": row["duration_years"] or 0,
-            }
-        )
 
 
 class Applied(ApiModel):
@@ -76,13 +49,11 @@ class Offer(ApiModel):
     created_at: Millis
 
 
-class OfferRequest(RequestModel):
+class OfferRequest(OfferFields):
     """A new offer for an application; `interestRate` and `monthlyPayment` count as numbers only."""
 
     zero_counts: ClassVar[frozenset[str]] = frozenset({"interestRate", "monthlyPayment"})
 
-    application_id: Annotated[Id, Required("application_required")]
-    voucher_id: Id | None = None
     interest_rate: Interest = None
     monthly_payment: Cents = None
 
@@ -107,7 +78,7 @@ class Offers(ApiModel):
     status_code=200,
     operation_class=MayBeEmpty,
     middleware=[at_most(60, "mortgage/application")],
-    responses=error_responses(*APPLICATION_REASONS, "rate_limited", language="en", body=True),
+    responses=error_responses(*common.APPLICATION_ERRORS, "rate_limited", language="en", body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
@@ -130,40 +101,16 @@ async def apply(
     return Applied(application_id=application.id, application=application)
 
 
-@get(
-    "/application-list",
-    responses=error_responses("user_header_required", "role_unknown", "not_a_lender", "uid_invalid", language="en"),
+list_applications = get("/application-list", responses=error_responses(*common.APPLICATION_LIST_ERRORS, language="en"))(
+    common.list_applications
 )
-async def list_applications(
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    user: ReadingMotUser = None,
-    role: Role = None,
-) -> Applications:
-    """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
-    actor = request.user.as_caller(required(user or None, "user_header_required"))
-    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
-    return Applications(applications=[ListedApplication.from_row(row) for row in rows])
 
 
 @post(
     "/offer",
     status_code=200,
     middleware=[at_most(60, "mortgage/offer")],
-    responses=error_responses(
-        "lender_header_required",
-        "lender_role_required",
-        "application_required",
-        "amount_out_of_range",
-        "interest_out_of_range",
-        "application_not_found",
-        "application_closed",
-        "offer_exists",
-        "uid_invalid",
-        "rate_limited",
-        language="en",
-        body=True,
-    ),
+    responses=error_responses(*common.OFFER_ERRORS, "rate_limited", language="en", body=True),
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
@@ -200,7 +147,7 @@ async def list_offers(
     gateway: NamedDependency[Gateway],
     user: ReadingMotUser = None,
     role: Role = None,
-    application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
+    application_id: Annotated[str | None, text_query("applicationId")] = None,
 ) -> Offers:
     """As borrower (the default) the offers for the user's applications, as lender the user's own."""
     rows = await gateway.call(

@@ -1,126 +1,28 @@
-"""Mortgages under their German paths: generation 1, program B (contract, section 5)."""
+"""Mortgages under the German paths of generation 1, /api/hypotheken (docs/compatibility.md, "Hypotheken")."""
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Self
 
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from litestar.params import JSONBody
 from pydantic import Field, WithJsonSchema
 
 from api.gateway import Gateway, Row, json_or_default
 from api.http.body import MayBeEmpty, PortalRequest
 from api.http.openapi import error_responses
-from api.models import (
-    TEXT,
-    ApiModel,
-    Id,
-    Interest,
-    Loan,
-    Millis,
-    Money,
-    RequestModel,
-    Required,
-    Text,
-    Years,
-    money,
-    read_number,
-    required,
-    text_schema,
-    word_schema,
-)
+from api.http.parameters import text_query
+from api.models.base import ApiModel, RequestModel, Required, required
+from api.models.fields import Id, Text, read_number, word_schema
+from api.models.times import Millis
+from api.routes.mortgages import common
+from api.routes.mortgages.common import Application, ApplicationFields, MotUser, OfferFields, OptionalMotUser
 
 SIGNERS = {"signed-by-borrower": "borrower", "signed-by-lender": "lender", "signed-by-notary": "notary"}
 
-APPLICATION_REASONS = (
-    "borrower_header_required",
-    "loan_invalid",
-    "amount_out_of_range",
-    "whole_number_expected",
-    "duration_out_of_range",
-    "rate_type_unknown",
-    "interest_out_of_range",
-    "application_status_unknown",
-    "uid_invalid",
-    "application_exists",
-)
-"""Why an application may be refused, under either path."""
-
-_USER = "The acting thinker's uid."
-
-MotUser = Annotated[
-    str | None,
-    HeaderParameter(
-        name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1, "max_length": 255}
-    ),
-]
-"""The header where it is needed; that it is there is checked in the order of the legacy servers."""
-
-ReadingMotUser = Annotated[
-    str | None,
-    HeaderParameter(name="X-MOT-User", description=_USER, required=True, schema_extra=TEXT | {"min_length": 1}),
-]
-"""The header where it is needed, of a thinker who need not exist."""
-
-OptionalMotUser = Annotated[
-    str | None, HeaderParameter(name="X-MOT-User", description=_USER, required=False, schema_extra=TEXT)
-]
-
-Role = Annotated[str | None, QueryParameter(schema_extra={"enum": ["borrower", "lender", "", None]})]
-
-
-class Application(ApiModel):
-    """An application. The loan in minor units (cents), the interest as a fraction."""
-
-    id: str = Field(alias="applicationId")
-    borrower_uid: str
-    property_id: str | None
-    desired_loan: Money | None
-    duration_years: int | None = Field(alias="desiredDurationYears")
-    rate_type: str | None = Field(alias="desiredRateType")
-    max_interest: float | None = Field(alias="maxInterestRate")
-    submission_ts: Millis
-    status: str
-    visibility: str
-    meta: object
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """The application, with its loan in one piece."""
-        return super().from_row(row | {"desired_loan": money(row["desired_loan"], row["currency"])})
-
-
-class ApplicationFields(RequestModel):
-    """A new application; everything may be missing."""
-
-    zero_counts: ClassVar[frozenset[str]] = frozenset({"maxInterestRate"})
-
-    application_id: Id | None = None
-    property_id: Id | None = None
-    desired_loan: Loan = None
-    desired_duration_years: Years = None
-    desired_rate_type: Annotated[Text, WithJsonSchema(word_schema("fixed", "variable"))] | None = None
-    max_interest_rate: Interest = None
-    visibility: Annotated[Text, WithJsonSchema(text_schema(32))] | None = None
-    meta: object = None
-
-    def parameters(self) -> dict[str, object]:
-        """The parameters of `apply_for_mortgage`."""
-        return {
-            "application_id": self.application_id,
-            "property_id": self.property_id,
-            "desired_loan": self.desired_loan.amount if self.desired_loan else None,
-            "currency": self.desired_loan.currency if self.desired_loan else None,
-            "duration_years": self.desired_duration_years,
-            "rate_type": self.desired_rate_type,
-            "max_interest": self.max_interest_rate,
-            "visibility": self.visibility,
-            "meta": json_or_default(self.meta),
-        }
-
 
 class ApplicationRequest(ApplicationFields):
-    """A new application, whose status may be said."""
+    """A new application, which may name its status."""
 
     status: Annotated[Text, WithJsonSchema(word_schema("open", "offered", "accepted", "rejected"))] | None = None
 
@@ -135,13 +37,6 @@ class Applied(ApiModel):
     ok: bool = True
     application_id: str
     application: Application
-
-
-class Applications(ApiModel):
-    """Applications, oldest first."""
-
-    ok: bool = True
-    applications: list[Application]
 
 
 class Offer(ApiModel):
@@ -164,15 +59,13 @@ class Offer(ApiModel):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """The offer: what is stored as open was called offered here."""
+        """The offer; the status that SQL calls open is called offered here."""
         return super().from_row(row | {"status": "offered" if row["status"] == "open" else row["status"]})
 
 
-class OfferRequest(RequestModel):
-    """A new offer for an application."""
+class OfferRequest(OfferFields):
+    """A new offer for an application, in the words of the lender."""
 
-    application_id: Annotated[Id, Required("application_required")]
-    voucher_id: Id | None = None
     loan: object = None
     interest: object = None
     repayment: object = None
@@ -210,7 +103,7 @@ class RoomRefs(ApiModel):
     contract_room_id: str
 
 
-class Contract(ApiModel):
+class MortgageContract(ApiModel):
     """A contract: draft; pending-notary, when borrower and lender have signed; active, when the notary has too."""
 
     id: str = Field(alias="voucherId")
@@ -230,7 +123,7 @@ class Contract(ApiModel):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """The contract, with the status that its signatures make."""
+        """The contract, with the status that follows from its signatures."""
         borrower, lender, notary = (row[f"{who}_signed_at"] is not None for who in ("borrower", "lender", "notary"))
         both = borrower and lender
         return super().from_row(
@@ -256,7 +149,7 @@ class Accepted(ApiModel):
 
     ok: bool = True
     contract_voucher_id: str
-    contract: Contract
+    contract: MortgageContract
     offer: Offer
 
 
@@ -271,14 +164,14 @@ class Signed(ApiModel):
     """The contract."""
 
     ok: bool = True
-    contract: Contract
+    contract: MortgageContract
 
 
 @post(
     "/anfrage",
     status_code=200,
     operation_class=MayBeEmpty,
-    responses=error_responses(*APPLICATION_REASONS, body=True),
+    responses=error_responses(*common.APPLICATION_ERRORS, body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
@@ -296,32 +189,15 @@ async def apply(
     return Applied(application_id=application.id, application=application)
 
 
-@get("/anfrage/list", responses=error_responses("user_header_required", "role_unknown", "not_a_lender", "uid_invalid"))
-async def list_applications(
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    user: ReadingMotUser = None,
-    role: Role = None,
-) -> Applications:
-    """As borrower (the default) the user's own applications, as lender everybody's that are open or offered."""
-    actor = request.user.as_caller(required(user or None, "user_header_required"))
-    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
-    return Applications(applications=[Application.from_row(row) for row in rows])
+list_applications = get("/anfrage/list", responses=error_responses(*common.APPLICATION_LIST_ERRORS))(
+    common.list_applications
+)
 
 
 @post(
     "/angebot",
     status_code=200,
-    responses=error_responses(
-        "lender_header_required",
-        "lender_role_required",
-        "application_required",
-        "application_not_found",
-        "application_closed",
-        "offer_exists",
-        "uid_invalid",
-        body=True,
-    ),
+    responses=error_responses(*common.OFFER_ERRORS, body=True),
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
@@ -355,7 +231,7 @@ async def offer(
 
 
 def figure(words: object, name: str, *, places: int, below: int) -> Decimal | None:
-    """A figure in the lender's own words ({"rate": 0.031}), for the column that dashboards read; None if it is none."""
+    """The number of this name in the lender's words ({"rate": 0.031}); None where the column cannot hold it."""
     number = read_number(words.get(name)) if isinstance(words, dict) else None
     if number is None or not 0 <= number < below or number != round(number, places):
         return None
@@ -370,8 +246,8 @@ async def list_offers(
     request: PortalRequest,
     gateway: NamedDependency[Gateway],
     user: OptionalMotUser = None,
-    application_id: Annotated[str | None, QueryParameter(name="applicationId", schema_extra=TEXT)] = None,
-    role: Annotated[str | None, QueryParameter(schema_extra=TEXT)] = None,
+    application_id: Annotated[str | None, text_query("applicationId")] = None,
+    role: Annotated[str | None, text_query("role")] = None,
 ) -> Offers:
     """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:
@@ -406,7 +282,7 @@ async def accept(
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
     row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id, idempotency_key=idempotency_key)
-    contract = Contract.from_row(row["contract"])
+    contract = MortgageContract.from_row(row["contract"])
     return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
 
 
@@ -439,7 +315,7 @@ async def sign(
         signer=SIGNERS.get(data.action, "nobody"),
         idempotency_key=idempotency_key,
     )
-    return Signed(contract=Contract.from_row(row))
+    return Signed(contract=MortgageContract.from_row(row))
 
 
 router = Router(
