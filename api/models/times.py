@@ -58,6 +58,18 @@ def iso_millis(text: str) -> str:
     return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+def query_time(text: str | None, name: str) -> datetime | None:
+    """The time of a query parameter; None where it is missing or empty. Raises ApiError: date_invalid."""
+    time = iso_time(text) if text else None
+    if text and time is None:
+        raise ApiError("date_invalid", name)
+    return time
+
+
+def _epoch_ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
 def _read_moment(value: object, info: ValidationInfo) -> datetime | None:
     moment = None
     if isinstance(value, str):
@@ -84,5 +96,8 @@ _MOMENT: JsonDict = {
 Moment = Annotated[datetime, BeforeValidator(_read_moment), WithJsonSchema(_MOMENT)]
 """An ISO 8601 text, or epoch milliseconds as a number. Raises ApiError: date_invalid."""
 
-Millis = Annotated[str, BeforeValidator(lambda shown: iso_millis(shown) if isinstance(shown, str) else shown)]
-"""A time: ISO 8601 with milliseconds and Z."""
+Millis = Annotated[str, BeforeValidator(lambda time: iso_millis(time) if isinstance(time, str) else time)]
+"""A time as ISO 8601 with milliseconds and Z, from a time of PostgreSQL's."""
+
+EpochMs = Annotated[int, BeforeValidator(lambda time: _epoch_ms(time) if isinstance(time, str) else time)]
+"""A time in epoch milliseconds, from a time of PostgreSQL's."""

@@ -1,36 +1,28 @@
-"""Presence (contract, section 2)."""
+"""Presence, /api/presence (docs/compatibility.md, "Presence")."""
 
-import hashlib
-import hmac
-import math
-import time
-from datetime import datetime
 from typing import Annotated, Literal
 
 from litestar import Response, Router, get, post
 from litestar.datastructures import Cookie, State
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.actor import Actor
-from api.errors import ApiError
 from api.gateway import Gateway
 from api.http.body import PortalRequest
 from api.http.callers import TOKEN_COOKIE
 from api.http.openapi import error_responses
 from api.http.proxies import is_https
-from api.legacy import javascript
+from api.legacy.presence_tokens import check_signature, thinker_uid
 from api.models.base import FALSY, RequestModel, Required, any_required, required
 from api.models.fields import Id, Text
-from api.settings import Settings
+from api.models.times import EpochMs
 from api.tokens import LIFETIME_SECONDS
-
-SIGNATURE_AGE_MS = 300_000
 
 
 class SnakeRequest(RequestModel):
-    """Presence writes its fields with underscores."""
+    """A request whose field names are in snake case."""
 
     model_config = ConfigDict(alias_generator=None)
 
@@ -48,7 +40,7 @@ class VerifyRequest(SnakeRequest):
 
 
 class Verified(BaseModel):
-    """The thinker that the token stands for, and a token that proves it here and at the Data API, for a while."""
+    """The thinker of the token, and an access token for this API and the Data API."""
 
     ok: bool = True
     thinker_id: str
@@ -59,18 +51,11 @@ class Verified(BaseModel):
 
 
 class HeartbeatRequest(SnakeRequest):
-    """What is missing keeps its value. Any `status` but `online` counts as offline."""
+    """A missing field keeps its value. Any `status` but `online` counts as offline."""
 
     thinker_id: Annotated[Id, Required("thinker_required")]
     pair_code: Id | None = None
     status: Text | None = None
-
-
-def _epoch_ms(value: object) -> object:
-    return int(datetime.fromisoformat(value).timestamp() * 1000) if isinstance(value, str) else value
-
-
-EpochMs = Annotated[int, BeforeValidator(_epoch_ms)]
 
 
 class Seen(BaseModel):
@@ -81,9 +66,9 @@ class Seen(BaseModel):
 
 
 class MatchRequest(SnakeRequest):
-    """Who looks for whom."""
+    """A thinker, and the pair code of the thinker to meet."""
 
-    # without a pair code nobody is looked up
+    # without a pair code SQL is not asked, so that any id passes
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [{"properties": {"thinker_id": {"maxLength": 255}}}, {"properties": {"pair_code": FALSY}}]
@@ -112,7 +97,7 @@ class Session(BaseModel):
 
 
 class Sessions(BaseModel):
-    """Everybody's presence, oldest first."""
+    """The presence of all thinkers, oldest first."""
 
     ok: bool = True
     count: int
@@ -138,29 +123,6 @@ class Catalog(BaseModel):
     items: list[CatalogEntry]
 
 
-def thinker_uid(token: str, settings: Settings) -> str:
-    """The uid that a token stands for: HMAC-SHA256 where PRESENCE_HASH_KEY is set (generation 2), else SHA-256."""
-    message = (token + settings.token_secret_optional.get_secret_value()).encode()
-    if settings.presence_hash_key is not None:
-        key = settings.presence_hash_key.get_secret_value().encode()
-        digest = hmac.new(key, message, hashlib.sha256).hexdigest()
-    else:
-        digest = hashlib.sha256(message).hexdigest()
-    return f"thinker-{digest[:12]}"
-
-
-def check_signature(token: str, ts: object, sig: object) -> None:
-    """Refuse a token_expired or signature_invalid, where both a time and a signature came with the token."""
-    if ts is None or sig is None:
-        return
-    sent_at = javascript.number(ts)
-    if not math.isfinite(sent_at) or abs(time.time() * 1000 - sent_at) > SIGNATURE_AGE_MS:
-        raise ApiError("token_expired")
-    expected = hmac.new(token.encode(), f"{token}.{javascript.text(sent_at)}".encode(), hashlib.sha256).hexdigest()
-    if not isinstance(sig, str) or not hmac.compare_digest(expected.encode(), sig.encode()):
-        raise ApiError("signature_invalid")
-
-
 @post(
     "/verify",
     status_code=200,
@@ -175,9 +137,9 @@ async def verify(
     gateway: NamedDependency[Gateway],
     idempotency_key: NamedDependency[str | None],
 ) -> Response[Verified]:
-    """Who a token stands for. The first time, the thinker comes online.
+    """Answers the thinker of a token, who comes online the first time.
 
-    The answer's access token is set as a cookie too, which no script can read.
+    The access token is also set as a cookie, which scripts cannot read.
     """
     token = required(data.token or data.mot or data.thinker_token, "token_required")
     check_signature(token, data.ts, data.sig)
@@ -211,7 +173,7 @@ async def heartbeat(
     gateway: NamedDependency[Gateway],
     idempotency_key: NamedDependency[str | None],
 ) -> Seen:
-    """Says that `thinker_id` is there."""
+    """Records that `thinker_id` is present."""
     row = await gateway.call(
         "send_heartbeat",
         request.user.as_thinker(data.thinker_id),
@@ -229,7 +191,7 @@ async def match(
     gateway: NamedDependency[Gateway],
     idempotency_key: NamedDependency[str | None],
 ) -> Match:
-    """The room of `thinker_id` and whoever else is online with `pair_code`."""
+    """The room that `thinker_id` shares with another thinker who is online with `pair_code`."""
     if data.pair_code is None:
         return Match(room_id=None)
     row = await gateway.call(
@@ -243,7 +205,7 @@ async def match(
 
 @get("/debug", responses=error_responses("not_an_admin"))
 async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
-    """Everybody's presence. Without tokens, which are not kept."""
+    """The presence of all thinkers, without their tokens, which are not kept."""
     rows = await gateway.call("list_presence", request.user.as_caller())
     items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]
     return Sessions(count=len(items), items=items)
@@ -251,7 +213,7 @@ async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Se
 
 @get("/catalog/apis", opt={"open": True}, security=[{}])
 async def catalog() -> Catalog:
-    """Three fixed examples."""
+    """Three examples."""
     return CATALOG
 
 

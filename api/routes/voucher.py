@@ -1,4 +1,4 @@
-"""Vouchers and their slots (contract, section 3)."""
+"""Vouchers and their slots, /api/voucher and /api/slots (docs/compatibility.md, "Vouchers")."""
 
 import re
 from datetime import datetime
@@ -18,7 +18,7 @@ from api.http.rate_limit import at_most
 from api.legacy import javascript
 from api.models.base import ApiModel, RequestModel, Required, any_required, required
 from api.models.fields import TEXT, Id, Minutes, Money, Price, Text, money, word_schema
-from api.models.times import ISO_PATTERN, Millis, Moment, iso_millis, iso_time
+from api.models.times import ISO_PATTERN, Millis, Moment, iso_millis, iso_time, query_time
 
 OPTIONAL_TIME = {"pattern": f"^$|{ISO_PATTERN}"}
 SLOT_ID = r"^slot-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$"
@@ -45,7 +45,7 @@ class Voucher(ApiModel):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """The voucher, with its price in one piece."""
+        """The voucher, with amount and currency of its price together."""
         return super().from_row(row | {"price": money(row["price_amount"], row["price_currency"])})
 
 
@@ -69,7 +69,7 @@ class NewBooking(ApiModel):
 
 
 class Booking(NewBooking):
-    """A booking, and what became of it."""
+    """A booking, and its cancellation."""
 
     cancel_reason: str | None
     cancelled_at: Millis | None
@@ -93,7 +93,7 @@ VoucherStatus = Annotated[
 
 
 class IssueRequest(RequestModel):
-    """A new voucher: an hour of "Unbenannter Service", valid from now until now, where nothing else is said."""
+    """A new voucher. The defaults: an hour of "Unbenannter Service", valid from now until now."""
 
     issuer_uid: Annotated[Id, Required("issuer_required")]
     holder_uid: Id | None = None
@@ -140,7 +140,7 @@ SlotId = Annotated[object, WithJsonSchema({"type": "string", "pattern": SLOT_ID}
 
 
 class BookRequest(RequestModel):
-    """Which slot, and for whom."""
+    """A slot, and the thinker who books it."""
 
     voucher_id: Annotated[Id, Required("booking_fields_required")]
     slot_id: Annotated[SlotId, Required("booking_fields_required")]
@@ -148,7 +148,7 @@ class BookRequest(RequestModel):
 
 
 class CancelRequest(RequestModel):
-    """Which booking; by `voucherId` its oldest active one. `bookingId` wins where both are sent."""
+    """A booking, or a voucher whose oldest active booking is meant. `bookingId` wins where both are sent."""
 
     model_config = ConfigDict(json_schema_extra=any_required("voucherId", "bookingId"))
 
@@ -181,12 +181,12 @@ class Bookings(ApiModel):
 
 
 def slot_id(slot_start: str) -> str:
-    """The id of the slot that starts then."""
+    """The id of the slot with this start."""
     return f"slot-{iso_millis(slot_start)}"
 
 
 def slot_start(slot_id: object) -> datetime | None:
-    """The start of a slot; None for any other spelling than the one it was listed with."""
+    """The start of the slot with this id; None for any other spelling than the listed one."""
     match = re.fullmatch(SLOT_ID, slot_id) if isinstance(slot_id, str) else None
     return iso_time(match[1]) if match else None
 
@@ -248,7 +248,7 @@ async def list_vouchers(
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     status: Annotated[str | None, text_query("status")] = None,
 ) -> Vouchers:
-    """The vouchers that fit every given filter exactly."""
+    """The vouchers that match every given filter exactly."""
     rows = await gateway.call(
         "list_vouchers",
         request.user.as_caller(),
@@ -280,7 +280,7 @@ async def book(
     gateway: NamedDependency[Gateway],
     idempotency_key: NamedDependency[str | None],
 ) -> Booked:
-    """Books a slot for `holderUid`. One wins, always: whoever comes second finds the slot not available."""
+    """Books a slot for `holderUid`. Of concurrent requests for one slot exactly one succeeds."""
     row = await gateway.call(
         "book_voucher",
         request.user.as_caller(data.holder_uid),
@@ -331,7 +331,7 @@ async def bookings(
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
 ) -> Bookings:
-    """The bookings that fit every given filter exactly."""
+    """The bookings that match every given filter exactly."""
     rows = await gateway.call(
         "list_bookings",
         request.user.as_caller(),
@@ -364,17 +364,13 @@ async def available_slots(
     ] = None,
 ) -> Slots:
     """The free slots of a voucher on its hourly grid: in the first year of its window, or from `from` to `to`."""
-    bounds: dict[str, datetime | None] = {}
-    for name, text in (("from", slots_from), ("to", slots_to)):
-        bounds[name] = iso_time(text) if text else None
-        if text and bounds[name] is None:
-            raise ApiError("date_invalid", name)
+    first, last = query_time(slots_from, "from"), query_time(slots_to, "to")
     rows = await gateway.call(
         "available_slots",
         request.user.as_caller(),
         voucher_id=required(voucher_id or None, "voucher_required"),
-        slots_from=bounds["from"],
-        slots_to=bounds["to"],
+        slots_from=first,
+        slots_to=last,
     )
     return Slots(items=[Slot.from_row(row | {"slot_id": slot_id(row["slot_start"])}) for row in rows])
 

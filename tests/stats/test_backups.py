@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from api.database.migrations import migrate
-from api.routes.admin.monitoring import ago
+from api.legacy.german import ago
 from tests.support.acting import one
 from tests.support.databases import run_server
 from tests.support.serving import Connection, serve, settings_in

@@ -1,6 +1,6 @@
 """Events, dashboard and autofix for the monitoring pages (docs/compatibility.md, "Contracts, telemetry, admin")."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from api.http.body import PortalRequest
 from api.http.callers import TrustedCaller
 from api.http.openapi import error_responses
 from api.http.parameters import Limit, read_limit
+from api.legacy.german import ago
 from api.legacy.ids import legacy_id
 from api.models.base import ApiModel
 from api.models.times import Millis
@@ -125,19 +126,6 @@ class Autofix(ApiModel):
     ok: bool = True
     stats: AutofixStats
     events: list[Event]
-
-
-def ago(time: datetime | None) -> str:
-    """How long ago a time was, in German words."""
-    if time is None:
-        return "Nie"
-    minutes = int((datetime.now(UTC) - time).total_seconds() // 60)
-    if minutes < 1:
-        return "Gerade eben"
-    for number, one, many in ((minutes // 1440, "Tag", "Tagen"), (minutes // 60, "Stunde", "Stunden")):
-        if number > 0:
-            return f"Vor {number} {one if number == 1 else many}"
-    return f"Vor {minutes} {'Minute' if minutes == 1 else 'Minuten'}"
 
 
 @get("/admin/events", responses=error_responses("limit_invalid", "not_an_admin", language="en"))
