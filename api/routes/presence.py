@@ -128,7 +128,15 @@ class Catalog(BaseModel):
     status_code=200,
     opt={"open": True},
     security=[{}],
-    responses=error_responses("token_required", "token_expired", "signature_invalid", body=True, is_open=True),
+    responses=error_responses(
+        "token_required",
+        "token_expired",
+        "signature_invalid",
+        "not_signed_in",
+        "uid_invalid",
+        body=True,
+        is_open=True,
+    ),
 )
 async def verify(
     data: JSONBody[VerifyRequest],

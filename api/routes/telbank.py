@@ -102,6 +102,7 @@ class Transfers(ApiModel):
         "direction_unknown",
         "amounts_required",
         "amount_out_of_range",
+        "uid_invalid",
         "rate_limited",
         language="en",
         body=True,

@@ -64,7 +64,9 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     status_code=200,
     operation_class=MayBeEmpty,
     middleware=[at_most(300, "telemetry")],
-    responses=error_responses("too_many_events", "uid_invalid", "rate_limited", language="en", body=True),
+    responses=error_responses(
+        "events_required", "too_many_events", "uid_invalid", "rate_limited", language="en", body=True
+    ),
     opt={"language": "en"},
     tags=["telemetry"],
 )

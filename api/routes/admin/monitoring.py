@@ -168,7 +168,12 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     )
 
 
-@get("/autofix/status", opt={"open": True}, security=[{}], responses=error_responses(language="en", is_open=True))
+@get(
+    "/autofix/status",
+    opt={"open": True},
+    security=[{}],
+    responses=error_responses("not_an_admin", language="en", is_open=True),
+)
 async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
     """The errors among the events of the last 30 days; how many there are is all that it tells to everybody."""
     row = await gateway.call("error_summary", SERVER)

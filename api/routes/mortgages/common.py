@@ -35,7 +35,7 @@ OFFER_ERRORS = (
     "offer_exists",
     "uid_invalid",
 )
-APPLICATION_LIST_ERRORS = ("user_header_required", "role_unknown", "not_a_lender", "uid_invalid")
+APPLICATION_LIST_ERRORS = ("user_header_required", "role_unknown", "not_a_lender")
 
 _USER = "The acting thinker's uid."
 

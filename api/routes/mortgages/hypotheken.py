@@ -240,7 +240,7 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 
 @get(
     "/angebot/list",
-    responses=error_responses("application_required", "role_unknown", "uid_invalid", "value_invalid"),
+    responses=error_responses("application_required", "role_unknown", "value_invalid"),
 )
 async def list_offers(
     request: PortalRequest,
@@ -296,7 +296,6 @@ async def accept(
         "not_the_lender",
         "not_a_notary",
         "mortgage_contract_not_found",
-        "uid_invalid",
         body=True,
     ),
 )

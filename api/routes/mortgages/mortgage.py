@@ -139,7 +139,7 @@ async def offer(
     "/offer-list",
     middleware=[at_most(120, "mortgage/offer-list")],
     responses=error_responses(
-        "user_header_required", "role_unknown", "uid_invalid", "value_invalid", "rate_limited", language="en"
+        "user_header_required", "application_required", "role_unknown", "value_invalid", "rate_limited", language="en"
     ),
 )
 async def list_offers(
