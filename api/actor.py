@@ -15,8 +15,8 @@ _UUID_OF_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9
 def thinker_id(public_id: str) -> UUID:
     """The id of the thinker with this public id: the same rule as SQL's `private.thinker_id`.
 
-    The public id itself where it is a UUID of version 4 (a user of Supabase Auth), else its SHA-256 shaped as a
-    UUID of version 8, so that the layer can name an actor without asking the database.
+    A UUID of version 4 (a user of Supabase Auth) stays as it is; any other public id becomes a UUID of version 8 from
+    its SHA-256, so that the layer knows an actor's id without a query.
     """
     if _UUID_OF_VERSION_4.fullmatch(public_id):
         return UUID(public_id)
@@ -26,9 +26,9 @@ def thinker_id(public_id: str) -> UUID:
 
 @dataclass(frozen=True)
 class Actor:
-    """As whom SQL is called: a database role, and the uid of the thinker where there is one.
+    """For whom SQL runs a function: a database role, and the uid of a thinker if there is one.
 
-    `app_metadata` is what a token of Supabase Auth says of its user's roles.
+    `app_metadata` is the claim of a token of Supabase Auth, which may hold the user's roles.
     """
 
     role: Role
@@ -36,7 +36,7 @@ class Actor:
     app_metadata: Mapping[str, object] | None = None
 
     def claims(self) -> dict[str, object]:
-        """The claims of `request.jwt.claims`, as PostgREST would take them from a JWT."""
+        """The value of `request.jwt.claims`, as PostgREST takes it from a JWT."""
         claims: dict[str, object] = {"role": self.role}
         if self.uid is not None:
             claims |= {"sub": str(thinker_id(self.uid)), "public_id": self.uid}
@@ -46,4 +46,4 @@ class Actor:
 
 
 SERVER = Actor("service_role")
-"""The portal's own server, on nobody's behalf."""
+"""The server itself, without a thinker."""

@@ -218,8 +218,6 @@ class ApiError(Exception):
         self.code = code
         self.detail = detail
 
-    """An error for the client: a code of ERRORS, and the detail that fills `{}` in its message."""
-
     @property
     def status(self) -> int:
         """The HTTP status of the legacy API."""
@@ -232,4 +230,4 @@ class ApiError(Exception):
 
 
 class PortalError(Exception):
-    """An expected failure. Its message is one sentence for the person at the keyboard."""
+    """An expected failure of a command. Its message is one sentence for the user."""

@@ -23,20 +23,20 @@ HOME = Path.cwd() if _BUNDLE.is_dir() else ROOT
 
 
 def _split(value: object) -> object:
-    """A comma separated text as its parts; anything else as it is."""
+    """The parts of a comma separated text; any other value unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
 
 MIN_SECRET_LENGTH = 32
-"""Characters; HS256 asks for as many bytes as its hash has."""
+"""Characters: HS256 needs a key as long as its hash."""
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Settings(BaseSettings):
-    """One field a setting. An empty environment variable counts as not set."""
+    """One field per setting. An empty environment variable counts as not set."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 
     @property
     def has_only_data_api(self) -> bool:
-        """Whether the database can be asked through a project's Data API only."""
+        """Whether the database is only reachable through a project's Data API."""
         return self.supabase_url is not None and self.database_url is None
 
     @property
@@ -89,13 +89,13 @@ class Settings(BaseSettings):
 
     @property
     def is_rate_limited(self) -> bool:
-        """RATE_LIMIT; auto spares a server that only this machine can reach and that has no key."""
+        """RATE_LIMIT; auto means off for a server without a key that only this machine can reach."""
         if self.rate_limit == "auto":
             return self.ts_api_key is not None or not self.is_loopback_only
         return self.rate_limit == "on"
 
     def refuse_open_host(self) -> None:
-        """Raises PortalError where others could reach a server that trusts every request."""
+        """Raise PortalError if other machines could reach a server that trusts every request."""
         if self.ts_api_key is None and not self.is_loopback_only:
             raise PortalError(
                 f"HOST={self.host} can be reached from other machines and every request would be trusted: "
@@ -104,10 +104,10 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this process; what the environment says wins over `.env`.
+    """The settings of this process; the environment overrides `.env`.
 
-    `.env` is put into the environment, where the storage library finds its AWS_* variables too.
-    Raises PortalError naming the variables that make no sense.
+    `.env` is loaded into the environment, where the storage library finds its AWS_* variables too.
+    Raises PortalError with the names of the invalid variables.
     """
     load_dotenv(HOME / ".env")
     try:

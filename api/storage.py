@@ -1,4 +1,4 @@
-"""Where documents lie: a local folder, or any store that speaks S3 (Supabase Storage, R2, B2, S3)."""
+"""The store of documents: a local folder, or any service with the S3 protocol (Supabase Storage, R2, B2, S3)."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from api.settings import Settings
 
 @dataclass(frozen=True)
 class Stored:
-    """What was stored: its size in bytes, and its SHA-256 in hex."""
+    """The size of a stored document in bytes, and its SHA-256 in hex."""
 
     byte_size: int
     sha256: str
@@ -26,16 +26,16 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         self._store: ObjectStore
         if settings.storage_url is None:
-            # for this user's eyes only, whatever the umask says
+            # readable by this user only, whatever the umask is
             (settings.data_dir / "contracts").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = LocalStore(settings.data_dir)
         else:
             self._store = from_url(settings.storage_url)
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> Stored:
-        """Store the chunks as they come, all or nothing; passes on what `chunks` raises.
+        """Store the chunks as they arrive, all or none.
 
-        Refuses: too_large, storage_away.
+        Raises ApiError: too_large, storage_away; and what `chunks` raises.
         """
         digest, size = hashlib.sha256(), 0
 
@@ -55,7 +55,7 @@ class Storage:
         return Stored(size, digest.hexdigest())
 
     async def delete(self, path: str) -> None:
-        """Delete what was stored, if it was."""
+        """Delete the document at this path, if there is one. Raises ApiError: storage_away."""
         try:
             await obstore.delete_async(self._store, path)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Tokens: JWTs that prove who asks, here and at the Data API alike."""
+"""Tokens: JWTs that authenticate a thinker, at this API and at the Data API."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ from api.errors import ApiError, PortalError
 from api.settings import MIN_SECRET_LENGTH, Settings
 
 LIFETIME_SECONDS = 3600
-"""How long a token of /api/presence/verify is good for; as long as one of Supabase Auth."""
+"""How long a token of /api/presence/verify is valid: as long as one of Supabase Auth."""
 
-AWAY_SECONDS = 5.0
-"""For how long nobody asks again for keys that could not be fetched."""
+RETRY_SECONDS = 5.0
+"""Delay before a failed fetch of keys is repeated."""
 
 _ASYMMETRIC = ("ES256", "RS256", "EdDSA")
 
@@ -29,33 +29,33 @@ _log = logging.getLogger(__name__)
 
 
 class PublicKeys:
-    """The keys at a URL, as a JWKS; kept for five minutes, and asked for again for an unknown one."""
+    """The keys of a JWKS at a URL: cached for five minutes, and fetched again for an unknown key."""
 
     def __init__(self, url: str) -> None:
-        """Take the URL; nothing is fetched yet."""
+        """Take the URL; the first token fetches it."""
         self._client = jwt.PyJWKClient(url, timeout=3)
         self._fetching = asyncio.Lock()
-        self._away_until = 0.0
+        self._retry_at = 0.0
 
     async def of(self, token: str) -> jwt.PyJWK:
-        """The key that a token says has signed it. Raises PyJWTError for an unknown one. Refuses: token_keys_away."""
-        # one at a time: whoever waits meanwhile learns from it, instead of holding a thread
+        """The key that a token names. Raises PyJWTError for an unknown key, ApiError: token_keys_away."""
+        # one fetch at a time: concurrent requests wait for its result instead of each holding a thread
         async with self._fetching:
-            if time.monotonic() < self._away_until:
+            if time.monotonic() < self._retry_at:
                 raise ApiError("token_keys_away")
             try:
                 return await to_thread.run_sync(self._client.get_signing_key_from_jwt, token)
             except (PyJWKClientConnectionError, PyJWKSetError, HTTPException, OSError, json.JSONDecodeError) as error:
-                self._away_until = time.monotonic() + AWAY_SECONDS
+                self._retry_at = time.monotonic() + RETRY_SECONDS
                 _log.warning("no keys: %r", error)
                 raise ApiError("token_keys_away") from error
 
 
 class Tokens:
-    """Signs with the project's secret (HS256); reads what that secret or a key of JWKS_URL has signed."""
+    """Signs tokens with the project's secret (HS256); reads tokens signed with it or with a key of JWKS_URL."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises PortalError where there is no secret, and none can be kept in DATA_DIR."""
+        """Raise PortalError if there is no secret and none can be stored in DATA_DIR."""
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else _own_secret(settings.data_dir)
         self._keys = PublicKeys(settings.jwks_url) if settings.jwks_url else None
 
@@ -66,13 +66,13 @@ class Tokens:
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     async def read(self, token: str) -> Actor | None:
-        """The thinker that a token proves; None where it proves nobody: forged, expired, or not for a thinker.
+        """The thinker of a token; None if it is forged, expired or not for a thinker.
 
-        Refuses: token_keys_away, where the key that may have signed it cannot be fetched.
+        Raises ApiError: token_keys_away, if the key that it names cannot be fetched.
         """
         try:
             algorithm = jwt.get_unverified_header(token).get("alg")
-            # each kind of key for its own algorithms, whatever the token says
+            # each kind of key only for its own algorithms: the token must not choose (algorithm confusion)
             if algorithm == "HS256":
                 key: str | jwt.PyJWK = self._secret
             elif algorithm in _ASYMMETRIC and self._keys is not None:
@@ -84,7 +84,7 @@ class Tokens:
                 key,
                 algorithms=[algorithm],
                 audience="authenticated",
-                # when it was issued says nothing of when it is good: clocks differ
+                # the clocks of issuer and server may differ: only the expiry counts
                 options={"require": ["exp", "sub", "aud"], "verify_iat": False},
             )
             return _actor(claims)
@@ -96,7 +96,7 @@ def _actor(claims: dict[str, object]) -> Actor | None:
     if claims.get("role") != "authenticated":
         return None
     subject, uid, metadata = str(claims["sub"]), claims.get("public_id"), claims.get("app_metadata")
-    # the token of a Supabase Auth user names no public id: the user's id is the public id
+    # a token of Supabase Auth has no public_id: the user's id is the public id
     for name in (uid, subject):
         if isinstance(name, str) and str(thinker_id(name)) == subject:
             return Actor("authenticated", name, metadata if isinstance(metadata, dict) else None)
@@ -104,7 +104,7 @@ def _actor(claims: dict[str, object]) -> Actor | None:
 
 
 def _own_secret(folder: Path) -> str:
-    """The secret of this installation, made at first and shared by all processes with the same DATA_DIR."""
+    """The secret of this installation: created once, shared by all processes with the same DATA_DIR."""
     file = folder / "jwt-secret"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _own_secret(folder: Path) -> str:
             with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
                 new.write(secrets.token_urlsafe(48))
             try:
-                # at once and whole, whoever else does the same: the first one stays
+                # atomic: of concurrent processes the first one creates the file, whole
                 os.link(made, file)
             except FileExistsError:
                 pass

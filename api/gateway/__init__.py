@@ -1,4 +1,4 @@
-"""The door to the SQL functions. A call is one transaction as the actor, exactly as PostgREST would make it."""
+"""Calls SQL functions. A call is one transaction as the actor, exactly as PostgREST would make it."""
 
 import logging
 import re
@@ -25,37 +25,37 @@ class Json:
 
 
 def json_or_default(value: object) -> Json | None:
-    """A parameter of type jsonb; SQL's null, which asks for the function's default, where there is none."""
+    """A parameter of type jsonb; None stays null, for which the function has a default."""
     return None if value is None else Json(value)
 
 
 @runtime_checkable
 class Gateway(Protocol):
-    """What a route needs of the database."""
+    """The database, as routes see it."""
 
     def open(self) -> AbstractAsyncContextManager[None]:
-        """Make ready for calls, and let go of everything at the end."""
+        """Make ready for calls; release everything at the end."""
         ...
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
-        """Call `public.<function>` as the actor and return its answer: JSON, of the form that its comment tells.
+        """Call `public.<function>` as the actor and return its result: JSON, as the function's comment describes it.
 
-        Raises ApiError with the reason that the function raised, with `value_invalid` for a value that no column takes,
-        and with `database_away` when the database cannot be asked: then nothing of the call was kept. When the
-        connection broke before the answer came, nobody can tell: `outcome_unknown`.
+        Raises ApiError with the code that the function raised; `value_invalid` for a value that no column takes;
+        `database_away` or `busy` when the call was not made or was rolled back; `outcome_unknown` when the connection
+        broke before the result came.
         """
         ...
 
 
 def api_error(state: str, message: str, detail: str) -> ApiError | None:
-    """What an error that PostgreSQL raised means to a client; None where it is a fault of ours."""
+    """The ApiError for an error of PostgreSQL, by its SQLSTATE and message; None if it is a bug of this server."""
     if state.startswith("PT") and message in ERRORS:
         return ApiError(message, detail)
-    # data exceptions, violated constraints, and texts too long for an index: no column takes the value
+    # data exceptions, violated constraints, texts too long for an index: no column takes the value
     if state[:2] in ("22", "23") or state == "54000":
         rule = _CONSTRAINT.search(message)
         return ApiError("value_invalid", rule[1].replace("_", " ") if rule else message)
-    # deadlock and the like, a lock or a statement that took too long: another try may fare better
+    # deadlocks, serialization failures, lock and statement timeouts: a later request may succeed
     if state[:2] in ("40", "55") or state == "57014":
         _log.warning("database busy: %s %s", state, message)
         return ApiError("busy")

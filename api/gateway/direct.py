@@ -21,9 +21,9 @@ from api.gateway import Json, api_error
 MAX_CONNECTIONS = 16
 
 CALL_SECONDS = 15.0
-"""For how long a server is waited for that neither answers nor hangs up."""
+"""How long to wait for a server that neither answers nor closes the connection."""
 
-# whoever waits for a lock that somebody holds too long, in an open Studio tab say, gives its connection back
+# give up on long-held locks (an open transaction in Studio) instead of exhausting the pool
 _AS_ACTOR = """
     select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
            set_config('lock_timeout', '3s', true), set_config('statement_timeout', '10s', true)
@@ -31,12 +31,12 @@ _AS_ACTOR = """
 
 _log = logging.getLogger(__name__)
 
-# numbers as exact as they were sent: jsonb keeps every digit
+# numbers keep every digit, as jsonb does
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class DirectGateway:
-    """Calls functions on pooled connections of its own."""
+    """Calls functions on pooled connections."""
 
     def __init__(self, database_url: str) -> None:
         """Take a libpq URL. `open` it before the first call."""
@@ -54,7 +54,7 @@ class DirectGateway:
             open=False,
             # how long a request waits for a free connection
             timeout=3.0,
-            # no retries with growing pauses behind the scenes: the next request opens a new connection
+            # no background retries with growing delays: the next request opens a new connection
             reconnect_timeout=0.0,
         )
 
@@ -96,10 +96,10 @@ class DirectGateway:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that lives: one on which the server has hung up meanwhile is thrown away for the next."""
+        """A live connection of the pool; those that the server has closed meanwhile are discarded."""
         for _ in range(MAX_CONNECTIONS):
             connection = await self._pool.getconn()
-            if _lives(connection):
+            if _is_alive(connection):
                 break
             await connection.close()
             await self._pool.putconn(connection)
@@ -111,15 +111,15 @@ class DirectGateway:
             await self._pool.putconn(connection)
 
 
-def _lives(connection: AsyncConnection) -> bool:
-    """Whether nothing waits to be read: all that a server says on an idle connection is goodbye. No round trip."""
+def _is_alive(connection: AsyncConnection) -> bool:
+    """Whether there is nothing to read: an idle server only sends data when it closes. No round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)
 
 
 def _api_error(error: psycopg.Error) -> Exception:
-    """What an error means to a client; the error itself where it is a fault of ours."""
+    """The ApiError for a client; the error itself where it is a bug of this server."""
     if error.sqlstate is not None:
         return api_error(error.sqlstate, error.diag.message_primary or "", error.diag.message_detail or "") or error
     if isinstance(error, psycopg.DataError):

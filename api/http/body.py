@@ -1,4 +1,4 @@
-"""How a request's body is read: JSON, whatever the content type says, as JavaScript reads it (contract, 1.2)."""
+"""Reads the body of a request as JSON, whatever its content type (docs/compatibility.md, "Request bodies")."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass
 class MayBeEmpty(Operation):
-    """For OpenAPI: an operation that needs nothing of its body, and so no body."""
+    """Marks an operation in OpenAPI whose body is optional."""
 
     def __post_init__(self) -> None:
         assert isinstance(self.request_body, RequestBody)
@@ -30,14 +30,14 @@ class MayBeEmpty(Operation):
 
 
 class PortalRequest(Request[Caller, None, State]):
-    """A request whose JSON body may be compressed, and may be empty."""
+    """A request whose JSON body may be compressed or empty."""
 
     async def body(self) -> bytes:
-        """The body, decompressed; `{}` where there is none. Refuses: too_large, unsupported_encoding."""
+        """The decompressed body, or `{}`. Raises ApiError: invalid_json, too_large, unsupported_encoding."""
         try:
             body = await super().body()
         except InternalServerException as error:
-            # the client has hung up, and will not read this
+            # the client has disconnected, and will not read this
             raise ApiError("invalid_json") from error
         match self.headers.get("content-encoding", "").lower():
             case "" | "identity":
@@ -51,13 +51,13 @@ class PortalRequest(Request[Caller, None, State]):
     async def json(self) -> object:
         """The parsed body.
 
-        Refuses: invalid_json (lone surrogates too, which no text in PostgreSQL can hold), value_invalid for a NUL, and
-        the reason that the route names as its opt `user_header`, where the header is missing: the legacy servers
-        looked at it after the JSON and before the fields.
+        Raises ApiError: invalid_json, also for lone surrogates, which PostgreSQL cannot store; value_invalid for a NUL;
+        and the code in the route's opt `user_header` if that header is missing, which the legacy servers checked
+        after the JSON and before the fields.
         """
         try:
-            # every digit is kept: the amounts of a transfer may have more than a double holds
-            value: object = json.loads(await self.body(), parse_float=Decimal, parse_constant=_refuse_constant)
+            # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
+            value: object = json.loads(await self.body(), parse_float=Decimal, parse_constant=_reject_constant)
             storable = msgspec.json.encode(value)
         except (ValueError, RecursionError) as error:
             raise ApiError("invalid_json") from error
@@ -70,7 +70,7 @@ class PortalRequest(Request[Caller, None, State]):
 
 
 def _decompressed(body: bytes) -> bytes:
-    inflate = zlib.decompressobj(wbits=47)  # 47: a gzip or a zlib header, whichever is there
+    inflate = zlib.decompressobj(wbits=47)  # 47: detect a gzip or zlib header
     try:
         plain = inflate.decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error as error:
@@ -82,5 +82,5 @@ def _decompressed(body: bytes) -> bytes:
     return plain
 
 
-def _refuse_constant(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")

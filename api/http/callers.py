@@ -21,44 +21,44 @@ _LOCATION = re.compile(r"^(.*?)(:\d*)?$")  # a host and its port
 
 
 class Caller(ABC):
-    """Who sent a request, and as whom it may act."""
+    """Who sent a request; decides for which actor it may call SQL."""
 
     @abstractmethod
     def as_thinker(self, uid: str) -> Actor:
-        """The thinker with this uid, who may do what concerns itself. Refuses: not_yourself."""
+        """The thinker with this uid, as the actor. Raises ApiError: not_yourself."""
 
     @abstractmethod
     def as_caller(self, uid: str | None = None) -> Actor:
-        """Whoever asks, on behalf of `uid` if given; what it may do is for SQL to say. Refuses: not_yourself."""
+        """The request's actor, for `uid` if given; SQL authorises. Raises ApiError: not_yourself."""
 
 
 class TrustedCaller(Caller):
-    """Carries the API key, or asks a server of this machine only: may assert any uid, as the legacy API let it."""
+    """Has the API key, or uses a server without a key on the same machine. May act for any uid."""
 
     def as_thinker(self, uid: str) -> Actor:
-        """Any thinker."""
+        """Any thinker, without a check."""
         return Actor("authenticated", uid)
 
     def as_caller(self, uid: str | None = None) -> Actor:
-        """The trusted server, for what the legacy API asked nobody's leave for."""
+        """The service role, which may do what the legacy API did without a check."""
         return Actor("service_role", uid)
 
 
 class ProvenCaller(Caller):
-    """Carries the token of a thinker: acts as that one and nobody else."""
+    """Has a thinker's token, and acts for that thinker only."""
 
     def __init__(self, actor: Actor) -> None:
-        """Take the thinker that the token proved."""
+        """Take the thinker of the token."""
         self.actor = actor
 
     def as_thinker(self, uid: str) -> Actor:
-        """The thinker itself."""
+        """The thinker of the token."""
         if uid != self.actor.uid:
             raise ApiError("not_yourself")
         return self.actor
 
     def as_caller(self, uid: str | None = None) -> Actor:
-        """The thinker itself."""
+        """The thinker of the token."""
         return self.actor if uid is None else self.as_thinker(uid)
 
 
@@ -66,30 +66,30 @@ Connection = ASGIConnection[BaseRouteHandler, Caller, None, State]
 
 
 class CallerMiddleware(AbstractAuthenticationMiddleware):
-    """Finds out who asks, before anything else is looked at (contract, section 7).
+    """Authenticates a request before anything else of it is read.
 
-    A request is trusted when it carries the key in `TS_API_KEY` (`X-TS-APIKEY`), or when no key is set. Any other acts
-    as the thinker whose token it carries (`Authorization: Bearer`, or the cookie of /api/presence/verify), or gets 401.
-    Routes with the opt `open` are answered to everybody.
+    A request is trusted when its header `X-TS-APIKEY` has the key in `TS_API_KEY`, or when no key is set. Any other
+    request acts for the thinker of its token (`Authorization: Bearer`, or the cookie of /api/presence/verify), or gets
+    401. Routes with the opt `open` need neither.
     """
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
         if not connection.route_handler.opt.get("open"):
             return AuthenticationResult(user=await _caller(connection), auth=None)
-        # open to everybody, but not to pages from elsewhere, in whose browser the answer would set a cookie
-        if _comes_from_elsewhere(connection):
+        # not for pages of another origin: the response would set a cookie in the browser
+        if _is_cross_origin(connection):
             raise ApiError("foreign_origin")
         return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=None)
 
 
 async def _caller(connection: Connection) -> Caller:
-    """Raises NotAuthorizedException. Refuses: foreign_origin, not_yourself, token_keys_away."""
+    """The caller. Raises NotAuthorizedException, and ApiError: foreign_origin, not_yourself, token_keys_away."""
     if _is_trusted(connection):
         return TrustedCaller()
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = connection.cookies.get(TOKEN_COOKIE, "")
-        if token and _comes_from_elsewhere(connection):
+        if token and _is_cross_origin(connection):
             raise ApiError("foreign_origin")
     if not token:
         raise NotAuthorizedException("invalid api key", headers={"WWW-Authenticate": "Bearer"})
@@ -103,25 +103,22 @@ async def _caller(connection: Connection) -> Caller:
 
 
 def _is_trusted(connection: Connection) -> bool:
-    """Whether the request carries the key, or no key is set. Refuses: foreign_origin."""
+    """Whether the request has the key, or no key is set. Raises ApiError: foreign_origin."""
     settings: Settings = connection.app.state.settings
     if settings.ts_api_key is not None:
         given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
         return hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given)
-    # a page of another site, in a browser on this machine, is not this machine's user
-    if not _names_loopback(connection) or _comes_from_elsewhere(connection):
+    # a page of another site must not use the trust in this machine's browser
+    if not _names_loopback(connection) or _is_cross_origin(connection):
         raise ApiError("foreign_origin")
     return True
 
 
 def _names_loopback(connection: Connection) -> bool:
-    """Whether the request was sent to this machine by a name that only this machine answers to.
-
-    Another name can be made to point here by whoever owns it (DNS rebinding).
-    """
+    """Whether the Host header names this machine; any other name can be pointed here by its owner (DNS rebinding)."""
     host = connection.headers.get("host")
     if host is None:
-        return True  # no browser leaves it out
+        return True  # every browser sends it
     name = _LOCATION.sub(r"\1", host.lower()).strip("[]")
     try:
         return ip_address(name).is_loopback
@@ -129,8 +126,8 @@ def _names_loopback(connection: Connection) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def _comes_from_elsewhere(connection: Connection) -> bool:
-    """Whether a browser sent the request for a page of another origin than this server's and CORS_ORIGINS."""
+def _is_cross_origin(connection: Connection) -> bool:
+    """Whether a browser sent the request for a page of an origin that is neither this server nor in CORS_ORIGINS."""
     origin, settings = connection.headers.get("origin"), connection.app.state.settings
     if origin is None or origin in settings.cors_origins:
         return False

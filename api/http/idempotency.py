@@ -1,4 +1,4 @@
-"""The header Idempotency-Key: the same request, sent again with the same key, has one effect and one answer."""
+"""The header Idempotency-Key: a request that is repeated with its key has one effect, and the same response."""
 
 from typing import Annotated
 
@@ -15,9 +15,9 @@ _Header = Annotated[
         name="Idempotency-Key",
         required=False,
         description=(
-            "Chosen anew for each request, such as a UUID. The same request with the same key gets the first answer "
-            "again, for 24 hours, and does nothing; another request of the same thinker with it is refused. A request "
-            "that was refused keeps no key."
+            "A new text for each request, such as a UUID. The same request with the same key gets the first response "
+            "again, for 24 hours, and has no other effect; a different request of the same thinker with it is an "
+            "error. A request that failed does not use up its key."
         ),
         schema_extra=TEXT | {"max_length": MAX_CHARACTERS},
     ),
@@ -25,9 +25,9 @@ _Header = Annotated[
 
 
 def read_key(header: _Header = None) -> str | None:
-    """The request's key, for the SQL function of the route; an empty one counts as none.
+    """The request's key, for the SQL function of the route; None if it is missing or empty.
 
-    Refuses: idempotency_key_invalid, as SQL does, on routes too that need not ask it.
+    Raises ApiError: idempotency_key_invalid, as SQL does, so that requests that SQL never sees get it too.
     """
     if header and len(header) > MAX_CHARACTERS:
         raise ApiError("idempotency_key_invalid")

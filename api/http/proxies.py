@@ -1,4 +1,4 @@
-"""What the proxies in TRUSTED_PROXIES say of a request."""
+"""The client behind the proxies in TRUSTED_PROXIES: its address, and whether it uses https."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
@@ -9,23 +9,23 @@ from api.settings import Settings
 
 
 def client_address(request: Request[Any, Any, Any]) -> str:
-    """The client's address: what a proxy of ours says of it, else the peer's own.
+    """The client's address, as a trusted proxy forwards it, else the peer's own.
 
-    Of an IPv6 address its network of 64 bits, in which a client may choose as it likes.
+    An IPv6 address is cut to its network of 64 bits, within which a client can choose its address.
     """
     settings: Settings = request.app.state.settings
     peer = _peer(request)
     if not _is_proxy(peer, settings):
         return _network(peer)
     forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
-    # the last address that no proxy of ours has added: the ones before it anybody may have made up
+    # the last address that is no trusted proxy's: a client can invent the ones before it
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     last = next((hop for hop in reversed(hops) if not _is_proxy(hop, settings)), peer)
     return _network(request.headers.get("cf-connecting-ip") or last)
 
 
 def is_https(request: Request[Any, Any, Any]) -> bool:
-    """Whether the client sees this server over https: its own connection, or that to a proxy of ours."""
+    """Whether the client uses https, to this server or to a trusted proxy."""
     if request.url.scheme == "https":
         return True
     settings: Settings = request.app.state.settings
@@ -50,7 +50,7 @@ def _network(address: str) -> str:
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
-    """The address, without a port that some proxies add; that of version 4 where one of version 6 only wraps it."""
+    """The address without the port that some proxies add; an IPv4-mapped IPv6 address as IPv4."""
     try:
         parsed = ip_address(address)
     except ValueError:

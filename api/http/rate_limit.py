@@ -1,4 +1,4 @@
-"""How often a client may ask (contract, section 7): windows of 60 seconds, counted before the body is read."""
+"""Rate limits of routes: requests of a client a minute (docs/compatibility.md, "Rate limits")."""
 
 import time
 
@@ -17,10 +17,10 @@ from api.settings import Settings
 
 
 class CountedInPostgres(RateLimitMiddleware):
-    """Litestar's rate limit, but counted in one place for all servers, and in one step: exactly."""
+    """Litestar's rate limit, counted in Postgres: atomically, and for all server processes together."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the request; raises TooManyRequestsException beyond the limit."""
+        """Count the request, before its body is read. Raises TooManyRequestsException above the limit."""
         request: Request[Caller, None, State] = scope["litestar_app"].request_class(scope)
         if await self.should_check_request(request):
             gateway: Gateway = request.app.state.gateway
@@ -36,7 +36,7 @@ class CountedInPostgres(RateLimitMiddleware):
 
 
 def at_most(requests: int, route: str) -> DefineMiddleware:
-    """A middleware that lets so many requests a minute of one client address through to a route: more get 429."""
+    """A middleware that allows a client address this many requests a minute to a route; more get 429."""
 
     def identifier(request: Request[Caller, None, State]) -> str:
         return f"{route}|{client_address(request)}"

@@ -1,4 +1,4 @@
-"""The legacy form of the ids that the specification makes UUIDs: contracts, their links, events."""
+"""The legacy form of ids that are UUIDs in the database: documents, their links, events."""
 
 import time
 from secrets import token_bytes

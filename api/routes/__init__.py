@@ -1,1 +1,1 @@
-"""The routes: one module a URL prefix."""
+"""The routes: one module per URL prefix."""

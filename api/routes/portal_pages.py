@@ -13,7 +13,7 @@ from litestar.response import File, Redirect
 def portal_pages(folder: Path) -> HTTPRouteHandler:
     """A route that serves the files of a folder, and `index.html` for a folder in it.
 
-    Hidden files (a checkout's .git) and what a link leads to outside of the folder are not found.
+    Hidden files (a checkout's .git) and links out of the folder get 404.
     """
     root = folder.resolve()
 

@@ -1,4 +1,4 @@
-"""The figures of the dashboards, for trusted requests and admins; each route is one SQL function over `stats`.
+"""The figures of the dashboards, /api/admin/stats, for trusted requests and admins: one SQL function per route.
 
 Days are those of the portal's time zone. Amounts are whole minor units of the currency beside them; a share is a
 fraction (0.02 is 2 percent).
@@ -24,7 +24,7 @@ from api.models.times import Millis
 
 
 class Period(ApiModel):
-    """The days of which the figures are, both included."""
+    """The days of the figures, both included."""
 
     ok: bool = True
     from_day: str = Field(alias="from")
@@ -33,14 +33,14 @@ class Period(ApiModel):
 
 
 class InCurrency(ApiModel):
-    """Amounts in minor units of `currency`, of which 10 to the power of `decimals` are one."""
+    """Amounts in minor units of `currency`, which has 10 to the power of `decimals` of them."""
 
     currency: str
     decimals: int
 
 
 class PairCode(ApiModel):
-    """How many thinkers last came with a pair code, and how many of them are online."""
+    """The thinkers who last used a pair code, and how many of them are online."""
 
     pair_code: str
     sessions: int
@@ -48,17 +48,17 @@ class PairCode(ApiModel):
 
 
 class PresenceDay(ApiModel):
-    """Who was there on a day."""
+    """Presence on a day."""
 
     day: str
-    thinkers: int = Field(description="Different thinkers who were there.")
+    thinkers: int = Field(description="Distinct thinkers.")
     heartbeats: int
     matches: int = Field(description="How often a thinker came into a room.")
     new_thinkers: int
 
 
 class Presence(Period):
-    """Who is there, and who was."""
+    """Presence now and on each day."""
 
     online: int = Field(description="At present.")
     pair_codes: list[PairCode] = Field(description="At present: the 20 most used.")
@@ -66,7 +66,7 @@ class Presence(Period):
 
 
 class VouchersByStatus(ApiModel):
-    """How many vouchers there are at present."""
+    """The number of vouchers at present."""
 
     issued: int
     booked: int
@@ -76,20 +76,20 @@ class VouchersByStatus(ApiModel):
 
 
 class Revenue(InCurrency):
-    """The prices of bookings that stand."""
+    """The prices of bookings that are not cancelled."""
 
     bookings: int
     amount_cents: int
 
 
 class RevenueDay(Revenue):
-    """The same of the bookings of a day."""
+    """The same for the bookings of a day."""
 
     day: str
 
 
 class Template(ApiModel):
-    """How much of what the vouchers of a template offered was booked; null for those of no known template."""
+    """The share of the minutes offered by the vouchers of a template that is booked; null: of no known template."""
 
     template_id: str | None
     title: str | None
@@ -99,7 +99,7 @@ class Template(ApiModel):
 
 
 class VoucherDay(ApiModel):
-    """What was issued, booked and cancelled on a day."""
+    """Vouchers issued, booked and cancelled on a day."""
 
     day: str
     issued: int
@@ -120,7 +120,7 @@ class Vouchers(Period):
 
 
 class ApplicationsByStatus(ApiModel):
-    """How many mortgage applications there are at present."""
+    """The number of mortgage applications at present."""
 
     open: int
     offered: int
@@ -129,7 +129,7 @@ class ApplicationsByStatus(ApiModel):
 
 
 class OffersByStatus(ApiModel):
-    """What became of the offers of the period."""
+    """The number of offers of the period, by their present status."""
 
     open: int
     accepted: int
@@ -139,21 +139,21 @@ class OffersByStatus(ApiModel):
 class Interest(ApiModel):
     """The interest rates of the offers of the period: fractions a year, null where there is none."""
 
-    offers: int = Field(description="How many offers name one.")
+    offers: int = Field(description="The offers that have one.")
     average: float | None
     minimum: float | None
     maximum: float | None
 
 
 class Requested(InCurrency):
-    """The loans that were applied for."""
+    """The loans of applications."""
 
     applications: int
     amount_cents: int
 
 
 class MortgageDay(ApiModel):
-    """What was applied for, offered and accepted on a day."""
+    """Applications, offers and acceptances on a day."""
 
     day: str
     applications: int
@@ -173,7 +173,7 @@ class Mortgages(Period):
 
 
 class Flow(InCurrency):
-    """What was logged in and out."""
+    """Transfers in and out."""
 
     transfers: int
     in_cents: int
@@ -182,13 +182,13 @@ class Flow(InCurrency):
 
 
 class NetworkFlow(Flow):
-    """The same of one network; null where none was named."""
+    """The same for one network; null: transfers without a network."""
 
     network: str | None
 
 
 class NetworkFlowDay(NetworkFlow):
-    """The same of a day."""
+    """The same for a day."""
 
     day: str
 
@@ -202,18 +202,18 @@ class Telbank(Period):
 
 
 class Owed(InCurrency):
-    """What is owed to a beneficiary at present, of all time."""
+    """The amounts that a beneficiary is owed at present, of all time."""
 
     beneficiary_uid: str
     unsettled_cents: int = Field(description="Fee events in no settlement.")
-    open_cents: int = Field(description="Settlements that did not go out yet.")
+    open_cents: int = Field(description="Settlements that are not invoiced yet.")
     invoiced_cents: int
     paid_cents: int
     owed_cents: int = Field(description="Unsettled, open and invoiced together.")
 
 
 class Charged(InCurrency):
-    """What fee events of the period came to for a beneficiary."""
+    """The fee events of a beneficiary in the period."""
 
     beneficiary_uid: str
     fee_events: int
@@ -223,7 +223,7 @@ class Charged(InCurrency):
 
 
 class FeeTotal(InCurrency):
-    """What a fee came to in the period."""
+    """The fee events of a fee in the period."""
 
     fee_id: str
     fee_events: int
@@ -231,7 +231,7 @@ class FeeTotal(InCurrency):
 
 
 class FeeDay(InCurrency):
-    """What was charged and taken back on a day."""
+    """Charges and reversals on a day."""
 
     day: str
     fee_events: int
@@ -250,14 +250,14 @@ class FeeStats(Period):
 
 
 class EventType(ApiModel):
-    """How many events of a type there were."""
+    """The number of events of a type."""
 
     type: str
     events: int
 
 
 class SystemDay(ApiModel):
-    """How many events there were on a day, and how many errors the portal's pages reported."""
+    """The number of events on a day, and of errors that the portal's pages reported."""
 
     day: str
     events: int
@@ -265,7 +265,7 @@ class SystemDay(ApiModel):
 
 
 class Job(ApiModel):
-    """What the clock does. `failed`: its last run did; `late`: it should have run; `waiting`: it is new."""
+    """A scheduled job. `failed`: its last run failed; `late`: a run is overdue; `waiting`: it has not run yet."""
 
     name: str
     does: str
@@ -278,7 +278,7 @@ class Job(ApiModel):
 
 
 class Invariant(ApiModel):
-    """What must always be true, and how many rows break it."""
+    """A rule that must always hold, and the number of rows that break it."""
 
     name: str
     violations: int
@@ -286,14 +286,14 @@ class Invariant(ApiModel):
 
 
 class System(Period):
-    """Whether everything works."""
+    """The state of the system."""
 
     types: list[EventType] = Field(description="The 100 most frequent.")
     days: list[SystemDay]
-    clock: bool = Field(description="Whether pg_cron is there to run the jobs; without it they are run by hand.")
+    clock: bool = Field(description="Whether pg_cron runs the jobs; without it they are run by hand.")
     jobs: list[Job]
     invariants: list[Invariant] | None = Field(
-        description="Null where there are too many events for it: the job check-invariants looks daily."
+        description="Null where there are too many events: the job check-invariants counts daily."
     )
 
 
@@ -352,7 +352,7 @@ router = Router(
             "presence",
             "presence_stats",
             Presence,
-            "Who is online, by pair code, and who was there on each day.",
+            "Thinkers online by pair code, and presence on each day.",
         ),
         _figures(
             "vouchers",
@@ -366,14 +366,13 @@ router = Router(
             Mortgages,
             "Applications, offers, how many are accepted, and their interest.",
         ),
-        _figures("telbank", "telbank_stats", Telbank, "What was logged in and out, by network and currency."),
-        _figures("fees", "fee_stats", FeeStats, "What was charged and settled, and what is owed to whom."),
+        _figures("telbank", "telbank_stats", Telbank, "Transfers in and out, by network and currency."),
+        _figures("fees", "fee_stats", FeeStats, "Charges and settlements, and what each beneficiary is owed."),
         _figures(
             "system",
             "system_stats",
             System,
-            "Events by type, errors, jobs and invariants; for these every table is read whole: "
-            "do not ask every second.",
+            "Events by type, errors, jobs and invariants. Invariants read whole tables: do not ask every second.",
         ),
     ],
     dependencies={"days": Provide(read_days, sync_to_thread=False)},

@@ -57,7 +57,7 @@ class Day(ApiModel):
 
 
 class TypeCount(ApiModel):
-    """A type of event, and how many there were."""
+    """A type of event, and its number of events."""
 
     type: str
     count: int
@@ -89,7 +89,7 @@ class Feature(ApiModel):
 
 
 class BackupHealth(ApiModel):
-    """What PostgreSQL knows of backups: the archive of its log. The legacy dashboard had constants here."""
+    """The state of backups, which is that of PostgreSQL's log archive. The legacy dashboard had constants here."""
 
     status: Literal["off", "waiting", "ok", "failed"]
     last_backup: str = Field(description="In German words, as the portal shows it: Vor 2 Stunden, Nie.")
@@ -121,7 +121,7 @@ class AutofixStats(ApiModel):
 
 
 class Autofix(ApiModel):
-    """What the autofix service would report: the errors among the events."""
+    """The errors among the events, as the autofix service would report them."""
 
     ok: bool = True
     stats: AutofixStats
@@ -175,7 +175,7 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     responses=error_responses("not_an_admin", language="en", is_open=True),
 )
 async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
-    """The errors among the events of the last 30 days; how many there are is all that it tells to everybody."""
+    """The errors among the events of the last 30 days; without the API key only their number."""
     row = await gateway.call("error_summary", SERVER)
     if not isinstance(request.user, TrustedCaller):
         row |= {"by_type": {}, "recent": []}

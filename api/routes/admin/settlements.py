@@ -19,7 +19,7 @@ Percentage = Annotated[float, Field(description="A fraction with at most four de
 
 
 class Price(ApiModel):
-    """What a fee charges, and to whom it is owed."""
+    """The price of a fee, and its beneficiary."""
 
     percentage: Percentage
     fixed_amount: int = Field(description="Minor units of `currency`.")
@@ -31,13 +31,13 @@ class Price(ApiModel):
 
 
 class FeeVersion(Price):
-    """What a fee was until the next version."""
+    """A fee from `validFrom` until its next version."""
 
     valid_from: Millis
 
 
 class Fee(Price):
-    """What a fee is now, and what it was."""
+    """A fee, with its versions."""
 
     id: str
     scope: Literal["voucher", "transfer", "room", "mortgage"]
@@ -53,7 +53,7 @@ class Fees(ApiModel):
 
 
 class Settlement(ApiModel):
-    """What a beneficiary is owed for a period, in one currency."""
+    """The sum that a beneficiary is owed for a period, in one currency."""
 
     id: UUID
     beneficiary_uid: str
@@ -79,7 +79,7 @@ class Settlements(ApiModel):
 
 
 class SettlementFigures(Settlement):
-    """A settlement, and its fee events in figures. A voided one has none any more."""
+    """A settlement, with the sums of its fee events. A voided one has none."""
 
     fee_events: int = Field(description="How many there are.")
     charged_cents: int = Field(description="The sum of its charges, in minor units of `currency`.")
@@ -87,7 +87,7 @@ class SettlementFigures(Settlement):
 
 
 class FeeEvent(ApiModel):
-    """A charge with how it came about, or the reversal of one, which has no such explanation."""
+    """A charge, with its calculation; or the reversal of one, without."""
 
     id: UUID
     created_at: Millis
@@ -108,7 +108,7 @@ class FeeEvent(ApiModel):
 
 
 class Statement(ApiModel):
-    """A settlement, and a page of its fee events in the order of their ids, which is that of time."""
+    """A settlement, and a page of its fee events in the order of their ids, oldest first."""
 
     ok: bool = True
     settlement: SettlementFigures
@@ -116,7 +116,7 @@ class Statement(ApiModel):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """What get_settlement returns."""
+        """The statement, from what `get_settlement` returns."""
         return cls(
             settlement=SettlementFigures.from_row(row), items=[FeeEvent.from_row(event) for event in row["items"]]
         )
@@ -171,7 +171,7 @@ async def get_settlement(
 
 @get("/fees", responses=error_responses("not_an_admin", language="en"))
 async def list_fees(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Fees:
-    """Every fee, and what it was before."""
+    """Every fee, with its versions."""
     rows = await gateway.call("list_fees", request.user.as_caller())
     return Fees(items=[Fee.from_row(row) for row in rows])
 

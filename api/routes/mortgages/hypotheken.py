@@ -139,7 +139,7 @@ class MortgageContract(ApiModel):
 
 
 class AcceptRequest(RequestModel):
-    """Which offer."""
+    """The offer to accept."""
 
     voucher_id: Annotated[Id, Required("offer_required")]
 
@@ -154,7 +154,7 @@ class Accepted(ApiModel):
 
 
 class SignRequest(RequestModel):
-    """Which contract, and who signs: `signed-by-borrower`, `signed-by-lender` or `signed-by-notary`."""
+    """A mortgage contract, and its signer: `signed-by-borrower`, `signed-by-lender` or `signed-by-notary`."""
 
     contract_voucher_id: Annotated[Id, Required("signing_fields_required")]
     action: Annotated[Text, WithJsonSchema({"enum": [*SIGNERS]}), Required("signing_fields_required")]
@@ -311,7 +311,7 @@ async def sign(
         "sign_mortgage_contract",
         request.user.as_caller(user or None),
         contract_id=data.contract_voucher_id,
-        signer=SIGNERS.get(data.action, "nobody"),
+        signer=SIGNERS.get(data.action, "unknown"),
         idempotency_key=idempotency_key,
     )
     return Signed(contract=MortgageContract.from_row(row))
