@@ -1,0 +1,47 @@
+"""Every runtime dependency in pyproject.toml is imported by api/, and what api/ imports is a dependency."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+from api.settings import ROOT
+
+# what an extra of a dependency brings, and what only works with one version of a dependency
+PARTS = {"psycopg-pool": "psycopg", "pydantic-core": "pydantic"}
+
+
+def test_runtime_dependencies_are_those_that_api_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {_normalized(requirement) for requirement in project["dependencies"]}
+    distributions = packages_distributions()
+    imported = {
+        PARTS.get(distribution, distribution)
+        for module in _imported_modules()
+        for distribution in map(_normalized, distributions.get(module, []))
+    }
+    assert declared == imported
+
+
+def _imported_modules() -> set[str]:
+    """The modules that api/ imports, also in a text that is run as a program of its own."""
+    names: set[str] = set()
+    for path in (ROOT / "api").rglob("*.py"):
+        for part in ast.walk(ast.parse(path.read_text())):
+            match part:
+                case ast.Import():
+                    names |= {alias.name for alias in part.names}
+                case ast.ImportFrom(module=str() as module):
+                    names.add(module)
+                case ast.Constant(value=str() as text) if text.startswith("import "):
+                    names |= set(re.findall(r"\w+", text.partition(";")[0]))
+    modules = {name.partition(".")[0] for name in names}
+    return modules - sys.stdlib_module_names - {"api"}
+
+
+def _normalized(requirement: str) -> str:
+    """The name of a distribution, as PyPI compares names, without version and extras."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name is not None
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
