@@ -4,19 +4,18 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.gateway import Gateway, Row
+from api.gateway import Row
 from api.http.body import PortalRequest
+from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage
 from api.http.openapi import ANY_KEY, error_responses
 from api.http.parameters import text_query
 from api.http.upload import MAX_FORM_BYTES, Upload, UploadOperation
 from api.legacy.ids import legacy_id
 from api.models.base import ApiModel
 from api.models.times import Millis
-from api.storage import Storage
 
 
 class Contract(ApiModel):
@@ -78,10 +77,7 @@ class Contracts(ApiModel):
     ),
 )
 async def upload(
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
-    storage: NamedDependency[Storage],
+    request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey, storage: InjectedStorage
 ) -> Uploaded:
     """Stores a document of up to 25 MiB, linked to `voucherId`, `roomId` (created if it does not exist) or both."""
     form = Upload()
@@ -120,7 +116,7 @@ async def upload(
 @get("/list", responses=error_responses("value_invalid", language="en"))
 async def list_contracts(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
     room_id: Annotated[str | None, text_query("roomId")] = None,
 ) -> Contracts:

@@ -1,11 +1,10 @@
 """Health, /health: for load balancers and monitors."""
 
 from litestar import get
-from litestar.di import NamedDependency
 from pydantic import BaseModel
 
 from api.actor import Actor
-from api.gateway import Gateway
+from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 
 
@@ -22,7 +21,7 @@ class Health(BaseModel):
     responses=error_responses(language="en", is_open=True),
     tags=["health"],
 )
-async def health(gateway: NamedDependency[Gateway]) -> Health:
+async def health(gateway: InjectedGateway) -> Health:
     """200 only when the database answers."""
     await gateway.call("ping", Actor("anon"))
     return Health()

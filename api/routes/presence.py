@@ -4,14 +4,13 @@ from typing import Annotated, Literal
 
 from litestar import Response, Router, get, post
 from litestar.datastructures import Cookie, State
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.actor import Actor
-from api.gateway import Gateway
 from api.http.body import PortalRequest
 from api.http.callers import TOKEN_COOKIE
+from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
 from api.http.proxies import is_https
 from api.legacy.presence_tokens import check_signature, thinker_uid
@@ -142,8 +141,8 @@ async def verify(
     data: JSONBody[VerifyRequest],
     request: PortalRequest,
     state: State,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
 ) -> Response[Verified]:
     """Answers the thinker of a token, who comes online the first time.
 
@@ -176,10 +175,7 @@ async def verify(
     responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
 )
 async def heartbeat(
-    data: JSONBody[HeartbeatRequest],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[HeartbeatRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Seen:
     """Records that `thinker_id` is present."""
     row = await gateway.call(
@@ -194,10 +190,7 @@ async def heartbeat(
 
 @post("/match", status_code=200, responses=error_responses("thinker_required", "uid_invalid", body=True))
 async def match(
-    data: JSONBody[MatchRequest],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[MatchRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Match:
     """The room that `thinker_id` shares with another thinker who is online with `pair_code`."""
     if data.pair_code is None:
@@ -212,7 +205,7 @@ async def match(
 
 
 @get("/debug", responses=error_responses("not_an_admin"))
-async def debug(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Sessions:
+async def debug(request: PortalRequest, gateway: InjectedGateway) -> Sessions:
     """The presence of all thinkers, without their tokens, which are not kept."""
     rows = await gateway.call("list_presence", request.user.as_caller())
     items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]

@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from pydantic import BeforeValidator, WithJsonSchema
 
 from api.errors import ApiError
-from api.gateway import Gateway, Row, json_or_default
+from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
+from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
 from api.http.parameters import TextPath, text_query
 from api.http.rate_limit import at_most
@@ -110,10 +110,7 @@ class Transfers(ApiModel):
     opt={"invalid_json": "invalid_json_telbank"},
 )
 async def log_transfer(
-    data: JSONBody[TransferRequest],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[TransferRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Logged:
     """Logs a transfer intent; nothing is executed."""
     row = await gateway.call(
@@ -141,7 +138,7 @@ async def log_transfer(
 )
 async def list_transfers(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     wallet_address: Annotated[str | None, text_query("walletAddress")] = None,
     direction: Annotated[str | None, text_query("direction")] = None,
 ) -> Transfers:
@@ -156,7 +153,7 @@ async def list_transfers(
 
 
 @get("/transfers/{transfer_id:str}", responses=error_responses("transfer_not_found", "value_invalid", language="en"))
-async def get_transfer(transfer_id: TextPath, request: PortalRequest, gateway: NamedDependency[Gateway]) -> Logged:
+async def get_transfer(transfer_id: TextPath, request: PortalRequest, gateway: InjectedGateway) -> Logged:
     """One transfer."""
     row = await gateway.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
     return Logged(transfer=Transfer.from_row(row))

@@ -1,15 +1,15 @@
 """Telemetry, /api/telemetry: events that the portal's pages report."""
 
 from litestar import post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from api.errors import ApiError
-from api.gateway import Gateway, Json
+from api.gateway import Json
 from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
+from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
 from api.http.rate_limit import at_most
 from api.models.base import FALSY, TRUTHY, ApiModel, RequestModel
@@ -71,10 +71,7 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     tags=["telemetry"],
 )
 async def report(
-    data: JSONBody[TelemetryReport],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[TelemetryReport], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Received:
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]

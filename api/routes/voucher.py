@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from api.errors import ApiError
-from api.gateway import Gateway, Row, json_or_default
+from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
+from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
@@ -212,10 +212,7 @@ def slot_start(slot_id: object) -> datetime | None:
     ),
 )
 async def issue(
-    data: JSONBody[IssueRequest],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[IssueRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Issued:
     """Issues a voucher of `issuerUid`."""
     row = await gateway.call(
@@ -243,7 +240,7 @@ async def issue(
 @get("/list", responses=error_responses("value_invalid"))
 async def list_vouchers(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     status: Annotated[str | None, text_query("status")] = None,
@@ -275,10 +272,7 @@ async def list_vouchers(
     ),
 )
 async def book(
-    data: JSONBody[BookRequest],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[BookRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Booked:
     """Books a slot for `holderUid`. Of concurrent requests for one slot exactly one succeeds."""
     row = await gateway.call(
@@ -300,10 +294,7 @@ async def book(
     ),
 )
 async def cancel(
-    data: JSONBody[CancelRequest],
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    data: JSONBody[CancelRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Cancelled:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
@@ -326,7 +317,7 @@ async def cancel(
 )
 async def bookings(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
@@ -349,7 +340,7 @@ async def bookings(
     tags=["voucher"],
 )
 async def available_slots(
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     request: PortalRequest,
     voucher_id: Annotated[
         str | None, QueryParameter(name="voucherId", required=True, schema_extra=TEXT | {"min_length": 1})

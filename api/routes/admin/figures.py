@@ -16,8 +16,8 @@ from litestar.params import QueryParameter
 from pydantic import Field
 
 from api.errors import ApiError
-from api.gateway import Gateway
 from api.http.body import PortalRequest
+from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.models.base import ApiModel
 from api.models.times import Millis
@@ -334,7 +334,7 @@ def _figures(name: str, function: str, model: type[Period], description: str) ->
     """The route that answers with what a SQL function returns for the days."""
 
     async def read(
-        request: PortalRequest, gateway: NamedDependency[Gateway], days: NamedDependency[dict[str, str | None]]
+        request: PortalRequest, gateway: InjectedGateway, days: NamedDependency[dict[str, str | None]]
     ) -> Period:
         return model.from_row(await gateway.call(function, request.user.as_caller(), **days))
 

@@ -5,13 +5,13 @@ from typing import Literal, Self
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.di import NamedDependency
 from pydantic import Field
 
 from api.actor import SERVER
-from api.gateway import Gateway, Row
+from api.gateway import Row
 from api.http.body import PortalRequest
 from api.http.callers import TrustedCaller
+from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.http.parameters import Limit, read_limit
 from api.legacy.german import ago
@@ -129,11 +129,7 @@ class Autofix(ApiModel):
 
 
 @get("/admin/events", responses=error_responses("limit_invalid", "not_an_admin", language="en"))
-async def events(
-    request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    limit: Limit = None,
-) -> Events:
+async def events(request: PortalRequest, gateway: InjectedGateway, limit: Limit = None) -> Events:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
     max_rows = read_limit(limit, default=50, maximum=200)
     rows = await gateway.call("list_events", request.user.as_caller(), max_rows=max_rows)
@@ -141,7 +137,7 @@ async def events(
 
 
 @get("/admin/dashboard", responses=error_responses("not_an_admin", language="en"))
-async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Dashboard:
+async def dashboard(request: PortalRequest, gateway: InjectedGateway) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_caller())
     backup = row["backup"]
@@ -174,7 +170,7 @@ async def dashboard(request: PortalRequest, gateway: NamedDependency[Gateway]) -
     security=[{}],
     responses=error_responses("not_an_admin", language="en", is_open=True),
 )
-async def autofix_status(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Autofix:
+async def autofix_status(request: PortalRequest, gateway: InjectedGateway) -> Autofix:
     """The errors among the events of the last 30 days; without the API key only their number."""
     row = await gateway.call("error_summary", SERVER)
     if not isinstance(request.user, TrustedCaller):

@@ -4,12 +4,12 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.di import NamedDependency
 from pydantic import Field
 
 from api.errors import ApiError
-from api.gateway import Gateway, Row
+from api.gateway import Row
 from api.http.body import PortalRequest
+from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.http.parameters import Limit, TextPath, read_limit, text_query
 from api.models.base import ApiModel
@@ -125,7 +125,7 @@ class Statement(ApiModel):
 @get("/settlements", responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"))
 async def list_settlements(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     status: Annotated[str | None, text_query("status")] = None,
     beneficiary_uid: Annotated[str | None, text_query("beneficiaryUid")] = None,
     limit: Limit = None,
@@ -151,7 +151,7 @@ async def list_settlements(
 async def get_settlement(
     settlement_id: TextPath,
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     after: Annotated[str | None, text_query("after")] = None,
     limit: Limit = None,
 ) -> Statement:
@@ -170,7 +170,7 @@ async def get_settlement(
 
 
 @get("/fees", responses=error_responses("not_an_admin", language="en"))
-async def list_fees(request: PortalRequest, gateway: NamedDependency[Gateway]) -> Fees:
+async def list_fees(request: PortalRequest, gateway: InjectedGateway) -> Fees:
     """Every fee, with its versions."""
     rows = await gateway.call("list_fees", request.user.as_caller())
     return Fees(items=[Fee.from_row(row) for row in rows])

@@ -2,12 +2,12 @@
 
 from typing import Annotated, ClassVar, Self
 
-from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 from pydantic import Field, WithJsonSchema
 
-from api.gateway import Gateway, Row, json_or_default
+from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
+from api.http.dependencies import InjectedGateway
 from api.models.base import ApiModel, RequestModel, Required, required
 from api.models.fields import TEXT, Id, Interest, Loan, Money, Text, Years, money, text_schema, word_schema
 from api.models.times import Millis
@@ -130,7 +130,7 @@ class OfferFields(RequestModel):
 
 
 async def list_applications(
-    request: PortalRequest, gateway: NamedDependency[Gateway], user: ReadingMotUser = None, role: Role = None
+    request: PortalRequest, gateway: InjectedGateway, user: ReadingMotUser = None, role: Role = None
 ) -> Applications:
     """As borrower (the default) the user's own applications, as lender all that are open or offered."""
     actor = request.user.as_caller(required(user or None, "user_header_required"))

@@ -4,12 +4,12 @@ from decimal import Decimal
 from typing import Annotated, Self
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from pydantic import Field, WithJsonSchema
 
-from api.gateway import Gateway, Row, json_or_default
+from api.gateway import Row, json_or_default
 from api.http.body import MayBeEmpty, PortalRequest
+from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
 from api.http.parameters import text_query
 from api.models.base import ApiModel, RequestModel, Required, required
@@ -177,8 +177,8 @@ class Signed(ApiModel):
 async def apply(
     data: JSONBody[ApplicationRequest],
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Applied:
     """Hands in an application of the user."""
@@ -203,8 +203,8 @@ list_applications = get("/anfrage/list", responses=error_responses(*common.APPLI
 async def offer(
     data: JSONBody[OfferRequest],
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Offered:
     """Makes an offer of the user for an application."""
@@ -244,7 +244,7 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 )
 async def list_offers(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     user: OptionalMotUser = None,
     application_id: Annotated[str | None, text_query("applicationId")] = None,
     role: Annotated[str | None, text_query("role")] = None,
@@ -275,8 +275,8 @@ async def list_offers(
 async def accept(
     data: JSONBody[AcceptRequest],
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
@@ -302,8 +302,8 @@ async def accept(
 async def sign(
     data: JSONBody[SignRequest],
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
     user: OptionalMotUser = None,
 ) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary (who has that role, or is trusted)."""

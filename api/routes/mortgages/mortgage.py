@@ -3,12 +3,11 @@
 from typing import Annotated, ClassVar
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from pydantic import BeforeValidator, Field
 
-from api.gateway import Gateway
 from api.http.body import MayBeEmpty, PortalRequest
+from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
@@ -84,8 +83,8 @@ class Offers(ApiModel):
 async def apply(
     data: JSONBody[ApplicationFields],
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Applied:
     """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
@@ -116,8 +115,8 @@ list_applications = get("/application-list", responses=error_responses(*common.A
 async def offer(
     data: JSONBody[OfferRequest],
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
-    idempotency_key: NamedDependency[str | None],
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Offered:
     """Makes an offer of the user for an application."""
@@ -144,7 +143,7 @@ async def offer(
 )
 async def list_offers(
     request: PortalRequest,
-    gateway: NamedDependency[Gateway],
+    gateway: InjectedGateway,
     user: ReadingMotUser = None,
     role: Role = None,
     application_id: Annotated[str | None, text_query("applicationId")] = None,

@@ -1,0 +1,12 @@
+"""The types of the parameters that `create_app` provides to routes, by name."""
+
+from litestar.di import NamedDependency
+
+from api.gateway import Gateway
+from api.storage import Storage
+
+InjectedGateway = NamedDependency[Gateway]
+InjectedStorage = NamedDependency[Storage]
+
+IdempotencyKey = NamedDependency[str | None]
+"""See `read_key`."""
