@@ -26,7 +26,7 @@ def thinker_id(public_id: str) -> UUID:
 
 @dataclass(frozen=True)
 class Actor:
-    """For whom SQL runs a function: a database role, and the uid of a thinker if there is one.
+    """The identity under which SQL runs: a database role, and the uid of a thinker if there is one.
 
     `app_metadata` is the claim of a token of Supabase Auth, which may hold the user's roles.
     """

@@ -87,7 +87,7 @@ async def apply(
     idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Applied:
-    """Hands in an application of the user, for `house-unknown` at a fixed rate where nothing else is said."""
+    """Hands in an application of the user, by default for `house-unknown` at a fixed rate."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
     defaults = {
         "property_id": data.property_id or "house-unknown",
