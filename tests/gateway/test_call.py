@@ -15,7 +15,7 @@ from psycopg import errors, pq
 from supabase import PostgrestAPIError
 
 from api.actor import SERVER, Actor
-from api.errors import ERRORS, ApiError
+from api.errors import ApiError
 from api.gateway import Gateway, Json
 from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
@@ -200,17 +200,3 @@ def test_a_reason_has_its_status(
     assert (refusal.code, refusal.status) == (reason, status)
     assert refusal.message("de")
     assert refusal.message("en")
-
-
-def test_every_reason_that_sql_can_raise_has_a_sentence(database: str) -> None:
-    with psycopg.connect(database) as connection:
-        sources = connection.execute(
-            "select prosrc from pg_proc where pronamespace in ('public'::regnamespace, 'private'::regnamespace)"
-        ).fetchall()
-    raised = {
-        reason
-        for (source,) in sources
-        for reason in re.findall(r"raise sqlstate 'PT\d{3}'\s+using\s+message\s*=\s*'(\w+)'", source)
-    }
-    assert len(raised) > 20
-    assert raised - ERRORS.keys() == set()
