@@ -207,7 +207,6 @@ def slot_start(slot_id: object) -> datetime | None:
         "uid_invalid",
         "voucher_exists",
         "rate_limited",
-        "not_yourself",
         body=True,
     ),
 )
@@ -265,9 +264,9 @@ async def list_vouchers(
         "voucher_not_found",
         "voucher_not_bookable",
         "slot_not_offered",
+        "slot_taken",
         "uid_invalid",
         "rate_limited",
-        "not_yourself",
         body=True,
     ),
 )
