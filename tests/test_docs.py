@@ -11,7 +11,9 @@ from api.settings import ROOT
 from tests.support import database_page
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "tests").rglob("*.md"))]
+PAGES = [
+    file for pattern in ("*.md", "docs/*.md", "tests/*.md", "tests/legacy/*.md") for file in sorted(ROOT.glob(pattern))
+]
 SOURCES = [
     file
     for folder in ("api", "sql", "supabase", "tests")

@@ -1,4 +1,4 @@
-"""Route and answer requests as Express and Cloudflare did (docs/compatibility.md, "All routes")."""
+"""Route and answer requests as Express and Cloudflare did (docs/compatibility.md, "Routing")."""
 
 import re
 from urllib.parse import parse_qsl, urlencode

@@ -1,4 +1,4 @@
-"""Events, dashboard and autofix for the monitoring pages (docs/compatibility.md, "Contracts, telemetry, admin")."""
+"""Events, dashboard and autofix for the monitoring pages (docs/compatibility.md, "Monitoring")."""
 
 from datetime import datetime
 from typing import Literal, Self
