@@ -2,7 +2,8 @@
 -- through the same functions as the portal's requests.
 do $$
 declare
-  tomorrow timestamptz := date_trunc('day', now()) + interval '1 day';
+  zone     constant text := (select s.time_zone from private.settings s);
+  tomorrow constant timestamp := (now() at time zone zone)::date + interval '1 day';
   result   jsonb;
 
   anna  jsonb := '{"role": "authenticated", "public_id": "demo-anna"}';
@@ -34,8 +35,8 @@ begin
     service_type => t.service_type,
     title => t.title,
     duration_minutes => t.default_duration,
-    valid_from => tomorrow + interval '8 hours',
-    valid_until => tomorrow + interval '6 days 17 hours',
+    valid_from => (tomorrow + interval '8 hours') at time zone zone,
+    valid_until => (tomorrow + interval '6 days 17 hours') at time zone zone,
     price_amount => case t.id when 'viewing' then null else 12000 end,
     transferable => true,
     terms => t.default_terms
@@ -44,8 +45,8 @@ begin
 
   -- Ben books two appointments and cancels one
   perform set_config('request.jwt.claims', ben::text, true);
-  perform public.book_voucher('v-demo-consulting', tomorrow + interval '9 hours');
-  result := public.book_voucher('v-demo-therapy', tomorrow + interval '10 hours');
+  perform public.book_voucher('v-demo-consulting', (tomorrow + interval '9 hours') at time zone zone);
+  result := public.book_voucher('v-demo-therapy', (tomorrow + interval '10 hours') at time zone zone);
   perform public.cancel_booking(booking_id => result #>> '{booking,id}', reason => 'krank');
 
   -- Clara applies for a mortgage and accepts the bank's offer

@@ -6,6 +6,7 @@ import psycopg
 
 from tests.support.acting import call, thinker
 from tests.support.charging import charge, reverse
+from tests.support.days import portal_today
 
 ANNA, BEN, CLARA, BANK, ADMIN = (
     thinker("anna"),
@@ -95,10 +96,10 @@ def transfer(connection: psycopg.Connection, direction: str, amount: float, curr
 
 def settle(connection: psycopg.Connection) -> None:
     """Fees of the month before last, settled in euros and in yen."""
-    end = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).replace(day=1)
+    end = (portal_today(connection).replace(day=1) - timedelta(days=1)).replace(day=1)
     begin = (end - timedelta(days=1)).replace(day=1)
     for _ in range(SETTLED_FEES - 1):
         first = charge(connection, f"{begin:%Y-%m}-10T10:00:00Z", base=12000, rate="0.0201")
     reverse(connection, first, f"{begin:%Y-%m}-11T10:00:00Z")
     charge(connection, f"{begin:%Y-%m}-12T10:00:00Z", 500, "JPY", "treuhand")
-    call(connection, ADMIN, "settle_fees", period_from=begin.date(), period_to=end.date())
+    call(connection, ADMIN, "settle_fees", period_from=begin, period_to=end)

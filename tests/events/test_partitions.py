@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from api.database.migrations import migrate
 from tests.support.acting import connections, one
 from tests.support.databases import empty
 from tests.support.parallel import at_once
@@ -19,8 +20,10 @@ THIS_MONTH = "date_trunc('month', now(), 'UTC')"
 
 @pytest.fixture
 def connection(database: str) -> Iterator[psycopg.Connection]:
-    """As superuser, on a migrated database."""
+    """As superuser, on a migrated database, with the months of today whenever it was migrated."""
     with psycopg.connect(database, autocommit=True) as connection:
+        make(connection)
+        drop_older(connection, "0")
         yield connection
 
 
@@ -72,8 +75,10 @@ def ahead(connection: psycopg.Connection) -> list[str]:
     return [name_of(month(connection, number)) for number in range(4)]
 
 
-def test_the_months_to_come_are_there_and_one_for_all_others(connection: psycopg.Connection) -> None:
-    assert partitions(connection) == [*ahead(connection), "default"]
+def test_the_months_to_come_are_there_and_one_for_all_others(empty_database: str) -> None:
+    migrate(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        assert partitions(connection) == [*ahead(connection), "default"]
 
 
 def test_what_happens_now_is_in_this_month(connection: psycopg.Connection) -> None:

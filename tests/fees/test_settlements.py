@@ -293,18 +293,18 @@ def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(books: psycopg
     booked(books, 500, "KWD", "w")
     cancel(books, booking)
     charge(books, 7, beneficiary=anna)
-    charge(books, 9, at("2026-12-31T22:59:59"))
-    charge(books, 10, at("2027-01-01T00:00"))
+    charge(books, 9, at("2099-12-31T22:59:59"))
+    charge(books, 10, at("2100-01-01T00:00"))
     events = one(books, "select count(*) from public.events")
 
     with books.transaction(force_rollback=True):
         books.execute("set transaction read only")
-        expected = settle(books, "2026-01-01", "2027-01-01", dry_run=True)
+        expected = settle(books, "2026-01-01", "2100-01-01", dry_run=True)
     assert (stored(books), one(books, "select count(*) from public.events")) == ([], events)
     assert {event.settlement_id for event in fee_events(books)} == {None}
 
     assert len(expected) == 3
-    made = settle(books, "2026-01-01", "2027-01-01")
+    made = settle(books, "2026-01-01", "2100-01-01")
     assert [{name: s[name] for name in expected[0]} | {"id": None} for s in made] == expected
     rows = [(s["period_from"], s["period_to"], s["total_cents"], s["currency"], s["status"]) for s in made]
     assert sorted(rows) == sorted(stored(books))
@@ -667,8 +667,8 @@ def test_only_admins_and_servers_settle(
 
 
 OPERATIONS: list[LiteralString] = [
-    "public.settle_fees('2026-01-01', '2027-01-01')",
-    "public.settle_fees('2026-01-01', '2027-01-01', true)",
+    "public.settle_fees('2026-01-01', '2100-01-01')",
+    "public.settle_fees('2026-01-01', '2100-01-01', true)",
     "public.invoice_settlement(id)",
     "public.pay_settlement(id)",
     "public.void_settlement(id, 'error')",
@@ -764,7 +764,7 @@ def test_no_settlement_is_no_settlement(books: psycopg.Connection) -> None:
 def test_whatever_becomes_of_a_settlement_leaves_its_event(books: psycopg.Connection) -> None:
     known(books, "root")
     charge(books, 7)
-    period = {"period_from": "2026-01-01", "period_to": "2027-02-01"}
+    period = {"period_from": "2026-01-01", "period_to": "2100-02-01"}
     [paid] = act(books, ADMIN, "settle_fees", **period)
     act(books, ADMIN, "invoice_settlement", settlement_id=paid["id"])
     act(books, ADMIN, "pay_settlement", settlement_id=paid["id"])
@@ -778,7 +778,7 @@ def test_whatever_becomes_of_a_settlement_leaves_its_event(books: psycopg.Connec
         "select type, private.uid_of(actor_id), subject_id, meta from public.events"
         " where subject_type = 'settlement' order by id"
     ).fetchall()
-    of = {"beneficiary": "togethersystems", "periodFrom": "2026-01-01", "periodTo": "2027-02-01"}
+    of = {"beneficiary": "togethersystems", "periodFrom": "2026-01-01", "periodTo": "2100-02-01"}
     seven, nine = of | {"totalCents": 7, "currency": "EUR"}, of | {"totalCents": 9, "currency": "JPY"}
     assert events == [
         ("settlement.created", "root", paid["id"], seven),

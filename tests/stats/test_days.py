@@ -10,7 +10,8 @@ import pytest
 from api.actor import SERVER
 from tests.stats.reckoning import DAY, HOUR, MINUTE, midnight
 from tests.stats.world import MICROSECOND, changes, odd_moments
-from tests.support.acting import call, one, unchecked
+from tests.support.acting import act, one, unchecked
+from tests.support.days import portal_today
 
 CHANGING = (
     "Europe/Berlin",
@@ -56,14 +57,14 @@ def test_days_follow_each_other_to_today(connection: psycopg.Connection, zone: s
     move(connection, zone)
     log(connection, now(connection) - 3650 * DAY)
     with connection.transaction():
-        today = one(connection, "select (now() at time zone time_zone)::date from private.settings")
+        today = portal_today(connection)
         days = connection.execute("select day, starts_at, ends_at from stats.days order by starts_at").fetchall()
-        shown = call(connection, SERVER, "presence_stats", from_day=today - 1000 * DAY)["days"]
+        shown = act(connection, SERVER, "presence_stats", from_day=today - 1000 * DAY)["days"]
+        assert days[-1][1] <= now(connection) < days[-1][2]
     assert [day for day, _, _ in days] == [today - n * DAY for n in range(len(days) - 1, -1, -1)]
     assert len(days) >= 3650
     assert [start for _, start, _ in days[1:]] == [end for _, _, end in days[:-1]]
     assert {end - start for _, start, end in days} <= {DAY + n * HOUR / 2 for n in (-2, -1, 0, 1, 2)}
-    assert days[-1][1] <= now(connection) < days[-1][2]
     assert [row["day"] for row in shown] == [str(today - n * DAY) for n in range(1000, -1, -1)]
 
 
@@ -88,10 +89,7 @@ def test_the_changes_of_the_clock_in_berlin_in_2026(connection: psycopg.Connecti
     log(connection, *map(datetime.fromisoformat, spring + autumn))
     expected = {"2026-03-28": 1, "2026-03-29": 4, "2026-03-30": 1}
     expected |= {"2026-10-24": 1, "2026-10-25": 5, "2026-10-26": 1}
-    today = one(connection, "select current_date")
-    assert {str(day): number for day, number in events_by_day(connection).items()} == {
-        day: number for day, number in expected.items() if day < str(today)
-    }
+    assert {str(day): number for day, number in events_by_day(connection).items() if number} == expected
 
 
 @ZONE
@@ -158,15 +156,17 @@ def test_days_add_up_to_everything(world: psycopg.Connection, zone: str) -> None
 
 def test_an_appointment_over_midnight_is_of_both_days(connection: psycopg.Connection) -> None:
     info = move(connection, "Europe/Berlin")
-    for n, day in enumerate([*changes("Europe/Berlin", now(connection)), now(connection).date() - 50 * DAY]):
-        begin = midnight(day, info) - 45 * MINUTE
-        voucher_of(connection, f"v-{n}", begin, begin + 2 * HOUR, 120, created_at=begin)
-        appointment(connection, f"v-{n}", begin, begin + 2 * HOUR)
-        rows = connection.execute(
-            "select day, offered_minutes, booked_minutes from stats.utilisation_by_day where day between %s and %s"
-            " order by day",
-            (day - DAY, day),
-        ).fetchall()
+    for day in (*changes("Europe/Berlin", now(connection)), now(connection).date() - 50 * DAY):
+        # taken back, because the last of these days may be one of the others, or the day before or after it
+        with connection.transaction(force_rollback=True):
+            begin = midnight(day, info) - 45 * MINUTE
+            voucher_of(connection, "v", begin, begin + 2 * HOUR, 120, created_at=begin)
+            appointment(connection, "v", begin, begin + 2 * HOUR)
+            rows = connection.execute(
+                "select day, offered_minutes, booked_minutes from stats.utilisation_by_day where day between %s and %s"
+                " order by day",
+                (day - DAY, day),
+            ).fetchall()
         assert rows == [(day - DAY, 45, 45), (day, 75, 75)]
 
 

@@ -7,8 +7,10 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
+from tests.stats.reckoning import DAY
 from tests.stats.test_empty import FUNCTIONS, insert
 from tests.support.acting import call, one, unchecked
+from tests.support.days import portal_today
 from tests.support.serving import Connection
 
 SAFE = 2**53 - 1
@@ -127,8 +129,8 @@ def test_the_24_most_used_currencies_of_revenue_loans_and_fees(connection: psyco
             " from public.thinkers, generate_series(1, 60) c, generate_series(1, c) n, generate_series(1, 5) f"
         )
     most = [f"JUNK{c}" for c in range(60, 36, -1)]
-    # yesterday there may have been no portal yet
-    from_day = one(connection, "select (now() - interval '1 day')::date")
+    # without the days before, in which there was no portal; one more, where it is midnight meanwhile
+    from_day = portal_today(connection) - 2 * DAY
     vouchers = call(connection, SERVER, "voucher_stats", from_day=from_day)
     assert [r["currency"] for r in vouchers["revenue"]] == most
     assert {r["currency"] for r in vouchers["revenue_days"]} == set(most)
@@ -189,7 +191,7 @@ def test_networks_of_a_mebibyte_make_no_large_answer(connection: psycopg.Connect
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_three_years_of_everything_are_no_large_answer(world: psycopg.Connection, function: str) -> None:
-    answer = call(world, SERVER, function, from_day=one(world, "select current_date - 1095"))
+    answer = call(world, SERVER, function, from_day=portal_today(world) - 1095 * DAY)
     assert len(json.dumps(answer, default=str)) < 200_000
 
 

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from tests.support.acting import one, unchecked
 from tests.support.databases import Server
+from tests.support.days import use_portal_zone
 
 ROWS = 30_000
 DAYS = 400
@@ -105,6 +106,7 @@ def large(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
             connection.execute(FILL.encode())
         connection.execute("select private.make_event_partitions()")
         connection.execute("vacuum analyze")
+        use_portal_zone(connection)
         yield connection
 
 

@@ -17,7 +17,7 @@ from tests.stats.reckoning import DAY, HOUR, MINUTE, Voucher, midnight, slots
 from tests.support.acting import one, unchecked
 
 DAYS = 430
-"""How far the world goes back."""
+"""How many days before today the world begins."""
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland", "UTC")
@@ -72,6 +72,7 @@ class _Maker:
 
     def __init__(self, now: datetime, seed: int) -> None:
         self.now = now
+        self.begin = midnight(now.astimezone(BERLIN).date() - DAYS * DAY, BERLIN)
         self.random = Random(seed)
         self.odd = [moment for zone in ZONES for moment in odd_moments(zone, now)]
         self._numbers = iter(range(10**9))
@@ -83,7 +84,7 @@ class _Maker:
         """Mostly in the past; some in what is left of today, and after it."""
         kind = self.random.random()
         if kind < 0.4:
-            return self.now - self.random.random() * DAYS * DAY
+            return self.now - self.random.random() * (self.now - self.begin)
         if kind < 0.65:
             return self.now - self.random.random() * 40 * DAY
         if kind < 0.9:
@@ -125,7 +126,7 @@ def _thinkers(connection: psycopg.Connection, make: _Maker) -> list[UUID]:
         connection,
         "insert into public.thinkers (id, public_id, created_at) values (%s, %s, %s)",
         len(uids),
-        lambda n: (thinker_id(uids[n]), uids[n], make.moment()),
+        lambda n: (thinker_id(uids[n]), uids[n], make.moment() if n else make.begin),
     )
     return [UUID(str(thinker_id(uid))) for uid in uids]
 

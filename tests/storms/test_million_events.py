@@ -13,6 +13,7 @@ from psycopg import sql
 from api.actor import SERVER
 from tests.support.acting import call, one
 from tests.support.databases import Server
+from tests.support.days import use_portal_zone
 from tests.support.stress import sized
 
 SHARE = sized(usual=8, full=1)
@@ -45,6 +46,7 @@ def busy_year(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
         connection.execute(Path(__file__).with_name("busy_year.sql").read_bytes())
         # as autovacuum would have done meanwhile
         connection.execute("vacuum analyze")
+        use_portal_zone(connection)
         yield connection
 
 

@@ -81,9 +81,10 @@ def database(server: Server, month: str) -> Iterator[str]:
 
 
 def settle(connection: psycopg.Connection) -> dict[tuple[str, str], int]:
-    """Settles this month, in which everything was charged; the totals by beneficiary and currency."""
+    """Settles this month and the last, in which everything was charged; the totals by beneficiary and currency."""
     first_days = connection.execute(
-        "select date_trunc('month', today)::date, (date_trunc('month', today) + interval '1 month')::date"
+        "select (date_trunc('month', today) - interval '1 month')::date,"
+        " (date_trunc('month', today) + interval '1 month')::date"
         " from (select now() at time zone time_zone as today from private.settings) s"
     ).fetchone()
     assert first_days

@@ -120,8 +120,9 @@ class LocalServer(Server):
                     ensure_folder_permissions(programs.parent, 0o555)
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "utf8", "--no-sync")
-        # nothing here outlives the session: no need to wait for the disc
-        lines = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | dict(configuration)
+        # nothing here outlives the session: no need to wait for the disc; initdb would take the machine's time zone
+        lines = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", "timezone": "UTC"}
+        lines |= configuration
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
 

@@ -58,6 +58,7 @@ def charge_last_month(connection: psycopg.Connection) -> None:
     connection.execute(
         "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at, "
         "beneficiary_id, base_cents, rate, fixed_cents, unrounded) "
-        "select id, 'transfer', 'tx', 240, 'EUR', date_trunc('month', now()) - interval '1 week', "
-        "beneficiary_id, 12000, 0.02, 0, 240 from public.fees where id = 'transfer.logged'"
+        "select fees.id, 'transfer', 'tx', 240, 'EUR', "
+        "(date_trunc('month', now() at time zone time_zone) - interval '1 week') at time zone time_zone, "
+        "beneficiary_id, 12000, 0.02, 0, 240 from public.fees, private.settings where fees.id = 'transfer.logged'"
     )
