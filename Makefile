@@ -9,7 +9,7 @@ SQL := supabase/seed.sql supabase/snippets supabase/tests
 PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick mutations lint format migration docs clean
+.PHONY: help run test test-quick test-clock mutations lint format migration docs clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: .venv/.synced-dev ## Run the tests on all cores (TEST_POSTGRES=15: on Debi
 
 test-quick: .venv/.synced-dev ## Run all but the slow tests, in less than two minutes
 	@exec $(PYTEST) -m "not slow" $(TESTS)
+
+test-clock: .venv/.synced-dev ## Run the tests that read the clock at twenty moments: midnights, month ends, clock changes
+	@exec .venv/bin/python -m tests.clock -- -n auto --dist loadfile --no-loadscope-reorder
 
 mutations: .venv/.synced-dev ## Break each rule of tests/mutations/mutations.yaml, and see that tests fail
 	@.venv/bin/python -m tests.mutations.run

@@ -28,6 +28,8 @@ from tests.support.charging import charge, reverse
 from tests.support.databases import empty
 from tests.support.serving import Connection
 
+pytestmark = pytest.mark.clock
+
 PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 UNKNOWN = "019a3c5e-7c00-7abc-8def-0123456789ab"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"

@@ -15,6 +15,8 @@ from tests.support.acting import connections, one
 from tests.support.databases import empty
 from tests.support.parallel import at_once
 
+pytestmark = pytest.mark.clock
+
 THIS_MONTH = "date_trunc('month', now(), 'UTC')"
 
 

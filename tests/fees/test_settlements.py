@@ -20,6 +20,8 @@ from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
 
+pytestmark = pytest.mark.clock
+
 MICROSECOND = timedelta(microseconds=1)
 ADMIN = Actor("authenticated", "root", {"role": "admin"})
 

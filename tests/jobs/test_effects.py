@@ -6,6 +6,8 @@ import pytest
 from tests.support.acting import call, one, thinker
 from tests.support.jobs import Run, charge_last_month, run
 
+pytestmark = pytest.mark.clock
+
 
 def names(connection: psycopg.Connection) -> list[str]:
     return [name for (name,) in connection.execute("select name from private.jobs order by name")]

@@ -8,6 +8,8 @@ import pytest
 from tests.support.acting import one
 from tests.support.jobs import Job, Run, job, redefine, run
 
+pytestmark = pytest.mark.clock
+
 # does something, and fails afterwards
 BREAKS = "begin update private.settings set time_zone = 'UTC'; raise 'broken on purpose'; end"
 

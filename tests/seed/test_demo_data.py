@@ -20,6 +20,8 @@ from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
 
+pytestmark = pytest.mark.clock
+
 BERLIN = ZoneInfo("Europe/Berlin")
 HISTORY = "\n-- Three months of history"
 

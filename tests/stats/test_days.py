@@ -13,6 +13,8 @@ from tests.stats.world import MICROSECOND, changes, odd_moments
 from tests.support.acting import act, one, unchecked
 from tests.support.days import portal_today
 
+pytestmark = pytest.mark.clock
+
 CHANGING = (
     "Europe/Berlin",
     "America/New_York",

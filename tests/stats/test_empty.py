@@ -14,6 +14,8 @@ from tests.stats.test_figures import counted, plain, read, sorted_lists
 from tests.support.acting import act, call, one, unchecked
 from tests.support.days import use_portal_zone
 
+pytestmark = pytest.mark.clock
+
 FUNCTIONS = ("presence_stats", "voucher_stats", "mortgage_stats", "telbank_stats", "fee_stats", "system_stats")
 
 PORTAL = "(select id from public.thinkers order by created_at limit 1)"

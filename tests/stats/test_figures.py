@@ -19,6 +19,8 @@ from tests.stats.world import DAYS, ZONES, in_zone
 from tests.support.acting import act, one
 from tests.support.days import portal_today
 
+pytestmark = pytest.mark.clock
+
 ZONE = pytest.mark.parametrize("zone", ZONES)
 
 PERIODS = {

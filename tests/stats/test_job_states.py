@@ -12,6 +12,8 @@ from tests.stats.test_figures import counted, read
 from tests.support.acting import call, one
 from tests.support.jobs import redefine, run
 
+pytestmark = pytest.mark.clock
+
 JOB = "expire-vouchers"
 """Late after 15 minutes."""
 

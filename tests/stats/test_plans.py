@@ -11,6 +11,8 @@ from tests.support.acting import one, unchecked
 from tests.support.databases import Server
 from tests.support.days import use_portal_zone
 
+pytestmark = pytest.mark.clock
+
 ROWS = 30_000
 DAYS = 400
 

@@ -18,6 +18,8 @@ from tests.support.data_api import JWT_SECRET, through_data_api, token
 from tests.support.jobs import redefine, run
 from tests.support.serving import Answer, Connection, serve, settings_in
 
+pytestmark = pytest.mark.clock
+
 KEY = "a long random text"
 ROUTES = {
     "presence": "presence_stats",
