@@ -1,6 +1,5 @@
 """Runs the tests marked `clock` at each of MOMENTS, or at those that are named; what follows `--` goes to pytest."""
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -8,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.clock.moved import moved_to
+from tests.clock.moved import run_at
 
 # The portal is in Berlin. Tests that begin at 23:59 have midnight in their middle
 MOMENTS = {
@@ -45,8 +44,7 @@ def run(moment: str, options: list[str]) -> tuple[int, list[str], bool]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "clock", f"--junitxml={report}", *options]
-        environment = moved_to(datetime.fromisoformat(moment))
-        good = subprocess.run(command, env=environment, check=False).returncode == 0
+        good = run_at(datetime.fromisoformat(moment), *command) == 0
         cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []  # noqa: S314
     failed = [
         f"{case.get('classname')}::{case.get('name')}"

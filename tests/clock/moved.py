@@ -5,33 +5,39 @@ for containers. The clock is moved, not stopped. Timers, and what measures how l
 """
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 
-def moved_to(moment: datetime) -> dict[str, str]:
-    """The environment of a process for which it is that moment now. Ends the program where no clock can be moved."""
+def run_at(moment: datetime, *command: str) -> int:
+    """Runs a command as if it were that moment now; its exit code. Ends the program where no clock can be moved."""
     package = find_spec("libfaketime")
     if not package or not package.origin:
         sys.exit("The clock cannot be moved: libfaketime is missing (make .venv/.synced-dev).")
-    library = Path(package.origin).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": str(library),
-        "FAKETIME": f"{moment.timestamp() - time.time():+.0f}",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-    # the library is of x86-64 Linux; elsewhere it is ignored with no more than a warning
-    program = [sys.executable, "-c", "import time; print(time.time())"]
-    told = subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
-    if abs(float(told) - moment.timestamp()) > 60:
-        sys.exit(f"The clock cannot be moved on this machine by {library}.")
-    return environment
+    with tempfile.TemporaryDirectory() as folder:
+        # where the user of the database servers can read it too
+        Path(folder).chmod(0o755)
+        source = Path(package.origin).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+        library = shutil.copy(source, folder)
+        environment = {
+            **os.environ,
+            "LD_PRELOAD": str(library),
+            "FAKETIME": f"{moment.timestamp() - time.time():+.0f}",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        # the library is of Linux on x86-64; elsewhere it would be ignored
+        program = [sys.executable, "-c", "import time; print(time.time())"]
+        told = subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
+        if abs(float(told) - moment.timestamp()) > 60:
+            sys.exit("The clock cannot be moved on this machine.")
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(subprocess.run(sys.argv[2:], env=moved_to(datetime.fromisoformat(sys.argv[1])), check=False).returncode)
+    sys.exit(run_at(datetime.fromisoformat(sys.argv[1]), *sys.argv[2:]))
