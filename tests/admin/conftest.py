@@ -1,9 +1,11 @@
 """A browser, and a visit to the page in which nothing may go wrong unseen."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -82,7 +84,14 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         missing("These tests need Chromium on the PATH (Debian: apt install chromium).")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program, args=_SILENT) as browser:
+    # libfaketime stops Chromium
+    environment: dict[str, str | float | bool] = {
+        name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
+    }
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=program, args=_SILENT, env=environment) as browser,
+    ):
         yield browser
 
 
@@ -95,6 +104,8 @@ def visiting(browser: Browser) -> Visiting:
         with browser.new_context(
             color_scheme=scheme, viewport={"width": width, "height": height}, locale="de-DE", reduced_motion="reduce"
         ) as context:
+            if "FAKETIME" in os.environ:
+                context.clock.install(time=datetime.now(UTC))
             visit = Visit(context.new_page(), url)
             visit.page.set_default_timeout(20_000)
             visit.watch()
