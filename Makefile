@@ -4,7 +4,7 @@
 PYTHON ?= python3
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
-SQL := supabase/seed.sql supabase/snippets supabase/tests
+SQL := sql supabase/seed.sql supabase/snippets supabase/tests
 # one process a core; the tests of a file stay together, for they share databases and servers
 PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 

@@ -298,8 +298,8 @@ begin
   ) last on true
   where v.id = w.id and v.id ~ '^v-demo-\d';
 
-  -- in the history a transfer costs a quarter of a percent, owed to a trustee; afterwards the fee is restored. Skipped if
-  -- an operator charges for transfers
+  -- in the history a transfer costs a quarter of a percent, owed to a trustee; afterwards the fee is restored. Not done
+  -- if an operator charges for transfers
   select * into transfer_fee from public.fees f where f.id = 'transfer.logged' for update;
   update public.fees f
   set percentage = 0.0025, active = true, beneficiary_id = private.thinker_id('demo-treuhand')

@@ -1,4 +1,4 @@
--- What every Supabase project has and a plain PostgreSQL lacks. Applied only where it is missing.
+-- Roles and grants that every Supabase project has. Created only if they are missing, as in plain PostgreSQL.
 do $$
 begin
   if to_regrole('anon') is null then
@@ -16,13 +16,13 @@ begin
   if to_regrole('supabase_admin') is null then
     create role supabase_admin nologin noinherit;
   end if;
+  grant anon, authenticated, service_role to authenticator;
 end;
 $$;
 
-grant anon, authenticated, service_role to authenticator;
 grant usage on schema public to anon, authenticated, service_role;
 
--- As generous as a Supabase project: what the migrations take back is taken back here too.
+-- The same default privileges as in a Supabase project, so that the migrations revoke them here too.
 alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
 alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
 alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;

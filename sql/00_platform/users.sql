@@ -1,5 +1,5 @@
--- Supabase's way of telling SQL who is asking: the verified claims of the JWT, set for one transaction.
--- Owned by supabase_admin, so that the Supabase CLI's reset leaves it alone.
+-- Supabase's functions for the verified claims of a request's JWT, which are set for one transaction.
+-- Owned by supabase_admin, so that `supabase db reset` does not drop them.
 create schema if not exists auth authorization supabase_admin;
 grant usage on schema auth to anon, authenticated, service_role;
 

@@ -4,6 +4,7 @@ set check_function_bodies = off;
 create schema private;
 
 comment on schema private is
-  'Helpers and triggers. Never exposed by the Data API; a role may execute only what is granted to it by name.';
+  'Helper functions and triggers. Not exposed by the Data API; a role may execute only functions granted to it by '
+  'name.';
 
 grant usage on schema private to service_role, authenticated;

@@ -8,11 +8,13 @@ as $$
 begin
   return query select v.id from public.vouchers v where v.holder_id = auth.uid();
   return query select v.id from public.vouchers v where v.issued_to = auth.uid();
-  return query select b.voucher_id from public.voucher_bookings b where b.holder_id = auth.uid() and b.status = 'booked';
+  return query
+    select b.voucher_id from public.voucher_bookings b where b.holder_id = auth.uid() and b.status = 'booked';
 end;
 $$;
 
 comment on function private.held_vouchers is
-  'The vouchers of which the actor is a holder: those issued to it, and those of which it has an appointment. May repeat them.';
+  'The ids of the vouchers that the actor holds: those reserved for it, and those of which it has an active booking. '
+  'May contain duplicates.';
 
 grant execute on function private.held_vouchers to authenticated;

@@ -12,7 +12,7 @@ as $$
 $$;
 
 comment on function private.is_operator is
-  'True in a session of the schema''s owner (psql, Studio''s SQL editor, pg_cron, the command line), which could do everything '
-  'anyway; false where it has taken the role of a caller, as every request does.';
+  'True in a session of the schema''s owner (psql, Studio''s SQL editor, pg_cron, the command line), who may do '
+  'everything anyway. False if the session has switched to a caller''s role, as every request does.';
 
 grant execute on function private.is_operator to authenticated, service_role;

@@ -8,4 +8,5 @@ as $$
 $$;
 
 comment on function private.is_service is
-  'True when a trusted server asks (the JWT''s role is service_role): it may act where the legacy API asked nobody''s leave.';
+  'True for a trusted server (the JWT''s role is service_role), which may act where the legacy API did not check '
+  'permissions.';

@@ -6,7 +6,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- whoever acted towards the actor; to name somebody (as a voucher's holder, say) shows nothing of them
+  -- thinkers who acted towards the actor; naming a thinker (such as a voucher's holder) does not reveal it
   return query select v.issuer_id from public.vouchers v where v.holder_id = auth.uid();
   return query select v.issuer_id from public.vouchers v where v.issued_to = auth.uid();
   return query select b.issuer_id from public.voucher_bookings b where b.holder_id = auth.uid();
@@ -33,7 +33,7 @@ end;
 $$;
 
 comment on function private.my_contacts is
-  'The thinkers that a shared voucher, room or mortgage shows to the actor; for lenders and notaries also those whom their work '
-  'concerns. May repeat them.';
+  'The ids of the thinkers that the actor may see because of a shared voucher, room or mortgage; for lenders and '
+  'notaries also the thinkers of the mortgages that they work on. May contain duplicates.';
 
 grant execute on function private.my_contacts to authenticated;

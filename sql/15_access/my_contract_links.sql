@@ -7,11 +7,17 @@ set search_path = ''
 as $$
 begin
   return query
-    select l.id from public.contracts c join public.contract_links l on l.contract_id = c.id where c.created_by = auth.uid();
+    select l.id
+    from public.contracts c
+    join public.contract_links l on l.contract_id = c.id
+    where c.created_by = auth.uid();
   return query
-    select l.id from public.vouchers v join public.contract_links l on l.voucher_id = v.id where v.issuer_id = auth.uid();
-  -- a voucher may have several holders, at once or one after the other: each sees what its issuer laid there before
-  -- anybody had an appointment, or while nobody but this holder had one; never what another holder did
+    select l.id
+    from public.vouchers v
+    join public.contract_links l on l.voucher_id = v.id
+    where v.issuer_id = auth.uid();
+  -- a voucher may have several holders, at once or in turn. Each sees the documents that the issuer linked before the
+  -- first booking or while this holder was the only one with a booking; never those of another holder
   return query
     select l.id
     from public.vouchers v
@@ -40,7 +46,7 @@ end;
 $$;
 
 comment on function private.my_contract_links is
-  'The links of documents that the actor may see: those of its own documents, those to vouchers that it issued or holds and to '
-  'its rooms. May repeat them.';
+  'The ids of the document links that the actor may see: those of its own documents, of vouchers that it issued or '
+  'holds, and of its rooms. May contain duplicates.';
 
 grant execute on function private.my_contract_links to authenticated;

@@ -17,7 +17,7 @@ end;
 $$;
 
 comment on function private.my_contracts is
-  'The documents that the actor may see: those it stored, those of its links and mortgages, and for a notary those of every '
-  'mortgage. May repeat them.';
+  'The ids of the documents that the actor may see: those it stored, those of its links and mortgages, and for a '
+  'notary those of every mortgage. May contain duplicates.';
 
 grant execute on function private.my_contracts to authenticated;

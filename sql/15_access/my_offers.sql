@@ -16,6 +16,7 @@ end;
 $$;
 
 comment on function private.my_offers is
-  'The offers of which the actor is a party: those it made as lender, and those for its own applications. May repeat them.';
+  'The ids of the mortgage offers to which the actor is a party: as lender, or as borrower of the application. May '
+  'contain duplicates.';
 
 grant execute on function private.my_offers to authenticated;

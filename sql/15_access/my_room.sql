@@ -10,6 +10,6 @@ begin
 end;
 $$;
 
-comment on function private.my_room is 'The room in which the actor is present; null without one.';
+comment on function private.my_room is 'The id of the room in which the actor is present; null if in none.';
 
 grant execute on function private.my_room to authenticated;

@@ -6,17 +6,19 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- in a room for a pair code is who is present, whoever made it
+  -- a room for a pair code belongs to the thinkers present in it, not to its creator
   return query
     select r.id from public.rooms r where r.owner_id = auth.uid() and r.meta ->> 'source' is distinct from 'presence';
   return query select room from private.my_room() as room where room is not null;
   return query select 'mortgage:offer:' || o.id from private.my_offers() as o (id);
   return query
-    select 'mortgage:contract:' || c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers());
+    select 'mortgage:contract:' || c.id
+    from public.mortgage_contracts c
+    where c.offer_id in (select private.my_offers());
 end;
 $$;
 
 comment on function private.my_rooms is
-  'The rooms of the actor: its own, the one in which it is present, and those of the mortgages it is a party of.';
+  'The ids of the actor''s rooms: its own rooms, the room in which it is present, and the rooms of its mortgages.';
 
 grant execute on function private.my_rooms to authenticated;

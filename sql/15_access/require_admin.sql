@@ -12,6 +12,7 @@ end;
 $$;
 
 comment on function private.require_admin is
-  'Lets trusted servers, admins and operators (private.is_operator) pass. Refuses: not_an_admin (403).';
+  'Lets trusted servers, admins and operators (private.is_operator) pass. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function private.require_admin to authenticated, service_role;

@@ -1,6 +1,6 @@
--- Who sees what of a mortgage: in one file, because these policies read each other's tables.
+-- The policies of all tables of mortgages, in one file because they read each other's tables.
 
-create policy "a property is seen by whoever sees an application for it"
+create policy "creators and readers of its applications see a property"
   on public.properties
   for select
   to authenticated
@@ -9,7 +9,7 @@ create policy "a property is seen by whoever sees an application for it"
     or exists (
       select from public.mortgage_applications a
       where a.property_id = properties.id
-        -- nobody sees somebody else's house by applying for a mortgage on it
+        -- applying for a mortgage must not reveal a property that another borrower named
         and (a.borrower_id <> (select auth.uid()) or properties.created_by is null)
     )
     or (select private.may_act_as('admin'))
@@ -22,7 +22,7 @@ create policy "borrowers, lenders and notaries see their applications"
   using (
     borrower_id = (select auth.uid())
     or (status in ('open', 'offered') and (select private.may_act_as('lender')))
-    -- of the offers, row level security shows a lender's own, and a notary those with a contract
+    -- row level security limits the offers to a lender's own, and for a notary to those with a contract
     or id in (select o.application_id from public.mortgage_offers o)
     or (select private.may_act_as('admin'))
   );

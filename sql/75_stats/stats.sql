@@ -1,7 +1,7 @@
 create schema stats;
 
 comment on schema stats is
-  'What operators look at: views for dashboards. A figure is of a day, which begins in the time zone of private.settings; the views '
-  'have the rights of whoever looks (security_invoker), and read nothing but the *_facts in private: columns without names and texts.';
+  'Views for dashboards. Days begin in the time zone of private.settings. The views run with the rights of the reader '
+  '(security_invoker), and read only the views *_facts in private: columns without names and texts.';
 
 grant usage on schema stats to service_role;

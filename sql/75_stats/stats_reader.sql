@@ -1,4 +1,4 @@
--- roles are the whole server's: another database may have made it already
+-- roles belong to the whole server: another database may have created this one already
 do $$
 begin
   if to_regrole('stats_reader') is null then
@@ -7,12 +7,12 @@ begin
     alter role stats_reader set statement_timeout = '60s';
     alter role stats_reader set idle_in_transaction_session_timeout = '60s';
     comment on role stats_reader is
-      'Metabase, Grafana and the like: reads the views of the schema stats and nothing else. Give it a password to let it in.';
+      'For Metabase, Grafana and similar tools: may only read the views of stats. Cannot log in without a password.';
   end if;
 end;
 $$;
 
 grant usage on schema stats to stats_reader;
 
--- what the views call, with the rights of whoever looks
+-- the views call these functions with the rights of their reader
 grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;

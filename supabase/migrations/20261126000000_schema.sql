@@ -7,14 +7,17 @@ set check_function_bodies = off;
 create schema private;
 
 comment on schema private is
-  'Helpers and triggers. Never exposed by the Data API; a role may execute only what is granted to it by name.';
+  'Helper functions and triggers. Not exposed by the Data API; a role may execute only functions granted to it by '
+  'name.';
 
 grant usage on schema private to service_role, authenticated;
 
 -- sql/10_core/privileges.sql
--- Nothing is granted that a file of this folder does not grant by name: Supabase's generous defaults
--- (everything in public to anon, authenticated and service_role) end here, and PostgreSQL's own
--- (functions executable by everybody) with them.
+-- Every privilege is granted by name, in the file of its object. The defaults are revoked: Supabase's (everything in
+-- public to anon, authenticated and service_role) and PostgreSQL's (execute on functions to public).
+--
+-- Columns of text in tables with row level security have no planner statistics (set statistics 0): the estimated row
+-- counts of explain and of PostgREST's count=planned would reveal the values of rows that the reader may not see.
 alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
@@ -29,15 +32,18 @@ create table private.settings (
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (timestamptz 'epoch' at time zone time_zone is not null),
-  constraint events_are_kept_for_a_month_to_a_millennium check (events_kept between interval '1 month' and interval '1000 years')
+  constraint events_are_kept_for_a_month_to_a_millennium
+    check (events_kept between interval '1 month' and interval '1000 years')
 );
 
 comment on table private.settings is
-  'What an operator decides for the whole portal, in one row: update private.settings set settles_on_schedule = true.';
-comment on column private.settings.time_zone is 'Where days and months begin, for periods of settlements and for figures by day.';
+  'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
+comment on column private.settings.time_zone is
+  'The time zone in which days and months begin, for settlement periods and for figures by day.';
 comment on column private.settings.settles_on_schedule is
-  'Whether the scheduled job makes settlements (specification, 4.5: fees are switched on in layers). By hand it always works.';
-comment on column private.settings.events_kept is 'How long events are kept; older ones go by whole months.';
+  'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
+  'By hand settling always works.';
+comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
 
 alter table private.settings enable row level security;
 
@@ -53,7 +59,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- what is stored is read by clients whose parsers have limits: one row must never spoil a list
+  -- clients' parsers have limits: one unreadable row would make a whole list unreadable
   if octet_length(value::text) > 4194304
     or jsonb_path_exists(value, '$.**{63}')
     or jsonb_path_exists(
@@ -66,13 +72,13 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels and 4 MiB, with numbers within the range of a double; for check constraints. '
-  'Refuses: json_unreasonable (400).';
+  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. For check constraints. '
+  'Raises: json_unreasonable (400).';
 
 -- sql/10_core/functions/in_calendar.sql
 create function private.in_calendar(variadic moments timestamptz[])
 returns boolean
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 immutable
 set search_path = ''
 as $$
@@ -84,7 +90,7 @@ end;
 $$;
 
 comment on function private.in_calendar is
-  'True when every given time is within the years 1 to 9999, which clients can read, or null; for check constraints.';
+  'True if every given time is null or within the years 1 to 9999, which clients can parse. For check constraints.';
 
 -- sql/10_core/functions/iso.sql
 create function private.iso(moment timestamptz)
@@ -97,12 +103,12 @@ as $$
   select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
-comment on function private.iso is 'A time as the legacy API writes it: ISO 8601 with milliseconds and Z.';
+comment on function private.iso is 'Formats a time as the legacy API does: ISO 8601 with milliseconds and Z.';
 
 -- sql/10_core/functions/new_id.sql
 create function private.new_id(prefix text)
 returns text
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
@@ -121,7 +127,7 @@ end;
 $$;
 
 comment on function private.new_id is
-  'A new id of the legacy form <prefix>-<milliseconds in base 36>-<random>, as v-mws0ylx7-53c1...';
+  'A new id in the legacy form <prefix>-<milliseconds in base 36>-<random>, such as v-mws0ylx7-53c1...';
 
 -- sql/10_core/functions/new_suffix.sql
 create function private.new_suffix()
@@ -130,17 +136,18 @@ language sql
 volatile
 set search_path = ''
 as $$
-  -- the middle of a UUID of version 4 holds the version's and the variant's fixed bits: take both ends
+  -- the middle of a UUID of version 4 has the fixed bits of version and variant: take both ends
   select left(hex, 12) || right(hex, 8)
   from (select replace(gen_random_uuid()::text, '-', '') as hex) uuid
 $$;
 
-comment on function private.new_suffix is '20 hex digits (80 bits) from a secure source: the part of a generated id that nobody can guess.';
+comment on function private.new_suffix is
+  '20 random hex digits (80 bits) from a secure source: the unguessable part of a generated id.';
 
 -- sql/10_core/functions/new_uuid.sql
 create function private.new_uuid()
 returns uuid
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
@@ -153,8 +160,8 @@ end;
 $$;
 
 comment on function private.new_uuid is
-  'A new UUID of version 7: its first 48 bits are milliseconds, so that ids sort by time. '
-  '(PostgreSQL has uuidv7() from version 18 on; 15 is supported.)';
+  'A new UUID of version 7: its first 48 bits are milliseconds, so ids sort by time. (PostgreSQL has uuidv7() from '
+  'version 18; 15 is supported.)';
 
 -- sql/10_core/functions/ping.sql
 create function public.ping()
@@ -166,7 +173,7 @@ as $$
   select true
 $$;
 
-comment on function public.ping is 'True: the database answers, and lets the caller in (GET /health).';
+comment on function public.ping is 'True if the database answers and the caller may use it (GET /health).';
 
 grant execute on function public.ping to anon, authenticated, service_role;
 
@@ -188,9 +195,9 @@ as $$
 $$;
 
 comment on function private.thinker_id is
-  'The id of the thinker with this public id: the public id itself where it is a UUID of version 4 (a user of Supabase '
-  'Auth), else its SHA-256 shaped as a UUID of version 8, so that no two public ids share an id. The same rule stands in '
-  'api/identity.py.';
+  'Computes a thinker''s id from its public id: the public id itself if it is a UUID of version 4 (a user of Supabase '
+  'Auth), otherwise its SHA-256 in the form of a UUID of version 8, so that no two public ids share an id. '
+  'api/actor.py has the same rule.';
 
 -- sql/10_core/triggers/tg_append_only__refuse.sql
 create function private.tg_append_only__refuse()
@@ -206,7 +213,8 @@ end;
 $$;
 
 comment on function private.tg_append_only__refuse is
-  'Refuses to change a table of what happened, whoever asks, its owner too: append_only (403).';
+  'Refuses every change of an append-only table, by its owner too. '
+  'Raises: append_only (403).';
 
 -- sql/15_access/held_vouchers.sql
 create function private.held_vouchers()
@@ -219,12 +227,14 @@ as $$
 begin
   return query select v.id from public.vouchers v where v.holder_id = auth.uid();
   return query select v.id from public.vouchers v where v.issued_to = auth.uid();
-  return query select b.voucher_id from public.voucher_bookings b where b.holder_id = auth.uid() and b.status = 'booked';
+  return query
+    select b.voucher_id from public.voucher_bookings b where b.holder_id = auth.uid() and b.status = 'booked';
 end;
 $$;
 
 comment on function private.held_vouchers is
-  'The vouchers of which the actor is a holder: those issued to it, and those of which it has an appointment. May repeat them.';
+  'The ids of the vouchers that the actor holds: those reserved for it, and those of which it has an active booking. '
+  'May contain duplicates.';
 
 grant execute on function private.held_vouchers to authenticated;
 
@@ -243,8 +253,8 @@ as $$
 $$;
 
 comment on function private.is_operator is
-  'True in a session of the schema''s owner (psql, Studio''s SQL editor, pg_cron, the command line), which could do everything '
-  'anyway; false where it has taken the role of a caller, as every request does.';
+  'True in a session of the schema''s owner (psql, Studio''s SQL editor, pg_cron, the command line), who may do '
+  'everything anyway. False if the session has switched to a caller''s role, as every request does.';
 
 grant execute on function private.is_operator to authenticated, service_role;
 
@@ -259,7 +269,8 @@ as $$
 $$;
 
 comment on function private.is_service is
-  'True when a trusted server asks (the JWT''s role is service_role): it may act where the legacy API asked nobody''s leave.';
+  'True for a trusted server (the JWT''s role is service_role), which may act where the legacy API did not check '
+  'permissions.';
 
 -- sql/15_access/may_act_as.sql
 create function private.may_act_as(role text)
@@ -272,15 +283,15 @@ as $$
 begin
   return private.is_service()
     or exists (select from public.thinkers t where t.id = auth.uid() and may_act_as.role = any (t.roles))
-    -- app_metadata is what only a server can write into a user of Supabase Auth
+    -- only a server can write the app_metadata of a Supabase Auth user
     or coalesce(auth.jwt() -> 'app_metadata' ->> 'role' = may_act_as.role, false)
     or coalesce(auth.jwt() -> 'app_metadata' -> 'roles' @> to_jsonb(may_act_as.role), false);
 end;
 $$;
 
 comment on function private.may_act_as is
-  'True for a trusted server, for an actor with that role (lender, notary, admin), and for a JWT whose app_metadata names it '
-  '(role, or one of roles).';
+  'True for a trusted server, for an actor with this role (lender, notary, admin), and for a JWT whose app_metadata '
+  'has it as role or in roles.';
 
 grant execute on function private.may_act_as to authenticated, service_role;
 
@@ -293,7 +304,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- whoever acted towards the actor; to name somebody (as a voucher's holder, say) shows nothing of them
+  -- thinkers who acted towards the actor; naming a thinker (such as a voucher's holder) does not reveal it
   return query select v.issuer_id from public.vouchers v where v.holder_id = auth.uid();
   return query select v.issuer_id from public.vouchers v where v.issued_to = auth.uid();
   return query select b.issuer_id from public.voucher_bookings b where b.holder_id = auth.uid();
@@ -320,8 +331,8 @@ end;
 $$;
 
 comment on function private.my_contacts is
-  'The thinkers that a shared voucher, room or mortgage shows to the actor; for lenders and notaries also those whom their work '
-  'concerns. May repeat them.';
+  'The ids of the thinkers that the actor may see because of a shared voucher, room or mortgage; for lenders and '
+  'notaries also the thinkers of the mortgages that they work on. May contain duplicates.';
 
 grant execute on function private.my_contacts to authenticated;
 
@@ -335,11 +346,17 @@ set search_path = ''
 as $$
 begin
   return query
-    select l.id from public.contracts c join public.contract_links l on l.contract_id = c.id where c.created_by = auth.uid();
+    select l.id
+    from public.contracts c
+    join public.contract_links l on l.contract_id = c.id
+    where c.created_by = auth.uid();
   return query
-    select l.id from public.vouchers v join public.contract_links l on l.voucher_id = v.id where v.issuer_id = auth.uid();
-  -- a voucher may have several holders, at once or one after the other: each sees what its issuer laid there before
-  -- anybody had an appointment, or while nobody but this holder had one; never what another holder did
+    select l.id
+    from public.vouchers v
+    join public.contract_links l on l.voucher_id = v.id
+    where v.issuer_id = auth.uid();
+  -- a voucher may have several holders, at once or in turn. Each sees the documents that the issuer linked before the
+  -- first booking or while this holder was the only one with a booking; never those of another holder
   return query
     select l.id
     from public.vouchers v
@@ -368,8 +385,8 @@ end;
 $$;
 
 comment on function private.my_contract_links is
-  'The links of documents that the actor may see: those of its own documents, those to vouchers that it issued or holds and to '
-  'its rooms. May repeat them.';
+  'The ids of the document links that the actor may see: those of its own documents, of vouchers that it issued or '
+  'holds, and of its rooms. May contain duplicates.';
 
 grant execute on function private.my_contract_links to authenticated;
 
@@ -393,8 +410,8 @@ end;
 $$;
 
 comment on function private.my_contracts is
-  'The documents that the actor may see: those it stored, those of its links and mortgages, and for a notary those of every '
-  'mortgage. May repeat them.';
+  'The ids of the documents that the actor may see: those it stored, those of its links and mortgages, and for a '
+  'notary those of every mortgage. May contain duplicates.';
 
 grant execute on function private.my_contracts to authenticated;
 
@@ -417,7 +434,8 @@ end;
 $$;
 
 comment on function private.my_offers is
-  'The offers of which the actor is a party: those it made as lender, and those for its own applications. May repeat them.';
+  'The ids of the mortgage offers to which the actor is a party: as lender, or as borrower of the application. May '
+  'contain duplicates.';
 
 grant execute on function private.my_offers to authenticated;
 
@@ -434,7 +452,7 @@ begin
 end;
 $$;
 
-comment on function private.my_room is 'The room in which the actor is present; null without one.';
+comment on function private.my_room is 'The id of the room in which the actor is present; null if in none.';
 
 grant execute on function private.my_room to authenticated;
 
@@ -447,18 +465,20 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- in a room for a pair code is who is present, whoever made it
+  -- a room for a pair code belongs to the thinkers present in it, not to its creator
   return query
     select r.id from public.rooms r where r.owner_id = auth.uid() and r.meta ->> 'source' is distinct from 'presence';
   return query select room from private.my_room() as room where room is not null;
   return query select 'mortgage:offer:' || o.id from private.my_offers() as o (id);
   return query
-    select 'mortgage:contract:' || c.id from public.mortgage_contracts c where c.offer_id in (select private.my_offers());
+    select 'mortgage:contract:' || c.id
+    from public.mortgage_contracts c
+    where c.offer_id in (select private.my_offers());
 end;
 $$;
 
 comment on function private.my_rooms is
-  'The rooms of the actor: its own, the one in which it is present, and those of the mortgages it is a party of.';
+  'The ids of the actor''s rooms: its own rooms, the room in which it is present, and the rooms of its mortgages.';
 
 grant execute on function private.my_rooms to authenticated;
 
@@ -477,7 +497,8 @@ end;
 $$;
 
 comment on function private.require_admin is
-  'Lets trusted servers, admins and operators (private.is_operator) pass. Refuses: not_an_admin (403).';
+  'Lets trusted servers, admins and operators (private.is_operator) pass. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function private.require_admin to authenticated, service_role;
 
@@ -498,16 +519,17 @@ create table public.thinkers (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at, verified_at))
 );
 
-comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';
+comment on table public.thinkers is 'The users of the portal.';
 comment on column public.thinkers.public_id is
-  'The uid that the portal uses: thinker-<12 hex> derived from a token, a browser''s own uid, or the id of a Supabase Auth user.';
-comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
-comment on column public.thinkers.meta is 'Optional profile; contacts see it, like every column here.';
+  'The uid that the portal uses: thinker-<12 hex> derived from a token, a uid that a browser generated, or the id of a '
+  'Supabase Auth user.';
+comment on column public.thinkers.roles is 'Additional permissions of a thinker: lender, notary, admin.';
+comment on column public.thinkers.meta is 'Optional profile; visible to contacts, like every column here.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
 create index thinkers_created_at_idx on public.thinkers (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.thinkers
   alter column public_id set statistics 0;
 
@@ -515,7 +537,7 @@ alter table public.thinkers enable row level security;
 
 grant select on public.thinkers to service_role, authenticated;
 
-create policy "thinkers see themselves and whom they have to do with"
+create policy "thinkers see themselves and their contacts"
   on public.thinkers
   for select
   to authenticated
@@ -538,10 +560,10 @@ declare
 begin
   case
     when private.thinker_id(claimed) = thinker then
-      return private.thinker_of(claimed);
-    -- the token of a Supabase Auth user names no public id: the user's id is the public id
+      return private.ensure_thinker(claimed);
+    -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
     when private.thinker_id(thinker::text) = thinker then
-      return private.thinker_of(thinker::text);
+      return private.ensure_thinker(thinker::text);
     when exists (select from public.thinkers t where t.id = thinker) then
       return thinker;
     else
@@ -551,23 +573,11 @@ end;
 $$;
 
 comment on function private.acting_thinker is
-  'The id of the thinker who acts: auth.uid(), made on first sight. Refuses: not_signed_in (401), uid_invalid (400).';
+  'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
+  'Raises: uid_invalid (400); not_signed_in (401).';
 
--- sql/20_identity/functions/known_actor.sql
-create function private.known_actor()
-returns uuid
-language sql
-stable
-set search_path = ''
-as $$
-  select t.id from public.thinkers t where t.id = auth.uid()
-$$;
-
-comment on function private.known_actor is
-  'The id of the thinker who acts, for the log; null where a server or an operator acts for nobody in particular.';
-
--- sql/20_identity/functions/thinker_of.sql
-create function private.thinker_of(uid text)
+-- sql/20_identity/functions/ensure_thinker.sql
+create function private.ensure_thinker(uid text)
 returns uuid
 language plpgsql
 security definer
@@ -589,8 +599,22 @@ begin
 end;
 $$;
 
-comment on function private.thinker_of is
-  'The id of the thinker with this uid, who is made on first sight; null for null. Refuses: uid_invalid (400).';
+comment on function private.ensure_thinker is
+  'Returns the id of the thinker with this uid, and creates the thinker if it does not exist; null for null. '
+  'Raises: uid_invalid (400).';
+
+-- sql/20_identity/functions/known_actor.sql
+create function private.known_actor()
+returns uuid
+language sql
+stable
+set search_path = ''
+as $$
+  select t.id from public.thinkers t where t.id = auth.uid()
+$$;
+
+comment on function private.known_actor is
+  'The id of the acting thinker, for the event log; null if a server or an operator acts without a thinker.';
 
 -- sql/20_identity/functions/uid_of.sql
 create function private.uid_of(thinker uuid)
@@ -603,7 +627,7 @@ as $$
   select t.public_id from public.thinkers t where t.id = thinker
 $$;
 
-comment on function private.uid_of is 'The public id of a thinker, which is what the portal calls a uid.';
+comment on function private.uid_of is 'The public id of a thinker, which the portal calls uid.';
 
 grant execute on function private.uid_of to service_role, authenticated;
 
@@ -617,16 +641,17 @@ as $$
 begin
   insert into public.thinkers (id, public_id)
   select new.id, new.id::text
-  -- an imported user whose id is no UUID of version 4 cannot be a thinker, but may sign up all the same
+  -- a user whose id is not a UUID of version 4 (imported) cannot become a thinker, but may sign up
   where private.thinker_id(new.id::text) = new.id
   on conflict do nothing;
   return null;
 end;
 $$;
 
-comment on function private.tg_users__make_thinker is 'A new user of Supabase Auth is a thinker with the same id.';
+comment on function private.tg_users__make_thinker is
+  'Creates a thinker with the same id for every new user of Supabase Auth.';
 
--- a plain PostgreSQL has no users
+-- plain PostgreSQL has no auth.users
 do $$
 begin
   if to_regclass('auth.users') is not null then
@@ -642,7 +667,7 @@ create table private.idempotency_keys (
   actor       text        not null,
   key         text        not null,
   fingerprint bytea       not null,
-  answer      jsonb       not null,
+  response    jsonb       not null,
   created_at  timestamptz not null default now(),
 
   primary key (actor, key),
@@ -651,83 +676,18 @@ create table private.idempotency_keys (
 );
 
 comment on table private.idempotency_keys is
-  'What was answered to a request that carried an idempotency key, written in the transaction of its effect and good for 24 '
-  'hours. Written by keep_answer, read by first_answer.';
+  'The response to each request that carried an idempotency key, written in the same transaction as the request''s '
+  'effect and valid for 24 hours. Written by store_response, read by replay_response.';
 comment on column private.idempotency_keys.actor is
-  'Whose key it is: the id of the thinker who acts, or the role of who acts for nobody in particular.';
-comment on column private.idempotency_keys.fingerprint is 'SHA-256 of the function and its arguments.';
+  'The owner of the key: the id of the acting thinker, or the role if no thinker acts.';
+comment on column private.idempotency_keys.fingerprint is 'SHA-256 of the function''s name and arguments.';
 
 create index idempotency_keys_created_at_idx on private.idempotency_keys (created_at);
 
 alter table private.idempotency_keys enable row level security;
 
--- sql/25_idempotency/functions/first_answer.sql
-create function private.first_answer(key text, request jsonb)
-returns jsonb
-language plpgsql
-strict -- without a key there is nothing to look up
-set search_path = ''
-as $$
-declare
-  whose text := private.key_owner();
-  kept  private.idempotency_keys;
-begin
-  if char_length(first_answer.key) not between 1 and 255 then
-    raise sqlstate 'PT400' using message = 'idempotency_key_invalid';
-  end if;
-
-  -- held until the end of the transaction that has the effect: whoever gets it next sees what was kept
-  if not pg_try_advisory_xact_lock(hashtextextended('idempotency_key:' || whose || ':' || first_answer.key, 0)) then
-    raise sqlstate 'PT409' using message = 'request_in_progress';
-  end if;
-
-  select * into kept
-  from private.idempotency_keys k
-  where k.actor = whose
-    and k.key = first_answer.key
-    and k.created_at > now() - interval '24 hours';
-
-  if kept.fingerprint <> sha256(convert_to(first_answer.request::text, 'UTF8')) then
-    raise sqlstate 'PT422' using message = 'idempotency_key_reused';
-  end if;
-  return kept.answer;
-end;
-$$;
-
-comment on function private.first_answer is
-  'What the actor''s first request with this idempotency key was answered, within 24 hours; null where this is the first, or '
-  'has no key. request is the function and its arguments, as they are the same each time it is sent. A refused request '
-  'keeps nothing. Refuses: idempotency_key_invalid (400: 1 to 255 characters); request_in_progress (409); '
-  'idempotency_key_reused (422), for another request.';
-
--- sql/25_idempotency/functions/keep_answer.sql
-create function private.keep_answer(key text, request jsonb, answer jsonb)
-returns jsonb
-language plpgsql
-set search_path = ''
-as $$
-begin
-  if keep_answer.key is not null then
-    insert into private.idempotency_keys as k (actor, key, fingerprint, answer)
-    values (
-      private.key_owner(),
-      keep_answer.key,
-      sha256(convert_to(keep_answer.request::text, 'UTF8')),
-      keep_answer.answer
-    )
-    -- one of more than 24 hours ago, or first_answer would have found it
-    on conflict on constraint idempotency_keys_pkey do update
-    set fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = excluded.created_at;
-  end if;
-  return keep_answer.answer;
-end;
-$$;
-
-comment on function private.keep_answer is
-  'Keeps the answer to a request that carries an idempotency key, for first_answer; returns it.';
-
--- sql/25_idempotency/functions/key_owner.sql
-create function private.key_owner()
+-- sql/25_idempotency/functions/idempotency_key_owner.sql
+create function private.idempotency_key_owner()
 returns text
 language sql
 stable
@@ -736,8 +696,75 @@ as $$
   select coalesce(auth.uid()::text, auth.role(), session_user)
 $$;
 
-comment on function private.key_owner is
-  'Whose an idempotency key is: the id of the thinker who acts, or the role of who acts for nobody in particular.';
+comment on function private.idempotency_key_owner is
+  'The owner of an idempotency key: the id of the acting thinker, or the role if no thinker acts.';
+
+-- sql/25_idempotency/functions/replay_response.sql
+create function private.replay_response(key text, request jsonb)
+returns jsonb
+language plpgsql
+strict -- returns null without a key
+set search_path = ''
+as $$
+declare
+  owner  text := private.idempotency_key_owner();
+  stored private.idempotency_keys;
+begin
+  if char_length(replay_response.key) not between 1 and 255 then
+    raise sqlstate 'PT400' using message = 'idempotency_key_invalid';
+  end if;
+
+  -- held until the transaction with the effect ends: the next holder of the lock sees the stored response
+  if not pg_try_advisory_xact_lock(hashtextextended('idempotency_key:' || owner || ':' || replay_response.key, 0)) then
+    raise sqlstate 'PT409' using message = 'request_in_progress';
+  end if;
+
+  select * into stored
+  from private.idempotency_keys k
+  where k.actor = owner
+    and k.key = replay_response.key
+    and k.created_at > now() - interval '24 hours';
+
+  if stored.fingerprint <> sha256(convert_to(replay_response.request::text, 'UTF8')) then
+    raise sqlstate 'PT422' using message = 'idempotency_key_reused';
+  end if;
+  return stored.response;
+end;
+$$;
+
+comment on function private.replay_response is
+  'Returns the stored response to the actor''s first request with this idempotency key, within 24 hours; null if this '
+  'request is the first or has no key. request: the function''s name and arguments, equal each time the request is '
+  'sent. Holds a lock on the key until the end of the transaction. A key has 1 to 255 characters; a key of a different '
+  'request is an error. A failed request stores nothing. '
+  'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422).';
+
+-- sql/25_idempotency/functions/store_response.sql
+create function private.store_response(key text, request jsonb, response jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if store_response.key is not null then
+    insert into private.idempotency_keys as k (actor, key, fingerprint, response)
+    values (
+      private.idempotency_key_owner(),
+      store_response.key,
+      sha256(convert_to(store_response.request::text, 'UTF8')),
+      store_response.response
+    )
+    -- the existing row is older than 24 hours, otherwise replay_response would have returned it
+    on conflict on constraint idempotency_keys_pkey do update
+    set fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at;
+  end if;
+  return store_response.response;
+end;
+$$;
+
+comment on function private.store_response is
+  'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
+  'Returns the response.';
 
 -- sql/30_rate_limits/tables/request_counts.sql
 create unlogged table private.request_counts (
@@ -747,7 +774,8 @@ create unlogged table private.request_counts (
 );
 
 comment on table private.request_counts is
-  'How often a client asked in its current minute, for the rate limits of /api. Not kept over a crash. Written by count_request.';
+  'The number of requests of each client in its current minute, for the rate limits of /api. Unlogged: lost after a '
+  'crash. Written by count_request.';
 comment on column private.request_counts.client is 'The limited route and the client''s address.';
 
 create index request_counts_window_ends_at_idx on private.request_counts (window_ends_at);
@@ -772,7 +800,7 @@ begin
       window_ends_at = case when c.window_ends_at > moment then c.window_ends_at else excluded.window_ends_at end
   returning * into counted;
 
-  -- whoever opens a window clears away some that are over: the table stays as small as there are clients
+  -- each new window deletes a few expired ones, so that the table stays small
   if counted.requests = 1 then
     delete from private.request_counts c
     where c.client in (
@@ -793,8 +821,8 @@ end;
 $$;
 
 comment on function public.count_request is
-  'Counts a request of a client (a route and an address) in its window of 60 seconds, which the first request opens; exactly, '
-  'however many servers count. Returns {requests, seconds_left}.';
+  'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
+  'The count is exact over any number of servers. Returns {requests, seconds_left}.';
 
 grant execute on function public.count_request to service_role;
 
@@ -813,20 +841,23 @@ create table public.presence_sessions (
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
   constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
-  constraint who_is_silenced_is_offline check (not silenced or status = 'offline')
+  constraint silenced_session_is_offline check (not silenced or status = 'offline')
 );
 
 comment on table public.presence_sessions is
-  'Who is there, one row a thinker (specification, 1.1). Written by verify_presence, send_heartbeat and match_presence.';
-comment on column public.presence_sessions.pair_code is 'The keyword by which two thinkers find each other (projekt_alpha, familie).';
-comment on column public.presence_sessions.room_id is 'The room of this pair code; forgotten when the pair code changes.';
+  'Whether a thinker is online, one row a thinker. Written by verify_presence, send_heartbeat and match_presence.';
+comment on column public.presence_sessions.pair_code is
+  'The keyword by which thinkers find each other (projekt_alpha, familie).';
+comment on column public.presence_sessions.room_id is
+  'The room of this pair code; set to null when the pair code changes.';
 comment on column public.presence_sessions.silenced is
-  'True when a job, not the thinker, said offline after a minute of silence: the next heartbeat brings the thinker back.';
+  'True if a job set the status to offline after a minute without a heartbeat; the next heartbeat sets it to online '
+  'again.';
 
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.presence_sessions
   alter column pair_code set statistics 0,
   alter column room_id set statistics 0;
@@ -835,7 +866,7 @@ alter table public.presence_sessions enable row level security;
 
 grant select on public.presence_sessions to service_role, authenticated;
 
-create policy "thinkers see themselves and whoever is in the same room"
+create policy "thinkers see themselves and the others in their room"
   on public.presence_sessions
   for select
   to authenticated
@@ -860,13 +891,14 @@ create table public.rooms (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.rooms is 'A place where thinkers meet or leave documents (specification, 1.1).';
-comment on column public.rooms.owner_id is 'Who made the room; null when a trusted server made it for nobody in particular.';
-comment on column public.rooms.meta is 'Where the room comes from: {"source": "presence", "pair_code": ...}.';
+comment on table public.rooms is 'Places where thinkers meet or store documents.';
+comment on column public.rooms.owner_id is
+  'The thinker who created the room; null if a trusted server created it without naming a thinker.';
+comment on column public.rooms.meta is 'Origin of the room: {"source": "presence", "pair_code": ...}.';
 
 create index rooms_owner_id_idx on public.rooms (owner_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.rooms
   alter column id set statistics 0;
 
@@ -894,14 +926,17 @@ as $$
   select private.require_admin();
 
   select coalesce(
-    jsonb_agg(to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) order by s.created_at, s.id),
+    jsonb_agg(
+      to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) order by s.created_at, s.id
+    ),
     '[]'
   )
   from public.presence_sessions s
 $$;
 
 comment on function public.list_presence is
-  'All presence sessions, oldest first, for the operator (GET /api/presence/debug). Refuses: not_an_admin (403).';
+  'All presence sessions, oldest first, for admins (GET /api/presence/debug). '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;
 
@@ -913,17 +948,17 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
-  answer  jsonb := private.first_answer(match_presence.idempotency_key, request);
-  thinker uuid := private.acting_thinker();
-  present uuid[];
-  room    text;
+  request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
+  response jsonb := private.replay_response(match_presence.idempotency_key, request);
+  thinker  uuid := private.acting_thinker();
+  present  uuid[];
+  room     text;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
-  -- thinkers who match at the same time, whoever comes first, find the room that the first one made
+  -- concurrent calls with this pair code wait, and then find the room that the first one created
   perform pg_advisory_xact_lock(hashtextextended('match_presence:' || match_presence.pair_code, 0));
 
   select array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1]
@@ -948,15 +983,17 @@ begin
     room := null;
   end if;
 
-  return private.keep_answer(match_presence.idempotency_key, request, jsonb_build_object('room_id', room));
+  return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', room));
 end;
 $$;
 
 comment on function public.match_presence is
-  'Finds the room of the acting thinker and whoever else is online with the same pair code and was seen in the last 60 seconds; '
-  'makes it when it is missing. Returns {room_id}, null when the caller is not online with that code or is alone. '
-  'Refuses: not_signed_in (401). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Puts the acting thinker into one room with all thinkers who are online with the same pair code and were seen in the '
+  'last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online with '
+  'that code or is alone. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
+  'idempotency_key_reused (422).';
 
 grant execute on function public.match_presence to authenticated;
 
@@ -972,13 +1009,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('send_heartbeat', send_heartbeat.pair_code, send_heartbeat.status);
-  answer  jsonb := private.first_answer(send_heartbeat.idempotency_key, request);
-  thinker uuid := private.acting_thinker();
-  session public.presence_sessions;
+  request  jsonb := jsonb_build_array('send_heartbeat', send_heartbeat.pair_code, send_heartbeat.status);
+  response jsonb := private.replay_response(send_heartbeat.idempotency_key, request);
+  thinker  uuid := private.acting_thinker();
+  session  public.presence_sessions;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if char_length(send_heartbeat.pair_code) not between 1 and 255 then
@@ -1003,14 +1040,17 @@ begin
       last_seen_at = now()
   returning * into session;
 
-  return private.keep_answer(send_heartbeat.idempotency_key, request, to_jsonb(session));
+  return private.store_response(send_heartbeat.idempotency_key, request, to_jsonb(session));
 end;
 $$;
 
 comment on function public.send_heartbeat is
-  'Says that the acting thinker is there. What is left out (null) keeps its value, but whom a job silenced is online again. Any status but online counts as offline: '
-  'such a thinker is not matched. Returns the session. Refuses: not_signed_in (401), pair_code_invalid (400). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Reports that the acting thinker is online. Arguments that are null keep the stored value, except that a thinker '
+  'timed out by a job comes back online. Every status other than online is stored as offline; offline thinkers are not '
+  'matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: idempotency_key_invalid, pair_code_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); idempotency_key_reused (422).';
 
 grant execute on function public.send_heartbeat to authenticated;
 
@@ -1022,13 +1062,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('verify_presence');
-  answer  jsonb := private.first_answer(verify_presence.idempotency_key, request);
-  thinker uuid := private.acting_thinker();
-  session public.presence_sessions;
+  request  jsonb := jsonb_build_array('verify_presence');
+  response jsonb := private.replay_response(verify_presence.idempotency_key, request);
+  thinker  uuid := private.acting_thinker();
+  session  public.presence_sessions;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   update public.thinkers t set verified_at = now() where t.id = thinker;
@@ -1037,7 +1077,7 @@ begin
 
   select * into session from public.presence_sessions s where s.thinker_id = thinker;
 
-  return private.keep_answer(
+  return private.store_response(
     verify_presence.idempotency_key,
     request,
     jsonb_build_object('thinker_uid', private.uid_of(thinker), 'pair_code', session.pair_code)
@@ -1046,9 +1086,11 @@ end;
 $$;
 
 comment on function public.verify_presence is
-  'Notes that the acting thinker proved its token; the first time it also comes online. A later call changes neither '
-  'its status nor when it was last seen. Returns {thinker_uid, pair_code}. Refuses: not_signed_in (401). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Records that the acting thinker proved its token. The first call also creates its session, online; later calls '
+  'change neither status nor last_seen_at. Returns {thinker_uid, pair_code}. A repeated call with the same '
+  'idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
+  'idempotency_key_reused (422).';
 
 grant execute on function public.verify_presence to authenticated;
 
@@ -1087,15 +1129,19 @@ create table public.vouchers (
 );
 
 comment on table public.vouchers is
-  'A right to appointments with the issuer in a window of time (specification, 1.2). Written by issue_voucher, book_voucher and cancel_booking.';
-comment on column public.vouchers.holder_id is 'Whoever booked last, while a booking is active.';
-comment on column public.vouchers.issued_to is 'For whom alone the issuer meant it; null for an offer to everybody.';
-comment on column public.vouchers.duration_minutes is 'How long an appointment is.';
-comment on column public.vouchers.valid_from is 'Where the hourly grid of slots begins.';
-comment on column public.vouchers.allowed_slots is 'Kept for the portal as it was sent; offers nothing and forbids nothing (contract, section 3).';
+  'Rights to appointments with their issuer within a period of time. Written by issue_voucher, book_voucher and '
+  'cancel_booking.';
+comment on column public.vouchers.holder_id is
+  'The thinker of the latest active booking; initially the thinker in issued_to.';
+comment on column public.vouchers.issued_to is 'If not null, only this thinker may book the voucher.';
+comment on column public.vouchers.duration_minutes is 'The length of an appointment.';
+comment on column public.vouchers.valid_from is 'The start of the first slot; slots start every 60 minutes.';
+comment on column public.vouchers.allowed_slots is
+  'Stored as the portal sends it; does not affect which slots are offered (docs/compatibility.md).';
 comment on column public.vouchers.price_amount is
-  'The currency''s minor unit (cents). At most 2^53 - 1, which a JSON number holds exactly.';
-comment on column public.vouchers.terms is 'Terms, the template''s id ({"template": "consulting"}), whatever the issuer agreed; any JSON.';
+  'In the currency''s minor unit (cents). At most 2^53 - 1, which a JSON number represents exactly.';
+comment on column public.vouchers.terms is
+  'The agreed terms, such as the template''s id ({"template": "consulting"}); any JSON.';
 
 create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
 create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
@@ -1105,7 +1151,7 @@ create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_
 create index vouchers_open_offers_idx
   on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.vouchers
   alter column id set statistics 0,
   alter column service_type set statistics 0,
@@ -1161,18 +1207,19 @@ create table public.voucher_bookings (
 );
 
 comment on table public.voucher_bookings is
-  'One appointment of a voucher (specification, 1.2). Written by book_voucher and cancel_booking only; never deleted.';
+  'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
 
--- the exclusion constraint's index holds only active bookings: look-ups by voucher, and its foreign key, need all
+-- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
 create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
 create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
 create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
 create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
-create index voucher_bookings_slot_idx on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
+create index voucher_bookings_slot_idx
+  on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
 create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.voucher_bookings
   alter column id set statistics 0,
   alter column voucher_id set statistics 0,
@@ -1192,7 +1239,7 @@ create policy "issuer and holder see their booking"
     or (select private.may_act_as('admin'))
   );
 
--- money hangs on them
+-- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
 before delete or truncate on public.voucher_bookings
 for each statement execute function private.tg_append_only__refuse();
@@ -1210,10 +1257,10 @@ create table public.voucher_templates (
   constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object')
 );
 
-comment on table public.voucher_templates is 'The portal''s templates by branch (specification, 1.2).';
-comment on column public.voucher_templates.default_duration is 'Minutes.';
+comment on table public.voucher_templates is 'The portal''s voucher templates for different branches.';
+comment on column public.voucher_templates.default_duration is 'In minutes.';
 comment on column public.voucher_templates.default_terms is
-  'What a voucher''s terms begin with; terms.template names the template, which is how the two are joined.';
+  'Initial terms of a voucher; terms.template holds the id of the template, which joins the two.';
 
 alter table public.voucher_templates enable row level security;
 
@@ -1258,7 +1305,7 @@ begin
   end if;
 
   first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
-  -- a year at most, whatever was asked for: an answer holds no more than 8,784 slots
+  -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
   select coalesce(
@@ -1287,9 +1334,10 @@ end;
 $$;
 
 comment on function public.available_slots is
-  'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}]. A slot that overlaps an active '
-  'booking is left out. Lists slots that start from slots_from to slots_to (both included), one year at most; '
-  'without them the first year of the voucher''s window. Refuses: voucher_not_found (404), also for one that is not open to the caller.';
+  'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
+  'active booking. Lists slots that start between slots_from and slots_to (both included), at most one year; by '
+  'default the first year of the voucher. A voucher that is not open to the caller is not found. '
+  'Raises: voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
 
@@ -1301,15 +1349,17 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('book_voucher', book_voucher.voucher_id, book_voucher.slot_start at time zone 'UTC');
-  answer  jsonb := private.first_answer(book_voucher.idempotency_key, request);
-  holder  uuid := private.acting_thinker();
-  voucher public.vouchers;
-  booking public.voucher_bookings;
-  offered boolean := false;
+  request  jsonb := jsonb_build_array(
+    'book_voucher', book_voucher.voucher_id, book_voucher.slot_start at time zone 'UTC'
+  );
+  response jsonb := private.replay_response(book_voucher.idempotency_key, request);
+  holder   uuid := private.acting_thinker();
+  voucher  public.vouchers;
+  booking  public.voucher_bookings;
+  offered  boolean := false;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   select * into voucher
@@ -1342,7 +1392,7 @@ begin
   where v.id = voucher.id
   returning * into voucher;
 
-  return private.keep_answer(
+  return private.store_response(
     book_voucher.idempotency_key,
     request,
     jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher))
@@ -1354,10 +1404,11 @@ end;
 $$;
 
 comment on function public.book_voucher is
-  'Books a slot of a voucher for the acting thinker. No start (null) is a slot that is not offered. '
-  'Returns {booking, voucher}. Refuses: not_signed_in (401); voucher_not_found (404), also for one that is not open to the '
-  'caller; voucher_not_bookable (with the status as detail), slot_not_offered, slot_taken (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Books a slot of a voucher for the acting thinker. Returns {booking, voucher}. A voucher that is not open to the '
+  'caller is not found; slot_start null is a slot that is not offered. voucher_not_bookable has the voucher''s status '
+  'as detail. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
+  'request_in_progress, slot_not_offered, slot_taken, voucher_not_bookable (409); idempotency_key_reused (422).';
 
 grant execute on function public.book_voucher to authenticated, service_role;
 
@@ -1374,7 +1425,8 @@ as $$
   )
 $$;
 
-comment on function private.booking_json is 'A booking as the functions return it: its columns, and the uids of issuer and holder.';
+comment on function private.booking_json is
+  'A booking as the functions return it: its columns and the uids of issuer and holder.';
 
 grant execute on function private.booking_json to service_role, authenticated;
 
@@ -1391,23 +1443,23 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array(
+  request  jsonb := jsonb_build_array(
     'cancel_booking', cancel_booking.booking_id, cancel_booking.voucher_id, cancel_booking.reason
   );
-  answer  jsonb := private.first_answer(cancel_booking.idempotency_key, request);
-  voucher public.vouchers;
-  booking public.voucher_bookings;
-  holder  uuid;
+  response jsonb := private.replay_response(cancel_booking.idempotency_key, request);
+  voucher  public.vouchers;
+  booking  public.voucher_bookings;
+  holder   uuid;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if cancel_booking.booking_id is null and cancel_booking.voucher_id is null then
     raise sqlstate 'PT400' using message = 'booking_or_voucher_required';
   end if;
 
-  -- the voucher first, as book_voucher does: who waits here sees what the other one left
+  -- lock the voucher first, as book_voucher does: after waiting, this statement sees the other transaction's changes
   select * into voucher
   from public.vouchers v
   where v.id = case
@@ -1421,7 +1473,7 @@ begin
   where b.voucher_id = voucher.id
     and case
       when cancel_booking.booking_id is not null then b.id = cancel_booking.booking_id
-      -- of a voucher with several bookings, one that the caller may cancel
+      -- if the voucher has several bookings, one that the caller may cancel
       else b.status = 'booked' and (private.is_service() or auth.uid() in (b.holder_id, b.issuer_id))
     end
   order by b.created_at, b.id
@@ -1452,7 +1504,7 @@ begin
     select * into voucher from public.vouchers v where v.id = voucher.id;
   end if;
 
-  return private.keep_answer(
+  return private.store_response(
     cancel_booking.idempotency_key,
     request,
     jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher))
@@ -1461,11 +1513,12 @@ end;
 $$;
 
 comment on function public.cancel_booking is
-  'Cancels a booking, named by its id or as the caller''s oldest active one of a voucher; for its holder, its issuer or a trusted '
-  'server. The voucher is offered again, unless another booking of it is active. A booking that is cancelled already '
-  'stays as it was. Returns {booking, voucher}. Refuses: booking_or_voucher_required (400), not_a_party (403), '
-  'booking_not_found (404). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Cancels a booking, given by its id or as the caller''s oldest active booking of a voucher. Allowed for its holder, '
+  'its issuer and trusted servers. The voucher is offered again unless it has another active booking. A cancelled '
+  'booking stays as it is. Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
+  'stored response (private.replay_response). '
+  'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;
 
@@ -1480,15 +1533,16 @@ as $$
     or coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id, voucher.issued_to), false)
     or voucher.issued_to is null and voucher.valid_until > now() and case voucher.status
       when 'issued' then voucher.holder_id is null
-      -- other slots of it may be free: they are for whoever is signed in and knows its id
+      -- every thinker who knows the id may book its free slots
       when 'booked' then auth.uid() is not null
       else false
     end
 $$;
 
 comment on function private.is_open_to_caller is
-  'True when the caller may look at the slots of a voucher and book one: a trusted server, its issuer, its holder, for whom it '
-  'was issued; of an open offer everybody, of one that is booked whoever is signed in and knows its id.';
+  'True if the caller may list the slots of a voucher and book one: a trusted server, its issuer, its holder, and the '
+  'thinker that it is reserved for; everybody for an open offer; every thinker for a booked voucher that is not '
+  'reserved.';
 
 -- sql/40_vouchers/functions/issue_voucher.sql
 create function public.issue_voucher(
@@ -1514,27 +1568,27 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array(
-    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title, issue_voucher.description,
-    issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
+  request  jsonb := jsonb_build_array(
+    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
+    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
     issue_voucher.valid_until at time zone 'UTC', issue_voucher.allowed_slots, issue_voucher.price_amount,
     issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
     issue_voucher.terms
   );
-  answer  jsonb := private.first_answer(issue_voucher.idempotency_key, request);
-  holder  uuid := private.thinker_id(issue_voucher.holder_uid);
-  voucher public.vouchers;
+  response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
+  holder   uuid := private.thinker_id(issue_voucher.holder_uid);
+  voucher  public.vouchers;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
-  -- new thinkers are made in the order of their ids, so that two of these wait for each other and never in a circle
+  -- new thinkers are created in the order of their ids, to avoid deadlocks between concurrent calls
   if holder < auth.uid() then
-    perform private.thinker_of(issue_voucher.holder_uid);
+    perform private.ensure_thinker(issue_voucher.holder_uid);
   end if;
   voucher.issuer_id := private.acting_thinker();
-  perform private.thinker_of(issue_voucher.holder_uid);
+  perform private.ensure_thinker(issue_voucher.holder_uid);
 
   voucher.id := coalesce(issue_voucher.voucher_id, private.new_id('v'));
   voucher.holder_id := holder;
@@ -1576,16 +1630,18 @@ begin
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
 
-  return private.keep_answer(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
+  return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;
 $$;
 
 comment on function public.issue_voucher is
-  'Issues a voucher of the acting thinker. What is left out (null) gets the default of the legacy API: an hour of '
-  '"Unbenannter Service", valid from now until now. price_amount is in minor units (cents), times keep milliseconds. '
-  'Returns the voucher. Refuses: not_signed_in (401); duration_out_of_range, date_out_of_range, '
-  'valid_until_before_valid_from, amount_out_of_range, voucher_status_unknown, uid_invalid (400); voucher_exists (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Issues a voucher of the acting thinker. Arguments that are null get the default of the legacy API: 60 minutes of '
+  '"Unbenannter Service", valid from now until now. price_amount is in the currency''s minor unit (cents); times are '
+  'stored with milliseconds. Returns the voucher. A repeated call with the same idempotency_key returns the stored '
+  'response (private.replay_response). '
+  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, uid_invalid, '
+  'valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); request_in_progress, '
+  'voucher_exists (409); idempotency_key_reused (422).';
 
 grant execute on function public.issue_voucher to authenticated;
 
@@ -1607,7 +1663,8 @@ as $$
     and (list_bookings.voucher_id is null or b.voucher_id = list_bookings.voucher_id)
 $$;
 
-comment on function public.list_bookings is 'The bookings that the caller may read and that fit every given filter, newest first.';
+comment on function public.list_bookings is
+  'The bookings that the caller may see and that match all given filters, newest first.';
 
 grant execute on function public.list_bookings to service_role, authenticated;
 
@@ -1629,7 +1686,8 @@ as $$
     and (list_vouchers.status is null or v.status = list_vouchers.status)
 $$;
 
-comment on function public.list_vouchers is 'The vouchers that the caller may read and that fit every given filter, oldest first.';
+comment on function public.list_vouchers is
+  'The vouchers that the caller may see and that match all given filters, oldest first.';
 
 grant execute on function private.thinker_id to service_role, authenticated;
 grant execute on function public.list_vouchers to service_role, authenticated;
@@ -1641,7 +1699,7 @@ language sql
 stable
 set search_path = ''
 as $$
-  -- the grid begins at valid_from exactly and goes on by the hour, however long an appointment is
+  -- slots start at valid_from and then every 60 minutes, whatever the duration
   select slot
   from generate_series(
     voucher.valid_from
@@ -1652,7 +1710,8 @@ as $$
 $$;
 
 comment on function private.slots_of is
-  'The starts of a voucher''s slots between two times (both included), booked or not: the legacy grid of 60 minutes.';
+  'The starts of a voucher''s slots between two times (both included), booked or not: every 60 minutes, as in the '
+  'legacy API.';
 
 -- sql/40_vouchers/functions/voucher_json.sql
 create function private.voucher_json(voucher public.vouchers)
@@ -1662,7 +1721,7 @@ stable
 set search_path = ''
 as $$
 begin
-  -- of a voucher with several holders, one learns nothing of another
+  -- a voucher may have several holders: they do not see each other
   if voucher.holder_id is not null
     and not coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id), false)
     and not private.may_act_as('admin') then
@@ -1677,8 +1736,8 @@ end;
 $$;
 
 comment on function private.voucher_json is
-  'A voucher as the functions return it: its columns, and the uids of issuer and holder; the holder to the parties, trusted '
-  'servers and admins only.';
+  'A voucher as the functions return it: its columns and the uids of issuer and holder. Only the parties, trusted '
+  'servers and admins see the holder.';
 
 grant execute on function private.voucher_json to service_role, authenticated;
 
@@ -1694,7 +1753,8 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__keep_cancelled is
-  'Refuses to make a cancelled booking active again, whoever asks: booking_is_cancelled (409). It is booked anew instead.';
+  'Refuses to reactivate a cancelled booking, by its owner too; the slot has to be booked again. '
+  'Raises: booking_is_cancelled (409).';
 
 create trigger tg_voucher_bookings__keep_cancelled
   before update on public.voucher_bookings
@@ -1721,16 +1781,17 @@ create table public.contracts (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.contracts is 'A document of the legal hub, whose bytes lie in the object store (specification, 1.3).';
-comment on column public.contracts.mime_type is 'As the client named it; null when it did not.';
+comment on table public.contracts is 'Documents of the legal hub. Their bytes are in the object store.';
+comment on column public.contracts.mime_type is 'As sent by the client; null if not sent.';
 comment on column public.contracts.storage_url is 'The path in the object store: contracts/<id>/<file name>.';
-comment on column public.contracts.hash_sha256 is 'Of the bytes as they were stored, in hex.';
-comment on column public.contracts.created_by is 'Null when a trusted server stored it for nobody in particular.';
+comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, in hex.';
+comment on column public.contracts.created_by is
+  'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
 create index contracts_created_by_idx on public.contracts (created_by);
 create index contracts_created_at_idx on public.contracts (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.contracts
   alter column name set statistics 0,
   alter column mime_type set statistics 0,
@@ -1764,13 +1825,13 @@ create table public.contract_links (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.contract_links is 'What a contract belongs to: a voucher, a room or both (specification, 1.3).';
+comment on table public.contract_links is 'Which voucher, room or both a document belongs to.';
 
 create index contract_links_contract_id_idx on public.contract_links (contract_id);
 create index contract_links_voucher_id_idx on public.contract_links (voucher_id);
 create index contract_links_room_id_idx on public.contract_links (room_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.contract_links
   alter column voucher_id set statistics 0,
   alter column room_id set statistics 0;
@@ -1806,7 +1867,7 @@ begin
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
   if check_contract_link.room_id is not null and check_contract_link.room_id not in (select private.my_rooms()) and (
-    -- a new room is the actor's own; but the rooms of mortgages are named after them, and not for others to make
+    -- a new room becomes the actor's own, except a name that is reserved for the room of a mortgage
     check_contract_link.room_id like 'mortgage:%'
     or exists (select from public.rooms r where r.id = check_contract_link.room_id)
   ) then
@@ -1817,10 +1878,10 @@ end;
 $$;
 
 comment on function public.check_contract_link is
-  'Asked before a document is recorded: true when the caller may link one to this voucher and room. A thinker must be the '
-  'voucher''s issuer or a holder, and in the room, if it exists; a room named mortgage:... must be one of its '
-  'mortgages'' rooms. A trusted server may link anything. '
-  'Refuses: voucher_not_found (404), not_your_room (403).';
+  'True if the caller may link a document to this voucher and room; called before a document is stored. A thinker must '
+  'be the voucher''s issuer or a holder. If the room exists, the thinker must be in it; a room named mortgage:... must '
+  'belong to one of its mortgages. A trusted server may link anything. '
+  'Raises: not_your_room (403); voucher_not_found (404).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;
 
@@ -1834,7 +1895,8 @@ as $$
   select to_jsonb(contract) || jsonb_build_object('created_by_uid', private.uid_of(contract.created_by))
 $$;
 
-comment on function private.contract_json is 'A contract as the functions return it: its columns, and the uid of its creator.';
+comment on function private.contract_json is
+  'A document as the functions return it: its columns and the uid of its creator.';
 
 grant execute on function private.contract_json to service_role, authenticated;
 
@@ -1857,7 +1919,7 @@ as $$
 $$;
 
 comment on function public.list_contracts is
-  'The contracts that the caller may read, newest first; of a voucher, of a room, or with one link to both.';
+  'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link.';
 
 grant execute on function public.list_contracts to service_role, authenticated;
 
@@ -1883,13 +1945,13 @@ declare
     'record_contract', record_contract.name, record_contract.mime_type, record_contract.byte_size,
     record_contract.hash_sha256, record_contract.voucher_id, record_contract.room_id
   );
-  answer   jsonb := private.first_answer(record_contract.idempotency_key, request);
+  response jsonb := private.replay_response(record_contract.idempotency_key, request);
   creator  uuid;
   contract jsonb;
   link_id  uuid;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if auth.uid() is not null then
@@ -1908,7 +1970,7 @@ begin
     on conflict (id) do nothing;
   end if;
 
-  -- one statement, at whose end the trigger that writes the event sees the link too
+  -- one statement, so that the trigger that writes the event also sees the link
   with new_contract as (
     insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
     values (
@@ -1928,7 +1990,7 @@ begin
   into contract, link_id
   from new_contract c;
 
-  return private.keep_answer(
+  return private.store_response(
     record_contract.idempotency_key,
     request,
     jsonb_build_object('contract', contract, 'link_id', link_id)
@@ -1937,9 +1999,12 @@ end;
 $$;
 
 comment on function public.record_contract is
-  'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that does '
-  'not exist is made (type contract, owned by the actor). Returns {contract, link_id}. Refuses: voucher_not_found (404). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer. contract_id and storage_url, new with each upload, may differ.';
+  'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
+  'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
+  'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
+  'idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.record_contract to service_role;
 
@@ -1954,13 +2019,14 @@ create table public.properties (
   constraint meta_is_reasonable_json check (private.check_json(meta))
 );
 
-comment on table public.properties is 'What a mortgage is for (specification, 1.4). An application names it first; the address may follow.';
+comment on table public.properties is
+  'Properties for which mortgages are requested. An application creates the row; the address may be added later.';
 comment on column public.properties.created_by is
-  'The borrower who named it first; null for one that an operator entered, or that was named before this was noted.';
+  'The borrower who named the property first; null if an operator entered it.';
 
 create index properties_created_by_idx on public.properties (created_by);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.properties
   alter column id set statistics 0,
   alter column address set statistics 0;
@@ -1999,19 +2065,21 @@ create table public.mortgage_applications (
 );
 
 comment on table public.mortgage_applications is
-  'What a borrower asks for (specification, 1.4). Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
-comment on column public.mortgage_applications.desired_loan is 'The currency''s minor unit (cents).';
+  'Applications of borrowers for a mortgage. Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
+comment on column public.mortgage_applications.desired_loan is 'In the currency''s minor unit (cents).';
 comment on column public.mortgage_applications.max_interest is 'A fraction a year: 0.04 is 4 percent.';
-comment on column public.mortgage_applications.visibility is 'As the borrower sent it (private, public); restricts nothing yet, as in the legacy API.';
-comment on column public.mortgage_applications.meta is 'What else the borrower says (income, other loans); any JSON.';
-comment on column public.mortgage_applications.submission_ts is 'When it was handed in; the server''s time.';
+comment on column public.mortgage_applications.visibility is
+  'As sent by the borrower (private, public); restricts nothing yet, as in the legacy API.';
+comment on column public.mortgage_applications.meta is
+  'Further details from the borrower (income, other loans); any JSON.';
+comment on column public.mortgage_applications.submission_ts is 'When it was submitted, by the server''s clock.';
 
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
 create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
 create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
 create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications
   alter column id set statistics 0,
   alter column property_id set statistics 0;
@@ -2050,11 +2118,13 @@ create table public.mortgage_offers (
 );
 
 comment on table public.mortgage_offers is
-  'What a lender offers for an application (specification, 1.4). Written by offer_mortgage and accept_mortgage_offer.';
+  'Offers of lenders for applications. Written by offer_mortgage and accept_mortgage_offer.';
 comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.031 is 3.1 percent.';
-comment on column public.mortgage_offers.monthly_payment is 'The minor unit (cents) of the application''s currency.';
-comment on column public.mortgage_offers.loan is 'As the lender worded it; any JSON, like the six columns after it (contract, section 5).';
-comment on column public.mortgage_offers.room_refs is 'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
+comment on column public.mortgage_offers.monthly_payment is 'In the minor unit (cents) of the application''s currency.';
+comment on column public.mortgage_offers.loan is
+  'Free JSON of the lender, like interest, repayment, fees, validity and terms_ref (docs/compatibility.md).';
+comment on column public.mortgage_offers.room_refs is
+  'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
 create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at);
 create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at);
@@ -2062,7 +2132,7 @@ create index mortgage_offers_created_at_idx on public.mortgage_offers (created_a
 create unique index one_offer_of_an_application_is_accepted
   on public.mortgage_offers (application_id) where status = 'accepted';
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_offers
   alter column id set statistics 0,
   alter column application_id set statistics 0;
@@ -2094,14 +2164,14 @@ create table public.mortgage_contracts (
 );
 
 comment on table public.mortgage_contracts is
-  'What an accepted offer becomes: one contract an offer (specification, 1.4). Written by accept_mortgage_offer and sign_mortgage_contract.';
-comment on column public.mortgage_contracts.contract_id is 'The document, once there is one.';
-comment on column public.mortgage_contracts.updated_at is 'Of the last signature, null before the first.';
+  'Contracts made by accepting an offer, one an offer. Written by accept_mortgage_offer and sign_mortgage_contract.';
+comment on column public.mortgage_contracts.contract_id is 'The document of the contract; null until there is one.';
+comment on column public.mortgage_contracts.updated_at is 'The time of the last signature; null before the first.';
 
 create index mortgage_contracts_contract_id_idx on public.mortgage_contracts (contract_id);
 create index mortgage_contracts_created_at_idx on public.mortgage_contracts (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_contracts
   alter column id set statistics 0,
   alter column offer_id set statistics 0;
@@ -2110,15 +2180,15 @@ alter table public.mortgage_contracts enable row level security;
 
 grant select on public.mortgage_contracts to service_role, authenticated;
 
--- money hangs on them
+-- fees depend on these rows
 create trigger tg_mortgage_contracts__refuse
 before delete or truncate on public.mortgage_contracts
 for each statement execute function private.tg_append_only__refuse();
 
 -- sql/50_mortgages/policies.sql
--- Who sees what of a mortgage: in one file, because these policies read each other's tables.
+-- The policies of all tables of mortgages, in one file because they read each other's tables.
 
-create policy "a property is seen by whoever sees an application for it"
+create policy "creators and readers of its applications see a property"
   on public.properties
   for select
   to authenticated
@@ -2127,7 +2197,7 @@ create policy "a property is seen by whoever sees an application for it"
     or exists (
       select from public.mortgage_applications a
       where a.property_id = properties.id
-        -- nobody sees somebody else's house by applying for a mortgage on it
+        -- applying for a mortgage must not reveal a property that another borrower named
         and (a.borrower_id <> (select auth.uid()) or properties.created_by is null)
     )
     or (select private.may_act_as('admin'))
@@ -2140,7 +2210,7 @@ create policy "borrowers, lenders and notaries see their applications"
   using (
     borrower_id = (select auth.uid())
     or (status in ('open', 'offered') and (select private.may_act_as('lender')))
-    -- of the offers, row level security shows a lender's own, and a notary those with a contract
+    -- row level security limits the offers to a lender's own, and for a notary to those with a contract
     or id in (select o.application_id from public.mortgage_offers o)
     or (select private.may_act_as('admin'))
   );
@@ -2174,17 +2244,17 @@ set search_path = ''
 as $$
 declare
   request     jsonb := jsonb_build_array('accept_mortgage_offer', accept_mortgage_offer.offer_id);
-  answer      jsonb := private.first_answer(accept_mortgage_offer.idempotency_key, request);
+  response    jsonb := private.replay_response(accept_mortgage_offer.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
   application public.mortgage_applications;
   offer       public.mortgage_offers;
   contract    public.mortgage_contracts;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
-  -- the application first: two offers of one application are accepted one after the other
+  -- lock the application first, so that two of its offers cannot be accepted concurrently
   select a.* into application
   from public.mortgage_applications a
   where a.id = (select o.application_id from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id)
@@ -2216,7 +2286,7 @@ begin
   on conflict (id) do update set owner_id = excluded.owner_id;
 
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
-  return private.keep_answer(
+  return private.store_response(
     accept_mortgage_offer.idempotency_key,
     request,
     jsonb_build_object(
@@ -2228,10 +2298,11 @@ end;
 $$;
 
 comment on function public.accept_mortgage_offer is
-  'Accepts an offer as its borrower: the application is accepted, its other offers are withdrawn, and a contract with its '
-  'room is made. Returns {contract, offer}. Refuses: not_signed_in (401), not_the_offers_borrower (403), offer_not_found (404), '
-  'offer_not_open (409, with the status as detail). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
+  'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
+  'call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_the_offers_borrower (403); '
+  'offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;
 
@@ -2245,7 +2316,8 @@ as $$
   select to_jsonb(application) || jsonb_build_object('borrower_uid', private.uid_of(application.borrower_id))
 $$;
 
-comment on function private.application_json is 'An application as the functions return it: its columns, and the borrower''s uid.';
+comment on function private.application_json is
+  'An application as the functions return it: its columns and the borrower''s uid.';
 
 -- sql/50_mortgages/functions/apply_for_mortgage.sql
 create function public.apply_for_mortgage(
@@ -2273,12 +2345,12 @@ declare
     apply_for_mortgage.rate_type, apply_for_mortgage.max_interest, apply_for_mortgage.status,
     apply_for_mortgage.visibility, apply_for_mortgage.meta
   );
-  answer      jsonb := private.first_answer(apply_for_mortgage.idempotency_key, request);
+  response    jsonb := private.replay_response(apply_for_mortgage.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
   application public.mortgage_applications;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if apply_for_mortgage.desired_loan not between 0 and 9007199254740991 then
@@ -2301,7 +2373,8 @@ begin
   on conflict (id) do nothing;
 
   insert into public.mortgage_applications (
-    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, status, visibility, meta
+    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, status, visibility,
+    meta
   )
   values (
     coalesce(apply_for_mortgage.application_id, private.new_id('app')),
@@ -2322,15 +2395,17 @@ begin
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
 
-  return private.keep_answer(apply_for_mortgage.idempotency_key, request, private.application_json(application));
+  return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
 $$;
 
 comment on function public.apply_for_mortgage is
-  'Hands in the acting thinker''s application for a mortgage; an unknown property is noted. desired_loan is in minor units '
-  '(cents), max_interest a fraction. Returns the application. Refuses: not_signed_in (401); amount_out_of_range, '
-  'duration_out_of_range, rate_type_unknown, application_status_unknown, interest_out_of_range (400); application_exists (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Submits the acting thinker''s application for a mortgage; an unknown property is created. desired_loan is in the '
+  'currency''s minor unit (cents), max_interest a fraction a year. Returns the application. A repeated call with the '
+  'same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
+  'interest_out_of_range, rate_type_unknown, uid_invalid (400); not_signed_in (401); application_exists, '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.apply_for_mortgage to authenticated;
 
@@ -2342,7 +2417,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- numeric(6,4) would round a fifth decimal away: nobody's interest rate is changed silently
+  -- numeric(6,4) would silently round a fifth decimal
   if rate not between 0 and 99.9999 or rate <> round(rate, 4) then
     raise sqlstate 'PT400' using message = 'interest_out_of_range';
   end if;
@@ -2350,7 +2425,8 @@ end;
 $$;
 
 comment on function private.check_interest is
-  'Passes a fraction from 0 to 99.9999 with at most four decimals, and null. Refuses: interest_out_of_range (400).';
+  'Accepts null and a fraction from 0 to 99.9999 with at most four decimals. '
+  'Raises: interest_out_of_range (400).';
 
 -- sql/50_mortgages/functions/list_mortgage_applications.sql
 create function public.list_mortgage_applications(role text default 'borrower')
@@ -2380,8 +2456,9 @@ end;
 $$;
 
 comment on function public.list_mortgage_applications is
-  'As borrower: the actor''s own applications. As lender: everybody''s that are open or offered; for thinkers with the role '
-  'lender and trusted servers. Oldest first. Refuses: role_unknown (400), not_a_lender (403).';
+  'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
+  'role lender and trusted servers. Oldest first. '
+  'Raises: role_unknown (400); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;
 
@@ -2416,9 +2493,9 @@ end;
 $$;
 
 comment on function public.list_mortgage_offers is
-  'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: those for one '
-  'application that the actor takes part in, all of them for a trusted server. Oldest first. '
-  'Refuses: role_unknown, application_required (400).';
+  'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
+  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest first. '
+  'Raises: application_required, role_unknown (400).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
 
@@ -2441,7 +2518,8 @@ as $$
 $$;
 
 comment on function private.mortgage_contract_json is
-  'A mortgage contract as the functions return it: its columns, the application''s id, and the uids of lender and borrower.';
+  'A mortgage contract as the functions return it: its columns, the application''s id, and the uids of lender and '
+  'borrower.';
 
 -- sql/50_mortgages/functions/offer_json.sql
 create function private.offer_json(offer public.mortgage_offers)
@@ -2459,7 +2537,8 @@ as $$
   )
 $$;
 
-comment on function private.offer_json is 'An offer as the functions return it: its columns, and the uids of lender and borrower.';
+comment on function private.offer_json is
+  'An offer as the functions return it: its columns and the uids of lender and borrower.';
 
 -- sql/50_mortgages/functions/offer_mortgage.sql
 create function public.offer_mortgage(
@@ -2487,15 +2566,15 @@ declare
     offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
     offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
   );
-  answer      jsonb := private.first_answer(offer_mortgage.idempotency_key, request);
+  response    jsonb := private.replay_response(offer_mortgage.idempotency_key, request);
   lender      uuid := private.acting_thinker();
   new_id      text := coalesce(offer_mortgage.offer_id, private.new_id('mort-offer'));
   room        text := 'mortgage:offer:' || new_id;
   application public.mortgage_applications;
   offer       public.mortgage_offers;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if not private.may_act_as('lender') then
@@ -2540,21 +2619,23 @@ begin
   if offer_mortgage.room_refs is null then
     insert into public.rooms (id, owner_id, meta)
     values (room, lender, jsonb_build_object('source', 'mortgage', 'offer_id', offer.id))
-    -- documents may have been laid there before: it is this lender's room all the same
+    -- the room may exist already, with documents: the lender becomes its owner
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
-  return private.keep_answer(offer_mortgage.idempotency_key, request, private.offer_json(offer));
+  return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;
 $$;
 
 comment on function public.offer_mortgage is
-  'Offers a mortgage for an application, which becomes offered, as the acting thinker, who must have the role lender, or for '
-  'whom a trusted server speaks. interest_rate is a fraction, '
-  'monthly_payment in minor units (cents); loan to terms_ref are the lender''s own words. Without room_refs a room for the '
-  'negotiation is made. Returns the offer. Refuses: not_signed_in (401); lender_role_required (403); amount_out_of_range, interest_out_of_range (400); '
-  'application_not_found (404); application_closed, offer_exists (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Offers a mortgage for an application, whose status becomes offered. The acting thinker needs the role lender, '
+  'unless a trusted server acts for it. interest_rate is a fraction a year, monthly_payment in the currency''s minor '
+  'unit (cents); loan to terms_ref are free JSON of the lender. Without room_refs a room for the negotiation is '
+  'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, uid_invalid (400); not_signed_in '
+  '(401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;
 
@@ -2569,13 +2650,13 @@ declare
   request  jsonb := jsonb_build_array(
     'sign_mortgage_contract', sign_mortgage_contract.contract_id, sign_mortgage_contract.signer
   );
-  answer   jsonb := private.first_answer(sign_mortgage_contract.idempotency_key, request);
+  response jsonb := private.replay_response(sign_mortgage_contract.idempotency_key, request);
   contract public.mortgage_contracts;
   borrower uuid;
   lender   uuid;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   select * into contract
@@ -2626,15 +2707,18 @@ begin
   where c.id = contract.id
   returning * into contract;
 
-  return private.keep_answer(sign_mortgage_contract.idempotency_key, request, private.mortgage_contract_json(contract));
+  return private.store_response(
+    sign_mortgage_contract.idempotency_key, request, private.mortgage_contract_json(contract)
+  );
 end;
 $$;
 
 comment on function public.sign_mortgage_contract is
-  'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted server), in '
-  'any order; signing again changes nothing. With all three the contract is signed. Returns the contract. '
-  'Refuses: signer_unknown (400); not_the_borrower, not_the_lender, not_a_notary (403); mortgage_contract_not_found (404). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted '
+  'server), in any order; signing again changes nothing. With all three signatures its status becomes signed. Returns '
+  'the contract. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, signer_unknown (400); not_a_notary, not_the_borrower, not_the_lender (403); '
+  'mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;
 
@@ -2673,20 +2757,20 @@ create table public.transfers (
 );
 
 comment on table public.transfers is
-  'The log of transfer intents between crypto and fiat (specification, 1.5); nothing is executed. Written by log_transfer.';
-comment on column public.transfers.thinker_id is 'Who logged it, where that is known.';
+  'The log of transfer intents between crypto and fiat money; no money is moved. Written by log_transfer.';
+comment on column public.transfers.thinker_id is 'The thinker who logged it; null if unknown.';
 comment on column public.transfers.crypto_amount is
-  'In units of crypto_symbol (1.5 is one and a half ETH). May be negative, as the legacy API lets it: a correction.';
+  'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed.';
 comment on column public.transfers.fiat_amount is
-  'The minor unit of fiat_currency (cents; see private.currency_exponent). May be negative: a correction.';
-comment on column public.transfers.fiat_currency is 'As it was sent.';
+  'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
+comment on column public.transfers.fiat_currency is 'As sent by the client.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
 create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
 create index transfers_thinker_id_idx on public.transfers (thinker_id);
 create index transfers_created_at_idx on public.transfers (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers
   alter column id set statistics 0,
   alter column wallet_address set statistics 0,
@@ -2707,7 +2791,7 @@ create policy "thinkers see the transfers that they logged"
     or (select private.may_act_as('admin'))
   );
 
--- money hangs on them
+-- fees depend on these rows
 create trigger tg_transfers__refuse
 before delete or truncate on public.transfers
 for each statement execute function private.tg_append_only__refuse();
@@ -2722,7 +2806,8 @@ set search_path = ''
 as $$
   select case
     when upper(currency) in (
-      'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+      'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF',
+      'XPF'
     ) then 0
     when upper(currency) in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
     when upper(currency) in ('CLF', 'UYW') then 4
@@ -2731,7 +2816,8 @@ as $$
 $$;
 
 comment on function private.currency_exponent is
-  'How many decimals a currency''s minor unit has (ISO 4217): 0 for JPY, 3 for KWD, 2 for most and for the unknown.';
+  'The number of decimals of a currency''s minor unit (ISO 4217): 0 for JPY, 3 for KWD, 2 for most and for unknown '
+  'currencies.';
 
 -- sql/55_telbank/functions/get_transfer.sql
 create function public.get_transfer(transfer_id text)
@@ -2751,7 +2837,7 @@ begin
 end;
 $$;
 
-comment on function public.get_transfer is 'One transfer that the caller may read. Refuses: transfer_not_found (404).';
+comment on function public.get_transfer is 'One transfer that the caller may see. Raises: transfer_not_found (404).';
 
 grant execute on function public.get_transfer to service_role, authenticated;
 
@@ -2769,7 +2855,7 @@ as $$
 $$;
 
 comment on function public.list_transfers is
-  'The transfers that the caller may read and that fit every given filter exactly, newest first.';
+  'The transfers that the caller may see and that match all given filters exactly, newest first.';
 
 grant execute on function public.list_transfers to service_role, authenticated;
 
@@ -2798,13 +2884,13 @@ declare
     log_transfer.fiat_major, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
     log_transfer.network, log_transfer.external_account, log_transfer.meta
   );
-  answer     jsonb := private.first_answer(log_transfer.idempotency_key, request);
+  response   jsonb := private.replay_response(log_transfer.idempotency_key, request);
   thinker    uuid;
   fiat_minor numeric;
   transfer   public.transfers;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if auth.uid() is not null or not private.is_service() then
@@ -2820,7 +2906,7 @@ begin
     raise sqlstate 'PT400' using message = 'amounts_required';
   end if;
 
-  -- NaN is greater than every number, and so refused with the infinities
+  -- also refuses NaN and infinity, because PostgreSQL sorts NaN above every number
   fiat_minor := log_transfer.fiat_major * 10::numeric ^ private.currency_exponent(log_transfer.fiat_currency);
   if abs(fiat_minor) > 9007199254740991 or abs(log_transfer.crypto_amount) >= 1e18 then
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
@@ -2849,15 +2935,17 @@ begin
   )
   returning * into transfer;
 
-  return private.keep_answer(log_transfer.idempotency_key, request, private.transfer_json(transfer));
+  return private.store_response(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;
 $$;
 
 comment on function public.log_transfer is
-  'Logs a transfer intent of the acting thinker, or of nobody in particular for a trusted server. fiat_major is in the '
-  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount keeps 18 decimals. '
-  'Returns the transfer. Refuses: not_signed_in (401); direction_unknown, amounts_required, amount_out_of_range (400). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Logs a transfer intent of the acting thinker; a trusted server may log one without a thinker. fiat_major is in the '
+  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
+  '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, uid_invalid (400); '
+  'not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.log_transfer to authenticated, service_role;
 
@@ -2876,7 +2964,8 @@ as $$
 $$;
 
 comment on function private.transfer_json is
-  'A transfer as the functions return it: its columns, the decimals of its fiat currency, and the uid of who logged it.';
+  'A transfer as the functions return it: its columns, the decimals of its fiat currency, and the uid of the thinker '
+  'who logged it.';
 
 grant execute on function private.currency_exponent to service_role, authenticated;
 grant execute on function private.transfer_json to service_role, authenticated;
@@ -2888,13 +2977,13 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- the clock, not the transaction's beginning, which may be before the row's
+  -- clock_timestamp(), because the transaction may have started before the row was created
   new.updated_at := greatest(new.created_at, clock_timestamp());
   return new;
 end;
 $$;
 
-comment on function private.tg_transfers__touch is 'Says in updated_at when a transfer was changed, by hand too.';
+comment on function private.tg_transfers__touch is 'Sets updated_at whenever a transfer is changed, also by hand.';
 
 create trigger tg_transfers__touch
   before update on public.transfers
@@ -2922,19 +3011,19 @@ create table public.events (
 partition by range (created_at);
 
 comment on table public.events is
-  'The log of what happened (specification, 2.1). Written by triggers only, in the transaction of what they log. '
-  'A partition a month of UTC, made by private.make_event_partitions, dropped by private.drop_old_event_partitions.';
-comment on column public.events.type is 'What happened: voucher.book, transfer.logged.';
+  'The event log. Written by triggers only, in the transaction of the change that they log. Partitioned by months in '
+  'UTC: private.make_event_partitions creates the partitions, private.drop_old_event_partitions drops them.';
+comment on column public.events.type is 'The type of the event, such as voucher.book or transfer.logged.';
 comment on column public.events.subject_type is
-  'The kind of thing it happened to: voucher, voucher_booking, room, contract, transfer, mortgage_application, ...';
-comment on column public.events.meta is 'What a reader of the log needs; no tokens, no account numbers.';
+  'The kind of the affected object: voucher, voucher_booking, room, contract, transfer, mortgage_application, ...';
+comment on column public.events.meta is 'Details for readers of the log; no tokens, no account numbers.';
 
--- with what figures count, which then need not read the events themselves
+-- includes the columns that figures count, for index-only scans
 create index events_created_at_idx on public.events (created_at desc, id desc) include (type, actor_id);
 create index events_actor_id_idx on public.events (actor_id);
 create index events_subject_idx on public.events (subject_type, subject_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.events
   alter column subject_id set statistics 0;
 
@@ -2951,7 +3040,7 @@ create policy "thinkers see what they did"
     or (select private.may_act_as('admin'))
   );
 
--- for each row too, because only such triggers pass on to the partitions; these get one against truncate when they are made
+-- also for each row, because partitions inherit only row triggers; make_event_partition adds the one against truncate
 create trigger tg_events__refuse_row
 before update or delete on public.events
 for each row execute function private.tg_append_only__refuse();
@@ -2976,13 +3065,14 @@ create table public.telemetry_events (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';
-comment on column public.telemetry_events.meta is 'As the page sent it; any JSON.';
+comment on table public.telemetry_events is
+  'What the portal''s pages report about themselves: views, clicks, errors. Written by record_telemetry.';
+comment on column public.telemetry_events.meta is 'As sent by the page; any JSON.';
 
 create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id);
 create index telemetry_events_created_at_idx on public.telemetry_events (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.telemetry_events
   alter column id set statistics 0,
   alter column type set statistics 0,
@@ -3056,7 +3146,9 @@ as $$
     'error_count', errors,
     'event_count', total,
     'top_errors', (
-      select coalesce(jsonb_agg(jsonb_build_object('type', t.type, 'count', t.count) order by t.count desc, t.type), '[]')
+      select coalesce(
+        jsonb_agg(jsonb_build_object('type', t.type, 'count', t.count) order by t.count desc, t.type), '[]'
+      )
       from (
         select r.type, count(*) from recent r where r.is_error group by r.type order by 2 desc, 1 limit 10
       ) t
@@ -3079,7 +3171,7 @@ as $$
       ) f
     ),
     'recent_events', public.list_events(20),
-    -- what PostgreSQL itself knows of backups: the archive of its log, of which a server is restored
+    -- the state of WAL archiving, from which a server can be restored
     'backup', (
       select jsonb_build_object(
         'status', case
@@ -3098,9 +3190,10 @@ as $$
 $$;
 
 comment on function public.dashboard is
-  'The figures of GET /api/admin/dashboard (contract, section 7) over the events of the last 30 days; rates in percent, days in UTC. '
-  'backup is the state of the server''s log archive (off, waiting, ok, failed), when it last grew, and how many percent of the '
-  'attempts succeeded. Refuses: not_an_admin (403).';
+  'The figures of GET /api/admin/dashboard (docs/compatibility.md) over the events of the last 30 days; rates in '
+  'percent, days in UTC. backup is the state of the server''s WAL archive (off, waiting, ok, failed), the time of the '
+  'last archived file, and the percentage of successful attempts. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.dashboard to service_role, authenticated;
 
@@ -3129,9 +3222,9 @@ end;
 $$;
 
 comment on function private.drop_old_event_partitions is
-  'Drops the months of public.events that were over so long ago, whole: an event younger than older_than is never lost, nor is '
-  'one of the default partition. Returns how many months were dropped. Gives up (lock_timeout) where it would wait more than '
-  'half a second, as behind a long query: run it again later.';
+  'Drops the partitions of public.events that ended longer ago than older_than. Never drops a younger event, nor one '
+  'of the default partition. Returns the number of dropped partitions. Fails with lock_not_available (lock_timeout) '
+  'instead of waiting longer than half a second, for example behind a long query; run it again later.';
 
 -- sql/60_events/functions/error_summary.sql
 create function public.error_summary()
@@ -3145,7 +3238,7 @@ as $$
   with errors as (
     select e as event, reported.type, e.created_at, e.id
     from public.events e
-    -- what a page reports is a telemetry.event, whatever its type
+    -- a page's report is an event telemetry.event, whose meta has the reported type
     cross join lateral (
       select case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end as type
     ) reported
@@ -3165,8 +3258,9 @@ as $$
 $$;
 
 comment on function public.error_summary is
-  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET /api/autofix/status. '
-  'Refuses: not_an_admin (403).';
+  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET '
+  '/api/autofix/status. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;
 
@@ -3180,7 +3274,7 @@ as $$
   select to_jsonb(event) || jsonb_build_object('actor_uid', private.uid_of(event.actor_id))
 $$;
 
-comment on function private.event_json is 'An event as the functions return it: its columns, and the actor''s uid.';
+comment on function private.event_json is 'An event as the functions return it: its columns and the actor''s uid.';
 
 grant execute on function private.event_json to service_role, authenticated;
 
@@ -3203,8 +3297,8 @@ as $$
 $$;
 
 comment on function private.event_partitions is
-  'The partitions of public.events, oldest first: which events each holds, from starts_at on and before ends_at; nulls for the '
-  'default one, which holds what has no month of its own.';
+  'The partitions of public.events, oldest first, each with the period of its events: from starts_at until before '
+  'ends_at. Both are null for the default partition, which holds events of months without a partition.';
 
 -- sql/60_events/functions/list_events.sql
 create function public.list_events(max_rows integer default 50)
@@ -3225,7 +3319,8 @@ as $$
 $$;
 
 comment on function public.list_events is
-  'The latest events, newest first: max_rows of them, from 1 to 200. Refuses: not_an_admin (403).';
+  'The latest events, newest first: max_rows of them, from 1 to 200. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_events to service_role, authenticated;
 
@@ -3239,14 +3334,14 @@ as $$
 declare
   name text := 'events_' || coalesce(to_char(make_event_partition.month, 'YYYY_MM'), 'default');
 begin
-  -- made alone, then attached: a table that is made as a partition locks out whoever reads or writes an event
+  -- created as a table and then attached, because creating it as a partition would lock public.events exclusively
   execute format('create table private.%I (like public.events including all)', name);
   execute format(
     'comment on table private.%I is %L',
     name,
     case
       when make_event_partition.month is null
-        then 'The events that have no month of their own; private.make_event_partitions gives them one.'
+        then 'Events of months without a partition; private.make_event_partitions moves them.'
       else 'The events of ' || to_char(make_event_partition.month, 'YYYY-MM') || ' (UTC): a partition of public.events.'
     end
   );
@@ -3271,8 +3366,10 @@ end;
 $$;
 
 comment on function private.make_event_partition is
-  'Makes the partition of public.events for the month that begins at this moment (UTC), or the default one (null): nobody may '
-  'read or write it by itself, nor truncate it. Call private.make_event_partitions, which knows which ones are missing.';
+  'Creates the partition of public.events for the month that begins at this time (UTC), or the default partition '
+  '(null). No role may read, write or truncate a partition directly. Called by private.make_event_partitions, which '
+  'finds the missing ones. '
+  'Raises: append_only (403).';
 
 -- sql/60_events/functions/make_event_partitions.sql
 create function private.make_event_partitions()
@@ -3285,30 +3382,32 @@ as $$
 declare
   this_month constant timestamptz := date_trunc('month', now());
   horizon    constant timestamptz := this_month + interval '4 months';
-  homeless   boolean;
+  unplaced   boolean;
   missing    timestamptz[];
   month      timestamptz;
 begin
-  -- whoever makes partitions at the same time is waited for
+  -- wait for concurrent calls of this function
   perform pg_advisory_xact_lock(hashtextextended('make_event_partitions', 0));
-  -- nobody else for long, because all others would queue behind this; and less than deadlock_timeout, so that of two who
-  -- wait for each other it is this one that gives up
+  -- do not wait long for other locks, because other sessions would queue behind this one; less than deadlock_timeout,
+  -- so that in a deadlock this session gives up
   perform set_config('lock_timeout', '500ms', true);
 
   if not exists (select from private.event_partitions() p where p.starts_at is null) then
     perform private.make_event_partition(null);
   end if;
 
-  homeless := exists (select from private.events_default e where e.created_at < horizon);
-  if homeless then
-    -- thinkers first, as everybody who makes a thinker and writes its event
+  unplaced := exists (select from private.events_default e where e.created_at < horizon);
+  if unplaced then
+    -- thinkers first, the order in which a new thinker and its event are written
     lock table public.thinkers in share row exclusive mode;
     lock table only public.events in access exclusive mode;
   end if;
 
   select array_agg(m.month order by m.month) into missing
   from (
-    select distinct date_trunc('month', e.created_at) as month from private.events_default e where e.created_at < horizon
+    select distinct date_trunc('month', e.created_at) as month
+    from private.events_default e
+    where e.created_at < horizon
     union
     select generate_series(this_month, horizon - interval '1 month', interval '1 month')
   ) m
@@ -3318,13 +3417,13 @@ begin
     return;
   end if;
 
-  if homeless then
-    -- no row of a log is deleted, not to be moved either: its table goes, and it is written again
-    create temporary table homeless_events as select * from private.events_default;
+  if unplaced then
+    -- rows of the log cannot be deleted: drop the default partition, and insert its events again
+    create temporary table unplaced_events as select * from private.events_default;
     drop table private.events_default;
     perform private.make_event_partition(null);
   else
-    -- as above; every foreign key to a table takes this lock
+    -- in the same order; creating a partition with a foreign key to thinkers takes this lock
     lock table public.thinkers in share row exclusive mode;
   end if;
 
@@ -3332,18 +3431,19 @@ begin
     perform private.make_event_partition(month);
   end loop;
 
-  if homeless then
-    execute format('insert into public.events select * from %s', to_regclass('pg_temp.homeless_events'));
-    execute format('drop table %s', to_regclass('pg_temp.homeless_events'));
+  if unplaced then
+    execute format('insert into public.events select * from %s', to_regclass('pg_temp.unplaced_events'));
+    execute format('drop table %s', to_regclass('pg_temp.unplaced_events'));
   end if;
 end;
 $$;
 
 comment on function private.make_event_partitions is
-  'Makes the partitions of public.events that are missing: one for each month (UTC) from now to three months ahead, one for '
-  'each past month of which there are events in the default partition, which move there, and the default one for all '
-  'others. To be run now and then; who runs it twice, or beside another, has them once. Gives up (lock_timeout) '
-  'where it would wait more than half a second, as behind a long query: run it again later.';
+  'Creates the missing partitions of public.events: one for each month (UTC) from now to three months ahead, one for '
+  'each past month with events in the default partition, which are moved, and the default partition. Running it twice '
+  'or concurrently is safe. Fails with lock_not_available (lock_timeout) instead of waiting longer than half a second, '
+  'for example behind a long query; run it again later. '
+  'Raises: append_only (403).';
 
 select private.make_event_partitions();
 
@@ -3355,13 +3455,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
-  answer  jsonb := private.first_answer(record_telemetry.idempotency_key, request);
-  actor   uuid;
-  stored  integer;
+  request  jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
+  response jsonb := private.replay_response(record_telemetry.idempotency_key, request);
+  actor    uuid;
+  stored   integer;
 begin
-  if answer is not null then
-    return answer::integer;
+  if response is not null then
+    return response::integer;
   end if;
 
   if coalesce(jsonb_typeof(record_telemetry.events), '') <> 'array' then
@@ -3371,10 +3471,10 @@ begin
     raise sqlstate 'PT413' using message = 'too_many_events';
   end if;
 
-  -- a trusted server speaks for the pages' users; anybody else for itself only. In the order of their ids, so that
-  -- two batches with the same new thinkers wait for each other and never in a circle
+  -- only a trusted server may report for other thinkers. They are created in the order of their ids, to avoid deadlocks
+  -- between two batches with the same new thinkers
   if private.is_service() then
-    perform private.thinker_of(named.uid)
+    perform private.ensure_thinker(named.uid)
     from (
       select distinct e ->> 'actor_uid' as uid
       from jsonb_array_elements(record_telemetry.events) as e
@@ -3391,15 +3491,17 @@ begin
   where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   get diagnostics stored = row_count;
 
-  perform private.keep_answer(record_telemetry.idempotency_key, request, to_jsonb(stored));
+  perform private.store_response(record_telemetry.idempotency_key, request, to_jsonb(stored));
   return stored;
 end;
 $$;
 
 comment on function public.record_telemetry is
-  'Stores what pages report: an array of {type, path, actor_uid, meta}; events without a type are skipped. Returns how many '
-  'were stored. Refuses: events_required, uid_invalid (400), not_signed_in (401), too_many_events (413: more than 1,000). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Stores what pages report: an array of at most 1,000 {type, path, actor_uid, meta}; events without a type are '
+  'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
+  'response (private.replay_response). '
+  'Raises: events_required, idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); too_many_events (413); idempotency_key_reused (422).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;
 
@@ -3487,8 +3589,8 @@ end;
 $$;
 
 comment on function private.tg_mortgage_contracts__write_sign is
-  'Writes an event mortgage.sign for each signature that appears: of whoever acted, else of the borrower or lender whose '
-  'signature it is; of nobody for a notary who is not known.';
+  'Writes an event mortgage.sign for each new signature. Its actor is the acting thinker, otherwise the borrower or '
+  'lender whose signature it is; null for an unknown notary.';
 
 create trigger tg_mortgage_contracts__write_sign
   after insert or update on public.mortgage_contracts
@@ -3519,7 +3621,7 @@ end;
 $$;
 
 comment on function private.tg_mortgage_offers__write_accept is
-  'Writes the event mortgage.accept: of whoever accepted, or of the borrower where nobody is known.';
+  'Writes the event mortgage.accept. Its actor is the acting thinker, otherwise the borrower.';
 
 create trigger tg_mortgage_offers__write_accept
   after insert or update of status on public.mortgage_offers
@@ -3620,8 +3722,8 @@ end;
 $$;
 
 comment on function private.tg_presence_sessions__write_offline is
-  'Writes the event presence.offline: of whoever said so, or of the thinker who is offline, where nobody did or a job '
-  '(silenced) did.';
+  'Writes the event presence.offline. Its actor is the acting thinker; the session''s thinker if no thinker acts or a '
+  'job timed the session out.';
 
 create trigger tg_presence_sessions__write_offline
   after update of status on public.presence_sessions
@@ -3647,7 +3749,7 @@ end;
 $$;
 
 comment on function private.tg_telemetry_events__write_event is
-  'Writes the event telemetry.event, with the path of the page without its query, where a token may stand.';
+  'Writes the event telemetry.event with the page''s path, without the query, which may contain a token.';
 
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events
@@ -3721,7 +3823,7 @@ end;
 $$;
 
 comment on function private.tg_transfers__write_settled is
-  'Writes the event transfer.settled: of whoever settled it, or of the thinker who logged it where nobody is known.';
+  'Writes the event transfer.settled. Its actor is the acting thinker, otherwise the thinker who logged the transfer.';
 
 create trigger tg_transfers__write_settled
   after insert or update of status on public.transfers
@@ -3772,7 +3874,8 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__write_cancel is
-  'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
+  'Writes the event voucher.cancel. Its actor is the acting thinker, otherwise the holder (if a trusted server acts '
+  'without a thinker).';
 
 create trigger tg_voucher_bookings__write_cancel
   after insert or update of status on public.voucher_bookings
@@ -3799,7 +3902,7 @@ end;
 $$;
 
 comment on function private.tg_vouchers__write_expire is
-  'Writes the event voucher.expire: of the issuer, who said until when it is valid, whoever or whatever noticed.';
+  'Writes the event voucher.expire. Its actor is the issuer, who set valid_until.';
 
 create trigger tg_vouchers__write_expire
   after insert or update of status on public.vouchers
@@ -3862,16 +3965,18 @@ create table public.fees (
 );
 
 comment on table public.fees is
-  'What is charged for what (specification, 3.1): voucher.booking, transfer.logged. Every active fee of a scope is charged for '
-  'each booking, transfer or accepted mortgage of that scope (room: nothing yet). Operators change the rows; each version is kept in fee_versions.';
+  'The rules about what is charged for what, such as voucher.booking and transfer.logged. Every active fee is charged '
+  'for each booking, transfer or accepted mortgage of its scope (room: not charged yet). Operators change the rows; '
+  'fee_versions keeps each version.';
 comment on column public.fees.percentage is
-  'A fraction: 0.02 is 2 percent, of the voucher''s price, the transfer''s fiat amount, the accepted loan.';
-comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
+  'A fraction of the voucher''s price, the transfer''s fiat amount or the accepted loan: 0.02 is 2 percent.';
+comment on column public.fees.fixed_amount is 'In the minor unit (cents) of the fee''s currency.';
 comment on column public.fees.min_cents is
-  'The least that is charged, in the minor unit of the fee''s currency; holds where the whole charge is in that currency.';
-comment on column public.fees.max_cents is 'The most that is charged, likewise.';
-comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
-comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
+  'The minimum charge, in the minor unit of the fee''s currency; applies if the whole charge is in that currency.';
+comment on column public.fees.max_cents is 'The maximum charge, under the same conditions as min_cents.';
+comment on column public.fees.currency is 'The currency of fixed_amount, min_cents and max_cents.';
+comment on column public.fees.beneficiary_id is
+  'The thinker who is owed the charges made from now on; by default the thinker togethersystems, the portal itself.';
 
 create index fees_beneficiary_id_idx on public.fees (beneficiary_id);
 
@@ -3885,7 +3990,7 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
--- the beneficiary of the portal's own fees (specification, 3.2: the TogetherSystems pillar)
+-- the beneficiary of the portal's own fees
 insert into public.thinkers (id, public_id) values (private.thinker_id('togethersystems'), 'togethersystems');
 
 insert into public.fees (id, scope, percentage, active)
@@ -3906,7 +4011,8 @@ create table public.settlements (
   paid_at        timestamptz,
   voided_at      timestamptz,
 
-  constraint period_ends_after_it_begins check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
+  constraint period_ends_after_it_begins
+    check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
   constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid', 'voided')),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
@@ -3920,22 +4026,23 @@ create table public.settlements (
   ),
   constraint only_a_voided_settlement_has_a_reason check (void_reason is null or status = 'voided'),
   constraint void_reason_has_at_most_1_mib check (octet_length(void_reason) <= 1048576),
-  -- so that a fee event can only be settled for its own beneficiary, in its own currency
+  -- referenced by fee_events, so that a settlement contains only fee events of its beneficiary and currency
   constraint settlements_id_beneficiary_currency_key unique (id, beneficiary_id, currency)
 );
 
 comment on table public.settlements is
-  'What a beneficiary is owed for a period (specification, 3.2). Written by settle_fees; open, invoiced, paid or voided by the '
-  'functions of that name. Never deleted; no money is moved.';
-comment on column public.settlements.period_from is 'The first day of the period, in the time zone of private.settings.';
-comment on column public.settlements.period_to is 'The first day that no longer belongs to the period.';
+  'What a beneficiary is owed for a period. Created by settle_fees; moved by invoice_settlement, pay_settlement and '
+  'void_settlement. Never deleted; no money is moved.';
+comment on column public.settlements.period_from is
+  'The first day of the period, in the time zone of private.settings.';
+comment on column public.settlements.period_to is 'The day after the last day of the period.';
 comment on column public.settlements.total_cents is
-  'The currency''s minor unit: the sum of its fee events, negative when more was reversed than charged. A voided settlement keeps '
-  'its total, though its fee events are released.';
+  'In the currency''s minor unit: the sum of its fee events, negative if more was reversed than charged. A voided '
+  'settlement keeps its total, although its fee events are released.';
 
 create index settlements_beneficiary_id_idx on public.settlements (beneficiary_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.settlements
   alter column void_reason set statistics 0;
 
@@ -3988,7 +4095,7 @@ create table public.fee_events (
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),
   constraint only_a_charge_is_bounded check (bound is null or reverses is null),
-  -- whatever runs twice: one charge a fee, subject and currency, and one reversal of it
+  -- one charge per fee, subject and currency, and one reversal of it, even if a trigger runs twice
   constraint one_charge_a_fee_and_subject
     unique nulls not distinct (subject_type, subject_id, fee_id, currency, reverses),
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
@@ -3997,19 +4104,24 @@ create table public.fee_events (
 );
 
 comment on table public.fee_events is
-  'One charge, or the reversal of one (specification, 3.2), with its explanation. Written by triggers only; nothing of it ever '
-  'changes but the link to its settlement.';
-comment on column public.fee_events.subject_type is 'What was charged for: voucher_booking, transfer, mortgage_contract.';
-comment on column public.fee_events.base_cents is 'What the percentage was taken of, in the currency''s minor unit.';
+  'Charges and reversals of charges, with the explanation of each amount. Written by triggers only; only the link to '
+  'the settlement ever changes.';
+comment on column public.fee_events.subject_type is
+  'What was charged for: voucher_booking, transfer, mortgage_contract.';
+comment on column public.fee_events.base_cents is
+  'The amount to which the percentage applies, in the currency''s minor unit.';
 comment on column public.fee_events.rate is 'The percentage as a fraction: 0.02 is 2 percent.';
 comment on column public.fee_events.fixed_cents is 'The fixed part, in the currency''s minor unit.';
-comment on column public.fee_events.unrounded is 'base_cents * rate + fixed_cents, exactly.';
-comment on column public.fee_events.bound is 'Which bound of the fee applied: minimum, maximum, or null.';
+comment on column public.fee_events.unrounded is 'Exactly base_cents * rate + fixed_cents.';
+comment on column public.fee_events.bound is 'The bound of the fee that applied: minimum, maximum, or null.';
 comment on column public.fee_events.amount_cents is
-  'The currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a reversal.';
-comment on column public.fee_events.beneficiary_id is 'To whom it is owed: the fee''s beneficiary when it was charged.';
-comment on column public.fee_events.reverses is 'The charge that this row takes back.';
-comment on column public.fee_events.settlement_id is 'Where it is settled; null until then, and again when that settlement is voided.';
+  'In the currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a '
+  'reversal.';
+comment on column public.fee_events.beneficiary_id is
+  'The thinker who is owed the amount: the fee''s beneficiary at the time of the charge.';
+comment on column public.fee_events.reverses is 'The charge that this row reverses.';
+comment on column public.fee_events.settlement_id is
+  'The settlement that contains it; null if it is due, also after its settlement was voided.';
 
 create index fee_events_fee_id_idx on public.fee_events (fee_id);
 create index fee_events_beneficiary_id_idx on public.fee_events (beneficiary_id, created_at);
@@ -4017,7 +4129,7 @@ create index fee_events_settlement_id_idx on public.fee_events (settlement_id);
 create index fee_events_created_at_idx on public.fee_events (created_at);
 create index fee_events_unsettled_idx on public.fee_events (created_at) where settlement_id is null;
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.fee_events
   alter column subject_id set statistics 0,
   alter column bound set statistics 0;
@@ -4031,7 +4143,7 @@ create policy "parties and beneficiaries see the charges"
   for select
   to authenticated
   using (
-    -- of bookings and transfers, row level security shows each party its own
+    -- row level security limits bookings and transfers to those of the reader
     (subject_type = 'voucher_booking' and subject_id in (select b.id from public.voucher_bookings b))
     or (subject_type = 'transfer' and subject_id in (select t.id from public.transfers t))
     or (
@@ -4044,11 +4156,11 @@ create policy "parties and beneficiaries see the charges"
     or (select private.may_act_as('admin'))
   );
 
--- every column but settlement_id
+-- every column except settlement_id
 create trigger tg_fee_events__refuse
 before delete or truncate or update of
-  id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate, fixed_cents,
-  unrounded, bound, reverses
+  id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate,
+  fixed_cents, unrounded, bound, reverses
 on public.fee_events
 for each statement execute function private.tg_append_only__refuse();
 
@@ -4068,9 +4180,11 @@ create table public.fee_versions (
 );
 
 comment on table public.fee_versions is
-  'What a fee was from when on; written by a trigger with every change, so that each charge can be traced to its price.';
-comment on column public.fee_versions.fixed_amount is 'The minor unit (cents) of the version''s currency, like min_cents and max_cents.';
-comment on column public.fee_versions.valid_from is 'When the change was made; it holds until the next version of the fee.';
+  'Every version of every fee, written by a trigger with each change, so that each charge can be traced to its rule.';
+comment on column public.fee_versions.fixed_amount is
+  'In the minor unit (cents) of the version''s currency, like min_cents and max_cents.';
+comment on column public.fee_versions.valid_from is
+  'When the change was made; the version applies until the next version of the fee.';
 
 create index fee_versions_fee_id_idx on public.fee_versions (fee_id, valid_from);
 create index fee_versions_beneficiary_id_idx on public.fee_versions (beneficiary_id);
@@ -4099,25 +4213,27 @@ from public.fees f;
 -- sql/65_fees/functions/charge.sql
 create function private.charge(scope text, subject_type text, subject_id text, base bigint, currency text)
 returns void
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
 begin
   insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded, bound
+    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded,
+    bound
   )
   select
     f.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, f.beneficiary_id, c.base_cents, c.rate,
     c.fixed_cents, c.unrounded, c.bound
   from public.fees f
-  cross join lateral private.fee_charges(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
+  cross join lateral private.compute_fee(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
   where f.active and f.scope = charge.scope;
 end;
 $$;
 
 comment on function private.charge is
-  'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null: nothing). For triggers.';
+  'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null counts as 0). '
+  'Called by triggers.';
 
 -- sql/65_fees/functions/check_settlement_totals.sql
 create function private.check_settlement_totals(settlements uuid[])
@@ -4128,8 +4244,12 @@ as $$
 declare
   wrong uuid;
 begin
-  -- who changes the events of one settlement at the same time waits here, and counts what the other one left
-  perform from public.settlements s where s.id = any (check_settlement_totals.settlements) order by s.id for no key update;
+  -- concurrent changes of a settlement's fee events wait here, and then see each other's result
+  perform
+  from public.settlements s
+  where s.id = any (check_settlement_totals.settlements)
+  order by s.id
+  for no key update;
 
   select s.id into wrong
   from public.settlements s
@@ -4149,7 +4269,64 @@ end;
 $$;
 
 comment on function private.check_settlement_totals is
-  'Raises check_violation unless each of these settlements totals its fee events; a voided one has none.';
+  'Raises check_violation unless the total of each of these settlements equals the sum of its fee events; a voided '
+  'settlement must have none.';
+
+-- sql/65_fees/functions/compute_fee.sql
+create function private.compute_fee(fee public.fees, base bigint, base_currency text)
+returns table (
+  amount_cents bigint,
+  currency     text,
+  base_cents   bigint,
+  rate         numeric,
+  fixed_cents  bigint,
+  unrounded    numeric,
+  bound        text
+)
+language plpgsql -- caches the plan for the next call
+immutable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with parts (currency, base, rate, fixed, is_whole) as (
+    -- everything in one currency; also if base is 0, whose currency does not matter
+    select coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, fee.percentage, fee.fixed_amount, true
+    where compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency
+    union all
+    -- otherwise each part in its own currency, without bounds, because there is no exchange rate
+    select part.*
+    from (
+      values
+        (compute_fee.base_currency, compute_fee.base, fee.percentage, 0, false),
+        (fee.currency, 0, 0, fee.fixed_amount, false)
+    ) part
+    where compute_fee.base <> 0 and fee.currency <> compute_fee.base_currency
+  ),
+  sums as (select p.*, p.base * p.rate + p.fixed as sum from parts p),
+  bounded as (
+    select s.*,
+      case
+        when s.is_whole and s.sum < fee.min_cents then 'minimum'
+        when s.is_whole and s.sum > fee.max_cents then 'maximum'
+      end as bound
+    from sums s
+  )
+  select
+    case b.bound when 'minimum' then fee.min_cents when 'maximum' then fee.max_cents else round(b.sum)::bigint end,
+    b.currency, b.base, b.rate, b.fixed, b.sum, b.bound
+  from bounded b
+  -- no row for a charge of zero
+  where b.sum > 0 or b.bound is not null;
+end;
+$$;
+
+comment on function private.compute_fee is
+  'Computes what a fee charges for a subject worth base (not negative) in the minor unit of base_currency: percentage '
+  'plus fixed part, rounded once, half away from zero, within the fee''s bounds. If base_currency differs from the '
+  'fee''s currency, the percentage and the fixed part are two charges, each in its own currency, without bounds. '
+  'Returns no row for a charge of zero.';
 
 -- sql/65_fees/functions/currency_code.sql
 create function private.currency_code(currency text)
@@ -4163,7 +4340,7 @@ as $$
 $$;
 
 comment on function private.currency_code is
-  'A currency as fees count it: upper case, without blanks; XXX (ISO 4217: no currency) where nothing is left of it.';
+  'A currency as fees use it: upper case, without whitespace; XXX (ISO 4217: no currency) if nothing is left.';
 
 -- sql/65_fees/functions/due_fee_events.sql
 create function private.due_fee_events(period_end timestamptz)
@@ -4184,9 +4361,9 @@ as $$
 $$;
 
 comment on function private.due_fee_events is
-  'The fee events that are in no settlement and were written before a time. part numbers the settlements that a beneficiary and '
-  'currency needs: one, unless somebody drives the amounts so high that a bigint cannot hold their sum, which must not keep '
-  'everybody else from being paid.';
+  'The fee events that are in no settlement and were written before period_end. part numbers the settlements of a '
+  'beneficiary and currency: usually all 0, more only if the sum exceeds a bigint, so that one beneficiary''s extreme '
+  'amounts cannot block all others.';
 
 -- sql/65_fees/functions/due_months.sql
 create function private.due_months()
@@ -4204,61 +4381,8 @@ as $$
 $$;
 
 comment on function private.due_months is
-  'The months that are over and have fee events in no settlement, as their first days, oldest first: the last month, and whichever '
-  'was missed, was voided, or got a fee event after it was settled. Months of the time zone of private.settings.';
-
--- sql/65_fees/functions/fee_charges.sql
-create function private.fee_charges(fee public.fees, base bigint, base_currency text)
-returns table (
-  amount_cents bigint,
-  currency     text,
-  base_cents   bigint,
-  rate         numeric,
-  fixed_cents  bigint,
-  unrounded    numeric,
-  bound        text
-)
-language plpgsql -- which keeps the plan for the next one
-immutable
-set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-  return query
-  with parts (currency, base, rate, fixed, is_whole) as (
-    -- everything in one currency; nothing is nothing in any currency
-    select coalesce(fee.currency, fee_charges.base_currency), fee_charges.base, fee.percentage, fee.fixed_amount, true
-    where fee_charges.base = 0 or fee.currency is null or fee.currency = fee_charges.base_currency
-    union all
-    -- else each part in its own, and no bound: there is no rate at which to compare
-    select part.*
-    from (
-      values (fee_charges.base_currency, fee_charges.base, fee.percentage, 0, false), (fee.currency, 0, 0, fee.fixed_amount, false)
-    ) part
-    where fee_charges.base <> 0 and fee.currency <> fee_charges.base_currency
-  ),
-  sums as (select p.*, p.base * p.rate + p.fixed as sum from parts p),
-  bounded as (
-    select s.*,
-      case
-        when s.is_whole and s.sum < fee.min_cents then 'minimum'
-        when s.is_whole and s.sum > fee.max_cents then 'maximum'
-      end as bound
-    from sums s
-  )
-  select
-    case b.bound when 'minimum' then fee.min_cents when 'maximum' then fee.max_cents else round(b.sum)::bigint end,
-    b.currency, b.base, b.rate, b.fixed, b.sum, b.bound
-  from bounded b
-  -- what costs nothing leaves no trace
-  where b.sum > 0 or b.bound is not null;
-end;
-$$;
-
-comment on function private.fee_charges is
-  'What a fee charges for something worth base in the currency''s minor unit (not negative): percentage plus fixed part, rounded '
-  'once, half away from zero, and kept within the fee''s bounds. Where base is in another currency than the fee''s, the '
-  'percentage is charged in the one and the fixed part in the other, without bounds. No row where nothing is charged.';
+  'The first days of the past months that have fee events in no settlement, oldest first: the last month, and earlier '
+  'months that were missed, voided, or got a fee event after they were settled. In the time zone of private.settings.';
 
 -- sql/65_fees/functions/get_settlement.sql
 create function public.get_settlement(settlement_id uuid, after uuid default null, max_rows integer default 1000)
@@ -4287,7 +4411,7 @@ begin
   from public.fee_events e
   where e.settlement_id = settlement.id;
 
-  -- with more digits than a double holds, which is what most readers of JSON make of a number
+  -- unrounded as text, because most JSON parsers read numbers as doubles, which have fewer digits
   select coalesce(
     jsonb_agg(to_jsonb(e) || jsonb_build_object('unrounded', trim_scale(e.unrounded)::text) order by e.id), '[]'
   )
@@ -4305,9 +4429,10 @@ end;
 $$;
 
 comment on function public.get_settlement is
-  'One settlement with its figures (fee_events, charged_cents, reversed_cents) and, as items, its fee events in the order of their '
-  'ids, which is that of time: max_rows of them, from 1 to 10000, after the one with the id `after`; unrounded is a text, with every '
-  'digit. A voided settlement has none any more. Refuses: not_an_admin (403), settlement_not_found (404).';
+  'One settlement with its figures (fee_events, charged_cents, reversed_cents) and, as items, its fee events ordered '
+  'by id, which is the order of time: max_rows of them, from 1 to 10000, after the one with the id `after`. unrounded '
+  'is a text with all digits. A voided settlement has no items. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;
 
@@ -4322,8 +4447,9 @@ as $$
 $$;
 
 comment on function public.invoice_settlement is
-  'Notes that an open settlement is invoiced; no money is moved. Returns the settlement. Refuses: not_an_admin (403), '
-  'settlement_not_found (404), settlement_move_refused (409, with the present status as detail).';
+  'Marks an open settlement as invoiced; no money is moved. Returns the settlement. The trigger raises '
+  'settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.invoice_settlement to authenticated, service_role;
 
@@ -4357,7 +4483,8 @@ as $$
 $$;
 
 comment on function public.list_fees is
-  'The fees, and of each its versions, newest first: the first is what is in force. Refuses: not_an_admin (403).';
+  'The fees, each with its versions, newest first; the first version is in force. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_fees to service_role, authenticated;
 
@@ -4378,7 +4505,10 @@ as $$
   from (
     select *
     from public.settlements s
-    where (list_settlements.beneficiary_uid is null or s.beneficiary_id = private.thinker_id(list_settlements.beneficiary_uid))
+    where (
+        list_settlements.beneficiary_uid is null
+        or s.beneficiary_id = private.thinker_id(list_settlements.beneficiary_uid)
+      )
       and (list_settlements.status is null or s.status = list_settlements.status)
     order by s.period_from desc, s.created_at desc, s.id desc
     limit least(greatest(list_settlements.max_rows, 1), 1000)
@@ -4386,7 +4516,8 @@ as $$
 $$;
 
 comment on function public.list_settlements is
-  'The settlements that fit every given filter, latest period first: max_rows of them, from 1 to 1000. Refuses: not_an_admin (403).';
+  'The settlements that match all given filters, latest period first: max_rows of them, from 1 to 1000. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_settlements to service_role, authenticated;
 
@@ -4402,7 +4533,7 @@ declare
 begin
   perform private.require_admin();
 
-  -- which moves there are says the table's trigger, whoever moves it
+  -- the trigger tg_settlements__move enforces the valid transitions
   update public.settlements s
   set status = move_settlement.status, void_reason = move_settlement.reason
   where s.id = move_settlement.settlement_id
@@ -4416,7 +4547,8 @@ end;
 $$;
 
 comment on function private.move_settlement is
-  'Gives a settlement another status. Refuses: not_an_admin (403), settlement_not_found (404), settlement_move_refused (409).';
+  'Changes the status of a settlement; a trigger checks the transition. Returns the settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function private.move_settlement to authenticated, service_role;
 
@@ -4431,8 +4563,9 @@ as $$
 $$;
 
 comment on function public.pay_settlement is
-  'Notes that an invoiced settlement is paid; no money is moved. Returns the settlement. Refuses: not_an_admin (403), '
-  'settlement_not_found (404), settlement_move_refused (409, with the present status as detail).';
+  'Marks an invoiced settlement as paid; no money is moved. Returns the settlement. The trigger raises '
+  'settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;
 
@@ -4454,7 +4587,8 @@ end;
 $$;
 
 comment on function private.settle_due_months is
-  'Settles every month that is due (private.due_months), each for itself, oldest first. Returns how many settlements were made.';
+  'Settles every due month (private.due_months) separately, oldest first. Returns the number of settlements created. '
+  'Raises: period_invalid (400); not_an_admin (403).';
 
 -- sql/65_fees/functions/settle_fees.sql
 create function public.settle_fees(period_from date, period_to date, dry_run boolean default false)
@@ -4468,7 +4602,7 @@ declare
   settlements jsonb;
 begin
   perform private.require_admin();
-  -- in years that clients can read; a null or infinite date is in none
+  -- within the years that clients can parse; not null or infinite
   if not coalesce(
     settle_fees.period_from >= '0001-01-01' and settle_fees.period_from < settle_fees.period_to
     and settle_fees.period_to < '10000-01-01',
@@ -4491,11 +4625,11 @@ begin
     return settlements;
   end if;
 
-  -- one after the other; bookings go on, because they never look at settlements
+  -- one settlement run at a time; bookings continue, because they do not use this table
   lock table public.settlements in share row exclusive mode;
 
-  -- one statement, so that a settlement is the sum of exactly those fee events that were linked to it. What commits
-  -- later is not seen here, and left for the next time
+  -- one statement, so that a settlement is exactly the sum of the fee events linked to it. Fee events that are
+  -- committed later are left for the next run
   with due as materialized (
     select * from private.due_fee_events(period_end)
   ),
@@ -4543,11 +4677,12 @@ end;
 $$;
 
 comment on function public.settle_fees is
-  'Settles every fee event that is in no settlement and was written before the period''s end: period_from until (not including) '
-  'period_to, days in the time zone of private.settings. What an earlier period left, because it was committed late or that '
-  'period was missed or voided, is settled with it. Writes one settlement a beneficiary and currency, and returns them with their '
-  'fee_events and reversals (counts); with dry_run writes nothing, and returns what it would settle, with a null id. Run again, or '
-  'by two at once, nothing is settled twice. Refuses: period_invalid (400), not_an_admin (403).';
+  'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
+  'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
+  'periods (committed late, period missed or voided) are included. Creates one settlement per beneficiary and '
+  'currency, and returns them with their fee_events and reversals (counts). With dry_run creates nothing, and returns '
+  'what it would create, with id null. Running it twice or concurrently settles nothing twice. '
+  'Raises: period_invalid (400); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;
 
@@ -4561,7 +4696,8 @@ as $$
   select to_jsonb(settlement) || jsonb_build_object('beneficiary_uid', private.uid_of(settlement.beneficiary_id))
 $$;
 
-comment on function private.settlement_json is 'A settlement as the functions return it: its columns, and the beneficiary''s uid.';
+comment on function private.settlement_json is
+  'A settlement as the functions return it: its columns and the beneficiary''s uid.';
 
 grant execute on function private.settlement_json to service_role, authenticated;
 
@@ -4576,14 +4712,14 @@ as $$
 $$;
 
 comment on function public.void_settlement is
-  'Voids an open or invoiced settlement: it stays as it was, and its fee events are released, to be settled anew. Returns the '
-  'settlement. Refuses: not_an_admin (403), settlement_not_found (404), settlement_move_refused (409, with the present status as '
-  'detail).';
+  'Voids an open or invoiced settlement: its row is kept, and its fee events are due again. Returns the settlement. '
+  'The trigger raises settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.void_settlement to authenticated, service_role;
 
--- sql/65_fees/triggers/tg_fee_events__begin_unsettled.sql
-create function private.tg_fee_events__begin_unsettled()
+-- sql/65_fees/triggers/tg_fee_events__require_unsettled.sql
+create function private.tg_fee_events__require_unsettled()
 returns trigger
 language plpgsql
 set search_path = ''
@@ -4593,13 +4729,15 @@ begin
 end;
 $$;
 
-comment on function private.tg_fee_events__begin_unsettled is 'A new fee event is in no settlement, whoever writes it: append_only (403).';
+comment on function private.tg_fee_events__require_unsettled is
+  'Refuses a new fee event that is already in a settlement. '
+  'Raises: append_only (403).';
 
-create trigger tg_fee_events__begin_unsettled
+create trigger tg_fee_events__require_unsettled
   before insert on public.fee_events
   for each row
   when (new.settlement_id is not null)
-  execute function private.tg_fee_events__begin_unsettled();
+  execute function private.tg_fee_events__require_unsettled();
 
 -- sql/65_fees/triggers/tg_fee_events__total.sql
 create function private.tg_fee_events__total()
@@ -4621,7 +4759,7 @@ end;
 $$;
 
 comment on function private.tg_fee_events__total is
-  'Whatever links fee events to a settlement, or releases them, leaves it with the total of its fee events.';
+  'After fee events were linked to a settlement or released: checks that its total is their sum.';
 
 create trigger tg_fee_events__total
   after update on public.fee_events
@@ -4657,7 +4795,9 @@ begin
 end;
 $$;
 
-comment on function private.tg_fees__keep_version is 'Keeps every version of a fee, and writes the event fee.changed (before: null for a new fee). Notes in meta make no version.';
+comment on function private.tg_fees__keep_version is
+  'Stores every version of a fee and writes the event fee.changed (before: null for a new fee). A change of meta only '
+  'creates no version.';
 
 create trigger tg_fees__keep_version
   after insert or update on public.fees
@@ -4681,11 +4821,13 @@ begin
   join public.mortgage_applications a on a.id = o.application_id
   where o.id = new.offer_id;
 
-  -- the lender's own words, where they are an amount of money; else what the borrower asked for
+  -- the offer's loan, if it is an amount of money; otherwise the application's desired loan
   if jsonb_typeof(offered -> 'amount') = 'number' then
     if (offered ->> 'amount')::numeric between 0 and 9007199254740991 then
       amount := round((offered ->> 'amount')::numeric);
-      currency := coalesce(case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, currency, 'EUR');
+      currency := coalesce(
+        case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, currency, 'EUR'
+      );
     end if;
   end if;
 
@@ -4695,7 +4837,8 @@ end;
 $$;
 
 comment on function private.tg_mortgage_contracts__charge is
-  'Charges the fees of a mortgage, of the accepted loan: the offer''s {amount, currency}, or the application''s desired loan.';
+  'Charges the fees of a mortgage on the accepted loan: the offer''s {amount, currency}, otherwise the application''s '
+  'desired loan.';
 
 create trigger tg_mortgage_contracts__charge
   after insert on public.mortgage_contracts
@@ -4734,8 +4877,9 @@ end;
 $$;
 
 comment on function private.tg_settlements__move is
-  'Lets a settlement begin as open, and go from open to invoiced to paid, and from open or invoiced to voided; notes when. Refuses: '
-  'settlement_move_refused (409, with the present status as detail), append_only (403) for any other change.';
+  'Enforces the transitions of a settlement: it starts as open, goes from open to invoiced to paid, and from open or '
+  'invoiced to voided. Sets the time of each. settlement_move_refused has the current status as detail. '
+  'Raises: append_only (403); settlement_move_refused (409).';
 
 create trigger tg_settlements__move
   before insert or update on public.settlements
@@ -4755,7 +4899,8 @@ begin
 end;
 $$;
 
-comment on function private.tg_settlements__release is 'Releases the fee events of a voided settlement, to be settled anew.';
+comment on function private.tg_settlements__release is
+  'Releases the fee events of a voided settlement, so that they are due again.';
 
 create trigger tg_settlements__release
   after update of status on public.settlements
@@ -4777,7 +4922,8 @@ end;
 $$;
 
 comment on function private.tg_settlements__total is
-  'A new settlement totals its fee events: those that the same statement has linked to it.';
+  'After a settlement was created: checks that its total is the sum of the fee events that the same statement linked '
+  'to it.';
 
 create trigger tg_settlements__total
   after insert on public.settlements
@@ -4840,8 +4986,8 @@ end;
 $$;
 
 comment on function private.tg_transfers__charge is
-  'Charges the fees of a transfer, of its fiat amount. A correction (a negative amount) is charged nothing, and gives nothing back: '
-  'who logs it is nobody to decide that.';
+  'Charges the fees of a transfer on its fiat amount. A correction (a negative amount) is neither charged nor '
+  'refunded, because the thinker who logs it must not decide that.';
 
 create trigger tg_transfers__charge
   after insert on public.transfers
@@ -4865,7 +5011,7 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking, of the voucher''s price, in the transaction of the booking (specification, 3.2).';
+  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking.';
 
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings
@@ -4891,7 +5037,7 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__reverse is
-  'Takes back what was charged for a booking that is cancelled: a new row each, owed by whom the charge was owed to.';
+  'Reverses the charges of a cancelled booking: one new row each, with the same beneficiary.';
 
 create trigger tg_voucher_bookings__reverse
   after update of status on public.voucher_bookings
@@ -4915,7 +5061,8 @@ end;
 $$;
 
 comment on function private.tg_vouchers__keep_price is
-  'The price of a voucher that is booked stays as it was charged. Refuses: voucher_is_booked (409).';
+  'Refuses to change the price of a booked voucher, because it has been charged. '
+  'Raises: voucher_is_booked (409).';
 
 create trigger tg_vouchers__keep_price
   before update of price_amount, price_currency on public.vouchers
@@ -4925,39 +5072,39 @@ create trigger tg_vouchers__keep_price
 
 -- sql/70_jobs/tables/jobs.sql
 create table private.jobs (
-  name       text        primary key,
-  schedule   text        not null,
-  late_after interval    not null,
-  does       text        not null,
-  added_at   timestamptz not null default now(),
+  name        text        primary key,
+  schedule    text        not null,
+  late_after  interval    not null,
+  description text       not null,
+  added_at    timestamptz not null default now(),
 
   constraint job_name_is_made_of_words check (name ~ '^[a-z]+(-[a-z]+)*$' and char_length(name) <= 50),
   constraint schedule_has_five_fields check (schedule ~ '^\S+( \S+){4}$'),
   constraint late_after_is_positive check (late_after > interval '0'),
-  constraint what_it_does_is_said check (does <> '')
+  constraint description_is_not_empty check (description <> '')
 );
 
 comment on table private.jobs is
-  'What the clock does. The job a-b is the function private.job_a_b(), which returns how much it did. '
-  'After a change of a schedule: select private.install_jobs().';
-comment on column private.jobs.schedule is 'Minute, hour, day, month and weekday as cron has them, in UTC.';
-comment on column private.jobs.late_after is 'The job is late when its last good run began longer ago.';
-comment on column private.jobs.added_at is 'A job that never ran is late when it was added longer ago than late_after.';
+  'The scheduled jobs. The job a-b runs the function private.job_a_b(), which returns how many rows it processed. '
+  'After changing a schedule run: select private.install_jobs().';
+comment on column private.jobs.schedule is 'Minute, hour, day, month and weekday in the syntax of cron, in UTC.';
+comment on column private.jobs.late_after is 'The job is late if its last successful run started longer ago.';
+comment on column private.jobs.added_at is 'A job that never ran is late if it was added longer ago than late_after.';
 
 alter table private.jobs enable row level security;
 
 grant select on private.jobs to service_role;
 
-insert into private.jobs (name, schedule, late_after, does) values
-  -- at noon UTC the last day of the month is over in every time zone; three times, should the server be down on the first
-  ('settle-fees-monthly', '30 12 1-3 * *', '32 days', 'Makes the settlements of the months that are over, once switched on.'),
-  ('expire-vouchers', '*/5 * * * *', '15 minutes', 'Lets vouchers expire whose time is over and that nobody booked.'),
-  ('presence-offline', '* * * * *', '5 minutes', 'Says offline for those who have been silent for more than a minute.'),
-  -- hourly, because it gives up where somebody reads the log for long
-  ('purge-old-events', '10 * * * *', '26 hours', 'Makes room for the events to come, and drops the months that are no longer kept.'),
-  ('purge-idempotency-keys', '20 * * * *', '130 minutes', 'Forgets idempotency keys after 24 hours.'),
-  ('cleanup-cron-history', '40 3 * * *', '26 hours', 'Deletes the logs of jobs that are older than 14 days.'),
-  ('check-invariants', '0 4 * * *', '26 hours', 'Fails when an invariant is violated, and names it.');
+insert into private.jobs (name, schedule, late_after, description) values
+  -- at noon UTC the month is over in every time zone; on three days, in case the server is down on the first
+  ('settle-fees-monthly', '30 12 1-3 * *', '32 days', 'Settles the past months, if switched on.'),
+  ('expire-vouchers', '*/5 * * * *', '15 minutes', 'Expires issued vouchers after the end of their validity.'),
+  ('presence-offline', '* * * * *', '5 minutes', 'Sets thinkers to offline after a minute without a heartbeat.'),
+  -- hourly, because a run gives up during a long query on the log
+  ('purge-old-events', '10 * * * *', '26 hours', 'Creates event partitions for the next months, and drops old ones.'),
+  ('purge-idempotency-keys', '20 * * * *', '130 minutes', 'Deletes idempotency keys after 24 hours.'),
+  ('cleanup-cron-history', '40 3 * * *', '26 hours', 'Deletes job logs older than 14 days.'),
+  ('check-invariants', '0 4 * * *', '26 hours', 'Fails if an invariant is violated, and names it.');
 
 -- sql/70_jobs/tables/job_runs.sql
 create table private.job_runs (
@@ -4969,14 +5116,14 @@ create table private.job_runs (
   error       text,
 
   constraint a_run_ends_after_it_starts check (finished_at >= started_at),
-  constraint what_failed_did_nothing check (done is null or error is null)
+  constraint failed_run_did_nothing check (done is null or error is null)
 );
 
 comment on table private.job_runs is
-  'Every run of a job, whoever started it. Written by private.run_job; cleanup-cron-history keeps 14 days.';
+  'Every run of a job, scheduled or manual. Written by private.run_job; the job cleanup-cron-history keeps 14 days.';
 comment on column private.job_runs.done is
-  'How many things the job did. Null when it failed, and when it did not begin because it was running elsewhere.';
-comment on column private.job_runs.error is 'Why it failed; what it had done was undone.';
+  'How many rows the job processed. Null if it failed, and if it did not start because it was already running.';
+comment on column private.job_runs.error is 'Why it failed; its changes were rolled back.';
 
 create index job_runs_job_idx on private.job_runs (job, started_at desc);
 
@@ -5003,7 +5150,7 @@ begin
     create extension pg_cron with schema pg_catalog;
   end if;
 
-  -- jobs of ours that are no more
+  -- unschedule jobs that no longer exist
   execute $query$
     select count(cron.unschedule(c.jobid))
     from cron.job c
@@ -5026,9 +5173,9 @@ end;
 $$;
 
 comment on function private.install_jobs is
-  'Schedules every job of private.jobs with pg_cron, under its name, and takes away those of ours that are not there any more. '
-  'Can be repeated; a changed schedule is taken over. Where pg_cron does not work on this database it says in a notice what to '
-  'do, and changes nothing. Returns how many are scheduled.';
+  'Schedules every job of private.jobs with pg_cron under its name, and unschedules jobs of this project that no '
+  'longer exist. Can be repeated, for example after a change of a schedule. If pg_cron is not available in this '
+  'database, a notice says what to do, and nothing changes. Returns the number of scheduled jobs.';
 
 select private.install_jobs();
 
@@ -5042,7 +5189,9 @@ declare
   checked  bigint;
   violated text;
 begin
-  select count(*), string_agg(format('%s (%s)', i.name, i.violations), ', ' order by i.name) filter (where i.violations > 0)
+  select
+    count(*),
+    string_agg(format('%s (%s)', i.name, i.violations), ', ' order by i.name) filter (where i.violations > 0)
   into checked, violated
   from stats.invariants i;
 
@@ -5054,7 +5203,8 @@ end;
 $$;
 
 comment on function private.job_check_invariants is
-  'Reads stats.invariants. Returns how many there are. Fails with the names of those that are violated, and how often.';
+  'Checks stats.invariants. Returns the number of invariants. Fails with the names of the violated ones and their '
+  'numbers of violations.';
 
 -- sql/70_jobs/functions/job_cleanup_cron_history.sql
 create function private.job_cleanup_cron_history()
@@ -5070,14 +5220,14 @@ begin
   delete from private.job_runs r
   where r.started_at < kept_from
     and r.id not in (
-      -- what stats.jobs tells stays: each job's last run, last good run and last failure
+      -- keep what stats.jobs shows: each job's last run, last successful run and last failure
       select distinct on (l.job, l.done is null, l.error is null) l.id
       from private.job_runs l
       order by l.job, l.done is null, l.error is null, l.started_at desc, l.id desc
     );
   get diagnostics of_jobs = row_count;
 
-  -- only there where pg_cron is
+  -- the schema cron exists only if pg_cron is installed
   if exists (
     select from pg_catalog.pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
   ) then
@@ -5090,8 +5240,8 @@ end;
 $$;
 
 comment on function private.job_cleanup_cron_history is
-  'Deletes what is older than 14 days of private.job_runs and of pg_cron''s log, but never a job''s last good run or last '
-  'failure. Returns how many rows.';
+  'Deletes rows of private.job_runs and of pg_cron''s log that are older than 14 days, except a job''s last successful '
+  'run and last failure. Returns the number of deleted rows.';
 
 -- sql/70_jobs/functions/job_expire_vouchers.sql
 create function private.job_expire_vouchers()
@@ -5103,7 +5253,7 @@ as $$
     update public.vouchers
     set status = 'expired'
     where id in (
-      -- one that is just being booked can wait for the next run
+      -- skips a voucher that is being booked; the next run checks it again
       select v.id from public.vouchers v where v.status = 'issued' and v.valid_until < now() for update skip locked
     )
     returning 1
@@ -5112,7 +5262,7 @@ as $$
 $$;
 
 comment on function private.job_expire_vouchers is
-  'Lets vouchers expire that nobody booked while they were valid. Returns how many.';
+  'Sets the status of issued vouchers to expired after valid_until. Returns their number.';
 
 -- sql/70_jobs/functions/job_presence_offline.sql
 create function private.job_presence_offline()
@@ -5120,11 +5270,11 @@ returns bigint
 language sql
 set search_path = ''
 as $$
-  with silenced as (
+  with timed_out as (
     update public.presence_sessions
     set status = 'offline', silenced = true
     where id in (
-      -- one whose heartbeat is just being written is not silent
+      -- skips a session whose heartbeat is being written
       select s.id
       from public.presence_sessions s
       where s.status = 'online' and s.last_seen_at < now() - interval '1 minute'
@@ -5132,11 +5282,12 @@ as $$
     )
     returning 1
   )
-  select count(*) from silenced
+  select count(*) from timed_out
 $$;
 
 comment on function private.job_presence_offline is
-  'Says offline for whoever has been silent for more than a minute; the next heartbeat brings the thinker back. Returns how many.';
+  'Sets thinkers to offline after a minute without a heartbeat; the next heartbeat sets them to online again. Returns '
+  'their number.';
 
 -- sql/70_jobs/functions/job_purge_idempotency_keys.sql
 create function private.job_purge_idempotency_keys()
@@ -5145,15 +5296,16 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  forgotten bigint;
+  deleted bigint;
 begin
   delete from private.idempotency_keys k where k.created_at < now() - interval '24 hours';
-  get diagnostics forgotten = row_count;
-  return forgotten;
+  get diagnostics deleted = row_count;
+  return deleted;
 end;
 $$;
 
-comment on function private.job_purge_idempotency_keys is 'Forgets idempotency keys after 24 hours. Returns how many.';
+comment on function private.job_purge_idempotency_keys is
+  'Deletes idempotency keys older than 24 hours. Returns their number.';
 
 -- sql/70_jobs/functions/job_purge_old_events.sql
 create function private.job_purge_old_events()
@@ -5168,8 +5320,9 @@ end;
 $$;
 
 comment on function private.job_purge_old_events is
-  'Makes the partitions for the events to come, and drops those of the months that private.settings.events_kept no longer '
-  'keeps. Returns how many were dropped.';
+  'Creates the event partitions of the next months, and drops those older than private.settings.events_kept. Returns '
+  'the number of dropped partitions. '
+  'Raises: append_only (403).';
 
 -- sql/70_jobs/functions/job_settle_fees_monthly.sql
 create function private.job_settle_fees_monthly()
@@ -5187,8 +5340,9 @@ end;
 $$;
 
 comment on function private.job_settle_fees_monthly is
-  'Makes the settlements of every month that is over and has none, where private.settings.settles_on_schedule says so. Returns '
-  'how many.';
+  'Settles every due month, if private.settings.settles_on_schedule is true. Returns the number of settlements '
+  'created. '
+  'Raises: period_invalid (400); not_an_admin (403).';
 
 -- sql/70_jobs/functions/run_job.sql
 create function private.run_job(job text)
@@ -5228,20 +5382,21 @@ end;
 $$;
 
 comment on function private.run_job is
-  'Runs a job now, and returns what was noted in private.job_runs. A job that fails leaves nothing but its error there and a '
-  'warning; one that is running elsewhere is left alone: neither done nor error. Refuses: a name that no job has (22023).';
+  'Runs a job now and returns its row of private.job_runs. A job that fails leaves only its error there and a warning. '
+  'A job that is already running is not started again: its row has neither done nor error. An unknown name fails with '
+  'invalid_parameter_value (22023).';
 
 -- sql/75_stats/stats.sql
 create schema stats;
 
 comment on schema stats is
-  'What operators look at: views for dashboards. A figure is of a day, which begins in the time zone of private.settings; the views '
-  'have the rights of whoever looks (security_invoker), and read nothing but the *_facts in private: columns without names and texts.';
+  'Views for dashboards. Days begin in the time zone of private.settings. The views run with the rights of the reader '
+  '(security_invoker), and read only the views *_facts in private: columns without names and texts.';
 
 grant usage on schema stats to service_role;
 
 -- sql/75_stats/stats_reader.sql
--- roles are the whole server's: another database may have made it already
+-- roles belong to the whole server: another database may have created this one already
 do $$
 begin
   if to_regrole('stats_reader') is null then
@@ -5250,14 +5405,14 @@ begin
     alter role stats_reader set statement_timeout = '60s';
     alter role stats_reader set idle_in_transaction_session_timeout = '60s';
     comment on role stats_reader is
-      'Metabase, Grafana and the like: reads the views of the schema stats and nothing else. Give it a password to let it in.';
+      'For Metabase, Grafana and similar tools: may only read the views of stats. Cannot log in without a password.';
   end if;
 end;
 $$;
 
 grant usage on schema stats to stats_reader;
 
--- what the views call, with the rights of whoever looks
+-- the views call these functions with the rights of their reader
 grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;
 
 -- sql/75_stats/facts/application_facts.sql
@@ -5266,7 +5421,7 @@ as
 select a.status, a.desired_loan, a.currency, a.created_at
 from public.mortgage_applications a;
 
-comment on view private.application_facts is 'What figures need of mortgage applications.';
+comment on view private.application_facts is 'The columns of mortgage applications that figures may read.';
 
 grant select on private.application_facts to service_role, stats_reader;
 
@@ -5276,7 +5431,7 @@ as
 select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at
 from public.voucher_bookings b;
 
-comment on view private.booking_facts is 'What figures need of bookings.';
+comment on view private.booking_facts is 'The columns of bookings that figures may read.';
 
 grant select on private.booking_facts to service_role, stats_reader;
 
@@ -5286,7 +5441,7 @@ as
 select
   s.time_zone,
   today.day as today,
-  -- ten years at most, whatever somebody dated back
+  -- at most ten years, even if a row is dated further back
   greatest(
     today.day - 3653,
     (
@@ -5311,7 +5466,7 @@ from private.settings s
 cross join lateral (select (now() at time zone s.time_zone)::date as day) today;
 
 comment on view private.calendar_facts is
-  'The portal''s time zone, the day that it is there, and the day of the portal''s first row; read by stats.days.';
+  'The portal''s time zone, the current day there, and the day of the portal''s first row. Read by stats.days.';
 
 grant select on private.calendar_facts to service_role, stats_reader;
 
@@ -5322,7 +5477,8 @@ select e.type, e.actor_id, e.created_at
 from public.events e;
 
 comment on view private.event_facts is
-  'What figures need of events: columns that events_created_at_idx holds, so that no figure reads an event itself.';
+  'The columns of events that figures may read, all of them in events_created_at_idx, so that figures need an '
+  'index-only scan.';
 
 grant select on private.event_facts to service_role, stats_reader;
 
@@ -5339,7 +5495,7 @@ select
   f.created_at
 from public.fee_events f;
 
-comment on view private.fee_event_facts is 'What figures need of fee events.';
+comment on view private.fee_event_facts is 'The columns of fee events that figures may read.';
 
 grant select on private.fee_event_facts to service_role, stats_reader;
 
@@ -5360,8 +5516,9 @@ where b.overlaps_another
 
 union all
 select 'voucher_status_agrees_with_bookings', count(*),
-  'Vouchers with an active booking that are not booked (or consumed), that are booked without one of theirs being active, or whose '
-  'holder has none. (An issuer may issue a voucher as booked: it has no bookings at all.)'
+  'Vouchers with an active booking whose status is not booked or consumed, booked vouchers without an active booking, '
+  'and vouchers whose holder has no active booking. (A voucher without any booking is not checked: it may be issued as '
+  'booked.)'
 from public.vouchers v
 join (
   select b.voucher_id, count(*) filter (where b.status = 'booked') as active,
@@ -5375,8 +5532,9 @@ where (b.active > 0 and v.status not in ('booked', 'consumed'))
 
 union all
 select 'every_booking_is_charged_once', count(*),
-  'Bookings that lack the charge of a fee in a currency, or have it twice. A fee counts where it was in force for an hour before '
-  'and after: who books in the moment of a change pays the old or the new price. A booking that was written as cancelled has none.'
+  'Bookings without the charge of a fee in a currency, or with two of them. Only fees that were in force for an hour '
+  'before and after the booking are checked, because a change at the same time may or may not apply. A booking that '
+  'was inserted as cancelled has no charge.'
 from public.voucher_bookings b
 join public.vouchers v on v.id = b.voucher_id
 join (
@@ -5401,7 +5559,7 @@ where (
 
 union all
 select 'every_cancellation_is_reversed_once', count(*),
-  'Charges of a cancelled booking that are not taken back exactly, and reversals of a charge whose booking stands.'
+  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active.'
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
@@ -5414,7 +5572,7 @@ where c.reverses is null and c.subject_type = 'voucher_booking'
 
 union all
 select 'every_charge_has_its_subject', count(*),
-  'Fee events for a booking, a transfer or a mortgage that is not there.'
+  'Fee events for a booking, a transfer or a mortgage contract that does not exist.'
 from public.fee_events e
 where not case e.subject_type
   when 'voucher_booking' then exists (select from public.voucher_bookings b where b.id = e.subject_id)
@@ -5424,7 +5582,7 @@ end
 
 union all
 select 'settlements_total_their_fee_events', count(*),
-  'Settlements whose total is not the sum of their fee events; voided ones that still have some.'
+  'Settlements whose total is not the sum of their fee events, and voided settlements with fee events.'
 from public.settlements s
 left join (
   select e.settlement_id, sum(e.amount_cents) as total from public.fee_events e group by e.settlement_id
@@ -5433,8 +5591,8 @@ where case s.status when 'voided' then e.settlement_id is not null else s.total_
 
 union all
 select 'no_fee_event_is_in_two_settlements', count(*),
-  'Charges, or their reversals, that were settled more than once, in whichever rows; and fee events in a settlement of somebody '
-  'else or another currency.'
+  'Charges or reversals that were settled more than once, and fee events in a settlement of another beneficiary or '
+  'currency.'
 from (
   select from public.fee_events e
   where e.settlement_id is not null
@@ -5455,9 +5613,9 @@ where (o.status = 'accepted') <> (c.id is not null)
 
 union all
 select 'every_write_has_its_event', count(*),
-  'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, reports of '
-  'pages and settlements whose events are not as many as what was done to them, as long as events of their time are kept. '
-  '(Heartbeats and the like leave no row of their own to compare with.)'
+  'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
+  'telemetry and settlements with more or fewer events than changes, within the time for which events are kept. '
+  '(Heartbeats and matches have no rows to compare with.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
@@ -5480,15 +5638,15 @@ from (
 left join (
   select e.type, e.subject_id, count(*) as number
   from public.events e
-  -- most of the log, and nothing of the above
+  -- most events are presence events, which no row above expects
   where e.type not like 'presence.%'
   group by e.type, e.subject_id
 ) logged on logged.type = written.type and logged.subject_id = written.id
--- what was not done yet has no time
+-- a step that has not happened yet has no time
 where written.created_at > now() - (select s.events_kept from private.settings s)
   and coalesce(logged.number, 0) <> written.times;
 
-comment on view private.invariant_facts is 'What stats.invariants shows.';
+comment on view private.invariant_facts is 'The data of stats.invariants.';
 
 grant select on private.invariant_facts to service_role, stats_reader;
 
@@ -5497,7 +5655,7 @@ create view private.job_facts
 as
 select
   j.name,
-  j.does,
+  j.description,
   j.schedule,
   greatest(good.started_at, bad.started_at) as last_run_at,
   good.started_at as last_good_run_at,
@@ -5521,7 +5679,7 @@ left join lateral (
   limit 1
 ) bad on true;
 
-comment on view private.job_facts is 'What stats.jobs shows.';
+comment on view private.job_facts is 'The data of stats.jobs.';
 
 grant select on private.job_facts to service_role, stats_reader;
 
@@ -5533,7 +5691,7 @@ from public.mortgage_offers o
 left join public.mortgage_contracts c on c.offer_id = o.id;
 
 comment on view private.offer_facts is
-  'What figures need of mortgage offers; an offer is accepted when its contract is made.';
+  'The columns of mortgage offers that figures may read; an offer is accepted when its contract is created.';
 
 grant select on private.offer_facts to service_role, stats_reader;
 
@@ -5546,7 +5704,8 @@ select
 from public.presence_sessions s;
 
 comment on view private.presence_facts is
-  'What figures need of presence: who was seen in the last minute and did not say goodbye is online (specification, 2.2).';
+  'The columns of presence that figures may read. A thinker is online if it was seen in the last minute and its status '
+  'is online.';
 
 grant select on private.presence_facts to service_role, stats_reader;
 
@@ -5556,7 +5715,7 @@ as
 select s.id, s.beneficiary_id, s.period_from, s.period_to, s.total_cents, s.currency, s.status, s.created_at
 from public.settlements s;
 
-comment on view private.settlement_facts is 'What figures need of settlements.';
+comment on view private.settlement_facts is 'The columns of settlements that figures may read.';
 
 grant select on private.settlement_facts to service_role, stats_reader;
 
@@ -5567,7 +5726,8 @@ select t.type ~* 'error|fail' as is_error, t.created_at
 from public.telemetry_events t;
 
 comment on view private.telemetry_facts is
-  'What figures need of what pages report: whether its type speaks of an error, as GET /api/autofix/status reads it.';
+  'The columns of telemetry that figures may read: whether the type is an error, as in GET /api/autofix/status, and '
+  'the time.';
 
 grant select on private.telemetry_facts to service_role, stats_reader;
 
@@ -5577,7 +5737,8 @@ as
 select t.id, t.public_id as uid, t.created_at
 from public.thinkers t;
 
-comment on view private.thinker_facts is 'What figures need of thinkers: when they came, and the uid of a beneficiary.';
+comment on view private.thinker_facts is
+  'The columns of thinkers that figures may read: the time of creation, and the uid, for beneficiaries.';
 
 grant select on private.thinker_facts to service_role, stats_reader;
 
@@ -5587,7 +5748,7 @@ as
 select t.direction, t.network, t.fiat_amount, t.fiat_currency, t.created_at
 from public.transfers t;
 
-comment on view private.transfer_facts is 'What figures need of transfers.';
+comment on view private.transfer_facts is 'The columns of transfers that figures may read.';
 
 grant select on private.transfer_facts to service_role, stats_reader;
 
@@ -5604,14 +5765,15 @@ select
   v.valid_from,
   v.valid_until,
   v.duration_minutes,
-  -- as in private.slots_of: by the hour from valid_from, as long as a whole appointment fits in
+  -- as in private.slots_of: every 60 minutes from valid_from, if a whole appointment fits
   greatest(floor((date_part('epoch', v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
   v.created_at
 from public.vouchers v
 left join public.voucher_templates t on t.id = v.terms ->> 'template';
 
 comment on view private.voucher_facts is
-  'What figures need of vouchers: the template that their terms name (null where none of that id is there), price, window and slots.';
+  'The columns of vouchers that figures may read: the template that their terms name (null if unknown), price, period '
+  'and number of slots.';
 
 grant select on private.voucher_facts to service_role, stats_reader;
 
@@ -5621,17 +5783,18 @@ with (security_invoker = true)
 as
 select
   day::date as day,
-  -- right after the last moment of the day before, because a clock that is changed shows midnight twice, or not at all
+  -- right after the last moment of the day before, because midnight may occur twice or not at all at a change of clocks
   (day - interval '1 microsecond') at time zone c.time_zone + interval '1 microsecond' as starts_at,
   (day + interval '1 day' - interval '1 microsecond') at time zone c.time_zone + interval '1 microsecond' as ends_at
 from private.calendar_facts c
--- of times without a zone, so that a day of 23 or 25 hours is one day
+-- timestamps without a time zone, so that a day of 23 or 25 hours is one day
 cross join generate_series(c.first_day::timestamp, c.today::timestamp, interval '1 day') as day;
 
 comment on view stats.days is
-  'Every day from the portal''s first row to today, ten years at most. With `where day between ...` the views by day read no more.';
+  'Every day from the portal''s first row to today, at most ten years. With `where day between ...` the views by day '
+  'read only those days.';
 comment on column stats.days.starts_at is
-  'The first moment of the day in the time zone of private.settings; the ends_at of the day before is the same.';
+  'The first moment of the day in the time zone of private.settings; equal to ends_at of the day before.';
 
 grant select on stats.days to service_role, stats_reader;
 
@@ -5643,7 +5806,7 @@ select a.status, count(*) as applications
 from private.application_facts a
 group by a.status;
 
-comment on view stats.applications_by_status is 'How many mortgage applications there are at present, by their status.';
+comment on view stats.applications_by_status is 'The current number of mortgage applications by status.';
 
 grant select on stats.applications_by_status to service_role, stats_reader;
 
@@ -5653,16 +5816,20 @@ with (security_invoker = true)
 as
 select
   d.day,
-  (select count(*) from private.voucher_facts v where v.created_at >= d.starts_at and v.created_at < d.ends_at) as issued,
-  (select count(*) from private.booking_facts b where b.created_at >= d.starts_at and b.created_at < d.ends_at) as bookings,
+  (
+    select count(*) from private.voucher_facts v where v.created_at >= d.starts_at and v.created_at < d.ends_at
+  ) as issued,
+  (
+    select count(*) from private.booking_facts b where b.created_at >= d.starts_at and b.created_at < d.ends_at
+  ) as bookings,
   (
     select count(*) from private.booking_facts b where b.cancelled_at >= d.starts_at and b.cancelled_at < d.ends_at
   ) as cancellations
 from stats.days d;
 
 comment on view stats.bookings_by_day is
-  'Vouchers issued, appointments booked and appointments cancelled on each day, zeros included (specification, 2.2).';
-comment on column stats.bookings_by_day.bookings is 'What was booked on that day, though it may have been cancelled since.';
+  'Vouchers issued, bookings made and bookings cancelled on each day, including days with none.';
+comment on column stats.bookings_by_day.bookings is 'Bookings made on that day, including those cancelled later.';
 
 grant select on stats.bookings_by_day to service_role, stats_reader;
 
@@ -5678,7 +5845,8 @@ cross join lateral (
   where r.created_at >= d.starts_at and r.created_at < d.ends_at
 ) r;
 
-comment on view stats.errors_by_day is 'What the portal''s pages reported on each day, and how much of it were errors; zeros included.';
+comment on view stats.errors_by_day is
+  'The number of telemetry reports of each day, and how many of them are errors, including days with none.';
 
 grant select on stats.errors_by_day to service_role, stats_reader;
 
@@ -5695,12 +5863,12 @@ cross join lateral (
   group by e.type
 ) e;
 
-comment on view stats.events_by_day is 'How many events of each type there were on each day, as far back as events are kept.';
+comment on view stats.events_by_day is 'The number of events of each type on each day, as far back as events are kept.';
 
 grant select on stats.events_by_day to service_role, stats_reader;
 
 -- sql/75_stats/views/stats.fees_by_day.sql
--- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
 create view stats.fees_by_day
 with (security_invoker = true, security_barrier = true)
 as
@@ -5727,11 +5895,12 @@ cross join lateral (
 join private.thinker_facts b on b.id = f.beneficiary_id;
 
 comment on view stats.fees_by_day is
-  'What was charged and taken back on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
-comment on column stats.fees_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.fees_by_day.reversed_cents is 'What was taken back: not positive.';
-comment on column stats.fees_by_day.accrued_cents is 'Charged and reversed together.';
-comment on column stats.fees_by_day.settled_cents is 'The part of it that is in a settlement by now, whatever its status; the rest is open_cents.';
+  'Fees charged and reversed on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
+comment on column stats.fees_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.fees_by_day.reversed_cents is 'The sum of the reversals: zero or negative.';
+comment on column stats.fees_by_day.accrued_cents is 'The sum of charged_cents and reversed_cents.';
+comment on column stats.fees_by_day.settled_cents is
+  'The part of accrued_cents that is in a settlement, whatever its status; open_cents is the rest.';
 
 grant select on stats.fees_by_day to service_role, stats_reader;
 
@@ -5743,7 +5912,8 @@ select i.name, i.violations, i.meaning
 from private.invariant_facts i;
 
 comment on view stats.invariants is
-  'What must always be true, one row a rule: its name, how many rows break it (0), and what would break it.';
+  'Rules that must always hold, one row a rule: its name, the number of rows that violate it (0), and what a violation '
+  'is.';
 
 grant select on stats.invariants to service_role, stats_reader;
 
@@ -5752,7 +5922,8 @@ create view stats.jobs
 with (security_invoker = true)
 as
 select
-  j.name, j.does, j.schedule, j.last_run_at, j.last_good_run_at, j.is_late, j.last_done, j.last_error_at, j.last_error,
+  j.name, j.description as does, j.schedule, j.last_run_at, j.last_good_run_at, j.is_late, j.last_done, j.last_error_at,
+  j.last_error,
   case
     when j.last_error_at = j.last_run_at then 'failed'
     when j.is_late then 'late'
@@ -5762,12 +5933,16 @@ select
 from private.job_facts j
 order by j.name;
 
-comment on view stats.jobs is 'Each job: when it last ran, whether it is late, its last error, and its state in a word.';
-comment on column stats.jobs.last_good_run_at is 'When the last run began that did not fail.';
-comment on column stats.jobs.is_late is 'True when that is longer ago than the job may wait; for one that never ran well, when it was added.';
-comment on column stats.jobs.last_done is 'How many things the last good run did.';
+comment on view stats.jobs is
+  'The scheduled jobs: when each last ran, whether it is late, its last error, and its state.';
+comment on column stats.jobs.last_good_run_at is 'When the last successful run started.';
+comment on column stats.jobs.is_late is
+  'True if last_good_run_at is longer ago than the job allows; for a job that never succeeded, if it was added longer '
+  'ago.';
+comment on column stats.jobs.last_done is 'How many rows the last successful run processed.';
 comment on column stats.jobs.state is
-  'failed: its last run did; late: it should have run well since; waiting: it is new, and had no time to run yet; good otherwise.';
+  'failed: the last run failed; late: no successful run for too long; waiting: the job is new and has not run yet; '
+  'otherwise good.';
 
 grant select on stats.jobs to service_role, stats_reader;
 
@@ -5781,10 +5956,13 @@ select
     select count(*) from private.application_facts a where a.created_at >= d.starts_at and a.created_at < d.ends_at
   ) as applications,
   (select count(*) from private.offer_facts o where o.created_at >= d.starts_at and o.created_at < d.ends_at) as offers,
-  (select count(*) from private.offer_facts o where o.accepted_at >= d.starts_at and o.accepted_at < d.ends_at) as accepted
+  (
+    select count(*) from private.offer_facts o where o.accepted_at >= d.starts_at and o.accepted_at < d.ends_at
+  ) as accepted
 from stats.days d;
 
-comment on view stats.mortgages_by_day is 'Mortgages applied for, offered and accepted on each day, zeros included.';
+comment on view stats.mortgages_by_day is
+  'Mortgage applications, offers and accepted offers of each day, including days with none.';
 
 grant select on stats.mortgages_by_day to service_role, stats_reader;
 
@@ -5807,14 +5985,16 @@ cross join lateral (
   group by o.status
 ) o;
 
-comment on view stats.offers_by_day is 'The mortgage offers made on each day, by what became of them since.';
-comment on column stats.offers_by_day.rates is 'How many of them name an interest rate; rates_total / rates is the average.';
-comment on column stats.offers_by_day.rates_total is 'The sum of the interest rates, fractions a year: 0.031 is 3.1 percent.';
+comment on view stats.offers_by_day is 'The mortgage offers made on each day, by their current status.';
+comment on column stats.offers_by_day.rates is
+  'The number of offers with an interest rate; rates_total / rates is the average.';
+comment on column stats.offers_by_day.rates_total is
+  'The sum of the interest rates, as fractions a year: 0.031 is 3.1 percent.';
 
 grant select on stats.offers_by_day to service_role, stats_reader;
 
 -- sql/75_stats/views/stats.owed.sql
--- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
 create view stats.owed
 with (security_invoker = true, security_barrier = true)
 as
@@ -5846,12 +6026,12 @@ from (
 join private.thinker_facts b on b.id = o.beneficiary_id;
 
 comment on view stats.owed is
-  'What is owed to whom at present, of all time, by currency. Amounts are in the currency''s minor unit, negative where more was taken '
-  'back than charged. What a voided settlement released is unsettled again.';
+  'The amounts currently owed to each beneficiary, over all time, by currency. In the currency''s minor unit; negative '
+  'if more was reversed than charged. Fee events of a voided settlement count as unsettled.';
 comment on column stats.owed.unsettled_cents is 'Fee events in no settlement.';
-comment on column stats.owed.open_cents is 'Settlements that did not go out yet.';
-comment on column stats.owed.invoiced_cents is 'Settlements that went out and were not paid.';
-comment on column stats.owed.owed_cents is 'Unsettled, open and invoiced together.';
+comment on column stats.owed.open_cents is 'Settlements that are not invoiced yet.';
+comment on column stats.owed.invoiced_cents is 'Settlements that are invoiced and not paid.';
+comment on column stats.owed.owed_cents is 'The sum of unsettled_cents, open_cents and invoiced_cents.';
 
 grant select on stats.owed to service_role, stats_reader;
 
@@ -5865,7 +6045,7 @@ where p.pair_code is not null
 group by p.pair_code;
 
 comment on view stats.pair_codes is
-  'How many thinkers last came with each pair code, and how many of them are online (specification, 2.2).';
+  'For each pair code: how many thinkers used it last, and how many of them are online.';
 
 grant select on stats.pair_codes to service_role, stats_reader;
 
@@ -5877,7 +6057,7 @@ select d.day, e.thinkers, e.heartbeats, e.matches, t.new_thinkers
 from stats.days d
 cross join lateral (
   select
-    -- whom a job finds silent after midnight was there before it
+    -- a thinker timed out after midnight was online the day before
     count(distinct e.actor_id) filter (where e.type <> 'presence.offline') as thinkers,
     count(*) filter (where e.type = 'presence.heartbeat') as heartbeats,
     count(*) filter (where e.type = 'presence.match') as matches
@@ -5891,10 +6071,12 @@ cross join lateral (
 ) t;
 
 comment on view stats.presence_by_day is
-  'Who was there on each day, zeros included; as far back as events are kept (private.settings.events_kept).';
-comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence but that they went offline.';
-comment on column stats.presence_by_day.matches is 'How often a thinker came into a room: twice where two find each other.';
-comment on column stats.presence_by_day.new_thinkers is 'Thinkers who were seen, or named, for the first time.';
+  'How many thinkers were online on each day, including days with none; as far back as events are kept '
+  '(private.settings.events_kept).';
+comment on column stats.presence_by_day.thinkers is
+  'Distinct thinkers with any presence event other than presence.offline.';
+comment on column stats.presence_by_day.matches is 'How often a thinker entered a room: 2 when two find each other.';
+comment on column stats.presence_by_day.new_thinkers is 'Thinkers created on that day.';
 
 grant select on stats.presence_by_day to service_role, stats_reader;
 
@@ -5906,7 +6088,7 @@ select count(*) as online
 from private.presence_facts p
 where p.is_online;
 
-comment on view stats.presence_now is 'How many thinkers are online: one row (specification, 2.2).';
+comment on view stats.presence_now is 'The number of thinkers who are online, in one row.';
 
 grant select on stats.presence_now to service_role, stats_reader;
 
@@ -5923,9 +6105,10 @@ cross join lateral (
   group by a.currency
 ) r;
 
-comment on view stats.requested_by_day is 'The loans asked for on each day, by currency; applications without an amount are left out.';
-comment on column stats.requested_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.requested_by_day.amount_cents is 'The currency''s minor unit.';
+comment on view stats.requested_by_day is
+  'The loans requested on each day, by currency, without applications that name no amount.';
+comment on column stats.requested_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.requested_by_day.amount_cents is 'In the currency''s minor unit.';
 
 grant select on stats.requested_by_day to service_role, stats_reader;
 
@@ -5945,15 +6128,15 @@ cross join lateral (
 ) r;
 
 comment on view stats.revenue_by_day is
-  'The prices of the bookings of each day that stand, by currency; what is cancelled later leaves its day. It is the issuers'' '
-  'revenue: the portal''s own is in stats.fees_by_day.';
-comment on column stats.revenue_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.revenue_by_day.amount_cents is 'The currency''s minor unit.';
+  'The prices of the active bookings of each day, by currency; a booking that is cancelled later is removed from its '
+  'day. This is the revenue of the issuers; stats.fees_by_day has the portal''s own.';
+comment on column stats.revenue_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.revenue_by_day.amount_cents is 'In the currency''s minor unit.';
 
 grant select on stats.revenue_by_day to service_role, stats_reader;
 
 -- sql/75_stats/views/stats.settlements.sql
--- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
 create view stats.settlements
 with (security_invoker = true, security_barrier = true)
 as
@@ -5963,10 +6146,11 @@ select
 from private.settlement_facts s
 join private.thinker_facts b on b.id = s.beneficiary_id;
 
-comment on view stats.settlements is 'Every settlement: who is owed how much for which period, and what became of it.';
-comment on column stats.settlements.period_to is 'The first day that no longer belongs to the period.';
-comment on column stats.settlements.total_cents is 'The currency''s minor unit; a voided settlement keeps its total.';
-comment on column stats.settlements.decimals is 'Of the currency''s minor unit.';
+comment on view stats.settlements is 'Every settlement: beneficiary, period, amount and status.';
+comment on column stats.settlements.period_to is 'The day after the last day of the period.';
+comment on column stats.settlements.total_cents is
+  'In the currency''s minor unit; a voided settlement keeps its total.';
+comment on column stats.settlements.decimals is 'The number of decimals of the currency''s minor unit.';
 
 grant select on stats.settlements to service_role, stats_reader;
 
@@ -5982,7 +6166,7 @@ from (
     d.day, t.network, private.currency_code(t.fiat_currency) as currency,
     sum(t.transfers) as transfers, coalesce(sum(t.in_cents), 0) as in_cents, coalesce(sum(t.out_cents), 0) as out_cents
   from stats.days d
-  -- added up as they were written first, because the code of a currency takes longer than the sum
+  -- summed by the currency as written first, because private.currency_code is slower than the sum
   cross join lateral (
     select
       t.network,
@@ -5998,10 +6182,11 @@ from (
 ) c;
 
 comment on view stats.transfers_by_day is
-  'What was logged in and out on each day, by network (null where none was named) and currency as fees count it (private.currency_code; '
-  'specification, 2.2). A negative transfer is a correction, and takes off its own direction.';
-comment on column stats.transfers_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.transfers_by_day.net_cents is 'In without out; the currency''s minor unit, like both.';
+  'Transfers logged on each day, by network (null if none was named) and currency (private.currency_code). A negative '
+  'transfer is a correction, and is subtracted from its own direction.';
+comment on column stats.transfers_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.transfers_by_day.net_cents is
+  'in_cents minus out_cents. All three are in the currency''s minor unit.';
 
 grant select on stats.transfers_by_day to service_role, stats_reader;
 
@@ -6017,16 +6202,17 @@ select
   round(sum(u.booked)::numeric, 2) as booked_minutes
 from stats.days d
 cross join lateral (
-  -- what lies in slots until the day's end, without what lies in slots until its beginning
+  -- minutes in slots until the end of the day, minus minutes in slots until its beginning
   select
     v.template_id,
     v.template_title as title,
     sum(
       edge.sign * case
-        -- appointments of an hour and more touch, or overlap; shorter ones leave the rest of each hour out
+        -- slots of an hour or more touch or overlap; shorter ones leave a gap in each hour
         when v.duration_minutes >= 60 then least(edge.minutes, (v.slots - 1) * 60 + v.duration_minutes)
         when edge.minutes >= v.slots * 60 then v.slots * v.duration_minutes
-        else floor(edge.minutes / 60) * v.duration_minutes + least(edge.minutes - floor(edge.minutes / 60) * 60, v.duration_minutes)
+        else floor(edge.minutes / 60) * v.duration_minutes
+          + least(edge.minutes - floor(edge.minutes / 60) * 60, v.duration_minutes)
       end
     ) as offered,
     0 as booked
@@ -6036,7 +6222,9 @@ cross join lateral (
       (1, greatest(date_part('epoch', d.ends_at - v.valid_from) / 60, 0)),
       (-1, greatest(date_part('epoch', d.starts_at - v.valid_from) / 60, 0))
   ) edge (sign, minutes)
-  where tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at) and v.slots > 0 and v.status <> 'cancelled'
+  where tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at)
+    and v.slots > 0
+    and v.status <> 'cancelled'
   group by v.template_id, v.template_title
 
   union all
@@ -6045,20 +6233,23 @@ cross join lateral (
     v.template_id, v.template_title, 0,
     sum(date_part('epoch', least(b.slot_end, d.ends_at) - greatest(b.slot_start, d.starts_at)) / 60)
   from private.booking_facts b
-  -- offset 0: looked up one by one, because the planner, which cannot know how few bookings a day has, would read all vouchers
+  -- offset 0 forces a look-up of each voucher: the planner overestimates a day's bookings, and would read all vouchers
   cross join lateral (select * from private.voucher_facts v where v.id = b.voucher_id offset 0) v
-  where tstzrange(b.slot_start, b.slot_end) && tstzrange(d.starts_at, d.ends_at) and b.status = 'booked' and v.status <> 'cancelled'
+  where tstzrange(b.slot_start, b.slot_end) && tstzrange(d.starts_at, d.ends_at)
+    and b.status = 'booked'
+    and v.status <> 'cancelled'
   group by v.template_id, v.template_title
 ) u
 group by d.day, u.template_id, u.title
 having sum(u.offered) > 0 or sum(u.booked) > 0;
 
 comment on view stats.utilisation_by_day is
-  'How many minutes vouchers offered on each day, and how many of them were booked, by template (null: none that is known). '
-  'Utilisation of a period is the one sum through the other. A template has no row on a day without both.';
+  'The minutes that vouchers offered on each day, and how many of them are booked, by template (null: unknown '
+  'template). The utilisation of a period is the quotient of the two sums. Days without either have no row.';
 comment on column stats.utilisation_by_day.offered_minutes is
-  'Minutes of that day that lie in a slot of a voucher that is not cancelled; minutes in which slots overlap count once.';
-comment on column stats.utilisation_by_day.booked_minutes is 'Minutes of that day in appointments that stand, of a voucher that is not cancelled.';
+  'Minutes of that day in slots of vouchers that are not cancelled; overlapping slots count once.';
+comment on column stats.utilisation_by_day.booked_minutes is
+  'Minutes of that day in active bookings of vouchers that are not cancelled.';
 
 grant select on stats.utilisation_by_day to service_role, stats_reader;
 
@@ -6070,7 +6261,7 @@ select v.status, count(*) as vouchers
 from private.voucher_facts v
 group by v.status;
 
-comment on view stats.vouchers_by_status is 'How many vouchers there are at present, by their status.';
+comment on view stats.vouchers_by_status is 'The current number of vouchers by status.';
 
 grant select on stats.vouchers_by_status to service_role, stats_reader;
 
@@ -6100,8 +6291,8 @@ begin
       select coalesce(jsonb_agg(to_jsonb(c) order by c.fee_events desc, c.beneficiary_uid, c.currency), '[]')
       from (
         select
-          f.beneficiary_uid, f.currency, f.decimals, sum(f.fee_events) as fee_events, sum(f.accrued_cents) as accrued_cents,
-          sum(f.settled_cents) as settled_cents, sum(f.open_cents) as open_cents
+          f.beneficiary_uid, f.currency, f.decimals, sum(f.fee_events) as fee_events,
+          sum(f.accrued_cents) as accrued_cents, sum(f.settled_cents) as settled_cents, sum(f.open_cents) as open_cents
         from by_day f
         group by f.beneficiary_uid, f.currency, f.decimals
         order by fee_events desc, f.beneficiary_uid, f.currency
@@ -6132,7 +6323,7 @@ begin
   )
   into charged;
 
-  return period.answer || charged || jsonb_build_object(
+  return period.header || charged || jsonb_build_object(
     'owed', (
       select coalesce(jsonb_agg(to_jsonb(o) order by o.owed_cents desc, o.beneficiary_uid, o.currency), '[]')
       from (
@@ -6144,10 +6335,11 @@ end;
 $$;
 
 comment on function public.fee_stats is
-  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed (stats.owed, at present), '
-  'charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), days (by currency)}; at most 100 rows of '
-  'each, and days of the 24 most used currencies. Amounts are in the currency''s minor unit. '
-  'Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed '
+  '(current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), '
+  'days (by currency)}; at most 100 rows of each, and days of the 24 most used currencies. Amounts are in the '
+  'currency''s minor unit. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;
 
@@ -6172,7 +6364,9 @@ begin
       'accepted', coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0),
       'withdrawn', coalesce(sum(o.offers) filter (where o.status = 'withdrawn'), 0)
     ),
-    'acceptance_rate', round(coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0) / nullif(sum(o.offers), 0), 4),
+    'acceptance_rate', round(
+      coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0) / nullif(sum(o.offers), 0), 4
+    ),
     'interest', jsonb_build_object(
       'offers', coalesce(sum(o.rates), 0),
       'average', round(sum(o.rates_total) / nullif(sum(o.rates), 0), 6),
@@ -6184,7 +6378,7 @@ begin
   from stats.offers_by_day o
   where o.day between period.from_day and period.to_day;
 
-  return period.answer || offers || jsonb_build_object(
+  return period.header || offers || jsonb_build_object(
     'applications', (
       select jsonb_object_agg(known.status, coalesce(a.applications, 0))
       from unnest(array['open', 'offered', 'accepted', 'rejected']) as known (status)
@@ -6211,9 +6405,10 @@ end;
 $$;
 
 comment on function public.mortgage_stats is
-  'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications (at present, by status), '
-  'offers (made in the period, by status), acceptance_rate (accepted of all that were made in the period), interest (fractions a year), '
-  'requested (the 24 most used currencies), days (stats.mortgages_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications '
+  '(current, by status), offers (made in the period, by status), acceptance_rate (the accepted fraction of them), '
+  'interest (fractions a year), requested (the 24 most used currencies), days (stats.mortgages_by_day)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.mortgage_stats to authenticated, service_role;
 
@@ -6231,7 +6426,7 @@ begin
   perform private.require_admin();
   period := private.stats_period(presence_stats.from_day, presence_stats.to_day);
 
-  return period.answer || jsonb_build_object(
+  return period.header || jsonb_build_object(
     'online', (select n.online from stats.presence_now n),
     'pair_codes', (
       select coalesce(jsonb_agg(to_jsonb(c) order by c.sessions desc, c.online desc, c.pair_code), '[]')
@@ -6249,13 +6444,14 @@ end;
 $$;
 
 comment on function public.presence_stats is
-  'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and pair_codes (the 20 most used) '
-  'at present, days (stats.presence_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and '
+  'pair_codes (current; the 20 most frequent), days (stats.presence_by_day)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.presence_stats to authenticated, service_role;
 
 -- sql/75_stats/functions/stats_period.sql
-create function private.stats_period(inout from_day date, inout to_day date, out answer jsonb)
+create function private.stats_period(inout from_day date, inout to_day date, out header jsonb)
 language plpgsql
 stable
 set search_path = ''
@@ -6266,26 +6462,26 @@ declare
 begin
   select s.time_zone, (now() at time zone s.time_zone)::date into time_zone, today from private.settings s;
 
-  -- in years that clients can read; three of them at most
+  -- within the years that clients can parse; at most three years
   to_day := coalesce(to_day, today);
   if to_day between '0001-02-01' and '9999-12-31' then
     from_day := coalesce(from_day, to_day - 29);
   end if;
-  -- in this order: of infinite days nothing can be subtracted
+  -- in this order, because subtracting infinite dates fails
   if not coalesce(
     to_day <= '9999-12-31' and from_day between '0001-01-01' and to_day and to_day - from_day < 1096, false
   ) then
     raise sqlstate 'PT400' using message = 'days_invalid';
   end if;
 
-  answer := jsonb_build_object('from_day', from_day, 'to_day', to_day, 'time_zone', time_zone);
+  header := jsonb_build_object('from_day', from_day, 'to_day', to_day, 'time_zone', time_zone);
 end;
 $$;
 
 comment on function private.stats_period is
-  'The period of a dashboard, both days included: until today in the portal''s time zone where to_day is null, 30 days where from_day '
-  'is. Returns it, and with what the answer begins: {from_day, to_day, time_zone}. Refuses: days_invalid (400), for more than 1,096 days '
-  'or none.';
+  'The period of a dashboard, both days included, at most 1,096 days. to_day is by default today in the portal''s time '
+  'zone, from_day 29 days earlier. header is the beginning of the response: {from_day, to_day, time_zone}. '
+  'Raises: days_invalid (400).';
 
 -- sql/75_stats/functions/system_stats.sql
 create function public.system_stats(from_day date default null, to_day date default null)
@@ -6294,7 +6490,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- for the invariants, which would use the disc
+-- the invariants would use temporary files with less
 set work_mem = '64MB'
 as $$
 declare
@@ -6330,7 +6526,7 @@ begin
   )
   into events;
 
-  -- they read every table whole: of a large log, as of vacuum, the job check-invariants tells
+  -- the invariants read every table completely: with a large log only the job check-invariants computes them
   if most_events > (
     select coalesce(sum(c.reltuples), 0)
     from pg_catalog.pg_inherits p
@@ -6340,7 +6536,7 @@ begin
     select jsonb_agg(to_jsonb(i) order by i.name) into invariants from stats.invariants i;
   end if;
 
-  return period.answer || events || jsonb_build_object(
+  return period.header || events || jsonb_build_object(
     'clock', exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron'),
     'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
     'invariants', invariants
@@ -6349,10 +6545,11 @@ end;
 $$;
 
 comment on function public.system_stats is
-  'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events by type, the 100 '
-  'most frequent), days (events, and the errors that pages reported), clock (whether pg_cron is there to run the jobs), jobs '
-  '(stats.jobs), invariants (stats.invariants; null where there are more than five million events, because every table is read '
-  'whole for them: the job check-invariants does it daily)}. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events '
+  'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
+  'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
+  'events, because every table is read completely: the job check-invariants checks them daily)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.system_stats to authenticated, service_role;
 
@@ -6398,14 +6595,20 @@ begin
     ),
     'flows', (
       select coalesce(
-        jsonb_agg(to_jsonb(f) || jsonb_build_object('network', left(f.network, 200)) order by f.transfers desc, f.currency, f.network),
+        jsonb_agg(
+          to_jsonb(f) || jsonb_build_object('network', left(f.network, 200))
+          order by f.transfers desc, f.currency, f.network
+        ),
         '[]'
       )
       from flows f
     ),
     'days', (
       select coalesce(
-        jsonb_agg(to_jsonb(t) || jsonb_build_object('network', left(t.network, 200)) order by t.day, t.currency, t.network), '[]'
+        jsonb_agg(
+          to_jsonb(t) || jsonb_build_object('network', left(t.network, 200)) order by t.day, t.currency, t.network
+        ),
+        '[]'
       )
       from by_day t
       where exists (select from flows f where (f.network, f.currency) is not distinct from (t.network, t.currency))
@@ -6413,14 +6616,15 @@ begin
   )
   into flows;
 
-  return period.answer || flows;
+  return period.header || flows;
 end;
 $$;
 
 comment on function public.telbank_stats is
-  'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by currency), flows (by network '
-  'and currency), days (stats.transfers_by_day, of the networks and currencies in flows)}; the 24 most used of each, of a '
-  'network''s name the first 200 characters. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by '
+  'currency), flows (by network and currency), days (stats.transfers_by_day, for the networks and currencies in '
+  'flows)}; at most the 24 most used of each, and the first 200 characters of a network''s name. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.telbank_stats to authenticated, service_role;
 
@@ -6470,7 +6674,7 @@ begin
   )
   into revenue;
 
-  return period.answer || days || revenue || jsonb_build_object(
+  return period.header || days || revenue || jsonb_build_object(
     'vouchers', (
       select jsonb_object_agg(known.status, coalesce(v.vouchers, 0))
       from unnest(array['issued', 'booked', 'consumed', 'cancelled', 'expired']) as known (status)
@@ -6492,9 +6696,10 @@ end;
 $$;
 
 comment on function public.voucher_stats is
-  'The figures of vouchers and appointments for a period of days (private.stats_period): {from_day, to_day, time_zone, vouchers (at present, '
-  'by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days (stats.revenue_by_day, of the 24 most used '
-  'currencies), templates (offered and booked minutes and utilisation, a fraction: stats.utilisation_by_day)}. '
-  'Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of vouchers and bookings for a period of days (private.stats_period): {from_day, to_day, time_zone, '
+  'vouchers (current, by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days '
+  '(stats.revenue_by_day, the 24 most used currencies), templates (offered and booked minutes, and utilisation as a '
+  'fraction: stats.utilisation_by_day)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.voucher_stats to authenticated, service_role;

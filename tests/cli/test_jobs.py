@@ -64,7 +64,7 @@ def test_a_job_is_run_by_hand(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
             "insert into public.vouchers (id, issuer_id, valid_from, valid_until) "
-            "values ('v', private.thinker_of('anna'), now() - interval '2 days', now() - interval '1 day')"
+            "values ('v', private.ensure_thinker('anna'), now() - interval '2 days', now() - interval '1 day')"
         )
         assert portal("jobs", "run", "expire-vouchers") == "expire-vouchers: 1 done\n"
         assert one(connection, "select status from public.vouchers") == "expired"

@@ -72,7 +72,7 @@ def add_fee(connection: psycopg.Connection, fee_id: str, scope: str, **columns: 
 
 def known(connection: psycopg.Connection, uid: str) -> UUID:
     """The id of a thinker, who is made where there is none."""
-    thinker: UUID = one(connection, "select private.thinker_of(%s)", uid)
+    thinker: UUID = one(connection, "select private.ensure_thinker(%s)", uid)
     return thinker
 
 

@@ -16,7 +16,7 @@ def fee_charges(connection: psycopg.Connection, price: Price, base: int, currenc
     """What the database charges, by currency; whose explanation must add up."""
     rows = connection.execute(
         "select amount_cents, currency, base_cents, rate, fixed_cents, unrounded, bound"
-        ' from private.fee_charges(jsonb_populate_record(null::public.fees, %s), %s, %s) order by currency collate "C"',
+        ' from private.compute_fee(jsonb_populate_record(null::public.fees, %s), %s, %s) order by currency collate "C"',
         (Jsonb(price.columns()), base, currency),
     ).fetchall()
     for _, _, base_cents, rate, fixed_cents, unrounded, _ in rows:

@@ -518,7 +518,7 @@ def test_who_voids_while_another_settles_leaves_nothing_behind(database: str) ->
     "change",
     [
         "id = gen_random_uuid()",
-        "beneficiary_id = private.thinker_of('anna')",
+        "beneficiary_id = private.ensure_thinker('anna')",
         "period_from = period_from - 1",
         "period_to = period_to + 1",
         "total_cents = total_cents + 1",

@@ -141,7 +141,7 @@ def test_what_was_written_before_an_error_is_taken_back(database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
             "create function public.fail_late() returns jsonb language plpgsql security definer as"
-            " $$ begin perform private.thinker_of('newcomer'); raise 'a bug'; end $$"
+            " $$ begin perform private.ensure_thinker('newcomer'); raise 'a bug'; end $$"
         )
         connection.execute("grant execute on function public.fail_late to anon")
     try:

@@ -36,7 +36,7 @@ NOT_OF_THE_REQUEST = {"record_contract": {"contract_id", "storage_url"}}
 def called_by_posts() -> set[str]:
     """The functions that the handlers of POST routes call."""
     functions = set()
-    for file in (ROOT / "api" / "legacy").glob("*.py"):
+    for file in (ROOT / "api" / "routes").rglob("*.py"):
         for handler in ast.walk(ast.parse(file.read_text())):
             if isinstance(handler, ast.AsyncFunctionDef) and any(
                 isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "post"
@@ -92,7 +92,7 @@ def functions_with_keys() -> list[str]:
 
 
 def takes_a_key(file: Path) -> bool:
-    return f"private.first_answer({file.stem}.idempotency_key, request)" in file.read_text()
+    return f"private.replay_response({file.stem}.idempotency_key, request)" in file.read_text()
 
 
 def test_these_are_the_functions_with_keys(connection: psycopg.Connection) -> None:
@@ -117,7 +117,7 @@ def test_a_key_is_for_the_whole_request(connection: psycopg.Connection, function
     actor = SERVER if function == "record_contract" else ANNA
     request = Jsonb([function, *(None for name, _ in arguments if name not in ignored)])
     connection.execute(
-        "insert into private.idempotency_keys (actor, key, fingerprint, answer) "
+        "insert into private.idempotency_keys (actor, key, fingerprint, response) "
         "values (coalesce(%s, 'service_role'), 'k', sha256(convert_to((%s::jsonb)::text, 'UTF8')), '1')",
         (actor.claims().get("sub"), request),
     )

@@ -81,7 +81,7 @@ def test_every_request_that_is_sent_until_it_is_answered_has_one_effect(
     with psycopg.connect(database) as connection:
         written = connection.execute("select title, id from public.vouchers").fetchall()
         events = one(connection, "select count(*) from public.events where type = 'voucher.issue'")
-        kept = connection.execute("select key, answer ->> 'id' from private.idempotency_keys").fetchall()
+        kept = connection.execute("select key, response ->> 'id' from private.idempotency_keys").fetchall()
     assert len(written) == events == len(kept) == REQUESTS
     assert dict(written) == dict(kept) == told
     # each kill hit some

@@ -34,7 +34,7 @@ def test_who_is_silent_for_more_than_a_minute_is_offline(connection: psycopg.Con
     with connection.transaction():
         connection.execute(
             "insert into public.presence_sessions (thinker_id, last_seen_at) "
-            "select private.thinker_of('silent-' || seconds), now() - seconds * interval '1 s' "
+            "select private.ensure_thinker('silent-' || seconds), now() - seconds * interval '1 s' "
             "from unnest(array[59, 60, 61]) as seconds"
         )
         # now() is the same until the end of the transaction
@@ -56,12 +56,14 @@ def test_vouchers_expire_that_nobody_booked_in_time(connection: psycopg.Connecti
         for seconds in (-1, 0, 1):
             connection.execute(
                 "insert into public.vouchers (id, issuer_id, valid_from, valid_until) "
-                "select 'v' || %s, private.thinker_of('anna'), now() - interval '1 day', now() + %s * interval '1 s'",
+                "select 'v' || %s, private.ensure_thinker('anna'), now() - interval '1 day', "
+                "now() + %s * interval '1 s'",
                 (seconds, seconds),
             )
         connection.execute(
             "insert into public.vouchers (id, issuer_id, valid_from, valid_until, status) "
-            "select status, private.thinker_of('anna'), now() - interval '2 days', now() - interval '1 day', status "
+            "select status, private.ensure_thinker('anna'), now() - interval '2 days', "
+            "now() - interval '1 day', status "
             "from unnest(array['booked', 'consumed', 'cancelled']) as status"
         )
         assert run(connection, "expire-vouchers") == Run(1, None)
@@ -86,7 +88,7 @@ def test_what_somebody_changes_at_the_moment_waits_for_the_next_run(
 ) -> None:
     connection.execute(
         "insert into public.vouchers (id, issuer_id, valid_from, valid_until) "
-        "values ('v', private.thinker_of('anna'), now() - interval '2 days', now() - interval '1 day')"
+        "values ('v', private.ensure_thinker('anna'), now() - interval '2 days', now() - interval '1 day')"
     )
     call(connection, thinker("anna"), "send_heartbeat")
     connection.execute("update public.presence_sessions set last_seen_at = now() - interval '1 hour'")
@@ -99,7 +101,7 @@ def test_what_somebody_changes_at_the_moment_waits_for_the_next_run(
 def test_idempotency_keys_are_forgotten_after_a_day(connection: psycopg.Connection) -> None:
     with connection.transaction():
         connection.execute(
-            "insert into private.idempotency_keys (actor, key, fingerprint, answer, created_at) "
+            "insert into private.idempotency_keys (actor, key, fingerprint, response, created_at) "
             "select 'anna', seconds, sha256(''), '{}', now() - interval '24 hours' - seconds * interval '1 s' "
             "from unnest(array[-1, 0, 1]) as seconds"
         )

@@ -14,7 +14,7 @@ REFERENCE_TABLES = (
     "public.voucher_templates",
     "public.fees",
     "private.settings",
-    "(select name, schedule, late_after, does from private.jobs)",
+    "(select name, schedule, late_after, description from private.jobs)",
 )
 RUN_IT = "sql/ and supabase/migrations/ differ: run make migration"
 

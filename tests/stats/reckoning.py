@@ -252,7 +252,7 @@ class Books:
             "public.settlements",
             "id, beneficiary_id, period_from, period_to, total_cents, currency, status, created_at",
         )
-        self.jobs = rows(Job, "private.jobs", "name, does, schedule, late_after, added_at")
+        self.jobs = rows(Job, "private.jobs", "name, description as does, schedule, late_after, added_at")
         self.job_runs = rows(JobRun, "private.job_runs", "job, started_at, done, error")
 
         self.uids = {thinker.id: thinker.public_id for thinker in self.thinkers}

@@ -5,7 +5,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- what is stored is read by clients whose parsers have limits: one row must never spoil a list
+  -- clients' parsers have limits: one unreadable row would make a whole list unreadable
   if octet_length(value::text) > 4194304
     or jsonb_path_exists(value, '$.**{63}')
     or jsonb_path_exists(
@@ -18,5 +18,5 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels and 4 MiB, with numbers within the range of a double; for check constraints. '
-  'Refuses: json_unreasonable (400).';
+  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. For check constraints. '
+  'Raises: json_unreasonable (400).';

@@ -1,6 +1,6 @@
 create function private.in_calendar(variadic moments timestamptz[])
 returns boolean
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 immutable
 set search_path = ''
 as $$
@@ -12,4 +12,4 @@ end;
 $$;
 
 comment on function private.in_calendar is
-  'True when every given time is within the years 1 to 9999, which clients can read, or null; for check constraints.';
+  'True if every given time is null or within the years 1 to 9999, which clients can parse. For check constraints.';

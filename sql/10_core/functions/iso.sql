@@ -8,4 +8,4 @@ as $$
   select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
-comment on function private.iso is 'A time as the legacy API writes it: ISO 8601 with milliseconds and Z.';
+comment on function private.iso is 'Formats a time as the legacy API does: ISO 8601 with milliseconds and Z.';

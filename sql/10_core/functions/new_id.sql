@@ -1,6 +1,6 @@
 create function private.new_id(prefix text)
 returns text
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
@@ -19,4 +19,4 @@ end;
 $$;
 
 comment on function private.new_id is
-  'A new id of the legacy form <prefix>-<milliseconds in base 36>-<random>, as v-mws0ylx7-53c1...';
+  'A new id in the legacy form <prefix>-<milliseconds in base 36>-<random>, such as v-mws0ylx7-53c1...';

@@ -1,6 +1,6 @@
 create function private.new_uuid()
 returns uuid
-language plpgsql -- which keeps the plan for the next one
+language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
@@ -13,5 +13,5 @@ end;
 $$;
 
 comment on function private.new_uuid is
-  'A new UUID of version 7: its first 48 bits are milliseconds, so that ids sort by time. '
-  '(PostgreSQL has uuidv7() from version 18 on; 15 is supported.)';
+  'A new UUID of version 7: its first 48 bits are milliseconds, so ids sort by time. (PostgreSQL has uuidv7() from '
+  'version 18; 15 is supported.)';

@@ -7,6 +7,6 @@ as $$
   select true
 $$;
 
-comment on function public.ping is 'True: the database answers, and lets the caller in (GET /health).';
+comment on function public.ping is 'True if the database answers and the caller may use it (GET /health).';
 
 grant execute on function public.ping to anon, authenticated, service_role;

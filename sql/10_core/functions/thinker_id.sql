@@ -15,6 +15,6 @@ as $$
 $$;
 
 comment on function private.thinker_id is
-  'The id of the thinker with this public id: the public id itself where it is a UUID of version 4 (a user of Supabase '
-  'Auth), else its SHA-256 shaped as a UUID of version 8, so that no two public ids share an id. The same rule stands in '
-  'api/identity.py.';
+  'Computes a thinker''s id from its public id: the public id itself if it is a UUID of version 4 (a user of Supabase '
+  'Auth), otherwise its SHA-256 in the form of a UUID of version 8, so that no two public ids share an id. '
+  'api/actor.py has the same rule.';

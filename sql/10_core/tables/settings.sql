@@ -6,15 +6,18 @@ create table private.settings (
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (timestamptz 'epoch' at time zone time_zone is not null),
-  constraint events_are_kept_for_a_month_to_a_millennium check (events_kept between interval '1 month' and interval '1000 years')
+  constraint events_are_kept_for_a_month_to_a_millennium
+    check (events_kept between interval '1 month' and interval '1000 years')
 );
 
 comment on table private.settings is
-  'What an operator decides for the whole portal, in one row: update private.settings set settles_on_schedule = true.';
-comment on column private.settings.time_zone is 'Where days and months begin, for periods of settlements and for figures by day.';
+  'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
+comment on column private.settings.time_zone is
+  'The time zone in which days and months begin, for settlement periods and for figures by day.';
 comment on column private.settings.settles_on_schedule is
-  'Whether the scheduled job makes settlements (specification, 4.5: fees are switched on in layers). By hand it always works.';
-comment on column private.settings.events_kept is 'How long events are kept; older ones go by whole months.';
+  'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
+  'By hand settling always works.';
+comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
 
 alter table private.settings enable row level security;
 

@@ -11,4 +11,5 @@ end;
 $$;
 
 comment on function private.tg_append_only__refuse is
-  'Refuses to change a table of what happened, whoever asks, its owner too: append_only (403).';
+  'Refuses every change of an append-only table, by its owner too. '
+  'Raises: append_only (403).';

@@ -10,10 +10,10 @@ declare
 begin
   case
     when private.thinker_id(claimed) = thinker then
-      return private.thinker_of(claimed);
-    -- the token of a Supabase Auth user names no public id: the user's id is the public id
+      return private.ensure_thinker(claimed);
+    -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
     when private.thinker_id(thinker::text) = thinker then
-      return private.thinker_of(thinker::text);
+      return private.ensure_thinker(thinker::text);
     when exists (select from public.thinkers t where t.id = thinker) then
       return thinker;
     else
@@ -23,4 +23,5 @@ end;
 $$;
 
 comment on function private.acting_thinker is
-  'The id of the thinker who acts: auth.uid(), made on first sight. Refuses: not_signed_in (401), uid_invalid (400).';
+  'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
+  'Raises: uid_invalid (400); not_signed_in (401).';

@@ -8,4 +8,4 @@ as $$
 $$;
 
 comment on function private.known_actor is
-  'The id of the thinker who acts, for the log; null where a server or an operator acts for nobody in particular.';
+  'The id of the acting thinker, for the event log; null if a server or an operator acts without a thinker.';

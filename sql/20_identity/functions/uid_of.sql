@@ -8,6 +8,6 @@ as $$
   select t.public_id from public.thinkers t where t.id = thinker
 $$;
 
-comment on function private.uid_of is 'The public id of a thinker, which is what the portal calls a uid.';
+comment on function private.uid_of is 'The public id of a thinker, which the portal calls uid.';
 
 grant execute on function private.uid_of to service_role, authenticated;

@@ -14,16 +14,17 @@ create table public.thinkers (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at, verified_at))
 );
 
-comment on table public.thinkers is 'Everybody who acts or is acted for (specification, 1.1).';
+comment on table public.thinkers is 'The users of the portal.';
 comment on column public.thinkers.public_id is
-  'The uid that the portal uses: thinker-<12 hex> derived from a token, a browser''s own uid, or the id of a Supabase Auth user.';
-comment on column public.thinkers.roles is 'What a thinker may do beyond its own affairs: lender, notary, admin.';
-comment on column public.thinkers.meta is 'Optional profile; contacts see it, like every column here.';
+  'The uid that the portal uses: thinker-<12 hex> derived from a token, a uid that a browser generated, or the id of a '
+  'Supabase Auth user.';
+comment on column public.thinkers.roles is 'Additional permissions of a thinker: lender, notary, admin.';
+comment on column public.thinkers.meta is 'Optional profile; visible to contacts, like every column here.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
 create index thinkers_created_at_idx on public.thinkers (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.thinkers
   alter column public_id set statistics 0;
 
@@ -31,7 +32,7 @@ alter table public.thinkers enable row level security;
 
 grant select on public.thinkers to service_role, authenticated;
 
-create policy "thinkers see themselves and whom they have to do with"
+create policy "thinkers see themselves and their contacts"
   on public.thinkers
   for select
   to authenticated

@@ -7,16 +7,17 @@ as $$
 begin
   insert into public.thinkers (id, public_id)
   select new.id, new.id::text
-  -- an imported user whose id is no UUID of version 4 cannot be a thinker, but may sign up all the same
+  -- a user whose id is not a UUID of version 4 (imported) cannot become a thinker, but may sign up
   where private.thinker_id(new.id::text) = new.id
   on conflict do nothing;
   return null;
 end;
 $$;
 
-comment on function private.tg_users__make_thinker is 'A new user of Supabase Auth is a thinker with the same id.';
+comment on function private.tg_users__make_thinker is
+  'Creates a thinker with the same id for every new user of Supabase Auth.';
 
--- a plain PostgreSQL has no users
+-- plain PostgreSQL has no auth.users
 do $$
 begin
   if to_regclass('auth.users') is not null then

@@ -2,7 +2,7 @@ create table private.idempotency_keys (
   actor       text        not null,
   key         text        not null,
   fingerprint bytea       not null,
-  answer      jsonb       not null,
+  response    jsonb       not null,
   created_at  timestamptz not null default now(),
 
   primary key (actor, key),
@@ -11,11 +11,11 @@ create table private.idempotency_keys (
 );
 
 comment on table private.idempotency_keys is
-  'What was answered to a request that carried an idempotency key, written in the transaction of its effect and good for 24 '
-  'hours. Written by keep_answer, read by first_answer.';
+  'The response to each request that carried an idempotency key, written in the same transaction as the request''s '
+  'effect and valid for 24 hours. Written by store_response, read by replay_response.';
 comment on column private.idempotency_keys.actor is
-  'Whose key it is: the id of the thinker who acts, or the role of who acts for nobody in particular.';
-comment on column private.idempotency_keys.fingerprint is 'SHA-256 of the function and its arguments.';
+  'The owner of the key: the id of the acting thinker, or the role if no thinker acts.';
+comment on column private.idempotency_keys.fingerprint is 'SHA-256 of the function''s name and arguments.';
 
 create index idempotency_keys_created_at_idx on private.idempotency_keys (created_at);
 

@@ -15,7 +15,7 @@ begin
       window_ends_at = case when c.window_ends_at > moment then c.window_ends_at else excluded.window_ends_at end
   returning * into counted;
 
-  -- whoever opens a window clears away some that are over: the table stays as small as there are clients
+  -- each new window deletes a few expired ones, so that the table stays small
   if counted.requests = 1 then
     delete from private.request_counts c
     where c.client in (
@@ -36,7 +36,7 @@ end;
 $$;
 
 comment on function public.count_request is
-  'Counts a request of a client (a route and an address) in its window of 60 seconds, which the first request opens; exactly, '
-  'however many servers count. Returns {requests, seconds_left}.';
+  'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
+  'The count is exact over any number of servers. Returns {requests, seconds_left}.';
 
 grant execute on function public.count_request to service_role;

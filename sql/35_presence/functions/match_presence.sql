@@ -5,17 +5,17 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
-  answer  jsonb := private.first_answer(match_presence.idempotency_key, request);
-  thinker uuid := private.acting_thinker();
-  present uuid[];
-  room    text;
+  request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
+  response jsonb := private.replay_response(match_presence.idempotency_key, request);
+  thinker  uuid := private.acting_thinker();
+  present  uuid[];
+  room     text;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
-  -- thinkers who match at the same time, whoever comes first, find the room that the first one made
+  -- concurrent calls with this pair code wait, and then find the room that the first one created
   perform pg_advisory_xact_lock(hashtextextended('match_presence:' || match_presence.pair_code, 0));
 
   select array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1]
@@ -40,14 +40,16 @@ begin
     room := null;
   end if;
 
-  return private.keep_answer(match_presence.idempotency_key, request, jsonb_build_object('room_id', room));
+  return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', room));
 end;
 $$;
 
 comment on function public.match_presence is
-  'Finds the room of the acting thinker and whoever else is online with the same pair code and was seen in the last 60 seconds; '
-  'makes it when it is missing. Returns {room_id}, null when the caller is not online with that code or is alone. '
-  'Refuses: not_signed_in (401). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Puts the acting thinker into one room with all thinkers who are online with the same pair code and were seen in the '
+  'last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online with '
+  'that code or is alone. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
+  'idempotency_key_reused (422).';
 
 grant execute on function public.match_presence to authenticated;

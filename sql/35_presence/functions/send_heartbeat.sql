@@ -9,13 +9,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('send_heartbeat', send_heartbeat.pair_code, send_heartbeat.status);
-  answer  jsonb := private.first_answer(send_heartbeat.idempotency_key, request);
-  thinker uuid := private.acting_thinker();
-  session public.presence_sessions;
+  request  jsonb := jsonb_build_array('send_heartbeat', send_heartbeat.pair_code, send_heartbeat.status);
+  response jsonb := private.replay_response(send_heartbeat.idempotency_key, request);
+  thinker  uuid := private.acting_thinker();
+  session  public.presence_sessions;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if char_length(send_heartbeat.pair_code) not between 1 and 255 then
@@ -40,13 +40,16 @@ begin
       last_seen_at = now()
   returning * into session;
 
-  return private.keep_answer(send_heartbeat.idempotency_key, request, to_jsonb(session));
+  return private.store_response(send_heartbeat.idempotency_key, request, to_jsonb(session));
 end;
 $$;
 
 comment on function public.send_heartbeat is
-  'Says that the acting thinker is there. What is left out (null) keeps its value, but whom a job silenced is online again. Any status but online counts as offline: '
-  'such a thinker is not matched. Returns the session. Refuses: not_signed_in (401), pair_code_invalid (400). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Reports that the acting thinker is online. Arguments that are null keep the stored value, except that a thinker '
+  'timed out by a job comes back online. Every status other than online is stored as offline; offline thinkers are not '
+  'matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: idempotency_key_invalid, pair_code_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); idempotency_key_reused (422).';
 
 grant execute on function public.send_heartbeat to authenticated;

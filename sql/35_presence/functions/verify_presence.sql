@@ -5,13 +5,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('verify_presence');
-  answer  jsonb := private.first_answer(verify_presence.idempotency_key, request);
-  thinker uuid := private.acting_thinker();
-  session public.presence_sessions;
+  request  jsonb := jsonb_build_array('verify_presence');
+  response jsonb := private.replay_response(verify_presence.idempotency_key, request);
+  thinker  uuid := private.acting_thinker();
+  session  public.presence_sessions;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   update public.thinkers t set verified_at = now() where t.id = thinker;
@@ -20,7 +20,7 @@ begin
 
   select * into session from public.presence_sessions s where s.thinker_id = thinker;
 
-  return private.keep_answer(
+  return private.store_response(
     verify_presence.idempotency_key,
     request,
     jsonb_build_object('thinker_uid', private.uid_of(thinker), 'pair_code', session.pair_code)
@@ -29,8 +29,10 @@ end;
 $$;
 
 comment on function public.verify_presence is
-  'Notes that the acting thinker proved its token; the first time it also comes online. A later call changes neither '
-  'its status nor when it was last seen. Returns {thinker_uid, pair_code}. Refuses: not_signed_in (401). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Records that the acting thinker proved its token. The first call also creates its session, online; later calls '
+  'change neither status nor last_seen_at. Returns {thinker_uid, pair_code}. A repeated call with the same '
+  'idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
+  'idempotency_key_reused (422).';
 
 grant execute on function public.verify_presence to authenticated;

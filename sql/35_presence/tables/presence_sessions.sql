@@ -12,20 +12,23 @@ create table public.presence_sessions (
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
   constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
-  constraint who_is_silenced_is_offline check (not silenced or status = 'offline')
+  constraint silenced_session_is_offline check (not silenced or status = 'offline')
 );
 
 comment on table public.presence_sessions is
-  'Who is there, one row a thinker (specification, 1.1). Written by verify_presence, send_heartbeat and match_presence.';
-comment on column public.presence_sessions.pair_code is 'The keyword by which two thinkers find each other (projekt_alpha, familie).';
-comment on column public.presence_sessions.room_id is 'The room of this pair code; forgotten when the pair code changes.';
+  'Whether a thinker is online, one row a thinker. Written by verify_presence, send_heartbeat and match_presence.';
+comment on column public.presence_sessions.pair_code is
+  'The keyword by which thinkers find each other (projekt_alpha, familie).';
+comment on column public.presence_sessions.room_id is
+  'The room of this pair code; set to null when the pair code changes.';
 comment on column public.presence_sessions.silenced is
-  'True when a job, not the thinker, said offline after a minute of silence: the next heartbeat brings the thinker back.';
+  'True if a job set the status to offline after a minute without a heartbeat; the next heartbeat sets it to online '
+  'again.';
 
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.presence_sessions
   alter column pair_code set statistics 0,
   alter column room_id set statistics 0;
@@ -34,7 +37,7 @@ alter table public.presence_sessions enable row level security;
 
 grant select on public.presence_sessions to service_role, authenticated;
 
-create policy "thinkers see themselves and whoever is in the same room"
+create policy "thinkers see themselves and the others in their room"
   on public.presence_sessions
   for select
   to authenticated

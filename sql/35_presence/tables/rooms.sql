@@ -12,13 +12,14 @@ create table public.rooms (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.rooms is 'A place where thinkers meet or leave documents (specification, 1.1).';
-comment on column public.rooms.owner_id is 'Who made the room; null when a trusted server made it for nobody in particular.';
-comment on column public.rooms.meta is 'Where the room comes from: {"source": "presence", "pair_code": ...}.';
+comment on table public.rooms is 'Places where thinkers meet or store documents.';
+comment on column public.rooms.owner_id is
+  'The thinker who created the room; null if a trusted server created it without naming a thinker.';
+comment on column public.rooms.meta is 'Origin of the room: {"source": "presence", "pair_code": ...}.';
 
 create index rooms_owner_id_idx on public.rooms (owner_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.rooms
   alter column id set statistics 0;
 

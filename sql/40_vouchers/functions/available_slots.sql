@@ -22,7 +22,7 @@ begin
   end if;
 
   first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
-  -- a year at most, whatever was asked for: an answer holds no more than 8,784 slots
+  -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
   select coalesce(
@@ -51,8 +51,9 @@ end;
 $$;
 
 comment on function public.available_slots is
-  'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}]. A slot that overlaps an active '
-  'booking is left out. Lists slots that start from slots_from to slots_to (both included), one year at most; '
-  'without them the first year of the voucher''s window. Refuses: voucher_not_found (404), also for one that is not open to the caller.';
+  'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
+  'active booking. Lists slots that start between slots_from and slots_to (both included), at most one year; by '
+  'default the first year of the voucher. A voucher that is not open to the caller is not found. '
+  'Raises: voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;

@@ -5,15 +5,17 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('book_voucher', book_voucher.voucher_id, book_voucher.slot_start at time zone 'UTC');
-  answer  jsonb := private.first_answer(book_voucher.idempotency_key, request);
-  holder  uuid := private.acting_thinker();
-  voucher public.vouchers;
-  booking public.voucher_bookings;
-  offered boolean := false;
+  request  jsonb := jsonb_build_array(
+    'book_voucher', book_voucher.voucher_id, book_voucher.slot_start at time zone 'UTC'
+  );
+  response jsonb := private.replay_response(book_voucher.idempotency_key, request);
+  holder   uuid := private.acting_thinker();
+  voucher  public.vouchers;
+  booking  public.voucher_bookings;
+  offered  boolean := false;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   select * into voucher
@@ -46,7 +48,7 @@ begin
   where v.id = voucher.id
   returning * into voucher;
 
-  return private.keep_answer(
+  return private.store_response(
     book_voucher.idempotency_key,
     request,
     jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher))
@@ -58,9 +60,10 @@ end;
 $$;
 
 comment on function public.book_voucher is
-  'Books a slot of a voucher for the acting thinker. No start (null) is a slot that is not offered. '
-  'Returns {booking, voucher}. Refuses: not_signed_in (401); voucher_not_found (404), also for one that is not open to the '
-  'caller; voucher_not_bookable (with the status as detail), slot_not_offered, slot_taken (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Books a slot of a voucher for the acting thinker. Returns {booking, voucher}. A voucher that is not open to the '
+  'caller is not found; slot_start null is a slot that is not offered. voucher_not_bookable has the voucher''s status '
+  'as detail. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
+  'request_in_progress, slot_not_offered, slot_taken, voucher_not_bookable (409); idempotency_key_reused (422).';
 
 grant execute on function public.book_voucher to authenticated, service_role;

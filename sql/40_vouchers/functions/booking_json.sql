@@ -10,6 +10,7 @@ as $$
   )
 $$;
 
-comment on function private.booking_json is 'A booking as the functions return it: its columns, and the uids of issuer and holder.';
+comment on function private.booking_json is
+  'A booking as the functions return it: its columns and the uids of issuer and holder.';
 
 grant execute on function private.booking_json to service_role, authenticated;

@@ -10,23 +10,23 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array(
+  request  jsonb := jsonb_build_array(
     'cancel_booking', cancel_booking.booking_id, cancel_booking.voucher_id, cancel_booking.reason
   );
-  answer  jsonb := private.first_answer(cancel_booking.idempotency_key, request);
-  voucher public.vouchers;
-  booking public.voucher_bookings;
-  holder  uuid;
+  response jsonb := private.replay_response(cancel_booking.idempotency_key, request);
+  voucher  public.vouchers;
+  booking  public.voucher_bookings;
+  holder   uuid;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if cancel_booking.booking_id is null and cancel_booking.voucher_id is null then
     raise sqlstate 'PT400' using message = 'booking_or_voucher_required';
   end if;
 
-  -- the voucher first, as book_voucher does: who waits here sees what the other one left
+  -- lock the voucher first, as book_voucher does: after waiting, this statement sees the other transaction's changes
   select * into voucher
   from public.vouchers v
   where v.id = case
@@ -40,7 +40,7 @@ begin
   where b.voucher_id = voucher.id
     and case
       when cancel_booking.booking_id is not null then b.id = cancel_booking.booking_id
-      -- of a voucher with several bookings, one that the caller may cancel
+      -- if the voucher has several bookings, one that the caller may cancel
       else b.status = 'booked' and (private.is_service() or auth.uid() in (b.holder_id, b.issuer_id))
     end
   order by b.created_at, b.id
@@ -71,7 +71,7 @@ begin
     select * into voucher from public.vouchers v where v.id = voucher.id;
   end if;
 
-  return private.keep_answer(
+  return private.store_response(
     cancel_booking.idempotency_key,
     request,
     jsonb_build_object('booking', private.booking_json(booking), 'voucher', private.voucher_json(voucher))
@@ -80,10 +80,11 @@ end;
 $$;
 
 comment on function public.cancel_booking is
-  'Cancels a booking, named by its id or as the caller''s oldest active one of a voucher; for its holder, its issuer or a trusted '
-  'server. The voucher is offered again, unless another booking of it is active. A booking that is cancelled already '
-  'stays as it was. Returns {booking, voucher}. Refuses: booking_or_voucher_required (400), not_a_party (403), '
-  'booking_not_found (404). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Cancels a booking, given by its id or as the caller''s oldest active booking of a voucher. Allowed for its holder, '
+  'its issuer and trusted servers. The voucher is offered again unless it has another active booking. A cancelled '
+  'booking stays as it is. Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
+  'stored response (private.replay_response). '
+  'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;

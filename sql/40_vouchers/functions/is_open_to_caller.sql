@@ -8,12 +8,13 @@ as $$
     or coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id, voucher.issued_to), false)
     or voucher.issued_to is null and voucher.valid_until > now() and case voucher.status
       when 'issued' then voucher.holder_id is null
-      -- other slots of it may be free: they are for whoever is signed in and knows its id
+      -- every thinker who knows the id may book its free slots
       when 'booked' then auth.uid() is not null
       else false
     end
 $$;
 
 comment on function private.is_open_to_caller is
-  'True when the caller may look at the slots of a voucher and book one: a trusted server, its issuer, its holder, for whom it '
-  'was issued; of an open offer everybody, of one that is booked whoever is signed in and knows its id.';
+  'True if the caller may list the slots of a voucher and book one: a trusted server, its issuer, its holder, and the '
+  'thinker that it is reserved for; everybody for an open offer; every thinker for a booked voucher that is not '
+  'reserved.';

@@ -21,27 +21,27 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array(
-    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title, issue_voucher.description,
-    issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
+  request  jsonb := jsonb_build_array(
+    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
+    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
     issue_voucher.valid_until at time zone 'UTC', issue_voucher.allowed_slots, issue_voucher.price_amount,
     issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
     issue_voucher.terms
   );
-  answer  jsonb := private.first_answer(issue_voucher.idempotency_key, request);
-  holder  uuid := private.thinker_id(issue_voucher.holder_uid);
-  voucher public.vouchers;
+  response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
+  holder   uuid := private.thinker_id(issue_voucher.holder_uid);
+  voucher  public.vouchers;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
-  -- new thinkers are made in the order of their ids, so that two of these wait for each other and never in a circle
+  -- new thinkers are created in the order of their ids, to avoid deadlocks between concurrent calls
   if holder < auth.uid() then
-    perform private.thinker_of(issue_voucher.holder_uid);
+    perform private.ensure_thinker(issue_voucher.holder_uid);
   end if;
   voucher.issuer_id := private.acting_thinker();
-  perform private.thinker_of(issue_voucher.holder_uid);
+  perform private.ensure_thinker(issue_voucher.holder_uid);
 
   voucher.id := coalesce(issue_voucher.voucher_id, private.new_id('v'));
   voucher.holder_id := holder;
@@ -83,15 +83,17 @@ begin
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
 
-  return private.keep_answer(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
+  return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;
 $$;
 
 comment on function public.issue_voucher is
-  'Issues a voucher of the acting thinker. What is left out (null) gets the default of the legacy API: an hour of '
-  '"Unbenannter Service", valid from now until now. price_amount is in minor units (cents), times keep milliseconds. '
-  'Returns the voucher. Refuses: not_signed_in (401); duration_out_of_range, date_out_of_range, '
-  'valid_until_before_valid_from, amount_out_of_range, voucher_status_unknown, uid_invalid (400); voucher_exists (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Issues a voucher of the acting thinker. Arguments that are null get the default of the legacy API: 60 minutes of '
+  '"Unbenannter Service", valid from now until now. price_amount is in the currency''s minor unit (cents); times are '
+  'stored with milliseconds. Returns the voucher. A repeated call with the same idempotency_key returns the stored '
+  'response (private.replay_response). '
+  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, uid_invalid, '
+  'valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); request_in_progress, '
+  'voucher_exists (409); idempotency_key_reused (422).';
 
 grant execute on function public.issue_voucher to authenticated;

@@ -15,6 +15,7 @@ as $$
     and (list_bookings.voucher_id is null or b.voucher_id = list_bookings.voucher_id)
 $$;
 
-comment on function public.list_bookings is 'The bookings that the caller may read and that fit every given filter, newest first.';
+comment on function public.list_bookings is
+  'The bookings that the caller may see and that match all given filters, newest first.';
 
 grant execute on function public.list_bookings to service_role, authenticated;

@@ -15,7 +15,8 @@ as $$
     and (list_vouchers.status is null or v.status = list_vouchers.status)
 $$;
 
-comment on function public.list_vouchers is 'The vouchers that the caller may read and that fit every given filter, oldest first.';
+comment on function public.list_vouchers is
+  'The vouchers that the caller may see and that match all given filters, oldest first.';
 
 grant execute on function private.thinker_id to service_role, authenticated;
 grant execute on function public.list_vouchers to service_role, authenticated;

@@ -4,7 +4,7 @@ language sql
 stable
 set search_path = ''
 as $$
-  -- the grid begins at valid_from exactly and goes on by the hour, however long an appointment is
+  -- slots start at valid_from and then every 60 minutes, whatever the duration
   select slot
   from generate_series(
     voucher.valid_from
@@ -15,4 +15,5 @@ as $$
 $$;
 
 comment on function private.slots_of is
-  'The starts of a voucher''s slots between two times (both included), booked or not: the legacy grid of 60 minutes.';
+  'The starts of a voucher''s slots between two times (both included), booked or not: every 60 minutes, as in the '
+  'legacy API.';

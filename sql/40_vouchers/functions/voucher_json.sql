@@ -5,7 +5,7 @@ stable
 set search_path = ''
 as $$
 begin
-  -- of a voucher with several holders, one learns nothing of another
+  -- a voucher may have several holders: they do not see each other
   if voucher.holder_id is not null
     and not coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id), false)
     and not private.may_act_as('admin') then
@@ -20,7 +20,7 @@ end;
 $$;
 
 comment on function private.voucher_json is
-  'A voucher as the functions return it: its columns, and the uids of issuer and holder; the holder to the parties, trusted '
-  'servers and admins only.';
+  'A voucher as the functions return it: its columns and the uids of issuer and holder. Only the parties, trusted '
+  'servers and admins see the holder.';
 
 grant execute on function private.voucher_json to service_role, authenticated;

@@ -25,18 +25,19 @@ create table public.voucher_bookings (
 );
 
 comment on table public.voucher_bookings is
-  'One appointment of a voucher (specification, 1.2). Written by book_voucher and cancel_booking only; never deleted.';
+  'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
 
--- the exclusion constraint's index holds only active bookings: look-ups by voucher, and its foreign key, need all
+-- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
 create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
 create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
 create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
 create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
-create index voucher_bookings_slot_idx on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
+create index voucher_bookings_slot_idx
+  on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
 create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.voucher_bookings
   alter column id set statistics 0,
   alter column voucher_id set statistics 0,
@@ -56,7 +57,7 @@ create policy "issuer and holder see their booking"
     or (select private.may_act_as('admin'))
   );
 
--- money hangs on them
+-- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
 before delete or truncate on public.voucher_bookings
 for each statement execute function private.tg_append_only__refuse();

@@ -10,10 +10,10 @@ create table public.voucher_templates (
   constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object')
 );
 
-comment on table public.voucher_templates is 'The portal''s templates by branch (specification, 1.2).';
-comment on column public.voucher_templates.default_duration is 'Minutes.';
+comment on table public.voucher_templates is 'The portal''s voucher templates for different branches.';
+comment on column public.voucher_templates.default_duration is 'In minutes.';
 comment on column public.voucher_templates.default_terms is
-  'What a voucher''s terms begin with; terms.template names the template, which is how the two are joined.';
+  'Initial terms of a voucher; terms.template holds the id of the template, which joins the two.';
 
 alter table public.voucher_templates enable row level security;
 

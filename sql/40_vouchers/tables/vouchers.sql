@@ -32,15 +32,19 @@ create table public.vouchers (
 );
 
 comment on table public.vouchers is
-  'A right to appointments with the issuer in a window of time (specification, 1.2). Written by issue_voucher, book_voucher and cancel_booking.';
-comment on column public.vouchers.holder_id is 'Whoever booked last, while a booking is active.';
-comment on column public.vouchers.issued_to is 'For whom alone the issuer meant it; null for an offer to everybody.';
-comment on column public.vouchers.duration_minutes is 'How long an appointment is.';
-comment on column public.vouchers.valid_from is 'Where the hourly grid of slots begins.';
-comment on column public.vouchers.allowed_slots is 'Kept for the portal as it was sent; offers nothing and forbids nothing (contract, section 3).';
+  'Rights to appointments with their issuer within a period of time. Written by issue_voucher, book_voucher and '
+  'cancel_booking.';
+comment on column public.vouchers.holder_id is
+  'The thinker of the latest active booking; initially the thinker in issued_to.';
+comment on column public.vouchers.issued_to is 'If not null, only this thinker may book the voucher.';
+comment on column public.vouchers.duration_minutes is 'The length of an appointment.';
+comment on column public.vouchers.valid_from is 'The start of the first slot; slots start every 60 minutes.';
+comment on column public.vouchers.allowed_slots is
+  'Stored as the portal sends it; does not affect which slots are offered (docs/compatibility.md).';
 comment on column public.vouchers.price_amount is
-  'The currency''s minor unit (cents). At most 2^53 - 1, which a JSON number holds exactly.';
-comment on column public.vouchers.terms is 'Terms, the template''s id ({"template": "consulting"}), whatever the issuer agreed; any JSON.';
+  'In the currency''s minor unit (cents). At most 2^53 - 1, which a JSON number represents exactly.';
+comment on column public.vouchers.terms is
+  'The agreed terms, such as the template''s id ({"template": "consulting"}); any JSON.';
 
 create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
 create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
@@ -50,7 +54,7 @@ create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_
 create index vouchers_open_offers_idx
   on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.vouchers
   alter column id set statistics 0,
   alter column service_type set statistics 0,

@@ -9,7 +9,8 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__keep_cancelled is
-  'Refuses to make a cancelled booking active again, whoever asks: booking_is_cancelled (409). It is booked anew instead.';
+  'Refuses to reactivate a cancelled booking, by its owner too; the slot has to be booked again. '
+  'Raises: booking_is_cancelled (409).';
 
 create trigger tg_voucher_bookings__keep_cancelled
   before update on public.voucher_bookings

@@ -15,7 +15,7 @@ begin
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
   if check_contract_link.room_id is not null and check_contract_link.room_id not in (select private.my_rooms()) and (
-    -- a new room is the actor's own; but the rooms of mortgages are named after them, and not for others to make
+    -- a new room becomes the actor's own, except a name that is reserved for the room of a mortgage
     check_contract_link.room_id like 'mortgage:%'
     or exists (select from public.rooms r where r.id = check_contract_link.room_id)
   ) then
@@ -26,9 +26,9 @@ end;
 $$;
 
 comment on function public.check_contract_link is
-  'Asked before a document is recorded: true when the caller may link one to this voucher and room. A thinker must be the '
-  'voucher''s issuer or a holder, and in the room, if it exists; a room named mortgage:... must be one of its '
-  'mortgages'' rooms. A trusted server may link anything. '
-  'Refuses: voucher_not_found (404), not_your_room (403).';
+  'True if the caller may link a document to this voucher and room; called before a document is stored. A thinker must '
+  'be the voucher''s issuer or a holder. If the room exists, the thinker must be in it; a room named mortgage:... must '
+  'belong to one of its mortgages. A trusted server may link anything. '
+  'Raises: not_your_room (403); voucher_not_found (404).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;

@@ -16,6 +16,6 @@ as $$
 $$;
 
 comment on function public.list_contracts is
-  'The contracts that the caller may read, newest first; of a voucher, of a room, or with one link to both.';
+  'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link.';
 
 grant execute on function public.list_contracts to service_role, authenticated;

@@ -19,13 +19,13 @@ declare
     'record_contract', record_contract.name, record_contract.mime_type, record_contract.byte_size,
     record_contract.hash_sha256, record_contract.voucher_id, record_contract.room_id
   );
-  answer   jsonb := private.first_answer(record_contract.idempotency_key, request);
+  response jsonb := private.replay_response(record_contract.idempotency_key, request);
   creator  uuid;
   contract jsonb;
   link_id  uuid;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if auth.uid() is not null then
@@ -44,7 +44,7 @@ begin
     on conflict (id) do nothing;
   end if;
 
-  -- one statement, at whose end the trigger that writes the event sees the link too
+  -- one statement, so that the trigger that writes the event also sees the link
   with new_contract as (
     insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
     values (
@@ -64,7 +64,7 @@ begin
   into contract, link_id
   from new_contract c;
 
-  return private.keep_answer(
+  return private.store_response(
     record_contract.idempotency_key,
     request,
     jsonb_build_object('contract', contract, 'link_id', link_id)
@@ -73,8 +73,11 @@ end;
 $$;
 
 comment on function public.record_contract is
-  'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that does '
-  'not exist is made (type contract, owned by the actor). Returns {contract, link_id}. Refuses: voucher_not_found (404). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer. contract_id and storage_url, new with each upload, may differ.';
+  'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
+  'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
+  'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
+  'idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.record_contract to service_role;

@@ -11,13 +11,13 @@ create table public.contract_links (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.contract_links is 'What a contract belongs to: a voucher, a room or both (specification, 1.3).';
+comment on table public.contract_links is 'Which voucher, room or both a document belongs to.';
 
 create index contract_links_contract_id_idx on public.contract_links (contract_id);
 create index contract_links_voucher_id_idx on public.contract_links (voucher_id);
 create index contract_links_room_id_idx on public.contract_links (room_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.contract_links
   alter column voucher_id set statistics 0,
   alter column room_id set statistics 0;

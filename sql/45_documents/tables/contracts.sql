@@ -16,16 +16,17 @@ create table public.contracts (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.contracts is 'A document of the legal hub, whose bytes lie in the object store (specification, 1.3).';
-comment on column public.contracts.mime_type is 'As the client named it; null when it did not.';
+comment on table public.contracts is 'Documents of the legal hub. Their bytes are in the object store.';
+comment on column public.contracts.mime_type is 'As sent by the client; null if not sent.';
 comment on column public.contracts.storage_url is 'The path in the object store: contracts/<id>/<file name>.';
-comment on column public.contracts.hash_sha256 is 'Of the bytes as they were stored, in hex.';
-comment on column public.contracts.created_by is 'Null when a trusted server stored it for nobody in particular.';
+comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, in hex.';
+comment on column public.contracts.created_by is
+  'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
 create index contracts_created_by_idx on public.contracts (created_by);
 create index contracts_created_at_idx on public.contracts (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.contracts
   alter column name set statistics 0,
   alter column mime_type set statistics 0,

@@ -6,17 +6,17 @@ set search_path = ''
 as $$
 declare
   request     jsonb := jsonb_build_array('accept_mortgage_offer', accept_mortgage_offer.offer_id);
-  answer      jsonb := private.first_answer(accept_mortgage_offer.idempotency_key, request);
+  response    jsonb := private.replay_response(accept_mortgage_offer.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
   application public.mortgage_applications;
   offer       public.mortgage_offers;
   contract    public.mortgage_contracts;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
-  -- the application first: two offers of one application are accepted one after the other
+  -- lock the application first, so that two of its offers cannot be accepted concurrently
   select a.* into application
   from public.mortgage_applications a
   where a.id = (select o.application_id from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id)
@@ -48,7 +48,7 @@ begin
   on conflict (id) do update set owner_id = excluded.owner_id;
 
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
-  return private.keep_answer(
+  return private.store_response(
     accept_mortgage_offer.idempotency_key,
     request,
     jsonb_build_object(
@@ -60,9 +60,10 @@ end;
 $$;
 
 comment on function public.accept_mortgage_offer is
-  'Accepts an offer as its borrower: the application is accepted, its other offers are withdrawn, and a contract with its '
-  'room is made. Returns {contract, offer}. Refuses: not_signed_in (401), not_the_offers_borrower (403), offer_not_found (404), '
-  'offer_not_open (409, with the status as detail). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
+  'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
+  'call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_the_offers_borrower (403); '
+  'offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;

@@ -23,12 +23,12 @@ declare
     apply_for_mortgage.rate_type, apply_for_mortgage.max_interest, apply_for_mortgage.status,
     apply_for_mortgage.visibility, apply_for_mortgage.meta
   );
-  answer      jsonb := private.first_answer(apply_for_mortgage.idempotency_key, request);
+  response    jsonb := private.replay_response(apply_for_mortgage.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
   application public.mortgage_applications;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if apply_for_mortgage.desired_loan not between 0 and 9007199254740991 then
@@ -51,7 +51,8 @@ begin
   on conflict (id) do nothing;
 
   insert into public.mortgage_applications (
-    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, status, visibility, meta
+    id, property_id, borrower_id, desired_loan, currency, duration_years, rate_type, max_interest, status, visibility,
+    meta
   )
   values (
     coalesce(apply_for_mortgage.application_id, private.new_id('app')),
@@ -72,14 +73,16 @@ begin
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
 
-  return private.keep_answer(apply_for_mortgage.idempotency_key, request, private.application_json(application));
+  return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
 $$;
 
 comment on function public.apply_for_mortgage is
-  'Hands in the acting thinker''s application for a mortgage; an unknown property is noted. desired_loan is in minor units '
-  '(cents), max_interest a fraction. Returns the application. Refuses: not_signed_in (401); amount_out_of_range, '
-  'duration_out_of_range, rate_type_unknown, application_status_unknown, interest_out_of_range (400); application_exists (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Submits the acting thinker''s application for a mortgage; an unknown property is created. desired_loan is in the '
+  'currency''s minor unit (cents), max_interest a fraction a year. Returns the application. A repeated call with the '
+  'same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
+  'interest_out_of_range, rate_type_unknown, uid_invalid (400); not_signed_in (401); application_exists, '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.apply_for_mortgage to authenticated;

@@ -5,7 +5,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- numeric(6,4) would round a fifth decimal away: nobody's interest rate is changed silently
+  -- numeric(6,4) would silently round a fifth decimal
   if rate not between 0 and 99.9999 or rate <> round(rate, 4) then
     raise sqlstate 'PT400' using message = 'interest_out_of_range';
   end if;
@@ -13,4 +13,5 @@ end;
 $$;
 
 comment on function private.check_interest is
-  'Passes a fraction from 0 to 99.9999 with at most four decimals, and null. Refuses: interest_out_of_range (400).';
+  'Accepts null and a fraction from 0 to 99.9999 with at most four decimals. '
+  'Raises: interest_out_of_range (400).';

@@ -25,7 +25,8 @@ end;
 $$;
 
 comment on function public.list_mortgage_applications is
-  'As borrower: the actor''s own applications. As lender: everybody''s that are open or offered; for thinkers with the role '
-  'lender and trusted servers. Oldest first. Refuses: role_unknown (400), not_a_lender (403).';
+  'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
+  'role lender and trusted servers. Oldest first. '
+  'Raises: role_unknown (400); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;

@@ -28,8 +28,8 @@ end;
 $$;
 
 comment on function public.list_mortgage_offers is
-  'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: those for one '
-  'application that the actor takes part in, all of them for a trusted server. Oldest first. '
-  'Refuses: role_unknown, application_required (400).';
+  'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
+  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest first. '
+  'Raises: application_required, role_unknown (400).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;

@@ -16,4 +16,5 @@ as $$
 $$;
 
 comment on function private.mortgage_contract_json is
-  'A mortgage contract as the functions return it: its columns, the application''s id, and the uids of lender and borrower.';
+  'A mortgage contract as the functions return it: its columns, the application''s id, and the uids of lender and '
+  'borrower.';

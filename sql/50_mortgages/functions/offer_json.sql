@@ -13,4 +13,5 @@ as $$
   )
 $$;
 
-comment on function private.offer_json is 'An offer as the functions return it: its columns, and the uids of lender and borrower.';
+comment on function private.offer_json is
+  'An offer as the functions return it: its columns and the uids of lender and borrower.';

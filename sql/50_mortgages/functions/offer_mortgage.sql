@@ -23,15 +23,15 @@ declare
     offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
     offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
   );
-  answer      jsonb := private.first_answer(offer_mortgage.idempotency_key, request);
+  response    jsonb := private.replay_response(offer_mortgage.idempotency_key, request);
   lender      uuid := private.acting_thinker();
   new_id      text := coalesce(offer_mortgage.offer_id, private.new_id('mort-offer'));
   room        text := 'mortgage:offer:' || new_id;
   application public.mortgage_applications;
   offer       public.mortgage_offers;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if not private.may_act_as('lender') then
@@ -76,20 +76,22 @@ begin
   if offer_mortgage.room_refs is null then
     insert into public.rooms (id, owner_id, meta)
     values (room, lender, jsonb_build_object('source', 'mortgage', 'offer_id', offer.id))
-    -- documents may have been laid there before: it is this lender's room all the same
+    -- the room may exist already, with documents: the lender becomes its owner
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
-  return private.keep_answer(offer_mortgage.idempotency_key, request, private.offer_json(offer));
+  return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;
 $$;
 
 comment on function public.offer_mortgage is
-  'Offers a mortgage for an application, which becomes offered, as the acting thinker, who must have the role lender, or for '
-  'whom a trusted server speaks. interest_rate is a fraction, '
-  'monthly_payment in minor units (cents); loan to terms_ref are the lender''s own words. Without room_refs a room for the '
-  'negotiation is made. Returns the offer. Refuses: not_signed_in (401); lender_role_required (403); amount_out_of_range, interest_out_of_range (400); '
-  'application_not_found (404); application_closed, offer_exists (409). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Offers a mortgage for an application, whose status becomes offered. The acting thinker needs the role lender, '
+  'unless a trusted server acts for it. interest_rate is a fraction a year, monthly_payment in the currency''s minor '
+  'unit (cents); loan to terms_ref are free JSON of the lender. Without room_refs a room for the negotiation is '
+  'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, uid_invalid (400); not_signed_in '
+  '(401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
+  'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;

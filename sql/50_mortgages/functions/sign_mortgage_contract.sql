@@ -8,13 +8,13 @@ declare
   request  jsonb := jsonb_build_array(
     'sign_mortgage_contract', sign_mortgage_contract.contract_id, sign_mortgage_contract.signer
   );
-  answer   jsonb := private.first_answer(sign_mortgage_contract.idempotency_key, request);
+  response jsonb := private.replay_response(sign_mortgage_contract.idempotency_key, request);
   contract public.mortgage_contracts;
   borrower uuid;
   lender   uuid;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   select * into contract
@@ -65,14 +65,17 @@ begin
   where c.id = contract.id
   returning * into contract;
 
-  return private.keep_answer(sign_mortgage_contract.idempotency_key, request, private.mortgage_contract_json(contract));
+  return private.store_response(
+    sign_mortgage_contract.idempotency_key, request, private.mortgage_contract_json(contract)
+  );
 end;
 $$;
 
 comment on function public.sign_mortgage_contract is
-  'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted server), in '
-  'any order; signing again changes nothing. With all three the contract is signed. Returns the contract. '
-  'Refuses: signer_unknown (400); not_the_borrower, not_the_lender, not_a_notary (403); mortgage_contract_not_found (404). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted '
+  'server), in any order; signing again changes nothing. With all three signatures its status becomes signed. Returns '
+  'the contract. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, signer_unknown (400); not_a_notary, not_the_borrower, not_the_lender (403); '
+  'mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;

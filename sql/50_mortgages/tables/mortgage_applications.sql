@@ -27,19 +27,21 @@ create table public.mortgage_applications (
 );
 
 comment on table public.mortgage_applications is
-  'What a borrower asks for (specification, 1.4). Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
-comment on column public.mortgage_applications.desired_loan is 'The currency''s minor unit (cents).';
+  'Applications of borrowers for a mortgage. Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
+comment on column public.mortgage_applications.desired_loan is 'In the currency''s minor unit (cents).';
 comment on column public.mortgage_applications.max_interest is 'A fraction a year: 0.04 is 4 percent.';
-comment on column public.mortgage_applications.visibility is 'As the borrower sent it (private, public); restricts nothing yet, as in the legacy API.';
-comment on column public.mortgage_applications.meta is 'What else the borrower says (income, other loans); any JSON.';
-comment on column public.mortgage_applications.submission_ts is 'When it was handed in; the server''s time.';
+comment on column public.mortgage_applications.visibility is
+  'As sent by the borrower (private, public); restricts nothing yet, as in the legacy API.';
+comment on column public.mortgage_applications.meta is
+  'Further details from the borrower (income, other loans); any JSON.';
+comment on column public.mortgage_applications.submission_ts is 'When it was submitted, by the server''s clock.';
 
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
 create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
 create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
 create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications
   alter column id set statistics 0,
   alter column property_id set statistics 0;

@@ -20,14 +20,14 @@ create table public.mortgage_contracts (
 );
 
 comment on table public.mortgage_contracts is
-  'What an accepted offer becomes: one contract an offer (specification, 1.4). Written by accept_mortgage_offer and sign_mortgage_contract.';
-comment on column public.mortgage_contracts.contract_id is 'The document, once there is one.';
-comment on column public.mortgage_contracts.updated_at is 'Of the last signature, null before the first.';
+  'Contracts made by accepting an offer, one an offer. Written by accept_mortgage_offer and sign_mortgage_contract.';
+comment on column public.mortgage_contracts.contract_id is 'The document of the contract; null until there is one.';
+comment on column public.mortgage_contracts.updated_at is 'The time of the last signature; null before the first.';
 
 create index mortgage_contracts_contract_id_idx on public.mortgage_contracts (contract_id);
 create index mortgage_contracts_created_at_idx on public.mortgage_contracts (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_contracts
   alter column id set statistics 0,
   alter column offer_id set statistics 0;
@@ -36,7 +36,7 @@ alter table public.mortgage_contracts enable row level security;
 
 grant select on public.mortgage_contracts to service_role, authenticated;
 
--- money hangs on them
+-- fees depend on these rows
 create trigger tg_mortgage_contracts__refuse
 before delete or truncate on public.mortgage_contracts
 for each statement execute function private.tg_append_only__refuse();

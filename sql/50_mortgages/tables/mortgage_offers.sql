@@ -27,11 +27,13 @@ create table public.mortgage_offers (
 );
 
 comment on table public.mortgage_offers is
-  'What a lender offers for an application (specification, 1.4). Written by offer_mortgage and accept_mortgage_offer.';
+  'Offers of lenders for applications. Written by offer_mortgage and accept_mortgage_offer.';
 comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.031 is 3.1 percent.';
-comment on column public.mortgage_offers.monthly_payment is 'The minor unit (cents) of the application''s currency.';
-comment on column public.mortgage_offers.loan is 'As the lender worded it; any JSON, like the six columns after it (contract, section 5).';
-comment on column public.mortgage_offers.room_refs is 'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
+comment on column public.mortgage_offers.monthly_payment is 'In the minor unit (cents) of the application''s currency.';
+comment on column public.mortgage_offers.loan is
+  'Free JSON of the lender, like interest, repayment, fees, validity and terms_ref (docs/compatibility.md).';
+comment on column public.mortgage_offers.room_refs is
+  'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
 create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at);
 create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at);
@@ -39,7 +41,7 @@ create index mortgage_offers_created_at_idx on public.mortgage_offers (created_a
 create unique index one_offer_of_an_application_is_accepted
   on public.mortgage_offers (application_id) where status = 'accepted';
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_offers
   alter column id set statistics 0,
   alter column application_id set statistics 0;

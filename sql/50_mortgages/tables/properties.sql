@@ -8,13 +8,14 @@ create table public.properties (
   constraint meta_is_reasonable_json check (private.check_json(meta))
 );
 
-comment on table public.properties is 'What a mortgage is for (specification, 1.4). An application names it first; the address may follow.';
+comment on table public.properties is
+  'Properties for which mortgages are requested. An application creates the row; the address may be added later.';
 comment on column public.properties.created_by is
-  'The borrower who named it first; null for one that an operator entered, or that was named before this was noted.';
+  'The borrower who named the property first; null if an operator entered it.';
 
 create index properties_created_by_idx on public.properties (created_by);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.properties
   alter column id set statistics 0,
   alter column address set statistics 0;

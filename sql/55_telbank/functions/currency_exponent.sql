@@ -7,7 +7,8 @@ set search_path = ''
 as $$
   select case
     when upper(currency) in (
-      'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+      'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF',
+      'XPF'
     ) then 0
     when upper(currency) in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
     when upper(currency) in ('CLF', 'UYW') then 4
@@ -16,4 +17,5 @@ as $$
 $$;
 
 comment on function private.currency_exponent is
-  'How many decimals a currency''s minor unit has (ISO 4217): 0 for JPY, 3 for KWD, 2 for most and for the unknown.';
+  'The number of decimals of a currency''s minor unit (ISO 4217): 0 for JPY, 3 for KWD, 2 for most and for unknown '
+  'currencies.';

@@ -15,6 +15,6 @@ begin
 end;
 $$;
 
-comment on function public.get_transfer is 'One transfer that the caller may read. Refuses: transfer_not_found (404).';
+comment on function public.get_transfer is 'One transfer that the caller may see. Raises: transfer_not_found (404).';
 
 grant execute on function public.get_transfer to service_role, authenticated;

@@ -11,6 +11,6 @@ as $$
 $$;
 
 comment on function public.list_transfers is
-  'The transfers that the caller may read and that fit every given filter exactly, newest first.';
+  'The transfers that the caller may see and that match all given filters exactly, newest first.';
 
 grant execute on function public.list_transfers to service_role, authenticated;

@@ -22,13 +22,13 @@ declare
     log_transfer.fiat_major, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
     log_transfer.network, log_transfer.external_account, log_transfer.meta
   );
-  answer     jsonb := private.first_answer(log_transfer.idempotency_key, request);
+  response   jsonb := private.replay_response(log_transfer.idempotency_key, request);
   thinker    uuid;
   fiat_minor numeric;
   transfer   public.transfers;
 begin
-  if answer is not null then
-    return answer;
+  if response is not null then
+    return response;
   end if;
 
   if auth.uid() is not null or not private.is_service() then
@@ -44,7 +44,7 @@ begin
     raise sqlstate 'PT400' using message = 'amounts_required';
   end if;
 
-  -- NaN is greater than every number, and so refused with the infinities
+  -- also refuses NaN and infinity, because PostgreSQL sorts NaN above every number
   fiat_minor := log_transfer.fiat_major * 10::numeric ^ private.currency_exponent(log_transfer.fiat_currency);
   if abs(fiat_minor) > 9007199254740991 or abs(log_transfer.crypto_amount) >= 1e18 then
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
@@ -73,14 +73,16 @@ begin
   )
   returning * into transfer;
 
-  return private.keep_answer(log_transfer.idempotency_key, request, private.transfer_json(transfer));
+  return private.store_response(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;
 $$;
 
 comment on function public.log_transfer is
-  'Logs a transfer intent of the acting thinker, or of nobody in particular for a trusted server. fiat_major is in the '
-  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount keeps 18 decimals. '
-  'Returns the transfer. Refuses: not_signed_in (401); direction_unknown, amounts_required, amount_out_of_range (400). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Logs a transfer intent of the acting thinker; a trusted server may log one without a thinker. fiat_major is in the '
+  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
+  '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
+  'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, uid_invalid (400); '
+  'not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.log_transfer to authenticated, service_role;

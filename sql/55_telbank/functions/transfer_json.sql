@@ -12,7 +12,8 @@ as $$
 $$;
 
 comment on function private.transfer_json is
-  'A transfer as the functions return it: its columns, the decimals of its fiat currency, and the uid of who logged it.';
+  'A transfer as the functions return it: its columns, the decimals of its fiat currency, and the uid of the thinker '
+  'who logged it.';
 
 grant execute on function private.currency_exponent to service_role, authenticated;
 grant execute on function private.transfer_json to service_role, authenticated;

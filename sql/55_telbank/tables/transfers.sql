@@ -32,20 +32,20 @@ create table public.transfers (
 );
 
 comment on table public.transfers is
-  'The log of transfer intents between crypto and fiat (specification, 1.5); nothing is executed. Written by log_transfer.';
-comment on column public.transfers.thinker_id is 'Who logged it, where that is known.';
+  'The log of transfer intents between crypto and fiat money; no money is moved. Written by log_transfer.';
+comment on column public.transfers.thinker_id is 'The thinker who logged it; null if unknown.';
 comment on column public.transfers.crypto_amount is
-  'In units of crypto_symbol (1.5 is one and a half ETH). May be negative, as the legacy API lets it: a correction.';
+  'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed.';
 comment on column public.transfers.fiat_amount is
-  'The minor unit of fiat_currency (cents; see private.currency_exponent). May be negative: a correction.';
-comment on column public.transfers.fiat_currency is 'As it was sent.';
+  'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
+comment on column public.transfers.fiat_currency is 'As sent by the client.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
 create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
 create index transfers_thinker_id_idx on public.transfers (thinker_id);
 create index transfers_created_at_idx on public.transfers (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers
   alter column id set statistics 0,
   alter column wallet_address set statistics 0,
@@ -66,7 +66,7 @@ create policy "thinkers see the transfers that they logged"
     or (select private.may_act_as('admin'))
   );
 
--- money hangs on them
+-- fees depend on these rows
 create trigger tg_transfers__refuse
 before delete or truncate on public.transfers
 for each statement execute function private.tg_append_only__refuse();

@@ -4,13 +4,13 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- the clock, not the transaction's beginning, which may be before the row's
+  -- clock_timestamp(), because the transaction may have started before the row was created
   new.updated_at := greatest(new.created_at, clock_timestamp());
   return new;
 end;
 $$;
 
-comment on function private.tg_transfers__touch is 'Says in updated_at when a transfer was changed, by hand too.';
+comment on function private.tg_transfers__touch is 'Sets updated_at whenever a transfer is changed, also by hand.';
 
 create trigger tg_transfers__touch
   before update on public.transfers

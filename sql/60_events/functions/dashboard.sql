@@ -52,7 +52,9 @@ as $$
     'error_count', errors,
     'event_count', total,
     'top_errors', (
-      select coalesce(jsonb_agg(jsonb_build_object('type', t.type, 'count', t.count) order by t.count desc, t.type), '[]')
+      select coalesce(
+        jsonb_agg(jsonb_build_object('type', t.type, 'count', t.count) order by t.count desc, t.type), '[]'
+      )
       from (
         select r.type, count(*) from recent r where r.is_error group by r.type order by 2 desc, 1 limit 10
       ) t
@@ -75,7 +77,7 @@ as $$
       ) f
     ),
     'recent_events', public.list_events(20),
-    -- what PostgreSQL itself knows of backups: the archive of its log, of which a server is restored
+    -- the state of WAL archiving, from which a server can be restored
     'backup', (
       select jsonb_build_object(
         'status', case
@@ -94,8 +96,9 @@ as $$
 $$;
 
 comment on function public.dashboard is
-  'The figures of GET /api/admin/dashboard (contract, section 7) over the events of the last 30 days; rates in percent, days in UTC. '
-  'backup is the state of the server''s log archive (off, waiting, ok, failed), when it last grew, and how many percent of the '
-  'attempts succeeded. Refuses: not_an_admin (403).';
+  'The figures of GET /api/admin/dashboard (docs/compatibility.md) over the events of the last 30 days; rates in '
+  'percent, days in UTC. backup is the state of the server''s WAL archive (off, waiting, ok, failed), the time of the '
+  'last archived file, and the percentage of successful attempts. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.dashboard to service_role, authenticated;

@@ -22,6 +22,6 @@ end;
 $$;
 
 comment on function private.drop_old_event_partitions is
-  'Drops the months of public.events that were over so long ago, whole: an event younger than older_than is never lost, nor is '
-  'one of the default partition. Returns how many months were dropped. Gives up (lock_timeout) where it would wait more than '
-  'half a second, as behind a long query: run it again later.';
+  'Drops the partitions of public.events that ended longer ago than older_than. Never drops a younger event, nor one '
+  'of the default partition. Returns the number of dropped partitions. Fails with lock_not_available (lock_timeout) '
+  'instead of waiting longer than half a second, for example behind a long query; run it again later.';

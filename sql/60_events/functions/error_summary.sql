@@ -9,7 +9,7 @@ as $$
   with errors as (
     select e as event, reported.type, e.created_at, e.id
     from public.events e
-    -- what a page reports is a telemetry.event, whatever its type
+    -- a page's report is an event telemetry.event, whose meta has the reported type
     cross join lateral (
       select case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end as type
     ) reported
@@ -29,7 +29,8 @@ as $$
 $$;
 
 comment on function public.error_summary is
-  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET /api/autofix/status. '
-  'Refuses: not_an_admin (403).';
+  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET '
+  '/api/autofix/status. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;

@@ -7,6 +7,6 @@ as $$
   select to_jsonb(event) || jsonb_build_object('actor_uid', private.uid_of(event.actor_id))
 $$;
 
-comment on function private.event_json is 'An event as the functions return it: its columns, and the actor''s uid.';
+comment on function private.event_json is 'An event as the functions return it: its columns and the actor''s uid.';
 
 grant execute on function private.event_json to service_role, authenticated;

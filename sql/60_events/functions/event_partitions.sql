@@ -16,5 +16,5 @@ as $$
 $$;
 
 comment on function private.event_partitions is
-  'The partitions of public.events, oldest first: which events each holds, from starts_at on and before ends_at; nulls for the '
-  'default one, which holds what has no month of its own.';
+  'The partitions of public.events, oldest first, each with the period of its events: from starts_at until before '
+  'ends_at. Both are null for the default partition, which holds events of months without a partition.';

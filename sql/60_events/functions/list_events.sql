@@ -16,6 +16,7 @@ as $$
 $$;
 
 comment on function public.list_events is
-  'The latest events, newest first: max_rows of them, from 1 to 200. Refuses: not_an_admin (403).';
+  'The latest events, newest first: max_rows of them, from 1 to 200. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_events to service_role, authenticated;

@@ -7,14 +7,14 @@ as $$
 declare
   name text := 'events_' || coalesce(to_char(make_event_partition.month, 'YYYY_MM'), 'default');
 begin
-  -- made alone, then attached: a table that is made as a partition locks out whoever reads or writes an event
+  -- created as a table and then attached, because creating it as a partition would lock public.events exclusively
   execute format('create table private.%I (like public.events including all)', name);
   execute format(
     'comment on table private.%I is %L',
     name,
     case
       when make_event_partition.month is null
-        then 'The events that have no month of their own; private.make_event_partitions gives them one.'
+        then 'Events of months without a partition; private.make_event_partitions moves them.'
       else 'The events of ' || to_char(make_event_partition.month, 'YYYY-MM') || ' (UTC): a partition of public.events.'
     end
   );
@@ -39,5 +39,7 @@ end;
 $$;
 
 comment on function private.make_event_partition is
-  'Makes the partition of public.events for the month that begins at this moment (UTC), or the default one (null): nobody may '
-  'read or write it by itself, nor truncate it. Call private.make_event_partitions, which knows which ones are missing.';
+  'Creates the partition of public.events for the month that begins at this time (UTC), or the default partition '
+  '(null). No role may read, write or truncate a partition directly. Called by private.make_event_partitions, which '
+  'finds the missing ones. '
+  'Raises: append_only (403).';

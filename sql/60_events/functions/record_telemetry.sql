@@ -5,13 +5,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  request jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
-  answer  jsonb := private.first_answer(record_telemetry.idempotency_key, request);
-  actor   uuid;
-  stored  integer;
+  request  jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
+  response jsonb := private.replay_response(record_telemetry.idempotency_key, request);
+  actor    uuid;
+  stored   integer;
 begin
-  if answer is not null then
-    return answer::integer;
+  if response is not null then
+    return response::integer;
   end if;
 
   if coalesce(jsonb_typeof(record_telemetry.events), '') <> 'array' then
@@ -21,10 +21,10 @@ begin
     raise sqlstate 'PT413' using message = 'too_many_events';
   end if;
 
-  -- a trusted server speaks for the pages' users; anybody else for itself only. In the order of their ids, so that
-  -- two batches with the same new thinkers wait for each other and never in a circle
+  -- only a trusted server may report for other thinkers. They are created in the order of their ids, to avoid deadlocks
+  -- between two batches with the same new thinkers
   if private.is_service() then
-    perform private.thinker_of(named.uid)
+    perform private.ensure_thinker(named.uid)
     from (
       select distinct e ->> 'actor_uid' as uid
       from jsonb_array_elements(record_telemetry.events) as e
@@ -41,14 +41,16 @@ begin
   where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   get diagnostics stored = row_count;
 
-  perform private.keep_answer(record_telemetry.idempotency_key, request, to_jsonb(stored));
+  perform private.store_response(record_telemetry.idempotency_key, request, to_jsonb(stored));
   return stored;
 end;
 $$;
 
 comment on function public.record_telemetry is
-  'Stores what pages report: an array of {type, path, actor_uid, meta}; events without a type are skipped. Returns how many '
-  'were stored. Refuses: events_required, uid_invalid (400), not_signed_in (401), too_many_events (413: more than 1,000). '
-  'The same again with the same idempotency_key gives the first answer, see private.first_answer.';
+  'Stores what pages report: an array of at most 1,000 {type, path, actor_uid, meta}; events without a type are '
+  'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
+  'response (private.replay_response). '
+  'Raises: events_required, idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); too_many_events (413); idempotency_key_reused (422).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;

@@ -18,19 +18,19 @@ create table public.events (
 partition by range (created_at);
 
 comment on table public.events is
-  'The log of what happened (specification, 2.1). Written by triggers only, in the transaction of what they log. '
-  'A partition a month of UTC, made by private.make_event_partitions, dropped by private.drop_old_event_partitions.';
-comment on column public.events.type is 'What happened: voucher.book, transfer.logged.';
+  'The event log. Written by triggers only, in the transaction of the change that they log. Partitioned by months in '
+  'UTC: private.make_event_partitions creates the partitions, private.drop_old_event_partitions drops them.';
+comment on column public.events.type is 'The type of the event, such as voucher.book or transfer.logged.';
 comment on column public.events.subject_type is
-  'The kind of thing it happened to: voucher, voucher_booking, room, contract, transfer, mortgage_application, ...';
-comment on column public.events.meta is 'What a reader of the log needs; no tokens, no account numbers.';
+  'The kind of the affected object: voucher, voucher_booking, room, contract, transfer, mortgage_application, ...';
+comment on column public.events.meta is 'Details for readers of the log; no tokens, no account numbers.';
 
--- with what figures count, which then need not read the events themselves
+-- includes the columns that figures count, for index-only scans
 create index events_created_at_idx on public.events (created_at desc, id desc) include (type, actor_id);
 create index events_actor_id_idx on public.events (actor_id);
 create index events_subject_idx on public.events (subject_type, subject_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.events
   alter column subject_id set statistics 0;
 
@@ -47,7 +47,7 @@ create policy "thinkers see what they did"
     or (select private.may_act_as('admin'))
   );
 
--- for each row too, because only such triggers pass on to the partitions; these get one against truncate when they are made
+-- also for each row, because partitions inherit only row triggers; make_event_partition adds the one against truncate
 create trigger tg_events__refuse_row
 before update or delete on public.events
 for each row execute function private.tg_append_only__refuse();

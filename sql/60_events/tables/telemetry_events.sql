@@ -13,13 +13,14 @@ create table public.telemetry_events (
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
-comment on table public.telemetry_events is 'What the portal''s pages report of themselves: views, clicks. Written by record_telemetry.';
-comment on column public.telemetry_events.meta is 'As the page sent it; any JSON.';
+comment on table public.telemetry_events is
+  'What the portal''s pages report about themselves: views, clicks, errors. Written by record_telemetry.';
+comment on column public.telemetry_events.meta is 'As sent by the page; any JSON.';
 
 create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id);
 create index telemetry_events_created_at_idx on public.telemetry_events (created_at);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.telemetry_events
   alter column id set statistics 0,
   alter column type set statistics 0,

@@ -23,8 +23,8 @@ end;
 $$;
 
 comment on function private.tg_mortgage_contracts__write_sign is
-  'Writes an event mortgage.sign for each signature that appears: of whoever acted, else of the borrower or lender whose '
-  'signature it is; of nobody for a notary who is not known.';
+  'Writes an event mortgage.sign for each new signature. Its actor is the acting thinker, otherwise the borrower or '
+  'lender whose signature it is; null for an unknown notary.';
 
 create trigger tg_mortgage_contracts__write_sign
   after insert or update on public.mortgage_contracts

@@ -21,7 +21,7 @@ end;
 $$;
 
 comment on function private.tg_mortgage_offers__write_accept is
-  'Writes the event mortgage.accept: of whoever accepted, or of the borrower where nobody is known.';
+  'Writes the event mortgage.accept. Its actor is the acting thinker, otherwise the borrower.';
 
 create trigger tg_mortgage_offers__write_accept
   after insert or update of status on public.mortgage_offers

@@ -18,8 +18,8 @@ end;
 $$;
 
 comment on function private.tg_presence_sessions__write_offline is
-  'Writes the event presence.offline: of whoever said so, or of the thinker who is offline, where nobody did or a job '
-  '(silenced) did.';
+  'Writes the event presence.offline. Its actor is the acting thinker; the session''s thinker if no thinker acts or a '
+  'job timed the session out.';
 
 create trigger tg_presence_sessions__write_offline
   after update of status on public.presence_sessions

@@ -15,7 +15,7 @@ end;
 $$;
 
 comment on function private.tg_telemetry_events__write_event is
-  'Writes the event telemetry.event, with the path of the page without its query, where a token may stand.';
+  'Writes the event telemetry.event with the page''s path, without the query, which may contain a token.';
 
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events

@@ -17,7 +17,7 @@ end;
 $$;
 
 comment on function private.tg_transfers__write_settled is
-  'Writes the event transfer.settled: of whoever settled it, or of the thinker who logged it where nobody is known.';
+  'Writes the event transfer.settled. Its actor is the acting thinker, otherwise the thinker who logged the transfer.';
 
 create trigger tg_transfers__write_settled
   after insert or update of status on public.transfers

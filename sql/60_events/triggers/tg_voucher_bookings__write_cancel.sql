@@ -17,7 +17,8 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__write_cancel is
-  'Writes the event voucher.cancel: of whoever cancelled, or of the holder where a trusted server spoke for nobody.';
+  'Writes the event voucher.cancel. Its actor is the acting thinker, otherwise the holder (if a trusted server acts '
+  'without a thinker).';
 
 create trigger tg_voucher_bookings__write_cancel
   after insert or update of status on public.voucher_bookings

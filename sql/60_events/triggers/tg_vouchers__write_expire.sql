@@ -17,7 +17,7 @@ end;
 $$;
 
 comment on function private.tg_vouchers__write_expire is
-  'Writes the event voucher.expire: of the issuer, who said until when it is valid, whoever or whatever noticed.';
+  'Writes the event voucher.expire. Its actor is the issuer, who set valid_until.';
 
 create trigger tg_vouchers__write_expire
   after insert or update of status on public.vouchers

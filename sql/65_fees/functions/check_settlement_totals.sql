@@ -6,8 +6,12 @@ as $$
 declare
   wrong uuid;
 begin
-  -- who changes the events of one settlement at the same time waits here, and counts what the other one left
-  perform from public.settlements s where s.id = any (check_settlement_totals.settlements) order by s.id for no key update;
+  -- concurrent changes of a settlement's fee events wait here, and then see each other's result
+  perform
+  from public.settlements s
+  where s.id = any (check_settlement_totals.settlements)
+  order by s.id
+  for no key update;
 
   select s.id into wrong
   from public.settlements s
@@ -27,4 +31,5 @@ end;
 $$;
 
 comment on function private.check_settlement_totals is
-  'Raises check_violation unless each of these settlements totals its fee events; a voided one has none.';
+  'Raises check_violation unless the total of each of these settlements equals the sum of its fee events; a voided '
+  'settlement must have none.';

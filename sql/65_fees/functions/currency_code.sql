@@ -9,4 +9,4 @@ as $$
 $$;
 
 comment on function private.currency_code is
-  'A currency as fees count it: upper case, without blanks; XXX (ISO 4217: no currency) where nothing is left of it.';
+  'A currency as fees use it: upper case, without whitespace; XXX (ISO 4217: no currency) if nothing is left.';

@@ -16,6 +16,6 @@ as $$
 $$;
 
 comment on function private.due_fee_events is
-  'The fee events that are in no settlement and were written before a time. part numbers the settlements that a beneficiary and '
-  'currency needs: one, unless somebody drives the amounts so high that a bigint cannot hold their sum, which must not keep '
-  'everybody else from being paid.';
+  'The fee events that are in no settlement and were written before period_end. part numbers the settlements of a '
+  'beneficiary and currency: usually all 0, more only if the sum exceeds a bigint, so that one beneficiary''s extreme '
+  'amounts cannot block all others.';

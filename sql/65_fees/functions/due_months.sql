@@ -13,5 +13,5 @@ as $$
 $$;
 
 comment on function private.due_months is
-  'The months that are over and have fee events in no settlement, as their first days, oldest first: the last month, and whichever '
-  'was missed, was voided, or got a fee event after it was settled. Months of the time zone of private.settings.';
+  'The first days of the past months that have fee events in no settlement, oldest first: the last month, and earlier '
+  'months that were missed, voided, or got a fee event after they were settled. In the time zone of private.settings.';

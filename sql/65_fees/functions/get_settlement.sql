@@ -24,7 +24,7 @@ begin
   from public.fee_events e
   where e.settlement_id = settlement.id;
 
-  -- with more digits than a double holds, which is what most readers of JSON make of a number
+  -- unrounded as text, because most JSON parsers read numbers as doubles, which have fewer digits
   select coalesce(
     jsonb_agg(to_jsonb(e) || jsonb_build_object('unrounded', trim_scale(e.unrounded)::text) order by e.id), '[]'
   )
@@ -42,8 +42,9 @@ end;
 $$;
 
 comment on function public.get_settlement is
-  'One settlement with its figures (fee_events, charged_cents, reversed_cents) and, as items, its fee events in the order of their '
-  'ids, which is that of time: max_rows of them, from 1 to 10000, after the one with the id `after`; unrounded is a text, with every '
-  'digit. A voided settlement has none any more. Refuses: not_an_admin (403), settlement_not_found (404).';
+  'One settlement with its figures (fee_events, charged_cents, reversed_cents) and, as items, its fee events ordered '
+  'by id, which is the order of time: max_rows of them, from 1 to 10000, after the one with the id `after`. unrounded '
+  'is a text with all digits. A voided settlement has no items. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;

@@ -27,6 +27,7 @@ as $$
 $$;
 
 comment on function public.list_fees is
-  'The fees, and of each its versions, newest first: the first is what is in force. Refuses: not_an_admin (403).';
+  'The fees, each with its versions, newest first; the first version is in force. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_fees to service_role, authenticated;

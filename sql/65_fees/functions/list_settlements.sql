@@ -14,7 +14,10 @@ as $$
   from (
     select *
     from public.settlements s
-    where (list_settlements.beneficiary_uid is null or s.beneficiary_id = private.thinker_id(list_settlements.beneficiary_uid))
+    where (
+        list_settlements.beneficiary_uid is null
+        or s.beneficiary_id = private.thinker_id(list_settlements.beneficiary_uid)
+      )
       and (list_settlements.status is null or s.status = list_settlements.status)
     order by s.period_from desc, s.created_at desc, s.id desc
     limit least(greatest(list_settlements.max_rows, 1), 1000)
@@ -22,6 +25,7 @@ as $$
 $$;
 
 comment on function public.list_settlements is
-  'The settlements that fit every given filter, latest period first: max_rows of them, from 1 to 1000. Refuses: not_an_admin (403).';
+  'The settlements that match all given filters, latest period first: max_rows of them, from 1 to 1000. '
+  'Raises: not_an_admin (403).';
 
 grant execute on function public.list_settlements to service_role, authenticated;

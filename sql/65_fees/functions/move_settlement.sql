@@ -9,7 +9,7 @@ declare
 begin
   perform private.require_admin();
 
-  -- which moves there are says the table's trigger, whoever moves it
+  -- the trigger tg_settlements__move enforces the valid transitions
   update public.settlements s
   set status = move_settlement.status, void_reason = move_settlement.reason
   where s.id = move_settlement.settlement_id
@@ -23,6 +23,7 @@ end;
 $$;
 
 comment on function private.move_settlement is
-  'Gives a settlement another status. Refuses: not_an_admin (403), settlement_not_found (404), settlement_move_refused (409).';
+  'Changes the status of a settlement; a trigger checks the transition. Returns the settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function private.move_settlement to authenticated, service_role;

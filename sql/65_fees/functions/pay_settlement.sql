@@ -8,7 +8,8 @@ as $$
 $$;
 
 comment on function public.pay_settlement is
-  'Notes that an invoiced settlement is paid; no money is moved. Returns the settlement. Refuses: not_an_admin (403), '
-  'settlement_not_found (404), settlement_move_refused (409, with the present status as detail).';
+  'Marks an invoiced settlement as paid; no money is moved. Returns the settlement. The trigger raises '
+  'settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;

@@ -15,4 +15,5 @@ end;
 $$;
 
 comment on function private.settle_due_months is
-  'Settles every month that is due (private.due_months), each for itself, oldest first. Returns how many settlements were made.';
+  'Settles every due month (private.due_months) separately, oldest first. Returns the number of settlements created. '
+  'Raises: period_invalid (400); not_an_admin (403).';

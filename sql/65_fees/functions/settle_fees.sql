@@ -9,7 +9,7 @@ declare
   settlements jsonb;
 begin
   perform private.require_admin();
-  -- in years that clients can read; a null or infinite date is in none
+  -- within the years that clients can parse; not null or infinite
   if not coalesce(
     settle_fees.period_from >= '0001-01-01' and settle_fees.period_from < settle_fees.period_to
     and settle_fees.period_to < '10000-01-01',
@@ -32,11 +32,11 @@ begin
     return settlements;
   end if;
 
-  -- one after the other; bookings go on, because they never look at settlements
+  -- one settlement run at a time; bookings continue, because they do not use this table
   lock table public.settlements in share row exclusive mode;
 
-  -- one statement, so that a settlement is the sum of exactly those fee events that were linked to it. What commits
-  -- later is not seen here, and left for the next time
+  -- one statement, so that a settlement is exactly the sum of the fee events linked to it. Fee events that are
+  -- committed later are left for the next run
   with due as materialized (
     select * from private.due_fee_events(period_end)
   ),
@@ -84,10 +84,11 @@ end;
 $$;
 
 comment on function public.settle_fees is
-  'Settles every fee event that is in no settlement and was written before the period''s end: period_from until (not including) '
-  'period_to, days in the time zone of private.settings. What an earlier period left, because it was committed late or that '
-  'period was missed or voided, is settled with it. Writes one settlement a beneficiary and currency, and returns them with their '
-  'fee_events and reversals (counts); with dry_run writes nothing, and returns what it would settle, with a null id. Run again, or '
-  'by two at once, nothing is settled twice. Refuses: period_invalid (400), not_an_admin (403).';
+  'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
+  'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
+  'periods (committed late, period missed or voided) are included. Creates one settlement per beneficiary and '
+  'currency, and returns them with their fee_events and reversals (counts). With dry_run creates nothing, and returns '
+  'what it would create, with id null. Running it twice or concurrently settles nothing twice. '
+  'Raises: period_invalid (400); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;

@@ -7,6 +7,7 @@ as $$
   select to_jsonb(settlement) || jsonb_build_object('beneficiary_uid', private.uid_of(settlement.beneficiary_id))
 $$;
 
-comment on function private.settlement_json is 'A settlement as the functions return it: its columns, and the beneficiary''s uid.';
+comment on function private.settlement_json is
+  'A settlement as the functions return it: its columns and the beneficiary''s uid.';
 
 grant execute on function private.settlement_json to service_role, authenticated;

@@ -8,8 +8,8 @@ as $$
 $$;
 
 comment on function public.void_settlement is
-  'Voids an open or invoiced settlement: it stays as it was, and its fee events are released, to be settled anew. Returns the '
-  'settlement. Refuses: not_an_admin (403), settlement_not_found (404), settlement_move_refused (409, with the present status as '
-  'detail).';
+  'Voids an open or invoiced settlement: its row is kept, and its fee events are due again. Returns the settlement. '
+  'The trigger raises settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.void_settlement to authenticated, service_role;

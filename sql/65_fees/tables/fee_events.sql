@@ -29,7 +29,7 @@ create table public.fee_events (
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),
   constraint only_a_charge_is_bounded check (bound is null or reverses is null),
-  -- whatever runs twice: one charge a fee, subject and currency, and one reversal of it
+  -- one charge per fee, subject and currency, and one reversal of it, even if a trigger runs twice
   constraint one_charge_a_fee_and_subject
     unique nulls not distinct (subject_type, subject_id, fee_id, currency, reverses),
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
@@ -38,19 +38,24 @@ create table public.fee_events (
 );
 
 comment on table public.fee_events is
-  'One charge, or the reversal of one (specification, 3.2), with its explanation. Written by triggers only; nothing of it ever '
-  'changes but the link to its settlement.';
-comment on column public.fee_events.subject_type is 'What was charged for: voucher_booking, transfer, mortgage_contract.';
-comment on column public.fee_events.base_cents is 'What the percentage was taken of, in the currency''s minor unit.';
+  'Charges and reversals of charges, with the explanation of each amount. Written by triggers only; only the link to '
+  'the settlement ever changes.';
+comment on column public.fee_events.subject_type is
+  'What was charged for: voucher_booking, transfer, mortgage_contract.';
+comment on column public.fee_events.base_cents is
+  'The amount to which the percentage applies, in the currency''s minor unit.';
 comment on column public.fee_events.rate is 'The percentage as a fraction: 0.02 is 2 percent.';
 comment on column public.fee_events.fixed_cents is 'The fixed part, in the currency''s minor unit.';
-comment on column public.fee_events.unrounded is 'base_cents * rate + fixed_cents, exactly.';
-comment on column public.fee_events.bound is 'Which bound of the fee applied: minimum, maximum, or null.';
+comment on column public.fee_events.unrounded is 'Exactly base_cents * rate + fixed_cents.';
+comment on column public.fee_events.bound is 'The bound of the fee that applied: minimum, maximum, or null.';
 comment on column public.fee_events.amount_cents is
-  'The currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a reversal.';
-comment on column public.fee_events.beneficiary_id is 'To whom it is owed: the fee''s beneficiary when it was charged.';
-comment on column public.fee_events.reverses is 'The charge that this row takes back.';
-comment on column public.fee_events.settlement_id is 'Where it is settled; null until then, and again when that settlement is voided.';
+  'In the currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a '
+  'reversal.';
+comment on column public.fee_events.beneficiary_id is
+  'The thinker who is owed the amount: the fee''s beneficiary at the time of the charge.';
+comment on column public.fee_events.reverses is 'The charge that this row reverses.';
+comment on column public.fee_events.settlement_id is
+  'The settlement that contains it; null if it is due, also after its settlement was voided.';
 
 create index fee_events_fee_id_idx on public.fee_events (fee_id);
 create index fee_events_beneficiary_id_idx on public.fee_events (beneficiary_id, created_at);
@@ -58,7 +63,7 @@ create index fee_events_settlement_id_idx on public.fee_events (settlement_id);
 create index fee_events_created_at_idx on public.fee_events (created_at);
 create index fee_events_unsettled_idx on public.fee_events (created_at) where settlement_id is null;
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.fee_events
   alter column subject_id set statistics 0,
   alter column bound set statistics 0;
@@ -72,7 +77,7 @@ create policy "parties and beneficiaries see the charges"
   for select
   to authenticated
   using (
-    -- of bookings and transfers, row level security shows each party its own
+    -- row level security limits bookings and transfers to those of the reader
     (subject_type = 'voucher_booking' and subject_id in (select b.id from public.voucher_bookings b))
     or (subject_type = 'transfer' and subject_id in (select t.id from public.transfers t))
     or (
@@ -85,10 +90,10 @@ create policy "parties and beneficiaries see the charges"
     or (select private.may_act_as('admin'))
   );
 
--- every column but settlement_id
+-- every column except settlement_id
 create trigger tg_fee_events__refuse
 before delete or truncate or update of
-  id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate, fixed_cents,
-  unrounded, bound, reverses
+  id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate,
+  fixed_cents, unrounded, bound, reverses
 on public.fee_events
 for each statement execute function private.tg_append_only__refuse();

@@ -13,9 +13,11 @@ create table public.fee_versions (
 );
 
 comment on table public.fee_versions is
-  'What a fee was from when on; written by a trigger with every change, so that each charge can be traced to its price.';
-comment on column public.fee_versions.fixed_amount is 'The minor unit (cents) of the version''s currency, like min_cents and max_cents.';
-comment on column public.fee_versions.valid_from is 'When the change was made; it holds until the next version of the fee.';
+  'Every version of every fee, written by a trigger with each change, so that each charge can be traced to its rule.';
+comment on column public.fee_versions.fixed_amount is
+  'In the minor unit (cents) of the version''s currency, like min_cents and max_cents.';
+comment on column public.fee_versions.valid_from is
+  'When the change was made; the version applies until the next version of the fee.';
 
 create index fee_versions_fee_id_idx on public.fee_versions (fee_id, valid_from);
 create index fee_versions_beneficiary_id_idx on public.fee_versions (beneficiary_id);

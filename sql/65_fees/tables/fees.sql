@@ -29,16 +29,18 @@ create table public.fees (
 );
 
 comment on table public.fees is
-  'What is charged for what (specification, 3.1): voucher.booking, transfer.logged. Every active fee of a scope is charged for '
-  'each booking, transfer or accepted mortgage of that scope (room: nothing yet). Operators change the rows; each version is kept in fee_versions.';
+  'The rules about what is charged for what, such as voucher.booking and transfer.logged. Every active fee is charged '
+  'for each booking, transfer or accepted mortgage of its scope (room: not charged yet). Operators change the rows; '
+  'fee_versions keeps each version.';
 comment on column public.fees.percentage is
-  'A fraction: 0.02 is 2 percent, of the voucher''s price, the transfer''s fiat amount, the accepted loan.';
-comment on column public.fees.fixed_amount is 'The minor unit (cents) of the fee''s currency.';
+  'A fraction of the voucher''s price, the transfer''s fiat amount or the accepted loan: 0.02 is 2 percent.';
+comment on column public.fees.fixed_amount is 'In the minor unit (cents) of the fee''s currency.';
 comment on column public.fees.min_cents is
-  'The least that is charged, in the minor unit of the fee''s currency; holds where the whole charge is in that currency.';
-comment on column public.fees.max_cents is 'The most that is charged, likewise.';
-comment on column public.fees.currency is 'Of fixed_amount and of both bounds.';
-comment on column public.fees.beneficiary_id is 'To whom what is charged from now on is owed; by default the thinker togethersystems, the portal itself.';
+  'The minimum charge, in the minor unit of the fee''s currency; applies if the whole charge is in that currency.';
+comment on column public.fees.max_cents is 'The maximum charge, under the same conditions as min_cents.';
+comment on column public.fees.currency is 'The currency of fixed_amount, min_cents and max_cents.';
+comment on column public.fees.beneficiary_id is
+  'The thinker who is owed the charges made from now on; by default the thinker togethersystems, the portal itself.';
 
 create index fees_beneficiary_id_idx on public.fees (beneficiary_id);
 
@@ -52,7 +54,7 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
--- the beneficiary of the portal's own fees (specification, 3.2: the TogetherSystems pillar)
+-- the beneficiary of the portal's own fees
 insert into public.thinkers (id, public_id) values (private.thinker_id('togethersystems'), 'togethersystems');
 
 insert into public.fees (id, scope, percentage, active)

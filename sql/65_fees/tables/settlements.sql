@@ -12,7 +12,8 @@ create table public.settlements (
   paid_at        timestamptz,
   voided_at      timestamptz,
 
-  constraint period_ends_after_it_begins check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
+  constraint period_ends_after_it_begins
+    check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
   constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid', 'voided')),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
@@ -26,22 +27,23 @@ create table public.settlements (
   ),
   constraint only_a_voided_settlement_has_a_reason check (void_reason is null or status = 'voided'),
   constraint void_reason_has_at_most_1_mib check (octet_length(void_reason) <= 1048576),
-  -- so that a fee event can only be settled for its own beneficiary, in its own currency
+  -- referenced by fee_events, so that a settlement contains only fee events of its beneficiary and currency
   constraint settlements_id_beneficiary_currency_key unique (id, beneficiary_id, currency)
 );
 
 comment on table public.settlements is
-  'What a beneficiary is owed for a period (specification, 3.2). Written by settle_fees; open, invoiced, paid or voided by the '
-  'functions of that name. Never deleted; no money is moved.';
-comment on column public.settlements.period_from is 'The first day of the period, in the time zone of private.settings.';
-comment on column public.settlements.period_to is 'The first day that no longer belongs to the period.';
+  'What a beneficiary is owed for a period. Created by settle_fees; moved by invoice_settlement, pay_settlement and '
+  'void_settlement. Never deleted; no money is moved.';
+comment on column public.settlements.period_from is
+  'The first day of the period, in the time zone of private.settings.';
+comment on column public.settlements.period_to is 'The day after the last day of the period.';
 comment on column public.settlements.total_cents is
-  'The currency''s minor unit: the sum of its fee events, negative when more was reversed than charged. A voided settlement keeps '
-  'its total, though its fee events are released.';
+  'In the currency''s minor unit: the sum of its fee events, negative if more was reversed than charged. A voided '
+  'settlement keeps its total, although its fee events are released.';
 
 create index settlements_beneficiary_id_idx on public.settlements (beneficiary_id);
 
--- no statistics: estimates of row counts would tell the values of rows that one may not see
+-- no planner statistics, see 10_core/privileges.sql
 alter table public.settlements
   alter column void_reason set statistics 0;
 

@@ -17,7 +17,7 @@ end;
 $$;
 
 comment on function private.tg_fee_events__total is
-  'Whatever links fee events to a settlement, or releases them, leaves it with the total of its fee events.';
+  'After fee events were linked to a settlement or released: checks that its total is their sum.';
 
 create trigger tg_fee_events__total
   after update on public.fee_events

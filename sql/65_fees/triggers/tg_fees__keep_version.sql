@@ -25,7 +25,9 @@ begin
 end;
 $$;
 
-comment on function private.tg_fees__keep_version is 'Keeps every version of a fee, and writes the event fee.changed (before: null for a new fee). Notes in meta make no version.';
+comment on function private.tg_fees__keep_version is
+  'Stores every version of a fee and writes the event fee.changed (before: null for a new fee). A change of meta only '
+  'creates no version.';
 
 create trigger tg_fees__keep_version
   after insert or update on public.fees

@@ -14,11 +14,13 @@ begin
   join public.mortgage_applications a on a.id = o.application_id
   where o.id = new.offer_id;
 
-  -- the lender's own words, where they are an amount of money; else what the borrower asked for
+  -- the offer's loan, if it is an amount of money; otherwise the application's desired loan
   if jsonb_typeof(offered -> 'amount') = 'number' then
     if (offered ->> 'amount')::numeric between 0 and 9007199254740991 then
       amount := round((offered ->> 'amount')::numeric);
-      currency := coalesce(case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, currency, 'EUR');
+      currency := coalesce(
+        case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, currency, 'EUR'
+      );
     end if;
   end if;
 
@@ -28,7 +30,8 @@ end;
 $$;
 
 comment on function private.tg_mortgage_contracts__charge is
-  'Charges the fees of a mortgage, of the accepted loan: the offer''s {amount, currency}, or the application''s desired loan.';
+  'Charges the fees of a mortgage on the accepted loan: the offer''s {amount, currency}, otherwise the application''s '
+  'desired loan.';
 
 create trigger tg_mortgage_contracts__charge
   after insert on public.mortgage_contracts

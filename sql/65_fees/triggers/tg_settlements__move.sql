@@ -29,8 +29,9 @@ end;
 $$;
 
 comment on function private.tg_settlements__move is
-  'Lets a settlement begin as open, and go from open to invoiced to paid, and from open or invoiced to voided; notes when. Refuses: '
-  'settlement_move_refused (409, with the present status as detail), append_only (403) for any other change.';
+  'Enforces the transitions of a settlement: it starts as open, goes from open to invoiced to paid, and from open or '
+  'invoiced to voided. Sets the time of each. settlement_move_refused has the current status as detail. '
+  'Raises: append_only (403); settlement_move_refused (409).';
 
 create trigger tg_settlements__move
   before insert or update on public.settlements

@@ -10,7 +10,8 @@ begin
 end;
 $$;
 
-comment on function private.tg_settlements__release is 'Releases the fee events of a voided settlement, to be settled anew.';
+comment on function private.tg_settlements__release is
+  'Releases the fee events of a voided settlement, so that they are due again.';
 
 create trigger tg_settlements__release
   after update of status on public.settlements

@@ -11,7 +11,8 @@ end;
 $$;
 
 comment on function private.tg_settlements__total is
-  'A new settlement totals its fee events: those that the same statement has linked to it.';
+  'After a settlement was created: checks that its total is the sum of the fee events that the same statement linked '
+  'to it.';
 
 create trigger tg_settlements__total
   after insert on public.settlements

@@ -11,8 +11,8 @@ end;
 $$;
 
 comment on function private.tg_transfers__charge is
-  'Charges the fees of a transfer, of its fiat amount. A correction (a negative amount) is charged nothing, and gives nothing back: '
-  'who logs it is nobody to decide that.';
+  'Charges the fees of a transfer on its fiat amount. A correction (a negative amount) is neither charged nor '
+  'refunded, because the thinker who logs it must not decide that.';
 
 create trigger tg_transfers__charge
   after insert on public.transfers

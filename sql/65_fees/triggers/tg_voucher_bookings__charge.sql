@@ -13,7 +13,7 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking, of the voucher''s price, in the transaction of the booking (specification, 3.2).';
+  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking.';
 
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings

@@ -15,7 +15,7 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__reverse is
-  'Takes back what was charged for a booking that is cancelled: a new row each, owed by whom the charge was owed to.';
+  'Reverses the charges of a cancelled booking: one new row each, with the same beneficiary.';
 
 create trigger tg_voucher_bookings__reverse
   after update of status on public.voucher_bookings

@@ -13,7 +13,8 @@ end;
 $$;
 
 comment on function private.tg_vouchers__keep_price is
-  'The price of a voucher that is booked stays as it was charged. Refuses: voucher_is_booked (409).';
+  'Refuses to change the price of a booked voucher, because it has been charged. '
+  'Raises: voucher_is_booked (409).';
 
 create trigger tg_vouchers__keep_price
   before update of price_amount, price_currency on public.vouchers

@@ -16,7 +16,7 @@ begin
     create extension pg_cron with schema pg_catalog;
   end if;
 
-  -- jobs of ours that are no more
+  -- unschedule jobs that no longer exist
   execute $query$
     select count(cron.unschedule(c.jobid))
     from cron.job c
@@ -39,8 +39,8 @@ end;
 $$;
 
 comment on function private.install_jobs is
-  'Schedules every job of private.jobs with pg_cron, under its name, and takes away those of ours that are not there any more. '
-  'Can be repeated; a changed schedule is taken over. Where pg_cron does not work on this database it says in a notice what to '
-  'do, and changes nothing. Returns how many are scheduled.';
+  'Schedules every job of private.jobs with pg_cron under its name, and unschedules jobs of this project that no '
+  'longer exist. Can be repeated, for example after a change of a schedule. If pg_cron is not available in this '
+  'database, a notice says what to do, and nothing changes. Returns the number of scheduled jobs.';
 
 select private.install_jobs();

@@ -7,7 +7,9 @@ declare
   checked  bigint;
   violated text;
 begin
-  select count(*), string_agg(format('%s (%s)', i.name, i.violations), ', ' order by i.name) filter (where i.violations > 0)
+  select
+    count(*),
+    string_agg(format('%s (%s)', i.name, i.violations), ', ' order by i.name) filter (where i.violations > 0)
   into checked, violated
   from stats.invariants i;
 
@@ -19,4 +21,5 @@ end;
 $$;
 
 comment on function private.job_check_invariants is
-  'Reads stats.invariants. Returns how many there are. Fails with the names of those that are violated, and how often.';
+  'Checks stats.invariants. Returns the number of invariants. Fails with the names of the violated ones and their '
+  'numbers of violations.';

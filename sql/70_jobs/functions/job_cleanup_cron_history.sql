@@ -11,14 +11,14 @@ begin
   delete from private.job_runs r
   where r.started_at < kept_from
     and r.id not in (
-      -- what stats.jobs tells stays: each job's last run, last good run and last failure
+      -- keep what stats.jobs shows: each job's last run, last successful run and last failure
       select distinct on (l.job, l.done is null, l.error is null) l.id
       from private.job_runs l
       order by l.job, l.done is null, l.error is null, l.started_at desc, l.id desc
     );
   get diagnostics of_jobs = row_count;
 
-  -- only there where pg_cron is
+  -- the schema cron exists only if pg_cron is installed
   if exists (
     select from pg_catalog.pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
   ) then
@@ -31,5 +31,5 @@ end;
 $$;
 
 comment on function private.job_cleanup_cron_history is
-  'Deletes what is older than 14 days of private.job_runs and of pg_cron''s log, but never a job''s last good run or last '
-  'failure. Returns how many rows.';
+  'Deletes rows of private.job_runs and of pg_cron''s log that are older than 14 days, except a job''s last successful '
+  'run and last failure. Returns the number of deleted rows.';

@@ -7,7 +7,7 @@ as $$
     update public.vouchers
     set status = 'expired'
     where id in (
-      -- one that is just being booked can wait for the next run
+      -- skips a voucher that is being booked; the next run checks it again
       select v.id from public.vouchers v where v.status = 'issued' and v.valid_until < now() for update skip locked
     )
     returning 1
@@ -16,4 +16,4 @@ as $$
 $$;
 
 comment on function private.job_expire_vouchers is
-  'Lets vouchers expire that nobody booked while they were valid. Returns how many.';
+  'Sets the status of issued vouchers to expired after valid_until. Returns their number.';

@@ -3,11 +3,11 @@ returns bigint
 language sql
 set search_path = ''
 as $$
-  with silenced as (
+  with timed_out as (
     update public.presence_sessions
     set status = 'offline', silenced = true
     where id in (
-      -- one whose heartbeat is just being written is not silent
+      -- skips a session whose heartbeat is being written
       select s.id
       from public.presence_sessions s
       where s.status = 'online' and s.last_seen_at < now() - interval '1 minute'
@@ -15,8 +15,9 @@ as $$
     )
     returning 1
   )
-  select count(*) from silenced
+  select count(*) from timed_out
 $$;
 
 comment on function private.job_presence_offline is
-  'Says offline for whoever has been silent for more than a minute; the next heartbeat brings the thinker back. Returns how many.';
+  'Sets thinkers to offline after a minute without a heartbeat; the next heartbeat sets them to online again. Returns '
+  'their number.';

@@ -4,12 +4,13 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  forgotten bigint;
+  deleted bigint;
 begin
   delete from private.idempotency_keys k where k.created_at < now() - interval '24 hours';
-  get diagnostics forgotten = row_count;
-  return forgotten;
+  get diagnostics deleted = row_count;
+  return deleted;
 end;
 $$;
 
-comment on function private.job_purge_idempotency_keys is 'Forgets idempotency keys after 24 hours. Returns how many.';
+comment on function private.job_purge_idempotency_keys is
+  'Deletes idempotency keys older than 24 hours. Returns their number.';

@@ -10,5 +10,6 @@ end;
 $$;
 
 comment on function private.job_purge_old_events is
-  'Makes the partitions for the events to come, and drops those of the months that private.settings.events_kept no longer '
-  'keeps. Returns how many were dropped.';
+  'Creates the event partitions of the next months, and drops those older than private.settings.events_kept. Returns '
+  'the number of dropped partitions. '
+  'Raises: append_only (403).';

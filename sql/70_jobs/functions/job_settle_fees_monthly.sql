@@ -13,5 +13,6 @@ end;
 $$;
 
 comment on function private.job_settle_fees_monthly is
-  'Makes the settlements of every month that is over and has none, where private.settings.settles_on_schedule says so. Returns '
-  'how many.';
+  'Settles every due month, if private.settings.settles_on_schedule is true. Returns the number of settlements '
+  'created. '
+  'Raises: period_invalid (400); not_an_admin (403).';

@@ -35,5 +35,6 @@ end;
 $$;
 
 comment on function private.run_job is
-  'Runs a job now, and returns what was noted in private.job_runs. A job that fails leaves nothing but its error there and a '
-  'warning; one that is running elsewhere is left alone: neither done nor error. Refuses: a name that no job has (22023).';
+  'Runs a job now and returns its row of private.job_runs. A job that fails leaves only its error there and a warning. '
+  'A job that is already running is not started again: its row has neither done nor error. An unknown name fails with '
+  'invalid_parameter_value (22023).';

@@ -7,14 +7,14 @@ create table private.job_runs (
   error       text,
 
   constraint a_run_ends_after_it_starts check (finished_at >= started_at),
-  constraint what_failed_did_nothing check (done is null or error is null)
+  constraint failed_run_did_nothing check (done is null or error is null)
 );
 
 comment on table private.job_runs is
-  'Every run of a job, whoever started it. Written by private.run_job; cleanup-cron-history keeps 14 days.';
+  'Every run of a job, scheduled or manual. Written by private.run_job; the job cleanup-cron-history keeps 14 days.';
 comment on column private.job_runs.done is
-  'How many things the job did. Null when it failed, and when it did not begin because it was running elsewhere.';
-comment on column private.job_runs.error is 'Why it failed; what it had done was undone.';
+  'How many rows the job processed. Null if it failed, and if it did not start because it was already running.';
+comment on column private.job_runs.error is 'Why it failed; its changes were rolled back.';
 
 create index job_runs_job_idx on private.job_runs (job, started_at desc);
 

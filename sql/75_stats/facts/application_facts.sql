@@ -3,6 +3,6 @@ as
 select a.status, a.desired_loan, a.currency, a.created_at
 from public.mortgage_applications a;
 
-comment on view private.application_facts is 'What figures need of mortgage applications.';
+comment on view private.application_facts is 'The columns of mortgage applications that figures may read.';
 
 grant select on private.application_facts to service_role, stats_reader;

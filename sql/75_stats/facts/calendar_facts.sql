@@ -3,7 +3,7 @@ as
 select
   s.time_zone,
   today.day as today,
-  -- ten years at most, whatever somebody dated back
+  -- at most ten years, even if a row is dated further back
   greatest(
     today.day - 3653,
     (
@@ -28,6 +28,6 @@ from private.settings s
 cross join lateral (select (now() at time zone s.time_zone)::date as day) today;
 
 comment on view private.calendar_facts is
-  'The portal''s time zone, the day that it is there, and the day of the portal''s first row; read by stats.days.';
+  'The portal''s time zone, the current day there, and the day of the portal''s first row. Read by stats.days.';
 
 grant select on private.calendar_facts to service_role, stats_reader;

@@ -10,6 +10,6 @@ select
   f.created_at
 from public.fee_events f;
 
-comment on view private.fee_event_facts is 'What figures need of fee events.';
+comment on view private.fee_event_facts is 'The columns of fee events that figures may read.';
 
 grant select on private.fee_event_facts to service_role, stats_reader;

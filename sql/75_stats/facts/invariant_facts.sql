@@ -14,8 +14,9 @@ where b.overlaps_another
 
 union all
 select 'voucher_status_agrees_with_bookings', count(*),
-  'Vouchers with an active booking that are not booked (or consumed), that are booked without one of theirs being active, or whose '
-  'holder has none. (An issuer may issue a voucher as booked: it has no bookings at all.)'
+  'Vouchers with an active booking whose status is not booked or consumed, booked vouchers without an active booking, '
+  'and vouchers whose holder has no active booking. (A voucher without any booking is not checked: it may be issued as '
+  'booked.)'
 from public.vouchers v
 join (
   select b.voucher_id, count(*) filter (where b.status = 'booked') as active,
@@ -29,8 +30,9 @@ where (b.active > 0 and v.status not in ('booked', 'consumed'))
 
 union all
 select 'every_booking_is_charged_once', count(*),
-  'Bookings that lack the charge of a fee in a currency, or have it twice. A fee counts where it was in force for an hour before '
-  'and after: who books in the moment of a change pays the old or the new price. A booking that was written as cancelled has none.'
+  'Bookings without the charge of a fee in a currency, or with two of them. Only fees that were in force for an hour '
+  'before and after the booking are checked, because a change at the same time may or may not apply. A booking that '
+  'was inserted as cancelled has no charge.'
 from public.voucher_bookings b
 join public.vouchers v on v.id = b.voucher_id
 join (
@@ -55,7 +57,7 @@ where (
 
 union all
 select 'every_cancellation_is_reversed_once', count(*),
-  'Charges of a cancelled booking that are not taken back exactly, and reversals of a charge whose booking stands.'
+  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active.'
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
@@ -68,7 +70,7 @@ where c.reverses is null and c.subject_type = 'voucher_booking'
 
 union all
 select 'every_charge_has_its_subject', count(*),
-  'Fee events for a booking, a transfer or a mortgage that is not there.'
+  'Fee events for a booking, a transfer or a mortgage contract that does not exist.'
 from public.fee_events e
 where not case e.subject_type
   when 'voucher_booking' then exists (select from public.voucher_bookings b where b.id = e.subject_id)
@@ -78,7 +80,7 @@ end
 
 union all
 select 'settlements_total_their_fee_events', count(*),
-  'Settlements whose total is not the sum of their fee events; voided ones that still have some.'
+  'Settlements whose total is not the sum of their fee events, and voided settlements with fee events.'
 from public.settlements s
 left join (
   select e.settlement_id, sum(e.amount_cents) as total from public.fee_events e group by e.settlement_id
@@ -87,8 +89,8 @@ where case s.status when 'voided' then e.settlement_id is not null else s.total_
 
 union all
 select 'no_fee_event_is_in_two_settlements', count(*),
-  'Charges, or their reversals, that were settled more than once, in whichever rows; and fee events in a settlement of somebody '
-  'else or another currency.'
+  'Charges or reversals that were settled more than once, and fee events in a settlement of another beneficiary or '
+  'currency.'
 from (
   select from public.fee_events e
   where e.settlement_id is not null
@@ -109,9 +111,9 @@ where (o.status = 'accepted') <> (c.id is not null)
 
 union all
 select 'every_write_has_its_event', count(*),
-  'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, reports of '
-  'pages and settlements whose events are not as many as what was done to them, as long as events of their time are kept. '
-  '(Heartbeats and the like leave no row of their own to compare with.)'
+  'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
+  'telemetry and settlements with more or fewer events than changes, within the time for which events are kept. '
+  '(Heartbeats and matches have no rows to compare with.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
@@ -134,14 +136,14 @@ from (
 left join (
   select e.type, e.subject_id, count(*) as number
   from public.events e
-  -- most of the log, and nothing of the above
+  -- most events are presence events, which no row above expects
   where e.type not like 'presence.%'
   group by e.type, e.subject_id
 ) logged on logged.type = written.type and logged.subject_id = written.id
--- what was not done yet has no time
+-- a step that has not happened yet has no time
 where written.created_at > now() - (select s.events_kept from private.settings s)
   and coalesce(logged.number, 0) <> written.times;
 
-comment on view private.invariant_facts is 'What stats.invariants shows.';
+comment on view private.invariant_facts is 'The data of stats.invariants.';
 
 grant select on private.invariant_facts to service_role, stats_reader;

@@ -2,7 +2,7 @@ create view private.job_facts
 as
 select
   j.name,
-  j.does,
+  j.description,
   j.schedule,
   greatest(good.started_at, bad.started_at) as last_run_at,
   good.started_at as last_good_run_at,
@@ -26,6 +26,6 @@ left join lateral (
   limit 1
 ) bad on true;
 
-comment on view private.job_facts is 'What stats.jobs shows.';
+comment on view private.job_facts is 'The data of stats.jobs.';
 
 grant select on private.job_facts to service_role, stats_reader;

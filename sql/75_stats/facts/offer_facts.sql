@@ -5,6 +5,6 @@ from public.mortgage_offers o
 left join public.mortgage_contracts c on c.offer_id = o.id;
 
 comment on view private.offer_facts is
-  'What figures need of mortgage offers; an offer is accepted when its contract is made.';
+  'The columns of mortgage offers that figures may read; an offer is accepted when its contract is created.';
 
 grant select on private.offer_facts to service_role, stats_reader;

@@ -6,6 +6,7 @@ select
 from public.presence_sessions s;
 
 comment on view private.presence_facts is
-  'What figures need of presence: who was seen in the last minute and did not say goodbye is online (specification, 2.2).';
+  'The columns of presence that figures may read. A thinker is online if it was seen in the last minute and its status '
+  'is online.';
 
 grant select on private.presence_facts to service_role, stats_reader;

@@ -3,6 +3,7 @@ as
 select t.id, t.public_id as uid, t.created_at
 from public.thinkers t;
 
-comment on view private.thinker_facts is 'What figures need of thinkers: when they came, and the uid of a beneficiary.';
+comment on view private.thinker_facts is
+  'The columns of thinkers that figures may read: the time of creation, and the uid, for beneficiaries.';
 
 grant select on private.thinker_facts to service_role, stats_reader;

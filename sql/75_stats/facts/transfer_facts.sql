@@ -3,6 +3,6 @@ as
 select t.direction, t.network, t.fiat_amount, t.fiat_currency, t.created_at
 from public.transfers t;
 
-comment on view private.transfer_facts is 'What figures need of transfers.';
+comment on view private.transfer_facts is 'The columns of transfers that figures may read.';
 
 grant select on private.transfer_facts to service_role, stats_reader;

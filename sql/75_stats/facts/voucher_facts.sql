@@ -10,13 +10,14 @@ select
   v.valid_from,
   v.valid_until,
   v.duration_minutes,
-  -- as in private.slots_of: by the hour from valid_from, as long as a whole appointment fits in
+  -- as in private.slots_of: every 60 minutes from valid_from, if a whole appointment fits
   greatest(floor((date_part('epoch', v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
   v.created_at
 from public.vouchers v
 left join public.voucher_templates t on t.id = v.terms ->> 'template';
 
 comment on view private.voucher_facts is
-  'What figures need of vouchers: the template that their terms name (null where none of that id is there), price, window and slots.';
+  'The columns of vouchers that figures may read: the template that their terms name (null if unknown), price, period '
+  'and number of slots.';
 
 grant select on private.voucher_facts to service_role, stats_reader;

@@ -23,8 +23,8 @@ begin
       select coalesce(jsonb_agg(to_jsonb(c) order by c.fee_events desc, c.beneficiary_uid, c.currency), '[]')
       from (
         select
-          f.beneficiary_uid, f.currency, f.decimals, sum(f.fee_events) as fee_events, sum(f.accrued_cents) as accrued_cents,
-          sum(f.settled_cents) as settled_cents, sum(f.open_cents) as open_cents
+          f.beneficiary_uid, f.currency, f.decimals, sum(f.fee_events) as fee_events,
+          sum(f.accrued_cents) as accrued_cents, sum(f.settled_cents) as settled_cents, sum(f.open_cents) as open_cents
         from by_day f
         group by f.beneficiary_uid, f.currency, f.decimals
         order by fee_events desc, f.beneficiary_uid, f.currency
@@ -55,7 +55,7 @@ begin
   )
   into charged;
 
-  return period.answer || charged || jsonb_build_object(
+  return period.header || charged || jsonb_build_object(
     'owed', (
       select coalesce(jsonb_agg(to_jsonb(o) order by o.owed_cents desc, o.beneficiary_uid, o.currency), '[]')
       from (
@@ -67,9 +67,10 @@ end;
 $$;
 
 comment on function public.fee_stats is
-  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed (stats.owed, at present), '
-  'charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), days (by currency)}; at most 100 rows of '
-  'each, and days of the 24 most used currencies. Amounts are in the currency''s minor unit. '
-  'Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed '
+  '(current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), '
+  'days (by currency)}; at most 100 rows of each, and days of the 24 most used currencies. Amounts are in the '
+  'currency''s minor unit. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;

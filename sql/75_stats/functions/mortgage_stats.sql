@@ -18,7 +18,9 @@ begin
       'accepted', coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0),
       'withdrawn', coalesce(sum(o.offers) filter (where o.status = 'withdrawn'), 0)
     ),
-    'acceptance_rate', round(coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0) / nullif(sum(o.offers), 0), 4),
+    'acceptance_rate', round(
+      coalesce(sum(o.offers) filter (where o.status = 'accepted'), 0) / nullif(sum(o.offers), 0), 4
+    ),
     'interest', jsonb_build_object(
       'offers', coalesce(sum(o.rates), 0),
       'average', round(sum(o.rates_total) / nullif(sum(o.rates), 0), 6),
@@ -30,7 +32,7 @@ begin
   from stats.offers_by_day o
   where o.day between period.from_day and period.to_day;
 
-  return period.answer || offers || jsonb_build_object(
+  return period.header || offers || jsonb_build_object(
     'applications', (
       select jsonb_object_agg(known.status, coalesce(a.applications, 0))
       from unnest(array['open', 'offered', 'accepted', 'rejected']) as known (status)
@@ -57,8 +59,9 @@ end;
 $$;
 
 comment on function public.mortgage_stats is
-  'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications (at present, by status), '
-  'offers (made in the period, by status), acceptance_rate (accepted of all that were made in the period), interest (fractions a year), '
-  'requested (the 24 most used currencies), days (stats.mortgages_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications '
+  '(current, by status), offers (made in the period, by status), acceptance_rate (the accepted fraction of them), '
+  'interest (fractions a year), requested (the 24 most used currencies), days (stats.mortgages_by_day)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.mortgage_stats to authenticated, service_role;

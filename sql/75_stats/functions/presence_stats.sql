@@ -11,7 +11,7 @@ begin
   perform private.require_admin();
   period := private.stats_period(presence_stats.from_day, presence_stats.to_day);
 
-  return period.answer || jsonb_build_object(
+  return period.header || jsonb_build_object(
     'online', (select n.online from stats.presence_now n),
     'pair_codes', (
       select coalesce(jsonb_agg(to_jsonb(c) order by c.sessions desc, c.online desc, c.pair_code), '[]')
@@ -29,7 +29,8 @@ end;
 $$;
 
 comment on function public.presence_stats is
-  'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and pair_codes (the 20 most used) '
-  'at present, days (stats.presence_by_day)}. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and '
+  'pair_codes (current; the 20 most frequent), days (stats.presence_by_day)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.presence_stats to authenticated, service_role;

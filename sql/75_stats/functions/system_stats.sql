@@ -4,7 +4,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- for the invariants, which would use the disc
+-- the invariants would use temporary files with less
 set work_mem = '64MB'
 as $$
 declare
@@ -40,7 +40,7 @@ begin
   )
   into events;
 
-  -- they read every table whole: of a large log, as of vacuum, the job check-invariants tells
+  -- the invariants read every table completely: with a large log only the job check-invariants computes them
   if most_events > (
     select coalesce(sum(c.reltuples), 0)
     from pg_catalog.pg_inherits p
@@ -50,7 +50,7 @@ begin
     select jsonb_agg(to_jsonb(i) order by i.name) into invariants from stats.invariants i;
   end if;
 
-  return period.answer || events || jsonb_build_object(
+  return period.header || events || jsonb_build_object(
     'clock', exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron'),
     'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
     'invariants', invariants
@@ -59,9 +59,10 @@ end;
 $$;
 
 comment on function public.system_stats is
-  'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events by type, the 100 '
-  'most frequent), days (events, and the errors that pages reported), clock (whether pg_cron is there to run the jobs), jobs '
-  '(stats.jobs), invariants (stats.invariants; null where there are more than five million events, because every table is read '
-  'whole for them: the job check-invariants does it daily)}. Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events '
+  'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
+  'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
+  'events, because every table is read completely: the job check-invariants checks them daily)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.system_stats to authenticated, service_role;

@@ -43,7 +43,7 @@ begin
   )
   into revenue;
 
-  return period.answer || days || revenue || jsonb_build_object(
+  return period.header || days || revenue || jsonb_build_object(
     'vouchers', (
       select jsonb_object_agg(known.status, coalesce(v.vouchers, 0))
       from unnest(array['issued', 'booked', 'consumed', 'cancelled', 'expired']) as known (status)
@@ -65,9 +65,10 @@ end;
 $$;
 
 comment on function public.voucher_stats is
-  'The figures of vouchers and appointments for a period of days (private.stats_period): {from_day, to_day, time_zone, vouchers (at present, '
-  'by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days (stats.revenue_by_day, of the 24 most used '
-  'currencies), templates (offered and booked minutes and utilisation, a fraction: stats.utilisation_by_day)}. '
-  'Refuses: not_an_admin (403), days_invalid (400).';
+  'The figures of vouchers and bookings for a period of days (private.stats_period): {from_day, to_day, time_zone, '
+  'vouchers (current, by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days '
+  '(stats.revenue_by_day, the 24 most used currencies), templates (offered and booked minutes, and utilisation as a '
+  'fraction: stats.utilisation_by_day)}. '
+  'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.voucher_stats to authenticated, service_role;

@@ -9,6 +9,7 @@ cross join lateral (
   where r.created_at >= d.starts_at and r.created_at < d.ends_at
 ) r;
 
-comment on view stats.errors_by_day is 'What the portal''s pages reported on each day, and how much of it were errors; zeros included.';
+comment on view stats.errors_by_day is
+  'The number of telemetry reports of each day, and how many of them are errors, including days with none.';
 
 grant select on stats.errors_by_day to service_role, stats_reader;

@@ -10,6 +10,6 @@ cross join lateral (
   group by e.type
 ) e;
 
-comment on view stats.events_by_day is 'How many events of each type there were on each day, as far back as events are kept.';
+comment on view stats.events_by_day is 'The number of events of each type on each day, as far back as events are kept.';
 
 grant select on stats.events_by_day to service_role, stats_reader;

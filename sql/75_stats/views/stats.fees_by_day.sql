@@ -1,4 +1,4 @@
--- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
 create view stats.fees_by_day
 with (security_invoker = true, security_barrier = true)
 as
@@ -25,10 +25,11 @@ cross join lateral (
 join private.thinker_facts b on b.id = f.beneficiary_id;
 
 comment on view stats.fees_by_day is
-  'What was charged and taken back on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
-comment on column stats.fees_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.fees_by_day.reversed_cents is 'What was taken back: not positive.';
-comment on column stats.fees_by_day.accrued_cents is 'Charged and reversed together.';
-comment on column stats.fees_by_day.settled_cents is 'The part of it that is in a settlement by now, whatever its status; the rest is open_cents.';
+  'Fees charged and reversed on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
+comment on column stats.fees_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.fees_by_day.reversed_cents is 'The sum of the reversals: zero or negative.';
+comment on column stats.fees_by_day.accrued_cents is 'The sum of charged_cents and reversed_cents.';
+comment on column stats.fees_by_day.settled_cents is
+  'The part of accrued_cents that is in a settlement, whatever its status; open_cents is the rest.';
 
 grant select on stats.fees_by_day to service_role, stats_reader;

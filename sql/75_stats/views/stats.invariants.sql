@@ -5,6 +5,7 @@ select i.name, i.violations, i.meaning
 from private.invariant_facts i;
 
 comment on view stats.invariants is
-  'What must always be true, one row a rule: its name, how many rows break it (0), and what would break it.';
+  'Rules that must always hold, one row a rule: its name, the number of rows that violate it (0), and what a violation '
+  'is.';
 
 grant select on stats.invariants to service_role, stats_reader;

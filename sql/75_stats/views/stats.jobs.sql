@@ -2,7 +2,8 @@ create view stats.jobs
 with (security_invoker = true)
 as
 select
-  j.name, j.does, j.schedule, j.last_run_at, j.last_good_run_at, j.is_late, j.last_done, j.last_error_at, j.last_error,
+  j.name, j.description as does, j.schedule, j.last_run_at, j.last_good_run_at, j.is_late, j.last_done, j.last_error_at,
+  j.last_error,
   case
     when j.last_error_at = j.last_run_at then 'failed'
     when j.is_late then 'late'
@@ -12,11 +13,15 @@ select
 from private.job_facts j
 order by j.name;
 
-comment on view stats.jobs is 'Each job: when it last ran, whether it is late, its last error, and its state in a word.';
-comment on column stats.jobs.last_good_run_at is 'When the last run began that did not fail.';
-comment on column stats.jobs.is_late is 'True when that is longer ago than the job may wait; for one that never ran well, when it was added.';
-comment on column stats.jobs.last_done is 'How many things the last good run did.';
+comment on view stats.jobs is
+  'The scheduled jobs: when each last ran, whether it is late, its last error, and its state.';
+comment on column stats.jobs.last_good_run_at is 'When the last successful run started.';
+comment on column stats.jobs.is_late is
+  'True if last_good_run_at is longer ago than the job allows; for a job that never succeeded, if it was added longer '
+  'ago.';
+comment on column stats.jobs.last_done is 'How many rows the last successful run processed.';
 comment on column stats.jobs.state is
-  'failed: its last run did; late: it should have run well since; waiting: it is new, and had no time to run yet; good otherwise.';
+  'failed: the last run failed; late: no successful run for too long; waiting: the job is new and has not run yet; '
+  'otherwise good.';
 
 grant select on stats.jobs to service_role, stats_reader;

@@ -16,8 +16,10 @@ cross join lateral (
   group by o.status
 ) o;
 
-comment on view stats.offers_by_day is 'The mortgage offers made on each day, by what became of them since.';
-comment on column stats.offers_by_day.rates is 'How many of them name an interest rate; rates_total / rates is the average.';
-comment on column stats.offers_by_day.rates_total is 'The sum of the interest rates, fractions a year: 0.031 is 3.1 percent.';
+comment on view stats.offers_by_day is 'The mortgage offers made on each day, by their current status.';
+comment on column stats.offers_by_day.rates is
+  'The number of offers with an interest rate; rates_total / rates is the average.';
+comment on column stats.offers_by_day.rates_total is
+  'The sum of the interest rates, as fractions a year: 0.031 is 3.1 percent.';
 
 grant select on stats.offers_by_day to service_role, stats_reader;

@@ -1,4 +1,4 @@
--- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
 create view stats.owed
 with (security_invoker = true, security_barrier = true)
 as
@@ -30,11 +30,11 @@ from (
 join private.thinker_facts b on b.id = o.beneficiary_id;
 
 comment on view stats.owed is
-  'What is owed to whom at present, of all time, by currency. Amounts are in the currency''s minor unit, negative where more was taken '
-  'back than charged. What a voided settlement released is unsettled again.';
+  'The amounts currently owed to each beneficiary, over all time, by currency. In the currency''s minor unit; negative '
+  'if more was reversed than charged. Fee events of a voided settlement count as unsettled.';
 comment on column stats.owed.unsettled_cents is 'Fee events in no settlement.';
-comment on column stats.owed.open_cents is 'Settlements that did not go out yet.';
-comment on column stats.owed.invoiced_cents is 'Settlements that went out and were not paid.';
-comment on column stats.owed.owed_cents is 'Unsettled, open and invoiced together.';
+comment on column stats.owed.open_cents is 'Settlements that are not invoiced yet.';
+comment on column stats.owed.invoiced_cents is 'Settlements that are invoiced and not paid.';
+comment on column stats.owed.owed_cents is 'The sum of unsettled_cents, open_cents and invoiced_cents.';
 
 grant select on stats.owed to service_role, stats_reader;

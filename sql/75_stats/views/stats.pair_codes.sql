@@ -7,6 +7,6 @@ where p.pair_code is not null
 group by p.pair_code;
 
 comment on view stats.pair_codes is
-  'How many thinkers last came with each pair code, and how many of them are online (specification, 2.2).';
+  'For each pair code: how many thinkers used it last, and how many of them are online.';
 
 grant select on stats.pair_codes to service_role, stats_reader;

@@ -5,7 +5,7 @@ select d.day, e.thinkers, e.heartbeats, e.matches, t.new_thinkers
 from stats.days d
 cross join lateral (
   select
-    -- whom a job finds silent after midnight was there before it
+    -- a thinker timed out after midnight was online the day before
     count(distinct e.actor_id) filter (where e.type <> 'presence.offline') as thinkers,
     count(*) filter (where e.type = 'presence.heartbeat') as heartbeats,
     count(*) filter (where e.type = 'presence.match') as matches
@@ -19,9 +19,11 @@ cross join lateral (
 ) t;
 
 comment on view stats.presence_by_day is
-  'Who was there on each day, zeros included; as far back as events are kept (private.settings.events_kept).';
-comment on column stats.presence_by_day.thinkers is 'Different thinkers of whom there is any event of presence but that they went offline.';
-comment on column stats.presence_by_day.matches is 'How often a thinker came into a room: twice where two find each other.';
-comment on column stats.presence_by_day.new_thinkers is 'Thinkers who were seen, or named, for the first time.';
+  'How many thinkers were online on each day, including days with none; as far back as events are kept '
+  '(private.settings.events_kept).';
+comment on column stats.presence_by_day.thinkers is
+  'Distinct thinkers with any presence event other than presence.offline.';
+comment on column stats.presence_by_day.matches is 'How often a thinker entered a room: 2 when two find each other.';
+comment on column stats.presence_by_day.new_thinkers is 'Thinkers created on that day.';
 
 grant select on stats.presence_by_day to service_role, stats_reader;

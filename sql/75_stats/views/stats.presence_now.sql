@@ -5,6 +5,6 @@ select count(*) as online
 from private.presence_facts p
 where p.is_online;
 
-comment on view stats.presence_now is 'How many thinkers are online: one row (specification, 2.2).';
+comment on view stats.presence_now is 'The number of thinkers who are online, in one row.';
 
 grant select on stats.presence_now to service_role, stats_reader;

@@ -10,8 +10,9 @@ cross join lateral (
   group by a.currency
 ) r;
 
-comment on view stats.requested_by_day is 'The loans asked for on each day, by currency; applications without an amount are left out.';
-comment on column stats.requested_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.requested_by_day.amount_cents is 'The currency''s minor unit.';
+comment on view stats.requested_by_day is
+  'The loans requested on each day, by currency, without applications that name no amount.';
+comment on column stats.requested_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.requested_by_day.amount_cents is 'In the currency''s minor unit.';
 
 grant select on stats.requested_by_day to service_role, stats_reader;

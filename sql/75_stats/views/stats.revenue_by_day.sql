@@ -13,9 +13,9 @@ cross join lateral (
 ) r;
 
 comment on view stats.revenue_by_day is
-  'The prices of the bookings of each day that stand, by currency; what is cancelled later leaves its day. It is the issuers'' '
-  'revenue: the portal''s own is in stats.fees_by_day.';
-comment on column stats.revenue_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.revenue_by_day.amount_cents is 'The currency''s minor unit.';
+  'The prices of the active bookings of each day, by currency; a booking that is cancelled later is removed from its '
+  'day. This is the revenue of the issuers; stats.fees_by_day has the portal''s own.';
+comment on column stats.revenue_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.revenue_by_day.amount_cents is 'In the currency''s minor unit.';
 
 grant select on stats.revenue_by_day to service_role, stats_reader;

@@ -1,4 +1,4 @@
--- a barrier, because a reader's own function in a condition would be shown the uids of all thinkers
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
 create view stats.settlements
 with (security_invoker = true, security_barrier = true)
 as
@@ -8,9 +8,10 @@ select
 from private.settlement_facts s
 join private.thinker_facts b on b.id = s.beneficiary_id;
 
-comment on view stats.settlements is 'Every settlement: who is owed how much for which period, and what became of it.';
-comment on column stats.settlements.period_to is 'The first day that no longer belongs to the period.';
-comment on column stats.settlements.total_cents is 'The currency''s minor unit; a voided settlement keeps its total.';
-comment on column stats.settlements.decimals is 'Of the currency''s minor unit.';
+comment on view stats.settlements is 'Every settlement: beneficiary, period, amount and status.';
+comment on column stats.settlements.period_to is 'The day after the last day of the period.';
+comment on column stats.settlements.total_cents is
+  'In the currency''s minor unit; a voided settlement keeps its total.';
+comment on column stats.settlements.decimals is 'The number of decimals of the currency''s minor unit.';
 
 grant select on stats.settlements to service_role, stats_reader;

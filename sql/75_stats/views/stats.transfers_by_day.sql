@@ -9,7 +9,7 @@ from (
     d.day, t.network, private.currency_code(t.fiat_currency) as currency,
     sum(t.transfers) as transfers, coalesce(sum(t.in_cents), 0) as in_cents, coalesce(sum(t.out_cents), 0) as out_cents
   from stats.days d
-  -- added up as they were written first, because the code of a currency takes longer than the sum
+  -- summed by the currency as written first, because private.currency_code is slower than the sum
   cross join lateral (
     select
       t.network,
@@ -25,9 +25,10 @@ from (
 ) c;
 
 comment on view stats.transfers_by_day is
-  'What was logged in and out on each day, by network (null where none was named) and currency as fees count it (private.currency_code; '
-  'specification, 2.2). A negative transfer is a correction, and takes off its own direction.';
-comment on column stats.transfers_by_day.decimals is 'Of the currency''s minor unit.';
-comment on column stats.transfers_by_day.net_cents is 'In without out; the currency''s minor unit, like both.';
+  'Transfers logged on each day, by network (null if none was named) and currency (private.currency_code). A negative '
+  'transfer is a correction, and is subtracted from its own direction.';
+comment on column stats.transfers_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
+comment on column stats.transfers_by_day.net_cents is
+  'in_cents minus out_cents. All three are in the currency''s minor unit.';
 
 grant select on stats.transfers_by_day to service_role, stats_reader;

@@ -5,6 +5,6 @@ select v.status, count(*) as vouchers
 from private.voucher_facts v
 group by v.status;
 
-comment on view stats.vouchers_by_status is 'How many vouchers there are at present, by their status.';
+comment on view stats.vouchers_by_status is 'The current number of vouchers by status.';
 
 grant select on stats.vouchers_by_status to service_role, stats_reader;

@@ -1,4 +1,4 @@
-create function private.thinker_of(uid text)
+create function private.ensure_thinker(uid text)
 returns uuid
 language plpgsql
 security definer
@@ -20,5 +20,6 @@ begin
 end;
 $$;
 
-comment on function private.thinker_of is
-  'The id of the thinker with this uid, who is made on first sight; null for null. Refuses: uid_invalid (400).';
+comment on function private.ensure_thinker is
+  'Returns the id of the thinker with this uid, and creates the thinker if it does not exist; null for null. '
+  'Raises: uid_invalid (400).';

@@ -1,0 +1,38 @@
+create function private.replay_response(key text, request jsonb)
+returns jsonb
+language plpgsql
+strict -- returns null without a key
+set search_path = ''
+as $$
+declare
+  owner  text := private.idempotency_key_owner();
+  stored private.idempotency_keys;
+begin
+  if char_length(replay_response.key) not between 1 and 255 then
+    raise sqlstate 'PT400' using message = 'idempotency_key_invalid';
+  end if;
+
+  -- held until the transaction with the effect ends: the next holder of the lock sees the stored response
+  if not pg_try_advisory_xact_lock(hashtextextended('idempotency_key:' || owner || ':' || replay_response.key, 0)) then
+    raise sqlstate 'PT409' using message = 'request_in_progress';
+  end if;
+
+  select * into stored
+  from private.idempotency_keys k
+  where k.actor = owner
+    and k.key = replay_response.key
+    and k.created_at > now() - interval '24 hours';
+
+  if stored.fingerprint <> sha256(convert_to(replay_response.request::text, 'UTF8')) then
+    raise sqlstate 'PT422' using message = 'idempotency_key_reused';
+  end if;
+  return stored.response;
+end;
+$$;
+
+comment on function private.replay_response is
+  'Returns the stored response to the actor''s first request with this idempotency key, within 24 hours; null if this '
+  'request is the first or has no key. request: the function''s name and arguments, equal each time the request is '
+  'sent. Holds a lock on the key until the end of the transaction. A key has 1 to 255 characters; a key of a different '
+  'request is an error. A failed request stores nothing. '
+  'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422).';

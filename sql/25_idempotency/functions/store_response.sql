@@ -1,0 +1,25 @@
+create function private.store_response(key text, request jsonb, response jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if store_response.key is not null then
+    insert into private.idempotency_keys as k (actor, key, fingerprint, response)
+    values (
+      private.idempotency_key_owner(),
+      store_response.key,
+      sha256(convert_to(store_response.request::text, 'UTF8')),
+      store_response.response
+    )
+    -- the existing row is older than 24 hours, otherwise replay_response would have returned it
+    on conflict on constraint idempotency_keys_pkey do update
+    set fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at;
+  end if;
+  return store_response.response;
+end;
+$$;
+
+comment on function private.store_response is
+  'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
+  'Returns the response.';
