@@ -8,6 +8,9 @@ SQL := sql supabase/seed.sql supabase/snippets supabase/tests
 # one process a core; the tests of a file stay together, for they share databases and servers
 PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 
+# each process would compile every module again
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-clock mutations lint format migration docs clean
 

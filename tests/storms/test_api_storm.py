@@ -95,8 +95,10 @@ class Line:
         return None if answer.status == 503 else answer
 
     def _connected(self) -> Connection:
+        deadline = time.monotonic() + 120
         while self._connection is None:
             self._up.wait()
+            assert time.monotonic() < deadline, "the API does not come back"
             with suppress(OSError):
                 self._connection = self._open.enter_context(Connection(self._url))
         return self._connection

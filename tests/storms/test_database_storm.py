@@ -1,6 +1,7 @@
 """Thirty-two connections write while the database is killed: what was acknowledged stays, nothing is half there."""
 
 import random
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -64,8 +65,10 @@ class Line:
         return Fate.ACKNOWLEDGED
 
     def _connected(self) -> psycopg.Connection:
+        deadline = time.monotonic() + 120
         while self._connection is None:
             self._up.wait()
+            assert time.monotonic() < deadline, "the database does not come back"
             try:
                 self._connection = psycopg.connect(self._url, autocommit=True)
             except psycopg.OperationalError as error:
