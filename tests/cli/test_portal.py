@@ -42,12 +42,12 @@ def portal(*arguments: str, **settings: str) -> str:
 
 
 @contextmanager
-def running() -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Yields a `portal run` that answers, and its origin."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     origin = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"PORT": str(port)}
+    environment = os.environ | settings | {"PORT": str(port)}
     with subprocess.Popen([*PORTAL, "run"], env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             for _ in range(300):
@@ -84,7 +84,7 @@ def test_a_missing_data_dir_is_made(data_dir: Path) -> None:
 
 
 def test_a_killed_process_leaves_a_database_that_works(data_dir: Path) -> None:
-    with running() as (process, _):
+    with running(SEED="off") as (process, _):
         process.kill()
         process.wait()
         assert postmaster(data_dir) is not None
@@ -93,7 +93,7 @@ def test_a_killed_process_leaves_a_database_that_works(data_dir: Path) -> None:
 
 
 def test_a_crashed_machine_leaves_a_database_that_works(data_dir: Path) -> None:
-    with running() as (process, _):
+    with running(SEED="off") as (process, _):
         process.kill()
         process.wait()
         database = postmaster(data_dir)

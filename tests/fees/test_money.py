@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from tests.fees.arithmetic import SAFE, Charged, Price, amounts, charged, currencies, prices
 from tests.support.acting import one
+from tests.support.stress import sized
 
 
 def fee_charges(connection: psycopg.Connection, price: Price, base: int, currency: str | None) -> list[Charged]:
@@ -169,7 +170,7 @@ def test_a_fee_comes_to(
     assert rows == charged(price, base, currency)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=sized(usual=150, full=500), deadline=None, derandomize=True, database=None)
 @given(prices(), amounts, currencies)
 @example(TWO_WITHIN, 2475, "EUR")
 def compare(connection: psycopg.Connection, price: Price, base: int, currency: str) -> None:
@@ -207,7 +208,7 @@ def test_a_currency_is_counted_as(books: psycopg.Connection, currency: str, code
 def test_every_currency_that_a_transfer_may_have_can_be_charged(books: psycopg.Connection) -> None:
     books.execute("update public.fees set percentage = 0.02, active = true where id = 'transfer.logged'")
 
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=sized(usual=60, full=200), deadline=None, derandomize=True, database=None)
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=32))
     @example("ß" * 32)
     @example("ŉ" * 32)

@@ -18,6 +18,7 @@ from tests.fees.arithmetic import Price, amounts, charged, currencies, prices
 from tests.fees.scene import HOUR, NINE, add_fee, known, set_fee, settle
 from tests.support.acting import act, act_or_reason, one, thinker, unchecked
 from tests.support.charging import violations
+from tests.support.stress import sized
 
 THINKERS = ["anna", "ben", "clara"]
 BENEFICIARIES = ["togethersystems", "anna", "dora"]
@@ -357,7 +358,7 @@ def test_in_any_order_the_books_agree_and_no_rule_is_broken(shared_database: str
         @seed(beginning)
         # Phase.shrink besides would look for the shortest sequence that fails, for minutes
         @settings(
-            max_examples=4,
+            max_examples=sized(usual=2, full=4),
             phases=[Phase.generate],
             deadline=None,
             database=None,

@@ -17,12 +17,17 @@ from api.http.callers import TOKEN_COOKIE
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.support.serving import Connection, serve, settings_in
+from tests.support.stress import sized
 
 SECRET = "the secret of this project, at least 32 bytes long"
 VICTIM = "anna"
 
 fuzz = settings(
-    max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=sized(usual=60, full=200),
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 json_values = st.recursive(
