@@ -69,7 +69,7 @@ def test_a_month_of_figures_reads_a_month_of_rows(busy_year: psycopg.Connection,
             f" 400 days {all_seconds * 1000:.0f} ms and {all_pages} pages"
         )
         # a thirteenth, and what is read to know where days begin
-        assert pages < all_pages / 5 + 200 / SHARE, (view, json.dumps(plans[0]))
+        assert pages < all_pages / 5 + sized(usual=100, full=200), (view, json.dumps(plans[0]))
 
 
 def test_every_dashboard_answers(busy_year: psycopg.Connection, figures: list[str]) -> None:
