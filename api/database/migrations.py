@@ -1,7 +1,6 @@
 """Applies `supabase/migrations/`, and records each file where the Supabase CLI records it."""
 
 import re
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,8 +165,16 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
                 [migration.version, migration.name, [migration.text]],
             )
     except psycopg.Error as error:
-        where = textwrap.shorten(error.diag.context or "", 200)
-        raise PortalError(f"{migration.file} failed and left nothing: {error.diag.message_primary}\n{where}") from error
+        line = _failed_line(error.diag, migration.text)
+        raise PortalError(f"{migration.file} failed{line} and left nothing: {error.diag.message_primary}") from error
+
+
+def _failed_line(diagnostic: psycopg.errors.Diagnostic, text: str) -> str:
+    """` in line 3` where PostgreSQL names a position in the text, else nothing."""
+    position = diagnostic.internal_position
+    if position is None or diagnostic.internal_query != text:
+        return ""
+    return f" in line {text.count(chr(10), 0, int(position)) + 1}"
 
 
 def _compare(file: Migration | None, applied: Migration | None) -> Status:

@@ -109,6 +109,11 @@ def test_a_failing_file_leaves_nothing_of_itself(empty_database: str, tmp_path: 
     assert [table_exists(empty_database, name) for name in ("good", "bad", "later")] == [True, False, False]
 
 
+def test_the_line_of_a_mistake_is_named(empty_database: str, tmp_path: Path) -> None:
+    with pytest.raises(PortalError, match=r"_typo\.sql failed in line 3 and left nothing: syntax error"):
+        migrate(empty_database, write(tmp_path, typo="create table one ();\n\ncreate tabel two ();\n"))
+
+
 @pytest.mark.parametrize("ending", ["commit", "-- done\nROLLBACK", "/* done */ end"])
 def test_a_file_cannot_end_its_transaction(empty_database: str, tmp_path: Path, ending: str) -> None:
     with pytest.raises(PortalError, match=r"_sly\.sql failed and left nothing: .* transaction commands"):
