@@ -30,6 +30,11 @@ def app(tmp_path: Path) -> Litestar:
     return app.app
 
 
+def test_comments_of_sql_functions_name_the_codes_that_they_raise(sql: SqlFunctions) -> None:
+    raised = {name: sql.raised(name) for name in sql.bodies}
+    assert {name: sql.promised(name) for name in sql.bodies} == raised
+
+
 def test_every_code_that_is_raised_is_in_the_table(sql: SqlFunctions) -> None:
     assert len(sql.all_raised) > 20
     assert (sql.all_raised | _raised_in_python()) - ERRORS.keys() == set()
