@@ -1,18 +1,18 @@
-"""The commands `portal jobs`: what the clock does, and doing it by hand."""
+"""The commands `portal jobs`: show the scheduled jobs, schedule them, run one now."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 import psycopg
 import typer
 from psycopg.rows import class_row
-from rich.markup import escape
-from rich.table import Column, Table
 
-from api.cli.owner import console, operate
+from api.cli.owner import console, owner_connection
+from api.cli.tables import Row, Table
 from api.errors import PortalError
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @dataclass(frozen=True)
@@ -35,88 +35,94 @@ class Job:
 
     @property
     def state(self) -> str:
-        """What an operator wants to know first, in words and colour."""
+        """The state in words."""
         if self.last_run_at is None:
-            return "[red]late: never ran[/]" if self.is_late else "[yellow]never ran[/]"
+            return "late: never ran" if self.is_late else "never ran"
         if self.is_failing:
-            return "[red]failed[/]"
-        return "[red]late[/]" if self.is_late else "[green]on time[/]"
+            return "failed"
+        return "late" if self.is_late else "on time"
+
+    @property
+    def row(self) -> Row:
+        """The row of the table."""
+        done = "" if self.last_done is None else str(self.last_done)
+        note = f"Failed: {self.last_error}" if self.is_failing else self.does
+        style = "red" if self.is_failing or self.is_late else ""
+        return Row((self.name, self.state, _age(self.last_run_at), done, self.schedule), note, style)
 
 
 @app.callback(invoke_without_command=True)
 def jobs(context: typer.Context) -> None:
-    """Show what the clock does: which job ran when, which is late, which failed and why.
+    """Show, run or schedule the jobs that keep the portal tidy.
 
-    [bold]portal jobs install[/] schedules them with pg_cron; without it, [bold]portal jobs run[/] does one now.
+    Without a command: show when each job last ran, which one is late and why one failed. `done` is the number of rows
+    that the last successful run changed; the schedule is cron's, in UTC.
 
-    [dim]$[/] portal jobs\n
-    [dim]$[/] portal jobs run expire-vouchers\n
-    [dim]$[/] portal jobs install
+    \b
+    $ portal jobs                       show the jobs
+    $ portal jobs run expire-vouchers   run one now
+    $ portal jobs install               schedule all with pg_cron
     """
     if context.invoked_subcommand is not None:
         return
-    with operate() as connection, connection.cursor(row_factory=class_row(Job)) as cursor:
+    with owner_connection() as connection, connection.cursor(row_factory=class_row(Job)) as cursor:
         found = cursor.execute(
             "select name, does, schedule, last_run_at, is_late, last_done, last_error_at, last_error from stats.jobs"
         ).fetchall()
-    console.print(_table(found))
+    Table(console, "job", "state", "last run", "done", "schedule", numbers={"done"}, note="description").print(
+        job.row for job in found
+    )
 
 
 @app.command()
-def run(name: str = typer.Argument(help="As `portal jobs` shows it.")) -> None:
-    """Run a job now, whatever its schedule. Where it fails nothing is changed, and the exit code is 1.
+def run(name: Annotated[str, typer.Argument(help="A name that `portal jobs` shows.")]) -> None:
+    """Run a job now.
 
-    [dim]$[/] portal jobs run purge-old-events
+    A job that fails changes nothing; then the exit code is 1.
+
+    \b
+    $ portal jobs run purge-old-events
     """
-    with operate() as connection:
-        _tell_notices(connection)
-        try:
-            row = connection.execute("select (r).done, (r).error from private.run_job(%s) as r", (name,)).fetchone()
-        except psycopg.errors.InvalidParameterValue as error:
-            raise PortalError(f"{error.diag.message_primary} {error.diag.message_hint}") from error
+    with owner_connection() as connection:
+        _print_notices(connection)
+        row = connection.execute("select (r).done, (r).error from private.run_job(%s) as r", (name,)).fetchone()
     assert row
     done, failure = row
     if failure is not None:
         raise PortalError(f"{name} failed: {failure}")
     if done is not None:
-        console.print(f"[green]{escape(name)}:[/] {done} done")
+        console.print(f"{name}: {done} done")
 
 
 @app.command()
 def install() -> None:
-    """Schedule every job with pg_cron; where it is missing, say what to do. Can be repeated.
+    """Schedule every job with pg_cron.
 
-    [dim]$[/] portal jobs install
+    Run it again to update the schedules. Where pg_cron is missing, it says what to do.
+
+    \b
+    $ portal jobs install
     """
-    with operate() as connection:
-        _tell_notices(connection)
+    with owner_connection() as connection:
+        _print_notices(connection)
         row = connection.execute("select private.install_jobs()").fetchone()
     assert row
     console.print(f"{row[0]} jobs are scheduled.")
 
 
-def _tell_notices(connection: psycopg.Connection) -> None:
-    """Prints the database's notices; a warning comes again as the job's error."""
+def _print_notices(connection: psycopg.Connection) -> None:
+    """Prints the database's notices from now on. Leaves warnings out: run_job returns them as the job's error."""
     connection.add_notice_handler(
         lambda notice: (
-            console.print(f"[yellow]{escape(notice.message_primary or '')}[/]", soft_wrap=True)
+            console.print(notice.message_primary or "", style="yellow")
             if notice.severity_nonlocalized == "NOTICE"
             else None
         )
     )
 
 
-def _table(found: list[Job]) -> Table:
-    table = Table(Column("job", no_wrap=True, overflow="fold"), "does", "schedule (UTC)", "last run", "done", "state")
-    for job in found:
-        state = f"{job.state}: {escape(job.last_error or '')}" if job.is_failing else job.state
-        done = "" if job.last_done is None else str(job.last_done)
-        table.add_row(job.name, escape(job.does), job.schedule, _ago(job.last_run_at), done, state)
-    return table
-
-
-def _ago(time: datetime | None) -> str:
-    """How long ago, in the largest unit that fits."""
+def _age(time: datetime | None) -> str:
+    """How long ago a time is, in the largest unit that fits."""
     if time is None:
         return ""
     seconds = int((datetime.now(UTC) - time).total_seconds())

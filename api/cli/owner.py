@@ -1,29 +1,51 @@
-"""What the commands for operators share."""
+"""The connection as the schema's owner, and the console: what the operators' commands share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from json import loads
 
 import psycopg
+from psycopg.types.json import set_json_loads
 from rich.console import Console
 
 from api.database import connect, migrations, open_database
 from api.errors import PortalError
 from api.settings import load_settings
 
-console = Console()
+# what the database holds is printed as it is: neither markup nor emoji nor colours by guess
+console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def operate() -> Iterator[psycopg.Connection]:
-    """Yields a connection as the schema's owner, who may do everything; in autocommit mode.
+def owner_connection() -> Iterator[psycopg.Connection]:
+    """Yields a connection as the schema's owner, in autocommit mode, in the portal's time zone.
 
-    Raises PortalError where there is only the Data API of a project, and where the database lacks a migration.
+    Numbers in JSON keep every digit. Raises PortalError where there is only the Data API of a project, where the
+    database lacks a migration, and in place of every error of the database.
     """
     settings = load_settings()
     if settings.has_only_data_api:
-        raise PortalError("SUPABASE_URL says where to ask: set DATABASE_URL too.")
+        raise PortalError("The command needs a connection to the database itself: set DATABASE_URL too.")
     with open_database(settings) as url:
         if any(migration.state == "pending" for migration in migrations.status(url)):
             raise PortalError("The database is not up to date: run `portal migrate`.")
         with connect(url) as connection:
-            yield connection
+            set_json_loads(partial(loads, parse_float=Decimal), connection)
+            try:
+                connection.execute("select set_config('TimeZone', s.time_zone, false) from private.settings s")
+                yield connection
+            except psycopg.Error as error:
+                raise PortalError(_sentence(error)) from error
+
+
+def _sentence(error: psycopg.Error) -> str:
+    """What the database refuses in the API's words; any other error in the database's own words."""
+    from api.gateway import api_error  # imported late: --help does not need it
+
+    message, detail = error.diag.message_primary or "", error.diag.message_detail or ""
+    refusal = api_error(error.sqlstate, message, detail) if error.sqlstate and error.sqlstate.startswith("PT") else None
+    if refusal is not None:
+        return f"{refusal.message('en')}."
+    return " ".join(f"{message or error} {error.diag.message_hint or ''}".split())

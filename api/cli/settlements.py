@@ -1,4 +1,4 @@
-"""The commands for settlements: settle, statement, invoice, pay, void; and check, for what must always hold."""
+"""The commands for settlements: settle, statement, invoice, pay, void; and check, which tests the invariants."""
 
 import csv
 import sys
@@ -9,7 +9,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from json import loads
 from pathlib import Path
 from typing import Annotated, Any, LiteralString, TextIO, TypeAlias
 from uuid import UUID
@@ -18,40 +17,38 @@ import psycopg
 import typer
 from psycopg import IsolationLevel
 from psycopg.rows import class_row
-from psycopg.types.json import set_json_loads
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
-from api.cli.owner import operate
+from api.cli.owner import console, owner_connection
+from api.cli.tables import Row, Table
 from api.errors import PortalError
 
 PAGE = 10_000
-"""Fee events that are held at once."""
+"""Fee events that are read at once."""
 
 COLUMNS = (
     "id", "created_at", "fee_id", "subject_type", "subject_id", "base_cents", "rate", "fixed_cents", "unrounded",
     "bound", "amount_cents", "currency", "reverses",
 )  # fmt: skip
-"""Of a statement as CSV."""
+"""The columns of a statement as CSV."""
 
-LINE = {
-    "time": "<", "fee": "<", "subject": "<", "base": ">", "rate": ">", "fixed": ">", "unrounded": ">",
-    "bound": "<", "amount": ">", "reverses": "<",
-}  # fmt: skip
-"""The columns of a statement as a table, and on which side their cells stand."""
+LINE = ("time", "fee", "subject", "base", "rate", "fixed", "unrounded", "bound", "amount", "reverses")
+"""The columns of a statement as a table."""
 
-Row: TypeAlias = dict[str, Any]
+NUMBERS = {"base", "rate", "fixed", "unrounded", "amount", "charges", "reversals", "total", "violations"}
+"""The columns that are aligned to the right."""
+
+Record: TypeAlias = dict[str, Any]
 """A settlement or a fee event as SQL returns it; numbers with a point are Decimals."""
 
-SettlementId = Annotated[UUID, typer.Argument(metavar="ID", help="The settlement's id, as `portal settle` told it.")]
+SettlementId = Annotated[UUID, typer.Argument(metavar="ID", help="The id that `portal settle` printed.")]
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 class Format(StrEnum):
-    """What a statement is written as."""
+    """The format of a statement."""
 
     TABLE = "table"
     CSV = "csv"
@@ -60,7 +57,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Settled:
-    """What settle_fees made of a month for one beneficiary and currency, or would make: then it has no id."""
+    """A settlement of one month, beneficiary and currency, as settle_fees returns it; a dry run has no id."""
 
     id: UUID | None
     month: date
@@ -72,7 +69,7 @@ class Settled:
     reversals: int
 
     def without(self, earlier: "Settled") -> "Settled":
-        """What is left when an earlier month has had its part."""
+        """What is left when the fee events of an earlier month are taken out."""
         return replace(
             self,
             total_cents=self.total_cents - earlier.total_cents,
@@ -85,24 +82,25 @@ class Settled:
 def settle(
     month: Annotated[
         datetime | None,
-        typer.Argument(metavar="MONTH", formats=["%Y-%m"], help="Such as 2026-10; every month that is due if missing."),
+        typer.Argument(metavar="MONTH", formats=["%Y-%m"], help="Such as 2026-10. Default: every month that is due."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be settled; write nothing.")] = False,
 ) -> None:
-    """Settle the fees of a month, or of every month that is over and has fees in no settlement.
+    """Settle the fees of a month, or of all due months.
 
-    Writes one settlement a beneficiary and currency; run again, it settles nothing twice. No money is moved.
+    A month is due when it is over and has fees that are in no settlement. Writes one settlement for each beneficiary
+    and currency. Repeating the command settles nothing twice. No money is moved.
 
-    [dim]$[/] portal settle --dry-run\n
-    [dim]$[/] portal settle\n
-    [dim]$[/] portal settle 2026-10
+    \b
+    $ portal settle --dry-run   show what would be settled
+    $ portal settle             settle all due months
+    $ portal settle 2026-10     settle one month
     """
-    console = _console()
-    with _operate() as connection:
+    with owner_connection() as connection:
         if month is not None and not _is_over(connection, month.date()):
             if month.date() > _today(connection):
                 raise PortalError(f"{month:%Y-%m} has not begun.")
-            console.print(f"{month:%Y-%m} is not over: what is charged from now on is for a later settlement.")
+            console.print(f"{month:%Y-%m} is not over: later fees of this month go into a later settlement.")
         settled: list[Settled] = []
         try:
             if dry_run:
@@ -112,30 +110,34 @@ def settle(
                     for due in progress.track(_months(connection, month), description="Settling"):
                         settled += _settle(connection, due)
         finally:
-            # each month is a transaction: what was made before an error stays
-            if settled:
-                console.print(_settled_table(settled, "would be settled" if dry_run else "settled"))
-    for made in settled:
-        if made.id is not None:
-            console.print(f"{made.id}  {made.month:%Y-%m}  {made.currency}  {made.beneficiary_uid}", soft_wrap=True)
+            # each month is a transaction: what was settled before an error stays settled
+            _print_settled(settled)
     if not settled:
         console.print("Nothing to settle.")
+    elif dry_run:
+        console.print("Nothing was written: this was a dry run.")
 
 
 @app.command()
 def invoice(settlement_id: SettlementId) -> None:
-    """Note that an open settlement is invoiced. No money is moved.
+    """Record that an open settlement is invoiced.
 
-    [dim]$[/] portal invoice 019a3c5e-7c00-7abc-8def-0123456789ab
+    No money is moved.
+
+    \b
+    $ portal invoice 019a3c5e-7c00-7abc-8def-0123456789ab
     """
     _move("select public.invoice_settlement(%s)", settlement_id)
 
 
 @app.command()
 def pay(settlement_id: SettlementId) -> None:
-    """Note that an invoiced settlement is paid. No money is moved.
+    """Record that an invoiced settlement is paid.
 
-    [dim]$[/] portal pay 019a3c5e-7c00-7abc-8def-0123456789ab
+    No money is moved.
+
+    \b
+    $ portal pay 019a3c5e-7c00-7abc-8def-0123456789ab
     """
     _move("select public.pay_settlement(%s)", settlement_id)
 
@@ -143,11 +145,14 @@ def pay(settlement_id: SettlementId) -> None:
 @app.command()
 def void(
     settlement_id: SettlementId,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Kept with the settlement.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Stored with the settlement.")] = None,
 ) -> None:
-    """Void an open or invoiced settlement: it is kept, and its fees are due again.
+    """Void an open or invoiced settlement.
 
-    [dim]$[/] portal void 019a3c5e-7c00-7abc-8def-0123456789ab --reason "wrong beneficiary"
+    The settlement stays in the list, and its fees are due again. No money is moved.
+
+    \b
+    $ portal void 019a3c5e-7c00-7abc-8def-0123456789ab --reason "wrong month"
     """
     _move("select public.void_settlement(%s, %s)", settlement_id, reason)
 
@@ -155,47 +160,47 @@ def void(
 @app.command()
 def statement(
     settlement_id: SettlementId,
-    format: Annotated[Format, typer.Option(help="For people, or for programs.")] = Format.TABLE,  # noqa: A002
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Instead of the terminal.")
-    ] = None,
+    format: Annotated[Format, typer.Option(help="`table` for people, the others for programs.")] = Format.TABLE,  # noqa: A002
+    output: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Default: the terminal.")] = None,
 ) -> None:
-    """Show one settlement with its fees, and how each came about.
+    """Show a settlement with every fee and its calculation.
 
-    The table has amounts as people write them, CSV and JSON have whole minor units (cents).
-    Times of the table and of CSV are the portal's; JSON is as /api/admin/settlements/ID answers, with every fee.
+    The table has decimal amounts; CSV and JSON have whole minor units (cents). The times of the table and of CSV are in
+    the portal's time zone. JSON has the form of /api/admin/settlements/ID, with all fees on one page.
 
-    [dim]$[/] portal statement 019a3c5e-7c00-7abc-8def-0123456789ab\n
-    [dim]$[/] portal statement 019a3c5e-7c00-7abc-8def-0123456789ab --format csv
+    \b
+    $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab
+    $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab --format csv
     """
-    with _operate() as connection, _one_snapshot(connection):
+    with owner_connection() as connection, _one_snapshot(connection):
         settlement = _get_settlement(connection, settlement_id, rows=1)
         pages = _pages(connection, settlement_id)
-        # no bar among the lines of a terminal
+        # a progress bar would break into the lines on the terminal
         if output is None and sys.stdout.isatty():
             _write(format, sys.stdout, settlement, pages, _exponent(connection, settlement))
             return
         with _progress() as progress, _open(output) as file:
             task = progress.add_task("Writing", total=settlement["fee_events"])
-            told = _telling(pages, partial(progress.advance, task))
-            _write(format, file, settlement, told, _exponent(connection, settlement))
+            pages = _advancing(pages, partial(progress.advance, task))
+            _write(format, file, settlement, pages, _exponent(connection, settlement))
 
 
 @app.command()
 def check() -> None:
-    """Check what must always hold: of bookings, charges, settlements, events. Exit code 1 where something is broken.
+    """Check the invariants of the stored data.
 
-    [dim]$[/] portal check
+    These are rules about bookings, charges, settlements and events that must always hold. The exit code is 1 if one is
+    broken.
+
+    \b
+    $ portal check
     """
-    console = _console()
-    with _operate() as connection, Console(stderr=True).status("Checking"):
+    with owner_connection() as connection, Console(stderr=True).status("Checking"):
         rules = connection.execute("select name, violations, meaning from stats.invariants").fetchall()
-    table = Table("rule", "", "violations")
-    table.add_column("what would break it", max_width=80)
-    for name, violations, meaning in rules:
-        state = Text("broken", "red") if violations else Text("holds", "green")
-        table.add_row(name, state, str(violations), meaning)
-    console.print(table)
+    Table(console, "rule", "state", "violations", numbers=NUMBERS, note="what breaks it").print(
+        Row((name, "broken" if violations else "holds", str(violations)), meaning, "red" if violations else "")
+        for name, violations, meaning in rules
+    )
     broken = sum(violations > 0 for _, violations, _ in rules)
     if broken:
         console.print(f"{broken} of {len(rules)} rules are broken.", style="red")
@@ -204,29 +209,8 @@ def check() -> None:
 
 
 @contextmanager
-def _operate() -> Iterator[psycopg.Connection]:
-    """Yields an operator's connection. Times in JSON are in the portal's time zone, and numbers keep every digit.
-
-    Raises PortalError with the sentence of a refusal.
-    """
-    with operate() as connection:
-        set_json_loads(partial(loads, parse_float=Decimal), connection)
-        connection.execute("select set_config('TimeZone', s.time_zone, false) from private.settings s")
-        try:
-            yield connection
-        except psycopg.Error as error:
-            from api.gateway import api_error  # --help needs not wait for it
-
-            state, diagnosis = error.sqlstate or "", error.diag
-            refused = api_error(state, diagnosis.message_primary or "", diagnosis.message_detail or "")
-            if refused is None or not state.startswith("PT"):
-                raise
-            raise PortalError(f"{refused.message('en')}.") from error
-
-
-@contextmanager
 def _one_snapshot(connection: psycopg.Connection) -> Iterator[None]:
-    """What is read meanwhile is of one moment, and nothing can be written."""
+    """A read-only transaction whose queries all see the same state of the database."""
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     with connection.transaction():
@@ -234,14 +218,14 @@ def _one_snapshot(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def _months(connection: psycopg.Connection, month: datetime | None) -> list[date]:
-    """The month that was asked for, or those that are due, oldest first."""
+    """The given month, or all due months, oldest first."""
     if month is not None:
         return [month.date()]
     return [due for (due,) in connection.execute("select private.due_months()")]
 
 
 def _today(connection: psycopg.Connection) -> date:
-    """In the portal's time zone, which is the connection's."""
+    """Today in the portal's time zone."""
     row = connection.execute("select current_date").fetchone()
     assert row
     today: date = row[0]
@@ -268,7 +252,7 @@ def _settle(connection: psycopg.Connection, month: date, *, dry_run: bool = Fals
 
 
 def _would_settle(connection: psycopg.Connection, months: list[date]) -> list[Settled]:
-    """What settling these months one after the other would make: each takes what the ones before it left."""
+    """What settling these months one after the other would make: a month settles what the earlier ones left."""
     due: list[Settled] = []
     taken: dict[tuple[str, str], Settled] = {}
     with _one_snapshot(connection):
@@ -282,59 +266,63 @@ def _would_settle(connection: psycopg.Connection, months: list[date]) -> list[Se
     return due
 
 
-def _settled_table(settled: list[Settled], title: str) -> Table:
-    table = Table("beneficiary", "period", "currency", title=title)
-    for name in ("charges", "reversals", "total"):
-        table.add_column(name, justify="right")
-    for made in settled:
-        table.add_row(
-            made.beneficiary_uid,
-            f"{made.month:%Y-%m}",
-            made.currency,
-            str(made.fee_events - made.reversals),
-            str(made.reversals),
-            _major(made.total_cents, made.exponent),
+def _print_settled(settled: list[Settled]) -> None:
+    """Prints the settlements; of a dry run, those that would be made."""
+    names = ("month", "beneficiary", "charges", "reversals", "total", "currency")
+    Table(console, *names, numbers=NUMBERS, note="settlement").print(
+        Row(
+            (
+                f"{made.month:%Y-%m}",
+                made.beneficiary_uid,
+                str(made.fee_events - made.reversals),
+                str(made.reversals),
+                _major(made.total_cents, made.exponent),
+                made.currency,
+            ),
+            "" if made.id is None else str(made.id),
         )
-    return table
-
-
-def _move(statement: LiteralString, *arguments: object) -> None:
-    """Gives a settlement another status, and says so."""
-    with _operate() as connection:
-        row = connection.execute(statement, arguments).fetchone()
-        assert row
-        settlement: Row = row[0]
-        total = _major(settlement["total_cents"], _exponent(connection, settlement))
-    _console().print(
-        f"{settlement['status']}: {total} {settlement['currency']} for {settlement['beneficiary_uid']},"
-        f" {settlement['period_from']} until {settlement['period_to']}. No money is moved.",
-        soft_wrap=True,
+        for made in settled
     )
 
 
-def _get_settlement(connection: psycopg.Connection, settlement_id: UUID, *, after: str | None = None, rows: int) -> Row:
+def _move(statement: LiteralString, *arguments: object) -> None:
+    """Calls the function that changes a settlement's status, and prints the settlement."""
+    with owner_connection() as connection:
+        row = connection.execute(statement, arguments).fetchone()
+        assert row
+        settlement: Record = row[0]
+        total = _major(settlement["total_cents"], _exponent(connection, settlement))
+    console.print(
+        f"{settlement['status']}: {total} {settlement['currency']} for {settlement['beneficiary_uid']},"
+        f" {settlement['period_from']} until {settlement['period_to']}. No money is moved."
+    )
+
+
+def _get_settlement(
+    connection: psycopg.Connection, settlement_id: UUID, *, after: str | None = None, rows: int
+) -> Record:
     row = connection.execute("select public.get_settlement(%s, %s, %s)", (settlement_id, after, rows)).fetchone()
     assert row
-    settlement: Row = row[0]
+    settlement: Record = row[0]
     return settlement
 
 
-def _pages(connection: psycopg.Connection, settlement_id: UUID) -> Iterator[list[Row]]:
-    """The fee events of a settlement, so many at a time."""
+def _pages(connection: psycopg.Connection, settlement_id: UUID) -> Iterator[list[Record]]:
+    """The fee events of a settlement, PAGE at a time."""
     after = None
     while page := _get_settlement(connection, settlement_id, after=after, rows=PAGE)["items"]:
         yield page
         after = page[-1]["id"]
 
 
-def _telling(pages: Iterable[list[Row]], tell: partial[None]) -> Iterator[list[Row]]:
-    """The pages; of each it is told how many lines it had when it is done."""
+def _advancing(pages: Iterable[list[Record]], advance: Callable[[int], None]) -> Iterator[list[Record]]:
+    """Yields the pages, and advances the progress bar by the rows of each when it is written."""
     for page in pages:
         yield page
-        tell(len(page))
+        advance(len(page))
 
 
-def _exponent(connection: psycopg.Connection, settlement: Row) -> int:
+def _exponent(connection: psycopg.Connection, settlement: Record) -> int:
     """How many decimals the settlement's currency has."""
     row = connection.execute("select private.currency_exponent(%s)", (settlement["currency"],)).fetchone()
     assert row
@@ -342,7 +330,7 @@ def _exponent(connection: psycopg.Connection, settlement: Row) -> int:
     return exponent
 
 
-def _write(format: Format, file: TextIO, settlement: Row, pages: Iterable[list[Row]], exponent: int) -> None:  # noqa: A002
+def _write(format: Format, file: TextIO, settlement: Record, pages: Iterable[list[Record]], exponent: int) -> None:  # noqa: A002
     match format:
         case Format.TABLE:
             _write_table(file, settlement, pages, exponent)
@@ -355,8 +343,8 @@ def _write(format: Format, file: TextIO, settlement: Row, pages: Iterable[list[R
             _write_json(file, settlement, pages)
 
 
-def _write_table(file: TextIO, settlement: Row, pages: Iterable[list[Row]], exponent: int) -> None:
-    """Plain columns, as wide as a page needs them: Rich would take minutes for a large settlement."""
+def _write_table(file: TextIO, settlement: Record, pages: Iterable[list[Record]], exponent: int) -> None:
+    """Writes the settlement, and a row for each fee event; on a terminal its calculation stands below the row."""
     major, currency = partial(_major, exponent=exponent), settlement["currency"]
     figures = f"{major(settlement['charged_cents'])} charged, {major(settlement['reversed_cents'])} reversed"
     head = {
@@ -368,36 +356,59 @@ def _write_table(file: TextIO, settlement: Row, pages: Iterable[list[Row]], expo
         "fees": f"{settlement['fee_events']}: {figures}",
     }
     file.writelines(f"{name:<13}{value}\n" for name, value in head.items())
-    widths = [0] * len(LINE)
+    output = Console(file=file, markup=False, emoji=False, highlight=False)
+    if output.is_terminal:
+        table, row = Table(output, "time", "fee", "amount", numbers=NUMBERS, note="calculation"), _short_row
+    else:
+        table, row = Table(output, *LINE, numbers=NUMBERS), _full_row
+    if settlement["fee_events"]:
+        file.write("\n")
     for page in pages:
-        rows = [_line(event, major) for event in page]
-        if not any(widths):
-            file.write("\n")
-            rows.insert(0, tuple(LINE))
-        widths = [max(width, *map(len, column)) for width, column in zip(widths, zip(*rows, strict=True), strict=True)]
-        for row in rows:
-            aligned = (f"{cell:{LINE[name]}{width}}" for name, cell, width in zip(LINE, row, widths, strict=True))
-            file.write("  ".join(aligned).rstrip() + "\n")
+        table.print(row(event, major) for event in page)
 
 
-def _line(event: Row, major: Callable[[int | str | None], str]) -> tuple[str, ...]:
-    """The cells of a fee event under the names of LINE."""
-    return (
-        event["created_at"][:19].replace("T", " "),
-        event["fee_id"],
-        f"{event['subject_type']} {event['subject_id']}",
-        major(event["base_cents"]),
-        "" if event["rate"] is None else f"{(event['rate'] * 100).normalize():f} %",
-        major(event["fixed_cents"]),
-        major(event["unrounded"]),
-        event["bound"] or "",
-        major(event["amount_cents"]),
-        event["reverses"] or "",
+def _full_row(event: Record, major: Callable[[int | str | None], str]) -> Row:
+    """A fee event with the columns of LINE."""
+    return Row(
+        (
+            _time(event),
+            event["fee_id"],
+            f"{event['subject_type']} {event['subject_id']}",
+            major(event["base_cents"]),
+            _percent(event["rate"]),
+            major(event["fixed_cents"]),
+            major(event["unrounded"]),
+            event["bound"] or "",
+            major(event["amount_cents"]),
+            event["reverses"] or "",
+        )
     )
 
 
-def _write_json(file: TextIO, settlement: Row, pages: Iterable[list[Row]]) -> None:
-    from api.routes.admin.settlements import FeeEvent, SettlementFigures  # --help needs not wait for it
+def _short_row(event: Record, major: Callable[[int | str | None], str]) -> Row:
+    """A fee event with its time, fee and amount, and its calculation in the note."""
+    if event["reverses"] is not None:
+        calculation = f"reverses {event['reverses']}"
+    else:
+        base, rate, fixed = major(event["base_cents"]), _percent(event["rate"]), major(event["fixed_cents"])
+        calculation = f"{base} × {rate} + {fixed} = {major(event['unrounded'])}"
+        if event["bound"]:
+            calculation += f", limited by the fee's {event['bound']}"
+    note = f"{event['subject_type']} {event['subject_id']}: {calculation}"
+    return Row((_time(event), event["fee_id"], major(event["amount_cents"])), note)
+
+
+def _time(event: Record) -> str:
+    return str(event["created_at"])[:19].replace("T", " ")
+
+
+def _percent(rate: Decimal | None) -> str:
+    """A rate as people write it: 0.0250 is 2.5 %."""
+    return "" if rate is None else f"{(rate * 100).normalize():f} %"
+
+
+def _write_json(file: TextIO, settlement: Record, pages: Iterable[list[Record]]) -> None:
+    from api.routes.admin.settlements import FeeEvent, SettlementFigures  # imported late: --help does not need it
 
     head = SettlementFigures.from_row(settlement).model_dump_json(by_alias=True)
     file.write(f'{{"settlement": {head}, "items": [')
@@ -410,21 +421,13 @@ def _write_json(file: TextIO, settlement: Row, pages: Iterable[list[Row]]) -> No
 
 
 def _major(minor: int | str | None, exponent: int) -> str:
-    """Minor units as people write them, exactly: 1234 cents are 12.34; nothing where there is none."""
+    """Minor units as an exact decimal: 1234 cents are 12.34. Empty for None."""
     return "" if minor is None else f"{Decimal(minor).scaleb(-exponent):f}"
 
 
-def _console() -> Console:
-    """Prints what is in the database as it is; wraps no lines where nobody reads along."""
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 1000
-    return console
-
-
 def _progress() -> Progress:
-    """A bar on a terminal; nothing elsewhere, nor in what is piped on."""
-    console = Console(stderr=True)
+    """A progress bar on standard error; invisible where that is not a terminal."""
+    terminal = Console(stderr=True)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -434,17 +437,17 @@ def _progress() -> Progress:
     )
     return Progress(
         *columns,
-        console=console,
+        console=terminal,
         transient=True,
-        disable=not console.is_terminal,
-        # or what is written to a pipe would land on the terminal
+        disable=not terminal.is_terminal,
+        # a redirected standard output would be printed on the terminal
         redirect_stdout=False,
     )
 
 
 @contextmanager
 def _open(output: Path | None) -> Iterator[TextIO]:
-    """The file to write, or standard output. Raises PortalError where it cannot be written."""
+    """Yields the file to write, or standard output. Raises PortalError where the file cannot be written."""
     if output is None:
         yield sys.stdout
         return

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,14 +15,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from typer.testing import CliRunner
 
-from api.cli.main import app
 from api.errors import PortalError
+from tests.cli.running import PORTAL, portal
 
 pytestmark = pytest.mark.slow
-
-PORTAL = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +28,6 @@ def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
         monkeypatch.setenv("DATA_DIR", folder)
         yield Path(folder)
-
-
-def portal(*arguments: str, **settings: str) -> str:
-    """What a command prints; it runs in this process, and raises what the person would be told."""
-    result = CliRunner().invoke(app, arguments, env=settings, catch_exceptions=False)
-    assert result.exit_code == 0
-    return result.stdout
 
 
 @contextmanager
@@ -141,8 +130,8 @@ PROJECT = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_ANON_KEY": "key", 
         ("seed", {"DATA_DIR": "/dev/null/data"}, "set DATA_DIR"),
         ("seed", {"DATA_DIR": "/tmp/with a space"}, "set DATA_DIR to a path without spaces"),  # noqa: S108
         ("seed", {"DATA_DIR": f"/tmp/{'long' * 30}"}, "set DATA_DIR to a shorter path"),  # noqa: S108
-        ("seed", PROJECT, "SUPABASE_URL says where to ask: set DATABASE_URL too"),
-        ("migrate", PROJECT, "SUPABASE_URL says where to ask: set DATABASE_URL too"),
+        ("seed", PROJECT, "set DATABASE_URL too"),
+        ("migrate", PROJECT, "set DATABASE_URL too"),
         ("seed", {"DATABASE_URL": "postgres//u:SECRET@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
         ("seed", {"DATABASE_URL": "postgresql://u:SECRET%ZZ@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
     ],
