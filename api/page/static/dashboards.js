@@ -8,7 +8,7 @@ import { word } from "./words.js";
 const number = (name) => ({ name, numeric: true });
 const sum = (rows, field) => rows.reduce((total, row) => total + row[field], 0);
 
-/** A plot with its caption and the same figures as a table; a sentence where there is nothing. */
+/** A plot with its caption and the same figures as a table; a sentence where there are no figures. */
 function figure({ caption, spec, series, columns, rows, isEmpty, empty = word("nothingYet") }) {
   return h(
     "figure",
@@ -21,7 +21,7 @@ function figure({ caption, spec, series, columns, rows, isEmpty, empty = word("n
   );
 }
 
-/** Series by day, with a table whose latest day is on top. */
+/** Series by day, with a table whose latest day comes first. */
 function daily({ caption, rows, series, more = [], ends, write = null }) {
   const columns = [...series, ...more];
   return figure({
@@ -37,7 +37,7 @@ function daily({ caption, rows, series, more = [], ends, write = null }) {
   });
 }
 
-/** Rows by name, in the order that they come in. */
+/** Rows by name, in the given order. */
 function ranked({ caption, name, rows, columns, colour, isWhole = true, format, empty }) {
   return figure({
     caption,
@@ -54,7 +54,7 @@ const plots = (...figures) => h("div", { class: "plots" }, figures);
 /** The rows in the chosen currency. */
 const inCurrency = (rows, { currency }) => rows.filter((row) => row.currency === currency);
 
-/** Sums of each currency, as money; the chosen currency first. */
+/** The sum of each currency, as money; the chosen currency first. */
 function moneyOf(rows, field, chosen) {
   const sums = new Map();
   for (const row of rows) sums.set(row.currency, (sums.get(row.currency) ?? 0) + row[field]);
@@ -66,7 +66,7 @@ function moneyOf(rows, field, chosen) {
   };
 }
 
-/** Some texts, and how many more there are. */
+/** The first texts, and the number of the others. */
 function few(texts, limit = 3) {
   if (texts.length <= limit) return texts;
   return [...texts.slice(0, limit), word("andOthers", { count: count(texts.length - limit) })];
@@ -88,7 +88,7 @@ function answer(question, kind, value, lines) {
 
 const pair = (name, value) => [h("span", { class: "muted" }, name), " ", h("strong", {}, value)];
 
-/** A line for a name, and the amounts in other currencies. */
+/** A line with a name and the amounts in other currencies. */
 function also(name, { others }) {
   const texts = [name, others.length ? `${word("alsoIn")} ${few(others).join(" · ")}` : ""].filter(Boolean);
   return texts.length ? [h("span", { class: "muted also" }, texts.join(", "))] : [];
@@ -114,7 +114,7 @@ export function overview({ presence, vouchers, fees, system }, chosen) {
   ];
 }
 
-/** What is owed to whom: the most in the chosen currency, then in others. */
+/** Debts by beneficiary: in the chosen currency with the largest first, then in others. */
 function debts(fees, chosen) {
   const owed = fees ? fees.owed.filter((row) => row.owedCents !== 0) : [];
   if (owed.length === 0) return answer(word("asked3"), "", fees ? word("nothingOwed") : "–", []);
@@ -133,7 +133,7 @@ function health(system) {
   if (!system) return answer(word("asked4"), "", "–", []);
   const failed = system.jobs.filter(({ state }) => state === "failed");
   const late = system.jobs.filter(({ state }) => state === "late");
-  // where no clock runs the jobs somebody has to, which is no fault yet
+  // without pg_cron a person runs the jobs, so that late jobs are no fault
   const idle = system.clock ? [] : late;
   const jobs = system.clock ? [...failed, ...late] : failed;
   const rules = system.invariants?.filter(({ violations }) => violations !== 0) ?? [];
@@ -141,7 +141,7 @@ function health(system) {
   const of = (bad, all) => word("countOf", { count: count(all.length - bad.length), total: count(all.length) });
   const names = (rows) => few(rows.map(({ name }) => name)).join(", ");
   const kind = problems > 0 ? "bad" : idle.length > 0 ? "warn" : "good";
-  const value = { bad: word("problems", { count: count(problems) }), warn: word("noClock"), good: word("allGood") }[
+  const value = { bad: word("problems", { count: count(problems) }), warn: word("noScheduler"), good: word("allGood") }[
     kind
   ];
   return answer(word("asked4"), kind === "bad" ? "alarm" : "", badge(kind, value), [
@@ -365,7 +365,7 @@ export function telbank({ telbank: figures }, chosen) {
   ];
 }
 
-/** What each currency came to, where there are several. */
+/** The total of each currency, where there are several. */
 function allCurrencies(caption, rows, columns) {
   if (rows.length < 2) return null;
   return table(

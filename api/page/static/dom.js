@@ -1,6 +1,6 @@
 // Elements, and how they change under a reader's hands. Texts are only ever set as text.
 
-/** An element with attributes (true and false set and leave out) and children: elements or texts. */
+/** An element with attributes (true sets one, false omits it) and children: elements or texts. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -10,7 +10,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Gives an element these children, keeping every one that is there already, its focus and what is open. */
+/** Replaces the children of an element, but keeps equal ones with their focus and open details. */
 export function update(element, ...children) {
   const fresh = children.flat(Infinity).filter((child) => child !== null);
   const wanted = new Set(fresh.map(keyOf).filter(Boolean));
@@ -50,7 +50,7 @@ function change(old, node) {
   }
   if (old.isEqualNode(node)) return;
   for (const { name } of [...old.attributes]) {
-    // what the reader has opened stays open
+    // details that the reader opened stay open
     if (!node.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
   for (const { name, value } of node.attributes) {
@@ -59,7 +59,7 @@ function change(old, node) {
   if (!old.hasAttribute("data-plot")) update(old, ...node.childNodes); // a plot is drawn by charts.js
 }
 
-/** A table in a region of its own, which scrolls where it is too wide. Rows are {key, cells}. */
+/** A table in its own region, which scrolls if it is too wide. Rows are {key, cells}. */
 export function table(caption, columns, rows, kind = "") {
   return h(
     "div",
@@ -103,7 +103,7 @@ export function table(caption, columns, rows, kind = "") {
 
 const isNumber = (numeric) => (numeric ? { class: "number" } : {});
 
-/** Names and what stands for them, as a row of key figures. */
+/** Names and values, as a row of key figures. */
 export function keyFigures(pairs) {
   return h(
     "dl",
@@ -118,7 +118,7 @@ export function badge(kind, text) {
   return h("span", { class: `badge ${kind}` }, h("span", { "aria-hidden": "true" }, sign), ` ${text}`);
 }
 
-/** A text that may be very long: its beginning, and all of it when it is opened. */
+/** A text that may be very long: its beginning, with the whole text in details. */
 export function long(text, limit = 80) {
   if (text.length <= limit) return text;
   return h("details", {}, h("summary", {}, `${text.slice(0, limit)}…`), h("p", {}, text));

@@ -2,8 +2,8 @@
 
 import { language } from "./words.js";
 
-let zone; // the portal's, where the browser knows it
-let exponents = new Map(); // decimals by currency, as the server tells them
+let zone; // the portal's time zone, if the browser knows it
+const exponents = new Map(); // decimals by currency, from the server
 
 export function setTimeZone(name) {
   try {
@@ -19,38 +19,38 @@ export function learnDecimals(rows) {
   for (const { currency, decimals } of rows) exponents.set(currency, decimals);
 }
 
-/** The day (2026-11-24) that it is in the portal's time zone. */
+/** Today (2026-11-24) in the portal's time zone. */
 export const today = () => new Intl.DateTimeFormat("sv-SE", { timeZone: zone }).format(new Date());
 
 export const count = (number) => new Intl.NumberFormat(language()).format(number);
 
-/** A number that need not be whole, with one decimal at most. */
+/** A number with one decimal at most. */
 export const decimal = (number) => new Intl.NumberFormat(language(), { maximumFractionDigits: 1 }).format(number);
 
-/** A fraction in percent; a dash where there is none. */
+/** A fraction in percent; a dash for null. */
 export function percent(fraction) {
   if (fraction === null) return "–";
   return new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: 2 }).format(fraction);
 }
 
-/** How many decimals the minor unit of a currency has. */
+/** The number of decimals of a currency. */
 export function decimalsOf(currency) {
   if (!exponents.has(currency)) {
     let digits = 2;
     try {
       digits = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
     } catch {
-      // the currency is no code of ISO 4217
+      // not a currency code of ISO 4217
     }
     exponents.set(currency, digits);
   }
   return exponents.get(currency);
 }
 
-/** Minor units in major ones, for a chart. */
+/** Converts minor units into major units, for a chart. */
 export const major = (cents, currency) => cents / 10 ** decimalsOf(currency);
 
-/** Minor units as money; `digits` is for amounts that are not rounded yet. */
+/** Minor units as money; `digits` shows more decimals, for unrounded amounts. */
 export function money(cents, currency, digits = decimalsOf(currency)) {
   const decimals = decimalsOf(currency);
   const options = { minimumFractionDigits: decimals, maximumFractionDigits: Math.max(decimals, digits) };
@@ -67,7 +67,7 @@ const date = (text, options) => new Intl.DateTimeFormat(language(), options).for
 /** A day (2026-11-24). */
 export const day = (text) => date(text, { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" });
 
-/** From a day to another, both included: 01.–31.10.2026. */
+/** A period of days, both included: 01.–31.10.2026. */
 export function days(from, to) {
   return new Intl.DateTimeFormat(language(), { timeZone: "UTC", dateStyle: "medium" }).formatRange(
     new Date(from),
@@ -75,13 +75,13 @@ export function days(from, to) {
   );
 }
 
-/** From a day to before another. */
+/** A period of days, without the last one. */
 export const period = (from, before) => days(from, new Date(before) - 86_400_000);
 
-/** A moment, in the portal's time zone; a dash where there is none. */
+/** A time in the portal's time zone; a dash for null. */
 export function moment(text) {
   return text === null ? "–" : date(text, { timeZone: zone, dateStyle: "medium", timeStyle: "medium" });
 }
 
-/** A time of this day, on the reader's own clock. */
+/** A time of today, in the reader's time zone. */
 export const clock = (time) => new Intl.DateTimeFormat(language(), { timeStyle: "medium" }).format(time);

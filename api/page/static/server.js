@@ -1,9 +1,9 @@
 // Asks the server, with the proof that the reader gave.
 
 const KEPT = "ts-admin-proof"; // for this tab only
-const PATIENCE_MS = 20_000; // the server itself gives up earlier
+const PATIENCE_MS = 20_000; // longer than the server's own timeout
 
-/** Why the server did not answer: its status (0 where it cannot be reached) and its sentence. */
+/** A failed request: its status (0 if the server cannot be reached) and the error of the server. */
 export class NoAnswer extends Error {
   constructor(status, sentence) {
     super(sentence);
@@ -11,12 +11,12 @@ export class NoAnswer extends Error {
   }
 }
 
-/** What the reader signed in with, {kind: "key" | "token", secret}; null where that was not needed. */
+/** The stored credential, {kind: "key" | "token", secret}; null if none was needed. */
 export function proof() {
   try {
     return JSON.parse(sessionStorage.getItem(KEPT));
   } catch {
-    return null; // damaged: as if there were none
+    return null; // damaged: treated as missing
   }
 }
 
@@ -32,7 +32,7 @@ export async function ask(path, { signal, given = proof() } = {}) {
   const late = AbortSignal.timeout(PATIENCE_MS);
   let response;
   try {
-    // figures are not for the browser's disk
+    // keeps figures out of the browser's cache on disk
     const either = signal ? AbortSignal.any([signal, late]) : late;
     response = await fetch(`/api/admin${path}`, { headers, signal: either, cache: "no-store" });
   } catch (error) {
@@ -45,5 +45,5 @@ export async function ask(path, { signal, given = proof() } = {}) {
   return body;
 }
 
-/** A text as a header carries it: a character for each byte of its UTF-8, for which fetch has no other way. */
+/** Encodes a text for a header, one character for each byte of its UTF-8: fetch accepts no other form. */
 const inBytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));

@@ -12,7 +12,7 @@ const status = (settlement) => badge(KINDS[settlement.status], word(`settlement.
 const periodOf = (settlement) => period(settlement.periodFrom, settlement.periodTo);
 const title = (settlement) => word("statementOf", { period: periodOf(settlement), uid: settlement.beneficiaryUid });
 
-/** The table of settlements, or that there is none. */
+/** The table of settlements, or a sentence where there is none. */
 export function settlements({ settlements: { items } }) {
   if (items.length === 0) return [h("p", { class: "muted" }, word("noSettlements"))];
   const caption = word("latestSettlements", { count: count(items.length) });
@@ -44,7 +44,7 @@ export function settlements({ settlements: { items } }) {
   ];
 }
 
-/** The table of the latest events, or that there is none. */
+/** The table of the latest events, or a sentence where there is none. */
 export function events({ events: { items } }) {
   if (items.length === 0) return [h("p", { class: "muted" }, word("noEvents"))];
   const columns = [word("time"), word("type"), word("actor"), word("subject"), word("details")];
@@ -73,7 +73,7 @@ const more = document.getElementById("statement-more");
 const error = document.getElementById("statement-error");
 let shown = null; // {id, settlement, items}
 
-/** Opens the statement of a settlement; `say` makes a sentence of what goes wrong. */
+/** Opens the statement of a settlement; `say` turns an error into a sentence. */
 export async function openStatement(id, say) {
   shown = { id, settlement: null, items: [] };
   update(body, h("p", { class: "muted" }, word("loading")));
@@ -90,7 +90,7 @@ export async function loadMore(say) {
   error.textContent = "";
   try {
     const answer = await ask(`/settlements/${statement.id}?limit=${PAGE}${after ? `&after=${after}` : ""}`);
-    if (shown !== statement) return; // another one was opened meanwhile
+    if (shown !== statement) return; // another statement was opened meanwhile
     statement.settlement = answer.settlement;
     statement.items.push(...answer.items);
     showStatement(answer.items.length === PAGE);
@@ -154,7 +154,7 @@ export function showStatement(hasMore = !more.hidden) {
   if (hadFocus && !hasMore) body.querySelector(".scroll").focus();
 }
 
-/** How an amount came about, as a calculation. */
+/** The calculation of an amount. */
 function explanation(event) {
   if (event.reverses !== null) return [word("takesBack", { id: "" }), h("code", {}, event.reverses)];
   if (event.rate === null) return "–";

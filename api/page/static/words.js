@@ -61,7 +61,7 @@ export const words = {
     jobsBad: "Aufträge mit Fehler oder überfällig",
     byHand: "von Hand",
     jobsIdle: "Von Hand zu starten",
-    noClock: "Ohne Uhr",
+    noScheduler: "Ohne pg_cron",
     rulesUnread: "Die Regeln prüft bei so vielen Ereignissen täglich der Auftrag check-invariants.",
     rulesGood: "Regeln eingehalten",
     rulesBad: "Regeln verletzt",
@@ -162,8 +162,8 @@ export const words = {
     eventTypes: "Häufigste Ereignisse",
     type: "Art",
     count: "Anzahl",
-    jobs: "Aufträge der Uhr",
-    runByHand: "Diese Datenbank hat keine Uhr (pg_cron): Jeder Auftrag läuft nur, wenn ihn jemand startet (portal jobs run NAME).",
+    jobs: "Geplante Aufträge",
+    runByHand: "Diese Datenbank hat kein pg_cron: Aufträge laufen nur, wenn jemand sie startet (portal jobs run NAME).",
     job: "Auftrag",
     schedule: "Zeitplan (UTC)",
     lastRun: "Zuletzt gelaufen",
@@ -280,7 +280,7 @@ export const words = {
     jobsBad: "Jobs failed or late",
     byHand: "by hand",
     jobsIdle: "To be run by hand",
-    noClock: "No clock",
+    noScheduler: "No pg_cron",
     rulesUnread: "With so many events the job check-invariants looks at the rules, daily.",
     rulesGood: "Rules hold",
     rulesBad: "Rules are violated",
@@ -381,8 +381,8 @@ export const words = {
     eventTypes: "Most frequent events",
     type: "Type",
     count: "Count",
-    jobs: "Jobs of the clock",
-    runByHand: "This database has no clock (pg_cron): a job runs only when somebody starts it (portal jobs run NAME).",
+    jobs: "Scheduled jobs",
+    runByHand: "This database has no pg_cron: jobs run only when somebody starts them (portal jobs run NAME).",
     job: "Job",
     schedule: "Schedule (UTC)",
     lastRun: "Last run",
@@ -446,21 +446,21 @@ let current = localStorage.getItem(KEPT) === "en" ? "en" : "de";
 /** The language of the page: de or en. */
 export const language = () => current;
 
-/** Switches to the other language, and remembers it. */
+/** Switches to the other language and stores the choice. */
 export function switchLanguage() {
   current = current === "de" ? "en" : "de";
   localStorage.setItem(KEPT, current);
 }
 
-/** The word of this key, with its values in it. */
+/** The text of this key, with its values filled in. */
 export function word(key, values = {}) {
   const text = words[current][key];
   if (text === undefined) throw new Error(`no word for ${key}`);
-  // one pass, so that a value which looks like a placeholder stays as it is
+  // in one pass, so that a value that looks like a placeholder is not replaced
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-/** Puts the words into what index.html marks with data-word and data-label. */
+/** Fills in the texts of the elements with data-word or data-label. */
 export function translate() {
   document.documentElement.lang = current;
   document.title = `${word("title")} · TogetherSystems`;
