@@ -13,13 +13,16 @@ PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-clock mutations lint format migration docs clean
+.PHONY: help run dev test test-quick test-clock mutations lint format migration docs clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.synced ## Start the database, migrate, seed and serve http://127.0.0.1:8000
 	@exec .venv/bin/portal run
+
+dev: .venv/.synced-dev ## The same, for contributors: follows changes of api/ and of functions in sql/
+	@exec .venv/bin/python -m api.cli.dev
 
 test: .venv/.synced-dev ## Run the tests on all cores (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
 	@exec $(PYTEST) $(TESTS)
