@@ -16,6 +16,8 @@ import pytest
 
 from api.settings import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def checkout() -> Iterator[Path]:

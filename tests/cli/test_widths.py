@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from rich.text import Text
 
-from tests.cli.running import PORTAL, on_terminal, portal, rows
+from tests.cli.running import PORTAL, on_terminal, portal, rows, run
 from tests.support.charging import charge, reverse
 from tests.support.databases import empty
 
@@ -39,8 +39,10 @@ def _settings(monkeypatch: pytest.MonkeyPatch, shared_database: str, settlement:
 
 
 def shown(columns: int, *arguments: str) -> str:
-    """What a terminal of this width would show, without colours."""
-    return Text.from_ansi(portal(*arguments, FORCE_COLOR="1", COLUMNS=str(columns))).plain
+    """What a command prints on a terminal of this width, without colours and progress."""
+    result = run(*arguments, FORCE_COLOR="1", COLUMNS=str(columns))
+    assert result.exit_code == 0
+    return Text.from_ansi(result.stdout).plain
 
 
 def is_narrow(output: str, columns: int) -> bool:
