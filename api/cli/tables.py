@@ -52,7 +52,7 @@ class Table:
         for row in rows:
             self._console.print(Text(self._line(row), row.style), soft_wrap=True)
             if self._has_notes_below and row.note:
-                self._console.print(Padding(Text(row.note, "dim"), (0, 0, 0, len(_GAP))), soft_wrap=False)
+                self._console.print(Padding(Text(row.note, "dim"), (0, 0, 0, len(_GAP)), expand=False), soft_wrap=False)
 
     def _complete(self, row: Row) -> Row:
         """The row with its note as the last cell where it does not stand below, and dashes for empty cells."""

@@ -1,6 +1,6 @@
 """The operator's page at /admin: the files of `static/`, and Vega from an installed package.
 
-The page is open to everybody, for it holds no data: that comes from /api/admin, which asks who is asking.
+The page needs no sign-in, because it holds no data: the data comes from /api/admin, which authenticates requests.
 """
 
 import gzip
@@ -24,25 +24,25 @@ _INDEX, _VEGA = "index.html", "vega.js"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 _HEADERS = {
-    # nothing from elsewhere, nothing inline, no eval: a text of the database can never become a script
+    # no other origin, no inline script, no eval: a text from the database can never run as a script
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # a browser asks each time whether it has changed
+    "cache-control": "no-cache",  # the browser revalidates by the etag each time
     "vary": "accept-encoding",
 }
 
-# the bundle holds the interpreter's lock for more than a second and its engine 80 MB: not in the server's own process
+# in a process of its own: bundling blocks the interpreter for more than a second, and its engine takes 80 MB
 _MAKE_VEGA = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle('export {vegaEmbed}'))"
 _making = Lock()
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is sent."""
+    """A file with its headers, ready to be sent."""
 
     media_type: str
     body: bytes
@@ -51,13 +51,13 @@ class Asset:
 
     @classmethod
     def of(cls, suffix: str, body: bytes) -> "Asset":
-        """The asset with this body, of the type that its name's suffix says."""
+        """Returns the asset with this body; the suffix of its name decides the media type."""
         return cls(_MEDIA_TYPES[suffix], body, gzip.compress(body, mtime=0), etag.weak_etag(body))
 
 
 @cache
 def _files() -> dict[str, Asset]:
-    """The files of this folder, by name."""
+    """The files of `static/`, by name."""
     files = [file for file in _FOLDER.iterdir() if file.suffix in _MEDIA_TYPES]
     return {file.name: Asset.of(file.suffix, file.read_bytes()) for file in files}
 
@@ -70,7 +70,7 @@ def _vega() -> Asset:
 
 
 def _asset(name: str) -> Asset | None:
-    """The asset of this name. Vega is made when it is first asked for; until then everybody waits who asks for it."""
+    """Returns the asset of this name, if there is one. The first request for Vega bundles it; others wait."""
     if name == _VEGA:
         with _making:
             return _vega()
