@@ -212,7 +212,8 @@ def _bookings(
             yield voucher.id, start, end, "booked", created, None
     if voucher.valid_until - voucher.valid_from < HOUR:
         # brought from elsewhere: an appointment where nothing was offered, over midnight
-        end = midnight((voucher.valid_until + DAY).astimezone(BERLIN).date(), BERLIN) + 21 * MINUTE
+        # the night after, so that it meets no slot of a voucher of late in the evening
+        end = midnight((voucher.valid_until + 2 * DAY).astimezone(BERLIN).date(), BERLIN) + 21 * MINUTE
         yield voucher.id, end - HOUR, end, "booked", make.moment(), None
 
 
