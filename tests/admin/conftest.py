@@ -107,7 +107,7 @@ def visiting(browser: Browser) -> Visiting:
             if "FAKETIME" in os.environ:
                 context.clock.install(time=datetime.now(UTC))
             visit = Visit(context.new_page(), url)
-            visit.page.set_default_timeout(20_000)
+            visit.page.set_default_timeout(60_000)
             visit.watch()
             yield visit
             assert visit.problems == []
