@@ -1,4 +1,4 @@
-"""What every test may ask for: a server, and databases on it."""
+"""Fixtures for all tests: a server, and databases on it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ _EXTENSIONS = ("pgtap", "plpgsql_check")
 
 @pytest.hookimpl(trylast=True)
 def pytest_report_header() -> str:
-    """Says which PostgreSQL is tested, and through which Data API."""
+    """Prints which PostgreSQL is tested, and through which Data API."""
     try:
         return f"{server_name()}, Data API: {data_api_name()}"
     except MissingServerError as error:
@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is slow, and puts its folders first: what takes long should not be begun last.
+    """Marks slow tests, and runs their folders first, so that none of them begins last.
 
     Slow are whole folders, modules that say so, and the second run of a test, through the Data API.
     """
@@ -43,14 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """A server of this process's own, started when the first test needs it."""
+    """A server of this process, started when the first test needs it."""
     with run_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated(server: Server) -> str:
-    """The name of a migrated database without data, for others to be copied from: do not connect to it."""
+    """The name of a migrated database without data, a template for copies: do not connect to it."""
     name = server.create()
     migrate(server.url(name))
     return name
@@ -157,7 +157,7 @@ def _has_extensions(server: Server) -> bool:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keeps the developer's settings out: what a test does not set is at its default, data is in tmp_path."""
+    """Ignores the developer's settings: what a test does not set has its default, and data is in tmp_path."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))

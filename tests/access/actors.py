@@ -1,4 +1,4 @@
-"""Everybody who may ask, and how PostgREST would let them in."""
+"""The callers that the expectations name, and how PostgREST would identify them."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from api.actor import Actor, Role
 
 @dataclass(frozen=True)
 class Caller:
-    """A database role with the claims of a JWT; `column` is where the expectations speak of it."""
+    """A database role with the claims of a JWT; `column` is its column in the expectations."""
 
     column: str
     role: Role | Literal["stats_reader"]
@@ -42,7 +42,7 @@ CALLERS = {
 
 @contextmanager
 def acting(connection: psycopg.Connection, caller: Caller) -> Iterator[None]:
-    """Everything inside is done as the caller, and taken back."""
+    """Run the block as the caller, and roll it back."""
     with connection.transaction(force_rollback=True):
         connection.execute(
             "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",

@@ -1,4 +1,4 @@
-"""The world of which the expectations speak."""
+"""The database that the expectations describe."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.support.databases import Server
 
 @pytest.fixture(scope="package")
 def world(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
-    """As superuser, on a database with the world of the pgTAP tests; what a test does there it takes back."""
+    """A superuser's connection to a database with the rows of the pgTAP tests; each test is rolled back."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         with connection.transaction():
             for file in ("helpers.psql", "world.psql"):

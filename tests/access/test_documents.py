@@ -1,4 +1,4 @@
-"""The documents of a voucher that several thinkers hold, at once or one after the other."""
+"""Who sees the documents of a voucher that several thinkers hold, at the same time or one after the other."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -13,7 +13,7 @@ ANNA, BEN, CLARA = thinker("anna"), thinker("ben"), thinker("clara")
 
 
 class Voucher:
-    """Anna's voucher, and what is done with it; each in a transaction, and so at a time, of its own."""
+    """Anna's voucher and the actions on it, each in a transaction of its own and so at a time of its own."""
 
     def __init__(self, connection: psycopg.Connection, **more: str) -> None:
         self._connection = connection
@@ -26,8 +26,8 @@ class Voucher:
     def cancel(self, holder: Actor) -> None:
         call(self._connection, holder, "cancel_booking", voucher_id="v")
 
-    def lay(self, creator: Actor, name: str) -> object:
-        """Lays a document there, as the server does for a thinker: true, or the reason why not."""
+    def add_document(self, creator: Actor, name: str) -> object:
+        """Adds a document as the server does for a thinker. Returns True, or the error code."""
         checked = call_or_reason(self._connection, creator, "check_contract_link", voucher_id="v")
         if checked is True:
             call(
@@ -54,15 +54,15 @@ def voucher(database: str) -> Iterator[Voucher]:
         yield Voucher(connection)
 
 
-def test_whoever_holds_it_next_sees_nothing_that_concerns_the_one_before(voucher: Voucher) -> None:
-    voucher.lay(ANNA, "house rules")
+def test_next_holder_sees_nothing_of_the_previous_holder(voucher: Voucher) -> None:
+    voucher.add_document(ANNA, "house rules")
     voucher.book(BEN, 9)
-    voucher.lay(ANNA, "report on ben")
-    voucher.lay(BEN, "letter from ben")
+    voucher.add_document(ANNA, "report on ben")
+    voucher.add_document(BEN, "letter from ben")
     voucher.cancel(BEN)
-    voucher.lay(ANNA, "bill for ben")
+    voucher.add_document(ANNA, "bill for ben")
     voucher.book(CLARA, 10)
-    voucher.lay(ANNA, "report on clara")
+    voucher.add_document(ANNA, "report on clara")
 
     assert voucher.seen_by(CLARA) == {"house rules", "report on clara"}
     assert voucher.seen_by(BEN) == {"letter from ben"}
@@ -75,15 +75,15 @@ def test_whoever_holds_it_next_sees_nothing_that_concerns_the_one_before(voucher
     }
 
 
-def test_what_was_laid_for_one_is_not_for_another_for_whom_a_server_booked(database: str) -> None:
+def test_document_for_one_holder_stays_hidden_from_another_holder(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         voucher = Voucher(connection, holder_uid="ben")
-        voucher.lay(ANNA, "report on ben")
+        voucher.add_document(ANNA, "report on ben")
         voucher.book(Actor("service_role", "clara"), 10)
         assert (voucher.seen_by(BEN), voucher.seen_by(CLARA)) == ({"report on ben"}, set())
 
 
-def test_one_holder_is_not_told_who_the_other_is(voucher: Voucher, database: str) -> None:
+def test_holders_do_not_learn_of_each_other(voucher: Voucher, database: str) -> None:
     voucher.book(BEN, 9)
     voucher.book(CLARA, 10)
     with psycopg.connect(database, autocommit=True) as connection:
@@ -94,22 +94,22 @@ def test_one_holder_is_not_told_who_the_other_is(voucher: Voucher, database: str
     assert holders == {"anna": ["clara"], "ben": [None], "clara": ["clara"], "admin": ["clara"]}
 
 
-def test_two_who_hold_it_at_once_see_nothing_of_each_other(voucher: Voucher) -> None:
-    voucher.lay(ANNA, "house rules")
+def test_two_holders_at_once_see_nothing_of_each_other(voucher: Voucher) -> None:
+    voucher.add_document(ANNA, "house rules")
     voucher.book(BEN, 9)
-    voucher.lay(ANNA, "report on ben")
+    voucher.add_document(ANNA, "report on ben")
     voucher.book(CLARA, 10)
-    voucher.lay(ANNA, "bill")
-    voucher.lay(BEN, "letter from ben")
-    voucher.lay(CLARA, "letter from clara")
+    voucher.add_document(ANNA, "bill")
+    voucher.add_document(BEN, "letter from ben")
+    voucher.add_document(CLARA, "letter from clara")
 
     assert voucher.seen_by(BEN) == {"house rules", "report on ben", "letter from ben"}
     assert voucher.seen_by(CLARA) == {"house rules", "letter from clara"}
 
 
-def test_who_has_no_appointment_lays_nothing_there(voucher: Voucher) -> None:
-    assert voucher.lay(BEN, "x") == "voucher_not_found"
+def test_document_of_a_thinker_without_booking_is_refused(voucher: Voucher) -> None:
+    assert voucher.add_document(BEN, "x") == "voucher_not_found"
     voucher.book(BEN, 9)
-    assert voucher.lay(BEN, "x") is True
+    assert voucher.add_document(BEN, "x") is True
     voucher.cancel(BEN)
-    assert voucher.lay(BEN, "x") == "voucher_not_found"
+    assert voucher.add_document(BEN, "x") == "voucher_not_found"

@@ -1,4 +1,4 @@
-"""Every function and role of the Data API: called, not looked up. What is expected stands in functions.yaml."""
+"""Every function and role of the Data API, by calling the function. functions.yaml holds the expectations."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.access.actors import CALLERS, acting
 
 EXPECTED: dict[str, list[bool]] = yaml.safe_load(Path(__file__).with_name("functions.yaml").read_text())
 
-# the stranger is as good as any who is signed in
+# one stranger represents all signed-in thinkers
 ROLES = {"anon": "anon", "authenticated": "stranger", "service_role": "service_role"}
 
 OURS = "pronamespace::regnamespace::text in ('public', 'private')"
@@ -42,7 +42,7 @@ def test_nobody_executes_a_trigger_function(world: psycopg.Connection, role: str
 
 
 def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
-    """Whether a call with nulls gets into the function; what it does there is taken back."""
+    """Returns whether the caller may call the function with nulls; the effects are rolled back."""
     found = world.execute(
         "select array(select format_type(t, null) from unnest(proargtypes) with ordinality as a (t, n) order by n), "
         "provariadic <> 0 from pg_proc where oid = %s::regproc",
@@ -50,7 +50,7 @@ def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
     ).fetchone()
     assert found
     types, variadic = found
-    # from a subquery: a strict function of constant nulls would not be called at all
+    # in a subquery, because PostgreSQL does not call a strict function of constant nulls at all
     nulls = ", ".join(f"null::{type_} as a{n}" for n, type_ in enumerate(types)) or "1"
     arguments = [f"a{n}" for n in range(len(types))]
     if variadic:
@@ -63,7 +63,7 @@ def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
     except psycopg.errors.InsufficientPrivilege as denied:
         doors = (f"permission denied for function {name}", f"permission denied for schema {schema}")
         if denied.diag.message_primary not in doors:
-            raise  # denied inside, to somebody who was let in
+            raise  # the function itself refused: the caller may execute it
         return False
     except psycopg.Error:
         return True

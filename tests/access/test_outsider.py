@@ -1,4 +1,4 @@
-"""Somebody with the anon key, a token of its own and the whole schema, at the Data API of a world of others."""
+"""A caller with the anon key, with or without its own token, reaches no rows of others through the Data API."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from tests.support.databases import Server
 ANON, STRANGER = token("anon"), token("authenticated", "nobody that anybody knows")
 SOME_ID = "00000000-0000-4000-8000-000000000000"
 OPEN: dict[str, str] = {"vouchers": "open", "voucher_templates": "", "fees": "", "fee_versions": ""}
-"""What everybody, or whoever is signed in, may read: the only row of a table, or all where none is named."""
+"""What everybody, or every signed-in thinker, may read: one row of a table, or all rows where none is named."""
 
 LISTS: dict[str, dict[str, str]] = {
     "list_vouchers": {},
@@ -56,7 +56,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def database(server: Server, migrated: str) -> Iterator[str]:
-    """The URL of a database with the world of the pgTAP tests."""
+    """The URL of a database with the rows of the pgTAP tests."""
     with server.database(template=migrated) as url:
         with psycopg.connect(url) as connection:
             for file in ("helpers.psql", "world.psql"):
@@ -66,13 +66,13 @@ def database(server: Server, migrated: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def rest(database: str) -> Iterator[httpx.Client]:
-    """Asks the Data API."""
+    """Sends a request to the Data API."""
     with run_data_api(database) as url, httpx.Client(base_url=f"{url}/rest/v1", timeout=30) as client:
         yield client
 
 
 def tables(database: str) -> dict[str, list[str]]:
-    """Every table of the Data API with all its rows."""
+    """Returns every table of the Data API with all its rows."""
     with psycopg.connect(database) as connection:
         names = connection.execute("select tablename from pg_tables where schemaname = 'public' order by 1").fetchall()
         return {
@@ -114,7 +114,7 @@ def test_an_outsider_changes_no_table(rest: httpx.Client, database: str, key: st
     assert tables(database) == before
 
 
-def test_a_stranger_finds_nothing_by_functions(rest: httpx.Client) -> None:
+def test_stranger_finds_nothing_through_functions(rest: httpx.Client) -> None:
     for function, arguments in LISTS.items():
         answer = rest.post(f"/rpc/{function}", json=arguments, headers=bearer(STRANGER))
         assert answer.status_code == 200, (function, answer.text)
@@ -122,7 +122,7 @@ def test_a_stranger_finds_nothing_by_functions(rest: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("key", [ANON, STRANGER], ids=["anon", "stranger"])
-def test_an_outsider_is_refused_by_functions_and_changes_nothing(rest: httpx.Client, database: str, key: str) -> None:
+def test_functions_refuse_an_outsider_and_change_nothing(rest: httpx.Client, database: str, key: str) -> None:
     before = tables(database)
     for function, arguments in REFUSED.items():
         answer = rest.post(f"/rpc/{function}", json=arguments, headers=bearer(key))

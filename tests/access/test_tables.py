@@ -1,4 +1,4 @@
-"""Every table, caller and operation: tried, not looked up. What is expected stands in tables.yaml."""
+"""Every table, caller and operation, by trying the operation. tables.yaml holds the expectations."""
 
 import re
 from pathlib import Path
@@ -21,12 +21,12 @@ WRITES: dict[str, LiteralString] = {
 
 
 def identifier(table: str) -> sql.Identifier:
-    """The name of a table, in public where it names no schema."""
+    """Returns the name of a table; the schema is public unless the name contains one."""
     return sql.Identifier(*(table if "." in table else f"public.{table}").split("."))
 
 
 def key(table: str) -> sql.Composable:
-    """What tells rows apart: where they lie, or, because a view's lie nowhere, all that they say."""
+    """Returns what identifies a row: its ctid, or, because rows of views have none, all its columns."""
     schema, _, name = table.rpartition(".")
     is_view = schema == "stats" or name.endswith("_facts")
     return sql.SQL("{}::text").format(sql.Identifier(name)) if is_view else sql.SQL("ctid::text")
@@ -76,8 +76,8 @@ def test_nobody_writes(world: psycopg.Connection, table: str, operation: str, ca
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("operation", ["select", *WRITES])
-def test_a_partition_is_nobodys(world: psycopg.Connection, operation: str, caller: str) -> None:
-    """Who sees an event sees it through the table: the partitions have no policies."""
+def test_nobody_accesses_a_partition_directly(world: psycopg.Connection, operation: str, caller: str) -> None:
+    """Events are read through the table: the partitions have no policies."""
     partitions = world.execute(
         "select relnamespace::regnamespace || '.' || relname from pg_class where relispartition and relkind = 'r'"
     ).fetchall()
@@ -89,7 +89,7 @@ def test_a_partition_is_nobodys(world: psycopg.Connection, operation: str, calle
 
 
 def assert_denied(world: psycopg.Connection, caller: str, statement: sql.Composed, table: str) -> None:
-    """Permission is denied for this very table, or for its schema; or it is a view that nobody can write."""
+    """Permission is denied for this table or its schema, or this is a view that nobody can write."""
     schema, _, name = table.rpartition(".")
     refusals = (
         psycopg.errors.InsufficientPrivilege,
@@ -99,7 +99,7 @@ def assert_denied(world: psycopg.Connection, caller: str, statement: sql.Compose
     with pytest.raises(refusals) as denied, acting(world, CALLERS[caller]):
         world.execute(statement)
     message = denied.value.diag.message_primary or ""
-    # the view that cannot be written may be one of which this one is made
+    # PostgreSQL may name a view on which this view is built
     assert message in (
         f"permission denied for table {name}",
         f"permission denied for view {name}",

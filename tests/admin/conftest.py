@@ -1,4 +1,4 @@
-"""A browser, and a visit to the page in which nothing may go wrong unseen."""
+"""A browser, and a visit to the page that fails on every unexpected error."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ _SILENT = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Chromium reports every refusal, which the page is there to explain
+# Chromium reports every 4xx answer, but the page handles those
 _REFUSED = "Failed to load resource: the server responded with a status of "
 
 _READY = """() => {
@@ -39,7 +39,7 @@ _READY = """() => {
 
 @dataclass
 class Visit:
-    """A page in a browser of its own, and the paths that it asked for."""
+    """A page in its own browser context, and the paths that it requested."""
 
     page: Page
     origin: str
@@ -47,7 +47,7 @@ class Visit:
     problems: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
-        """Notes what goes wrong: errors, violations of the policy (Chromium reports them as errors), other origins."""
+        """Records errors, violations of the content security policy (logged as errors) and foreign origins."""
         self.page.on("request", self._note_request)
         self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
@@ -64,7 +64,7 @@ class Visit:
             self.problems.append(f"{message.type}: {message.text}")
 
     def open(self, path: str = "/admin") -> Page:
-        """Goes there, and waits for the figures and every plot."""
+        """Opens a path, and waits for the figures and every plot."""
         self.page.goto(f"{self.origin}{path}")
         self.ready()
         return self.page
@@ -80,11 +80,11 @@ Visiting: TypeAlias = Callable[..., AbstractContextManager[Visit]]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; closed after each module, for while it is open no other test of this thread may run an event loop."""
+    """Chromium; closed after each module, because no other test can run an event loop in this thread meanwhile."""
     program = shutil.which("chromium")
     if program is None:
         missing("These tests need Chromium on the PATH (Debian: apt install chromium).")
-    # libfaketime stops Chromium
+    # Chromium does not start with libfaketime
     environment: dict[str, str | float | bool] = {
         name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
     }
@@ -97,7 +97,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visiting(browser: Browser) -> Visiting:
-    """Visits a portal; afterwards nothing has gone wrong."""
+    """Visits a portal; fails at the end if anything went wrong."""
 
     @contextmanager
     def visit(url: str, scheme: Scheme = "light", width: int = 1280, height: int = 900) -> Iterator[Visit]:

@@ -1,4 +1,4 @@
-"""What the dashboards show: something of everything, today, and a settlement of the month before last."""
+"""The data of the dashboard tests: something of every kind, today, and a settlement of the month before last."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ SETTLED_FEES = 120
 def fill(database_url: str) -> None:
     """Anna's appointments, Clara's mortgage, Ben's transfers in three currencies, fees and two settlements."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        # no job is late, however old the database is that was copied
+        # the copied database may be old, which would make jobs late
         connection.execute("update private.jobs set added_at = now()")
         for actor, pair_code in ((ANNA, "garten"), (BEN, "garten"), (CLARA, "haus")):
             call(connection, actor, "send_heartbeat", pair_code=pair_code)
@@ -73,14 +73,14 @@ def fill(database_url: str) -> None:
 
 
 def book(connection: psycopg.Connection, slot: int) -> str:
-    """Ben books an hour of Anna's; the booking's id."""
+    """Ben books an hour of Anna's voucher. Returns the booking's id."""
     answer = call(connection, BEN, "book_voucher", voucher_id="v-1", slot_start=NINE + timedelta(hours=slot))
     booking: str = answer["booking"]["id"]
     return booking
 
 
 def transfer(connection: psycopg.Connection, direction: str, amount: float, currency: str, network: str) -> None:
-    """Ben's transfer between crypto and fiat."""
+    """Ben logs a transfer between crypto and fiat money."""
     call(
         connection,
         BEN,
@@ -95,7 +95,7 @@ def transfer(connection: psycopg.Connection, direction: str, amount: float, curr
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Fees of the month before last, settled in euros and in yen."""
+    """Adds fees in the month before last, and settles them in euros and in yen."""
     end = (portal_today(connection).replace(day=1) - timedelta(days=1)).replace(day=1)
     begin = (end - timedelta(days=1)).replace(day=1)
     for _ in range(SETTLED_FEES - 1):

@@ -1,4 +1,4 @@
-"""Everybody can read and use it: by keyboard, with a screen reader, on a phone, in the dark, in German and English.
+"""The page works by keyboard, with a screen reader, on a phone, in dark mode, in German and in English.
 
 What is seen is kept in tests/screenshots, which git ignores.
 """
@@ -23,7 +23,7 @@ DESKTOP, PHONE = 1280, 360
 
 @pytest.fixture(scope="module")
 def seeded(shared_database: str) -> str:
-    """The URL of a database with the demo data too."""
+    """The URL of a database with the demo data and the scene."""
     seed(shared_database)
     fill(shared_database)
     return shared_database
@@ -37,21 +37,21 @@ def url(seeded: str, shared_portal: str) -> str:
 
 @pytest.fixture(scope="module")
 def keyed(seeded: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a portal that asks for a key."""
+    """The URL of a portal with an API key."""
     with serve(settings_in(tmp_path_factory.mktemp("data"), ts_api_key=KEY), seeded) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def axe(npm_programs: Path) -> str:
-    """The program of axe-core."""
+    """The source code of axe-core."""
     return (npm_programs.parent / "axe-core" / "axe.min.js").read_text()
 
 
 def findings(page: Page, axe: str) -> list[str]:
-    """What axe finds, and where."""
+    """Returns the problems that axe finds, and where."""
     page.evaluate(axe)
-    # an open dialog is modal: of the page behind it nobody can reach anything
+    # an open dialog is modal: the page behind it cannot be reached
     violations = page.evaluate(
         "axe.run(document.querySelector('dialog[open]') ?? document, {resultTypes: ['violations']})"
         ".then((result) => result.violations)"
@@ -74,7 +74,7 @@ def switch_to(page: Page, language: str) -> None:
     expect(page.locator("html")).to_have_attribute("lang", language)
 
 
-# each two values of different kinds meet once
+# covers every pair of values
 @pytest.mark.parametrize(
     ("scheme", "language", "width"),
     [("light", "de", DESKTOP), ("light", "en", PHONE), ("dark", "de", PHONE), ("dark", "en", DESKTOP)],
@@ -96,7 +96,7 @@ def test_axe_finds_nothing(visiting: Visiting, url: str, axe: str, scheme: Schem
 
 
 @pytest.mark.parametrize(("scheme", "language"), [("light", "de"), ("dark", "en")])
-def test_axe_finds_nothing_where_one_signs_in(
+def test_axe_finds_nothing_on_the_sign_in_form(
     visiting: Visiting, keyed: str, axe: str, scheme: Scheme, language: str
 ) -> None:
     with visiting(keyed, scheme=scheme, width=PHONE) as visit:
@@ -119,7 +119,7 @@ def visit(visiting: Visiting, url: str) -> Iterator[Visit]:
 
 
 def tab_to(page: Page, target: Locator) -> None:
-    """Presses Tab until the focus is there, and can be seen."""
+    """Presses Tab until the element has the focus, and checks that it is visible."""
     for _ in range(300):
         page.keyboard.press("Tab")
         if target.evaluate("(element) => element === document.activeElement"):
@@ -203,7 +203,7 @@ def test_both_languages_have_the_same_words(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
-def test_no_word_is_missing_in_what_is_shown(visit: Visit, language: str) -> None:
+def test_no_translation_is_missing_on_the_page(visit: Visit, language: str) -> None:
     page = visit.open()
     switch_to(page, language)
     page.locator("[data-statement]").first.click()
@@ -211,16 +211,16 @@ def test_no_word_is_missing_in_what_is_shown(visit: Visit, language: str) -> Non
     keys: set[str] = set(page.evaluate("import('/admin/words.js').then(({words}) => Object.keys(words.de))"))
     page.locator("code").evaluate_all("(elements) => elements.forEach((element) => element.remove())")  # data
     shown = set(re.findall(r"[\w.]+", page.locator("body").inner_text()))
-    # a key of one lower-case word may be a word of the page
+    # a key that is one lower-case word may also be a word of the page
     assert shown & {key for key in keys if not key.islower() or "." in key} == set()
     assert "undefined" not in shown
-    assert not re.search(r"\{\w+\}", page.locator("body").inner_text())  # a value that nobody put in
+    assert not re.search(r"\{\w+\}", page.locator("body").inner_text())  # a placeholder that was not filled
 
 
-def test_every_word_is_used() -> None:
+def test_every_translation_is_used() -> None:
     folder = ROOT / "api" / "page" / "static"
     sources = "".join(file.read_text() for file in folder.iterdir() if file.suffix in (".html", ".js"))
     keys = re.findall(r"^    \"?([\w.]+)\"?: ", (folder / "words.js").read_text(), flags=re.MULTILINE)
     assert len(keys) > 100
-    # those with a dot are put together: word(`job.${state}`)
+    # keys with a dot are composed: word(`job.${state}`)
     assert [key for key in keys if f'"{key}"' not in sources and f"`{key.partition('.')[0]}.${{" not in sources] == []

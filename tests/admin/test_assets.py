@@ -23,7 +23,7 @@ FILES = sorted(
 def served(
     request: pytest.FixtureRequest, shared_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A server with a key, for the page is open all the same."""
+    """A server with an API key; the page itself needs none."""
     folder = tmp_path_factory.mktemp("portal")
     (folder / "admin").mkdir()
     (folder / "admin" / "index.html").write_text("not this one")
@@ -41,7 +41,7 @@ def client(served: str) -> Iterator[Connection]:
 
 
 def read(url: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """The answer with its body as bytes."""
+    """Returns the answer with its body as bytes."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
@@ -51,14 +51,14 @@ def read(url: str, path: str, **headers: str) -> tuple[int, dict[str, str], byte
 
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/", "/admin/index.html"])
-def test_the_page_is_open_to_everybody(served: str, path: str) -> None:
+def test_everybody_can_load_the_page(served: str, path: str) -> None:
     status, headers, body = read(served, path)
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert body == (ROOT / "api" / "page" / "static" / "index.html").read_bytes()
 
 
 @pytest.mark.parametrize("name", [*FILES, "vega.js"])
-def test_every_file_is_served_strictly_and_kept_by_its_tag(served: str, name: str) -> None:
+def test_every_file_has_security_headers_and_an_etag(served: str, name: str) -> None:
     status, headers, body = read(served, f"/admin/{name}")
     assert status == 200
     policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
@@ -88,18 +88,18 @@ def test_every_file_is_served_strictly_and_kept_by_its_tag(served: str, name: st
 def test_head_has_no_body(client: Connection) -> None:
     answer = client.ask("HEAD", "/admin")
     assert (answer.status, answer.body) == (200, None)
-    assert client.get("/admin").status == 200  # nothing was left on the connection
+    assert client.get("/admin").status == 200  # the connection still works, so the server sent no body
 
 
 @pytest.mark.parametrize(
     "path", ["/admin/nope.js", "/admin/__init__.py", "/admin/x/y", "/admin/..%2fapp.py", "/admin/%00"]
 )
-def test_nothing_else_is_found(client: Connection, path: str) -> None:
+def test_unknown_paths_are_404(client: Connection, path: str) -> None:
     answer = client.get(path)
     assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
 
 
-def test_it_is_only_read(client: Connection) -> None:
+def test_post_is_405(client: Connection) -> None:
     assert client.post("/admin", {}).status == 405
 
 
@@ -108,8 +108,8 @@ def test_the_server_starts_without_vega() -> None:
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
-def test_nothing_of_the_page_comes_from_elsewhere() -> None:
+def test_the_page_loads_nothing_from_other_origins() -> None:
     texts = {name: (ROOT / "api" / "page" / "static" / name).read_text() for name in FILES}
-    named = 'xmlns="http://www.w3.org/2000/svg"'  # a name, which nobody fetches
+    named = 'xmlns="http://www.w3.org/2000/svg"'  # the name of an XML namespace, which browsers do not fetch
     assert [name for name, text in texts.items() if "://" in text.replace(named, "")] == []
     assert [name for name, text in texts.items() if "innerHTML" in text or "style=" in text] == []

@@ -1,4 +1,4 @@
-"""What the page shows in a real browser: of a database with something of everything, of an empty and a hostile one."""
+"""What the page shows in a real browser: with data of every kind, without data, and with hostile data."""
 
 import psycopg
 from playwright.sync_api import Page, Route, expect
@@ -13,7 +13,7 @@ NOTHING = "In diesem Zeitraum gibt es nichts zu zeigen."
 
 
 def marks(page: Page, section: str) -> list[str]:
-    """The shapes of the data in the plots of a section: bars and points that can be seen."""
+    """The visible shapes (bars, points) in the plots of a section."""
     shapes: list[str] = page.locator(f"#{section} svg").evaluate_all(
         """(plots) => plots.flatMap((plot) => [...plot.querySelectorAll(".mark-rect path, .mark-symbol path")])
         .filter((shape) => shape.getBBox().width > 0 && shape.getBBox().height > 0)
@@ -26,7 +26,7 @@ def test_each_dashboard_has_plots_with_data(visit: Visit) -> None:
     page = visit.open()
     assert {section: bool(marks(page, section)) for section in DASHBOARDS} == dict.fromkeys(DASHBOARDS, True)
     for plot in page.locator("[data-plot]").all():
-        # Vega names its drawing for those who do not see it
+        # Vega labels its drawing for screen readers
         assert (plot.get_attribute("aria-label") or "").startswith("Diagramm: ")
 
 
@@ -42,31 +42,31 @@ def test_the_four_questions_are_answered_first(visit: Visit) -> None:
     busy, earned, owed, broken = answers.all()
     expect(busy).to_contain_text("3 online")
     expect(busy).to_contain_text("Buchungen 2")
-    expect(earned).to_contain_text("2,40 €")  # 2 percent of 120 euros; the cancelled booking's are taken back
-    # and 119 fees of 2.41 euros, of which one was taken back
+    expect(earned).to_contain_text("2,40 €")  # 2 percent of 120 euros; the fees of the cancelled booking are reversed
+    # and 119 fees of 2.41 euros, one of them reversed
     expect(owed.locator(".value")).to_have_text("286,78 €")
     expect(owed).to_contain_text("an togethersystems 286,78 €")
     expect(owed).to_contain_text("500 ¥")
-    # the scene's fees are of bookings that never were
+    # the scene has fees of bookings that do not exist
     expect(broken).to_contain_text("Probleme: 2")
     expect(broken).to_contain_text("every_charge_has_its_subject")
     expect(broken).to_contain_text("Aufträge laufen von Hand")
     expect(broken).to_contain_text("Gemeldete Fehler im Zeitraum 1")
 
 
-def test_what_is_broken_is_said_in_words(visit: Visit) -> None:
+def test_faults_are_named(visit: Visit) -> None:
     page = visit.open()
     rules = page.get_by_role("region", name="Was immer gelten muss").locator("tbody tr")
     expect(rules.filter(has_text="every_charge_has_its_subject")).to_contain_text("✕ Verletzt: 121")
     expect(rules.filter(has_text="bookings_do_not_overlap")).to_contain_text("✓ Gilt")
-    expect(rules.first).to_contain_text("Verletzt")  # the worst first
+    expect(rules.first).to_contain_text("Verletzt")  # the worst comes first
     expect(rules.last.locator("[lang=en]")).to_have_count(1)
     jobs = page.get_by_role("region", name="Geplante Aufträge").locator("tbody tr")
     expect(jobs.filter(has_text="expire-vouchers")).to_contain_text("Noch nicht dran")
 
 
 def answer_of_system(page: Page, **changes: object) -> None:
-    """From now on the server says something else of the system."""
+    """Replaces the server's answer about the system."""
 
     def answer(route: Route) -> None:
         route.fulfill(json=route.fetch().json() | changes)
@@ -74,7 +74,7 @@ def answer_of_system(page: Page, **changes: object) -> None:
     page.route("**/api/admin/stats/system*", answer)
 
 
-def test_a_late_job_is_no_fault_where_no_clock_runs_it(visit: Visit) -> None:
+def test_a_late_job_is_no_fault_without_a_scheduler(visit: Visit) -> None:
     page = visit.page
     job = {
         "name": "expire-vouchers",
@@ -104,7 +104,7 @@ def test_a_late_job_is_no_fault_where_no_clock_runs_it(visit: Visit) -> None:
     expect(page.locator("#system")).to_contain_text("Fehlgeschlagen")
 
 
-def test_rules_that_nobody_looked_at_are_not_said_to_hold(visit: Visit) -> None:
+def test_invariants_that_were_not_checked_are_not_shown_as_valid(visit: Visit) -> None:
     answer_of_system(visit.page, invariants=None)
     page = visit.open()
     sentence = "Die Regeln prüft bei so vielen Ereignissen täglich der Auftrag check-invariants."
@@ -124,7 +124,7 @@ def test_the_period_is_in_the_address_and_changes_the_plots(visit: Visit) -> Non
         assert marks(page, section) != before[section]
     expect(page.get_by_role("button", name="Letzter Monat")).to_have_attribute("aria-pressed", "true")
 
-    page.reload()  # as a bookmark would
+    page.reload()  # as a bookmark does
     visit.ready()
     expect(page.locator("#vouchers")).to_contain_text(NOTHING)
 
@@ -134,7 +134,7 @@ def test_the_period_is_in_the_address_and_changes_the_plots(visit: Visit) -> Non
     assert {section: marks(page, section) for section in DASHBOARDS} == before
 
 
-def test_a_longer_period_draws_its_plots_anew(visit: Visit) -> None:
+def test_a_longer_period_redraws_the_plots(visit: Visit) -> None:
     page = visit.open()
     before = marks(page, "fees")
     page.get_by_role("button", name="90 Tage").click()
@@ -145,7 +145,7 @@ def test_a_longer_period_draws_its_plots_anew(visit: Visit) -> None:
     assert len(after) > len(before)
 
 
-def test_a_late_answer_of_another_period_is_not_shown(visit: Visit) -> None:
+def test_a_late_answer_for_another_period_is_not_shown(visit: Visit) -> None:
     page = visit.open()
     held: list[Route] = []
 
@@ -166,7 +166,7 @@ def test_a_late_answer_of_another_period_is_not_shown(visit: Visit) -> None:
     expect(page.locator("#vouchers .key-figures")).to_contain_text("Buchungen0")
 
 
-def test_a_period_of_ones_own(visit: Visit) -> None:
+def test_a_period_can_be_chosen_by_its_days(visit: Visit) -> None:
     page = visit.open()
     page.locator("#period").click()
     page.get_by_label("Von").fill("2026-02-02")
@@ -181,11 +181,11 @@ def test_a_period_of_ones_own(visit: Visit) -> None:
     expect(page.locator("#period")).to_contain_text("02.–03.02.2026")
 
 
-def test_an_address_that_makes_no_sense_is_explained_or_ignored(visit: Visit) -> None:
+def test_an_invalid_address_is_explained_or_ignored(visit: Visit) -> None:
     page = visit.page
     page.goto(f"{visit.origin}/admin?from=2026-02-03&to=2026-02-02")
     expect(page.locator("#notice")).to_contain_text("Nicht alles ließ sich aktualisieren")
-    expect(page.locator("#notice")).to_contain_text("days")  # the server's sentence
+    expect(page.locator("#notice")).to_contain_text("days")  # the message of the API
     visit.open("/admin?from=yesterday&to=%3Cb%3E&period=0&currency=%3Cb%3E")
     expect(page.get_by_role("button", name="30 Tage")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#notice")).to_be_hidden()
@@ -202,7 +202,7 @@ def test_the_currency_can_be_chosen(visit: Visit) -> None:
     assert marks(page, "telbank")
 
 
-def test_the_figures_are_there_as_a_table(visit: Visit) -> None:
+def test_figures_are_available_as_a_table(visit: Visit) -> None:
     page = visit.open()
     bookings = page.locator("figure").filter(has=page.get_by_text("Buchungen je Tag", exact=True))
     bookings.get_by_text("Zahlen als Tabelle").click()
@@ -210,7 +210,7 @@ def test_the_figures_are_there_as_a_table(visit: Visit) -> None:
     assert today == ["2", "1", "1"]
 
 
-def test_a_statement_pages_through_its_fee_events_and_explains_them(visit: Visit) -> None:
+def test_a_statement_has_pages_and_explains_its_fee_events(visit: Visit) -> None:
     page = visit.open()
     page.get_by_role("button", name="togethersystems").click()
     dialog = page.get_by_role("dialog", name="Abrechnung")
@@ -234,12 +234,12 @@ def test_an_empty_database_has_sentences_instead_of_plots(visiting: Visiting, po
         expect(page.locator("#settlements")).to_contain_text("Es gibt noch keine Abrechnung.")
         expect(page.locator("#overview")).to_contain_text("Niemandem etwas")
         assert page.locator("#currency-choice").is_hidden()
-        # but that the portal itself, to which fees are owed, is new
+        # the portal itself is the only thinker, and new
         assert [section for section in DASHBOARDS if marks(page, section)] == ["presence"]
         assert len(marks(page, "presence")) == 1
 
 
-def test_hostile_texts_stay_texts(visiting: Visiting, portal: str, database: str) -> None:
+def test_hostile_texts_are_shown_as_text(visiting: Visiting, portal: str, database: str) -> None:
     hostile = '<img src=x onerror="hacked=1">'
     currency = hostile.upper().replace('"HACKED=1"', "A")
     mallory = thinker(hostile)

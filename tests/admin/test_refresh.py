@@ -1,4 +1,4 @@
-"""The page refreshes itself, at the right times, and not under its reader's hands."""
+"""The page refreshes itself at the right times, and does not disturb its reader."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ FIVE_MINUTES = 301_000
 
 @pytest.fixture(scope="module")
 def scene(server: Server, migrated: str) -> Iterator[str]:
-    """The name of a database with the scene, for those of the tests to be copied from."""
+    """The name of a database with the scene; the tests work on copies of it."""
     name = server.create(template=migrated)
     fill(server.url(name))
     yield name
@@ -33,14 +33,14 @@ def database(server: Server, scene: str) -> Iterator[str]:
 
 @pytest.fixture
 def visit(visiting: Visiting, portal: str) -> Iterator[Visit]:
-    """A visit to a database of its own, whose clock can be put forward."""
+    """A visit to a database of its own; the browser's clock can be advanced."""
     with visiting(portal) as visit:
         visit.page.clock.install()
         yield visit
 
 
 def bookings(page: Page, number: int) -> None:
-    """Waits until so many bookings are shown."""
+    """Waits until the page shows this number of bookings."""
     expect(page.locator("#overview .answer").first).to_contain_text(f"Buchungen {number}")
 
 
@@ -68,7 +68,7 @@ def test_a_new_booking_appears_by_itself(visit: Visit, database: str) -> None:
     expect(page.locator("#vouchers svg").first).to_contain_text("0123")  # the axis of the plot
 
 
-def test_the_expensive_answer_is_asked_for_every_five_minutes(visit: Visit) -> None:
+def test_the_expensive_request_is_sent_every_five_minutes(visit: Visit) -> None:
     page = visit.open()
     assert visit.asked.count("/api/admin/stats/system") == 1
     with page.expect_response("**/api/admin/events*"):
@@ -82,13 +82,13 @@ def test_the_expensive_answer_is_asked_for_every_five_minutes(visit: Visit) -> N
         page.get_by_role("button", name="Aktualisieren").click()
 
 
-def test_a_hidden_page_asks_for_nothing_until_it_is_seen(visit: Visit, database: str) -> None:
+def test_a_hidden_page_sends_no_requests_until_it_is_visible(visit: Visit, database: str) -> None:
     page = visit.open()
     page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
     asked = len(visit.asked)
     page.clock.fast_forward(HALF_A_MINUTE)
     page.evaluate("fetch('/health').then((response) => response.text())")
-    # the browser fetches the icon when it likes
+    # the browser may fetch the icon at any time
     assert [path for path in visit.asked[asked:] if path != "/admin/icon.svg"] == ["/health"]
 
     book_another(database)
@@ -96,7 +96,7 @@ def test_a_hidden_page_asks_for_nothing_until_it_is_seen(visit: Visit, database:
     bookings(page, 3)
 
 
-def test_what_the_reader_holds_stays_in_place(visit: Visit, database: str) -> None:
+def test_a_refresh_keeps_what_the_reader_has_focused(visit: Visit, database: str) -> None:
     page = visit.open()
     page.locator("#vouchers figure summary").first.click()
     button = page.get_by_role("button", name="treuhand")
@@ -118,7 +118,7 @@ def test_what_the_reader_holds_stays_in_place(visit: Visit, database: str) -> No
     expect(dialog).to_be_visible()
 
 
-def test_when_the_database_is_away_the_old_figures_stay(visit: Visit) -> None:
+def test_old_figures_stay_while_the_database_is_down(visit: Visit) -> None:
     page = visit.open()
     sentence = "database not available, please try again shortly"
 
@@ -136,7 +136,7 @@ def test_when_the_database_is_away_the_old_figures_stay(visit: Visit) -> None:
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_when_the_server_is_away_the_old_figures_stay(visit: Visit) -> None:
+def test_old_figures_stay_while_the_server_is_down(visit: Visit) -> None:
     page = visit.open()
     page.route("**/api/admin/**", lambda route: route.abort("connectionrefused"))
     page.clock.fast_forward(HALF_A_MINUTE)
@@ -145,7 +145,7 @@ def test_when_the_server_is_away_the_old_figures_stay(visit: Visit) -> None:
     visit.problems = [problem for problem in visit.problems if "ERR_CONNECTION_REFUSED" not in problem]
 
 
-def test_figures_of_other_days_are_not_shown_for_those_that_are_missed(visit: Visit) -> None:
+def test_figures_of_another_period_do_not_replace_missing_ones(visit: Visit) -> None:
     page = visit.open()
     missed = "**/api/admin/stats/system*"
     page.route(missed, lambda route: route.fulfill(status=503, json={"ok": False, "error": "busy"}))
@@ -155,20 +155,20 @@ def test_figures_of_other_days_are_not_shown_for_those_that_are_missed(visit: Vi
     expect(page.locator("#system")).not_to_contain_text("expire-vouchers")
     expect(page.locator("#notice")).to_contain_text("busy")
 
-    # and are asked for again with the next refresh, however seldom that is otherwise
+    # the next refresh requests them again, even those that are requested rarely
     page.unroute(missed)
     page.clock.fast_forward(HALF_A_MINUTE)
     expect(page.locator("#system")).to_contain_text("expire-vouchers")
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_a_link_to_a_section_asks_for_nothing(visit: Visit) -> None:
+def test_a_link_to_a_section_sends_no_request(visit: Visit) -> None:
     page = visit.open()
     asked = len(visit.asked)
     page.locator("#sections a").nth(4).click()
     page.wait_for_url("**/admin#*")
     page.evaluate("fetch('/health').then((response) => response.text())")
-    # the browser fetches the icon when it likes
+    # the browser may fetch the icon at any time
     assert [path for path in visit.asked[asked:] if path != "/admin/icon.svg"] == ["/health"]
 
 
@@ -186,7 +186,7 @@ def test_requests_do_not_overlap(visit: Visit) -> None:
     visit.ready()
 
 
-def test_without_vega_the_figures_are_there(visiting: Visiting, portal: str) -> None:
+def test_figures_are_shown_without_vega(visiting: Visiting, portal: str) -> None:
     with visiting(portal) as visit:
         visit.page.route("**/admin/vega.js", lambda route: route.abort())
         visit.page.goto(f"{portal}/admin")

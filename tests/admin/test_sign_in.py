@@ -1,4 +1,4 @@
-"""Who may see the figures: the key, an admin's token or cookie, and nobody else."""
+"""Who may see the figures: callers with the API key, and admins with a token or cookie."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.signing import KEY, SECRET, signed
 
 @pytest.fixture(scope="module")
 def keyed(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that asks for proof."""
+    """The URL of a server with an API key."""
     fill(shared_database)
     settings = settings_in(tmp_path_factory.mktemp("data"), ts_api_key=KEY, jwt_secret=SECRET)
     with serve(settings, shared_database) as url:
@@ -26,7 +26,7 @@ def keyed(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def visit(visiting: Visiting, keyed: str) -> Iterator[Visit]:
-    """A visit that is asked to sign in."""
+    """A visit to the sign-in form."""
     with visiting(keyed) as visit:
         visit.page.goto(f"{keyed}/admin")
         expect(visit.page.get_by_role("heading", name="Anmelden")).to_be_visible()
@@ -43,13 +43,13 @@ def sign_in(page: Page, kind: str, secret: str) -> None:
     page.get_by_role("button", name="Anmelden").click()
 
 
-def test_nothing_is_complained_about_before_anything_was_tried(visit: Visit) -> None:
+def test_no_error_is_shown_before_the_first_attempt(visit: Visit) -> None:
     expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_count(0)
     expect(visit.page.get_by_label("Schlüssel oder Token")).to_be_focused()
     assert visit.page.locator("#figures").is_hidden()
 
 
-def test_a_wrong_key_says_why(visit: Visit) -> None:
+def test_a_wrong_key_is_explained(visit: Visit) -> None:
     sign_in(visit.page, "API-Schlüssel", "wrong")
     expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_text(
         "Der Server kennt diesen Schlüssel nicht (Server: invalid api key)"
@@ -72,7 +72,7 @@ def test_the_key_shows_the_figures_until_the_reader_signs_out(visit: Visit) -> N
     sign_in(page, "API-Schlüssel", KEY)
     visit.ready()
     expect(page.locator("#overview")).to_contain_text("286,78 €")
-    page.reload()  # the tab remembers
+    page.reload()  # the tab keeps the key
     visit.ready()
     assert page.evaluate("localStorage.length") == 0
     page.get_by_role("button", name="Abmelden").click()
@@ -90,19 +90,19 @@ def test_an_admins_token_shows_the_figures_and_statements(visit: Visit) -> None:
     expect(page.locator("#statement tbody tr")).to_have_count(100)
 
 
-def test_a_thinkers_token_is_told_that_it_is_no_admins(visit: Visit) -> None:
+def test_a_token_of_another_thinker_is_explained(visit: Visit) -> None:
     sign_in(visit.page, "Token eines Admins", token_of(thinker("ben")))
     expect(visit.page.get_by_role("alert").filter(visible=True)).to_have_text(
         "Das Token gehört keinem Admin (Server: only admins may see this)"
     )
 
 
-def test_no_token_at_all_is_told_so(visit: Visit) -> None:
+def test_a_malformed_token_is_explained(visit: Visit) -> None:
     sign_in(visit.page, "Token eines Admins", "nonsense")
     expect(visit.page.get_by_role("alert").filter(visible=True)).to_contain_text("invalid token")
 
 
-def test_a_token_that_ends_asks_for_another(visit: Visit) -> None:
+def test_the_page_asks_for_a_new_token_when_one_expires(visit: Visit) -> None:
     page = visit.page
     sign_in(page, "Token eines Admins", token_of(thinker("boss", "admin")))
     visit.ready()
@@ -112,7 +112,7 @@ def test_a_token_that_ends_asks_for_another(visit: Visit) -> None:
     assert "286,78" not in page.content()
 
 
-def test_an_admins_cookie_is_enough(visiting: Visiting, keyed: str) -> None:
+def test_the_cookie_of_an_admin_is_enough(visiting: Visiting, keyed: str) -> None:
     with visiting(keyed) as visit:
         visit.page.context.add_cookies(
             [{"name": TOKEN_COOKIE, "value": token_of(thinker("boss", "admin")), "url": keyed, "httpOnly": True}]
@@ -122,7 +122,7 @@ def test_an_admins_cookie_is_enough(visiting: Visiting, keyed: str) -> None:
         assert page.get_by_role("button", name="Abmelden").is_hidden()
 
 
-def test_a_thinkers_cookie_is_not(visiting: Visiting, keyed: str) -> None:
+def test_the_cookie_of_another_thinker_is_not_enough(visiting: Visiting, keyed: str) -> None:
     with visiting(keyed) as visit:
         visit.page.context.add_cookies([{"name": TOKEN_COOKIE, "value": token_of(thinker("ben")), "url": keyed}])
         visit.page.goto(f"{keyed}/admin")

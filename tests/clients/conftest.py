@@ -1,4 +1,4 @@
-"""A project with the scene, and the four clients that Python has."""
+"""A project with the scene, and the four Python clients."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Query: TypeAlias = Callable[[Any], Any]
 
 
 class Answer(Protocol):
-    """What a query answers: any JSON."""
+    """The result of a query: any JSON."""
 
     data: Any
     count: int | None
@@ -79,7 +79,7 @@ class Ask:
         self._project = project
 
     def __call__(self, query: Query, uid: str | None = None) -> Answer:
-        """Asks as the thinker with this uid, or as anon."""
+        """Executes the query as the thinker with this uid, or as anon."""
         return self._client(self._project, token("authenticated", uid) if uid else ANON_KEY, query)
 
 

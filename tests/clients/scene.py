@@ -1,4 +1,4 @@
-"""What the clients find: offers, bookings and mortgages of a few thinkers, at fixed times in 2030."""
+"""The data of the client tests: offers, bookings and mortgages of a few thinkers, at fixed times in 2030."""
 
 import psycopg
 

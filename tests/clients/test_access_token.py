@@ -1,4 +1,4 @@
-"""What `/api/presence/verify` gives out opens the Data API too."""
+"""The token of `/api/presence/verify` is valid for the Data API too."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.support.data_api import JWT_SECRET
 from tests.support.serving import Connection, serve, settings_in
 
 
-def test_the_token_of_presence_verify_is_good_for_the_data_api(
+def test_the_token_of_presence_verify_is_valid_for_the_data_api(
     project: str, shared_database: str, tmp_path: Path
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""supabase-js against the Data API: the tests themselves are JavaScript."""
+"""supabase-js against the Data API; the tests themselves are JavaScript."""
 
 from tests.clients.conftest import ANON_KEY
 from tests.support.data_api import token

@@ -1,4 +1,4 @@
-"""docs/data-api.md: every example prints what the page says."""
+"""docs/data-api.md: every example prints what the page shows."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "data-api.md"
 SEPARATOR = "=" * 80
 
 
-def test_every_example_prints_what_the_page_says(project: str) -> None:
+def test_every_example_prints_what_the_page_shows(project: str) -> None:
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     (_, connection), *examples = blocks
     assert [kind for kind, _ in blocks] == ["js", *["js", "text"] * 12]

@@ -1,4 +1,4 @@
-"""What the clients rely on, as PostgREST documents it: arguments, answers, errors, tokens, transactions."""
+"""What clients rely on and PostgREST documents: arguments, results, errors, tokens, transactions."""
 
 import asyncio
 from collections.abc import Iterator
@@ -101,7 +101,7 @@ def _as(role: Any, uid: str | None = None) -> dict[str, str]:
         ('{"t": 1.50}', '["the default", null, null, null, null, null, "1.50"]'),
     ],
 )
-def test_arguments_of_every_type_arrive_as_they_were_sent(api: httpx.Client, body: str, answer: str) -> None:
+def test_arguments_of_every_type_arrive_unchanged(api: httpx.Client, body: str, answer: str) -> None:
     response = _call(api, "test_echo", body)
     assert (response.status_code, response.text) == (200, answer)
 
@@ -120,13 +120,13 @@ def test_arguments_of_every_type_arrive_as_they_were_sent(api: httpx.Client, bod
         ("test_row", 200, '{"id":"consulting","default_duration":60}'),
     ],
 )
-def test_an_answer_is_the_bare_value(api: httpx.Client, function: str, status: int, answer: str) -> None:
+def test_a_result_is_the_bare_value(api: httpx.Client, function: str, status: int, answer: str) -> None:
     response = _call(api, function)
     assert (response.status_code, response.text.replace(", \n ", ", ")) == (status, answer)
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_an_error_keeps_its_code_and_reason_and_has_the_status_of_its_code(api: httpx.Client, code: str) -> None:
+def test_an_error_has_its_code_message_and_status(api: httpx.Client, code: str) -> None:
     response = _call(api, "test_raise", f'{{"code": "{code}"}}', **_as("authenticated", "ben"))
     assert (response.status_code, response.json()) == (
         ERRORS[code],
@@ -134,7 +134,7 @@ def test_an_error_keeps_its_code_and_reason_and_has_the_status_of_its_code(api: 
     )
 
 
-def test_what_anon_may_not_do_asks_for_a_token(api: httpx.Client) -> None:
+def test_anon_gets_401_for_what_needs_a_token(api: httpx.Client) -> None:
     response = _call(api, "test_raise", '{"code": "42501"}')
     assert (response.status_code, response.json()["code"]) == (401, "42501")
     response = api.get("/voucher_bookings")
@@ -159,18 +159,18 @@ def test_a_function_is_found_by_the_names_of_its_arguments(
     assert response.json()["message"] == f"Could not find the function {name} in the schema cache"
 
 
-def test_what_is_not_public_is_not_found(api: httpx.Client) -> None:
+def test_private_functions_and_tables_are_404(api: httpx.Client) -> None:
     assert _call(api, "thinker_id", '{"public_id": "ben"}', **_as("service_role")).json()["code"] == "PGRST202"
     response = api.get("/request_counts", headers=_as("service_role"))
     assert (response.status_code, response.json()["code"]) == (404, "PGRST205")
 
 
-def test_a_body_that_is_no_json(api: httpx.Client) -> None:
+def test_an_invalid_json_body_is_refused(api: httpx.Client) -> None:
     response = _call(api, "ping", "{")
     assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
 
 
-def test_values_that_no_column_takes(api: httpx.Client) -> None:
+def test_invalid_values_of_columns_are_refused(api: httpx.Client) -> None:
     assert _call(api, "test_echo", '{"i": "nonsense"}').json()["code"] == "22P02"
     assert _call(api, "test_echo", '{"at": "2030-02-30"}').json()["code"] == "22008"
     assert _call(api, "test_echo", '{"t": "\\u0000"}').json()["code"] == "22P05"
@@ -185,7 +185,9 @@ def test_values_that_no_column_takes(api: httpx.Client) -> None:
         (_as("service_role"), "service_role", None),
     ],
 )
-def test_the_token_says_who_asks(api: httpx.Client, headers: dict[str, str], role: str, sub: str | None) -> None:
+def test_the_token_identifies_the_caller(
+    api: httpx.Client, headers: dict[str, str], role: str, sub: str | None
+) -> None:
     answer = _call(api, "test_who", **headers).json()
     assert answer["role"] == answer["claims"]["role"] == role
     assert (answer["claims"].get("sub") is None) == (sub is None)
@@ -203,7 +205,7 @@ def test_the_token_says_who_asks(api: httpx.Client, headers: dict[str, str], rol
     ],
 )
 @pytest.mark.parametrize("path", ["/rpc/ping", "/vouchers"])
-def test_a_token_that_is_not_good(api: httpx.Client, path: str, given: str, status: int, code: str) -> None:
+def test_an_invalid_token_is_refused(api: httpx.Client, path: str, given: str, status: int, code: str) -> None:
     method = "POST" if path.startswith("/rpc") else "GET"
     response = api.request(method, path, headers={"Authorization": f"Bearer {given}"})
     assert (response.status_code, response.json()["code"]) == (status, code)
@@ -232,7 +234,7 @@ def test_a_table_cannot_be_written(api: httpx.Client) -> None:
             assert (response.status_code, response.json()["code"]) == (403, "42501")
 
 
-def test_many_ask_at_once(api: httpx.Client) -> None:
+def test_many_concurrent_requests_are_answered(api: httpx.Client) -> None:
     async def ask_all() -> list[int]:
         async with httpx.AsyncClient(base_url=api.base_url, timeout=60) as client:
             calls = [client.post("/rpc/ping", json={}) for _ in range(50)]
@@ -243,7 +245,7 @@ def test_many_ask_at_once(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_the_database_goes_away_and_comes_back(database: str, server: Server, end: str) -> None:
+def test_requests_recover_when_the_database_returns(database: str, server: Server, end: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
             "create function public.test_wait() returns void language sql as 'select pg_sleep(600)';"
@@ -268,7 +270,7 @@ def test_the_database_goes_away_and_comes_back(database: str, server: Server, en
         finally:
             server.start()
         assert [response.status_code for response in (*away, interrupted)] == [503, 503, 503]
-        # which of its three: whether it has noticed already, and looks for the schema again
+        # one of three states: whether the server has noticed the loss, and whether it reloads the schema
         assert {response.json()["code"] for response in away} <= {"PGRST000", "PGRST001", "PGRST002"}
         wait_until(lambda: [response.status_code for response in ask()] == [200, 200])
 

@@ -16,7 +16,7 @@ def test_anon_sees_open_offers_only(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("table", ["voucher_bookings", "thinkers", "mortgage_applications"])
-def test_anon_sees_nobody(ask: Ask, table: str) -> None:
+def test_anon_sees_no_thinker(ask: Ask, table: str) -> None:
     with pytest.raises(APIError) as refused:
         ask(lambda c: c.from_(table).select("*"))
     assert (refused.value.code, refused.value.message) == ("42501", f"permission denied for table {table}")
@@ -52,7 +52,7 @@ def test_count(ask: Ask) -> None:
     assert (response.count, response.data) == (3, [])
 
 
-def test_each_sees_its_own_bookings(ask: Ask) -> None:
+def test_thinkers_see_their_own_bookings_only(ask: Ask) -> None:
     def bookings(uid: str) -> list[str]:
         return [row["slot_start"] for row in ask(lambda c: c.from_("voucher_bookings").select("slot_start"), uid).data]
 
@@ -61,7 +61,7 @@ def test_each_sees_its_own_bookings(ask: Ask) -> None:
 
 
 def test_embedding(ask: Ask) -> None:
-    """Both ways of a foreign key, one of several by its column, and through two tables."""
+    """A foreign key in both directions, one of several named by its column, and through two tables."""
     response = ask(
         lambda c: (
             c.from_("vouchers")
@@ -94,7 +94,7 @@ def test_embedding(ask: Ask) -> None:
             "thinkers": {"public_id": "coop"},
         }
     ]
-    # a lender sees the application, and its own offer only
+    # a lender sees the application, and only its own offer
     response = ask(lambda c: c.from_("mortgage_applications").select("id, mortgage_offers(id)"), "bank")
     assert response.data == [{"id": "app-house", "mortgage_offers": [{"id": "offer-bank"}]}]
 
@@ -113,14 +113,14 @@ def test_a_table_cannot_be_written(ask: Ask) -> None:
             assert (refused.value.code, refused.value.message) == ("42501", "permission denied for table vouchers")
 
 
-def test_functions_write_as_who_asks(ask: Ask) -> None:
+def test_functions_write_as_the_caller(ask: Ask) -> None:
     answer = ask(
         lambda c: c.rpc("book_voucher", {"voucher_id": "v-consulting", "slot_start": "2030-01-07T10:00:00Z"}), "ben"
     ).data
     assert answer["booking"]["holder_uid"] == "ben"
     assert answer["voucher"]["status"] == "booked"
     try:
-        # it is open no more, but Ben's
+        # it is no longer open: Ben holds it
         assert ask(lambda c: c.from_("vouchers").select("id").eq("id", "v-consulting")).data == []
         mine = ask(lambda c: c.from_("vouchers").select("id").eq("holder_id", str(thinker_id("ben"))), "ben")
         assert mine.data == [{"id": "v-consulting"}]
@@ -168,7 +168,7 @@ def test_numbers_keep_their_digits(ask: Ask) -> None:
         ("accept_mortgage_offer", {"offer_id": "offer-bank"}, "clara", "PT403", "not_the_offers_borrower", None),
         ("offer_mortgage", {"application_id": "app-house"}, "clara", "PT403", "lender_role_required", None),
         ("cancel_booking", {}, "ben", "PT400", "booking_or_voucher_required", None),
-        # without a token, no function that writes may even be called
+        # without a token no function that writes can be called
         (
             "book_voucher",
             {"voucher_id": "v-garden", "slot_start": "2030-01-09T10:00:00Z"},
@@ -179,7 +179,7 @@ def test_numbers_keep_their_digits(ask: Ask) -> None:
         ),
     ],
 )
-def test_an_error_keeps_its_reason(
+def test_an_error_keeps_its_code(
     ask: Ask, function: str, params: dict[str, object], uid: str | None, code: str, message: str, details: str | None
 ) -> None:
     with pytest.raises(APIError) as refused:

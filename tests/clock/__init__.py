@@ -1,1 +1,1 @@
-"""Tests of days and months hold at any moment: `make test-clock` runs them at those where they could fail."""
+"""Tests of days and months at any moment: `make test-clock` runs them at the moments where they could fail."""

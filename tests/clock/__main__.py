@@ -1,4 +1,4 @@
-"""Runs the tests marked `clock` at each of MOMENTS, or at those that are named; what follows `--` goes to pytest."""
+"""Runs the tests marked `clock` at each of MOMENTS, or at the named ones; arguments after `--` go to pytest."""
 
 import sys
 import tempfile
@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 
 from tests.clock.moved import run_at
 
-# The portal is in Berlin. Tests that begin at 23:59 have midnight in their middle
+# the portal is in Berlin; tests that begin at 23:59 run over midnight
 MOMENTS = {
     "before midnight": "2027-06-14T23:59:00+02:00",
     "after midnight": "2027-06-15T00:01:00+02:00",
     "before midnight of UTC": "2027-01-14T23:59:00Z",
     "after midnight of UTC": "2027-01-15T00:01:00Z",
-    # in Berlin it is tomorrow, next month, or next year
+    # in Berlin it is already the next day, month or year
     "23:30 of UTC": "2026-12-03T23:30:00Z",
     "23:30 of UTC, August 31": "2027-08-31T23:30:00Z",
     "23:30 of UTC, December 31": "2027-12-31T23:30:00Z",
@@ -23,24 +23,24 @@ MOMENTS = {
     "January 1": "2027-01-01T00:01:00+01:00",
     "February 29": "2028-02-29T12:00:00+01:00",
     "March 1 after it": "2028-03-01T00:01:00+01:00",
-    # a month ago there was no such day
+    # the month before had no such day
     "March 30": "2027-03-30T00:10:00+02:00",
     "May 31": "2027-05-31T23:50:00+02:00",
     "April 30": "2027-04-30T23:59:00+02:00",
     "May 1": "2027-05-01T00:01:00+02:00",
-    # a minute before the hour from two to three that is left out
+    # a minute before the hour from two to three that is skipped
     "summer time begins": "2027-03-28T01:59:00+01:00",
-    # within the hour from two to three that comes twice
+    # within the hour from two to three that occurs twice
     "summer time ends": "2027-10-31T02:30:00+02:00",
     "winter time has begun": "2027-10-31T02:30:00+01:00",
-    # five days ago, or fifty, midnight was an hour off
+    # the UTC offset was different five days ago, or fifty
     "3 days later": "2027-11-03T23:30:00+01:00",
     "50 days later": "2026-12-14T12:00:00+01:00",
 }
 
 
 def run(moment: str, options: list[str]) -> tuple[int, list[str], bool]:
-    """Runs the tests at a moment. Returns how many ran, the names of those that failed, and whether all is well."""
+    """Runs the tests at a moment. Returns how many ran, the names of those that failed, and whether all passed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "clock", f"--junitxml={report}", *options]
@@ -56,7 +56,7 @@ def run(moment: str, options: list[str]) -> tuple[int, list[str], bool]:
 
 
 def main() -> None:
-    """Prints a line for each moment; the exit code is 1 where a test failed, or none ran."""
+    """Prints a line for each moment; the exit code is 1 if a test failed, or none ran."""
     arguments = sys.argv[1:]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     names, options = arguments[:end] or list(MOMENTS), arguments[end + 1 :]

@@ -1,4 +1,4 @@
-"""A moved clock: `python -m tests.clock.moved 2026-11-26T23:30Z bash .ci/run` runs a command as if it were that moment.
+"""A moved clock: `python -m tests.clock.moved 2026-11-26T23:30Z bash .ci/run` runs a command at that moment.
 
 libfaketime moves it for the command and for every process that it starts: servers of PostgreSQL, Node.js, Chromium; not
 for containers. The clock is moved, not stopped. Timers, and what measures how long something takes, stay as they are.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def run_at(moment: datetime, *command: str) -> int:
-    """Runs a command as if it were that moment now; its exit code. Ends the program where no clock can be moved."""
+    """Runs a command as if it were that moment, and returns its exit code. Exits if the time cannot be faked."""
     package = find_spec("libfaketime")
     if not package or not package.origin:
         sys.exit("The clock cannot be moved: libfaketime is missing (make .venv/.synced-dev).")
@@ -31,7 +31,7 @@ def run_at(moment: datetime, *command: str) -> int:
             "FAKETIME": f"{moment.timestamp() - time.time():+.0f}",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        # the library is of Linux on x86-64; elsewhere it would be ignored
+        # the library is for Linux on x86-64; other systems would ignore it
         program = [sys.executable, "-c", "import time; print(time.time())"]
         told = subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
         if abs(float(told) - moment.timestamp()) > 60:

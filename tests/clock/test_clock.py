@@ -1,4 +1,4 @@
-"""The moved clock is that of the database too, and no test of days is forgotten."""
+"""The moved clock applies to the database too, and every test of days is marked."""
 
 import re
 import time

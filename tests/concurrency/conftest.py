@@ -1,4 +1,4 @@
-"""The tests of a module share a database and an app; each finds them empty."""
+"""The tests of a module share a database and an app; the database is emptied before each test."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One application, one contract: whoever accepts at the same moment."""
+"""Concurrent acceptances: one application becomes at most one contract."""
 
 from collections import Counter
 from functools import partial
@@ -28,7 +28,7 @@ def offers_of(connection: psycopg.Connection, application: str) -> list[str]:
     return ids
 
 
-def test_of_twenty_who_accept_one_offer_by_sql_one_does(database: str, offers: list[str]) -> None:
+def test_one_of_twenty_acceptances_of_an_offer_succeeds_in_sql(database: str, offers: list[str]) -> None:
     with connections(database, 20) as opened:
         outcomes = at_once(
             [partial(call_or_reason, c, BORROWER, "accept_mortgage_offer", offer_id=offers[0]) for c in opened]
@@ -37,7 +37,9 @@ def test_of_twenty_who_accept_one_offer_by_sql_one_does(database: str, offers: l
         assert one(opened[0], "select count(*) from public.mortgage_contracts") == 1
 
 
-def test_of_twenty_who_accept_one_offer_over_http_one_does(portal: str, database: str, offers: list[str]) -> None:
+def test_one_of_twenty_acceptances_of_an_offer_succeeds_over_http(
+    portal: str, database: str, offers: list[str]
+) -> None:
     def accept(connection: Connection) -> Answer:
         return connection.post("/api/hypotheken/angebot/accept", {"voucherId": offers[0]}, x_mot_user="borrower")
 
@@ -50,7 +52,7 @@ def test_of_twenty_who_accept_one_offer_over_http_one_does(portal: str, database
         assert one(connection, "select count(*) from public.mortgage_contracts") == 1
 
 
-def test_of_two_offers_accepted_at_once_one_becomes_a_contract_and_the_other_is_withdrawn(database: str) -> None:
+def test_one_of_two_offers_accepted_at_once_becomes_a_contract_and_the_other_is_withdrawn(database: str) -> None:
     with connections(database, 2) as opened:
         for i in range(20):
             ids = offers_of(opened[0], f"application-{i}")
@@ -70,7 +72,7 @@ def test_of_two_offers_accepted_at_once_one_becomes_a_contract_and_the_other_is_
             assert statuses.fetchall() == [("accepted", True), ("withdrawn", False)]
 
 
-def test_no_offer_stays_open_when_one_is_made_while_another_is_accepted(database: str) -> None:
+def test_no_offer_stays_open_if_it_is_made_during_an_acceptance(database: str) -> None:
     with connections(database, 2) as (first, second):
         for i in range(20):
             [offer, _] = offers_of(first, f"application-{i}")

@@ -1,4 +1,4 @@
-"""One pair, one room; one thinker, one session: whoever comes at the same moment."""
+"""Concurrent requests: a pair meets in one room, and a thinker has one session."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ def heartbeat_and_match(connection: psycopg.Connection, uid: str, pair_code: str
     return match(connection, uid, pair_code)
 
 
-def test_both_of_a_pair_who_match_at_once_get_the_same_room(database: str) -> None:
+def test_a_pair_that_matches_at_once_gets_the_same_room(database: str) -> None:
     with connections(database, 2 * PAIRS) as opened:
         for r in range(ROUNDS):
             people = [(f"{who}-{p}", f"pair-{p}-{r}") for p in range(PAIRS) for who in ("left", "right")]
@@ -34,7 +34,7 @@ def test_both_of_a_pair_who_match_at_once_get_the_same_room(database: str) -> No
         assert one(opened[0], "select count(*) from public.rooms") == PAIRS * ROUNDS
 
 
-def test_both_of_a_pair_who_come_and_match_at_once_end_in_one_room(database: str) -> None:
+def test_a_pair_that_arrives_and_matches_at_once_ends_in_one_room(database: str) -> None:
     with connections(database, 2) as opened:
         for r in range(30):
             rooms = at_once(
@@ -43,14 +43,14 @@ def test_both_of_a_pair_who_come_and_match_at_once_end_in_one_room(database: str
                     for c, who in zip(opened, "ab", strict=True)
                 ]
             )
-            # whoever matched before the other came is alone, and asks again
+            # a thinker that matched before the other arrived is alone, and asks again
             found = {room for room in rooms if room}
             assert len(found) == 1
             assert {match(opened[0], f"a-{r}", f"pair-{r}"), match(opened[1], f"b-{r}", f"pair-{r}")} == found
         assert one(opened[0], "select count(*) from public.rooms") == 30
 
 
-def test_twenty_first_heartbeats_of_a_thinker_make_one_session(portal: str, database: str) -> None:
+def test_twenty_first_heartbeats_of_a_thinker_create_one_session(portal: str, database: str) -> None:
     def heartbeat(connection: Connection) -> Answer:
         return connection.post("/api/presence/heartbeat", {"thinker_id": "newcomer", "pair_code": "p"})
 
@@ -62,7 +62,7 @@ def test_twenty_first_heartbeats_of_a_thinker_make_one_session(portal: str, data
         assert one(connection, "select count(*) from public.thinkers where public_id = 'newcomer'") == 1
 
 
-def test_telemetry_of_the_same_newcomers_in_another_order_at_once_is_stored(portal: str, database: str) -> None:
+def test_concurrent_telemetry_of_new_thinkers_in_different_order_is_stored(portal: str, database: str) -> None:
     def report(connection: Connection, uids: list[str]) -> Answer:
         return connection.post("/api/telemetry", [{"type": "seen", "actorUid": uid} for uid in uids])
 

@@ -1,4 +1,4 @@
-"""One slot, one winner: whoever books, cancels and issues at the same moment."""
+"""Concurrent bookings, cancellations and issues: a slot is booked at most once."""
 
 import random
 from collections import Counter
@@ -60,7 +60,7 @@ def active_bookings(database: str) -> int:
         return count
 
 
-def test_of_fifty_who_book_one_slot_by_sql_one_wins(database: str, voucher: str) -> None:
+def test_one_of_fifty_bookings_of_a_slot_succeeds_in_sql(database: str, voucher: str) -> None:
     with connections(database, 50) as opened:
         outcomes = at_once(
             [
@@ -73,7 +73,7 @@ def test_of_fifty_who_book_one_slot_by_sql_one_wins(database: str, voucher: str)
     assert active_bookings(database) == 1
 
 
-def test_of_fifty_who_book_one_slot_over_http_one_wins(portal: str, database: str, voucher: str) -> None:
+def test_one_of_fifty_bookings_of_a_slot_succeeds_over_http(portal: str, database: str, voucher: str) -> None:
     def book(connection: Connection, holder: str) -> Answer:
         return connection.post("/api/voucher/book", {"voucherId": voucher, "slotId": SLOT, "holderUid": holder})
 
@@ -84,8 +84,8 @@ def test_of_fifty_who_book_one_slot_over_http_one_wins(portal: str, database: st
     assert active_bookings(database) == 1
 
 
-def test_of_overlapping_slots_that_are_booked_at_once_one_is(database: str) -> None:
-    voucher = issue(database, "long", hours=3, minutes=90)  # 9:00, 10:00: the second begins within the first
+def test_one_of_overlapping_slots_booked_at_once_succeeds(database: str) -> None:
+    voucher = issue(database, "long", hours=3, minutes=90)  # the slot at 10:00 begins within the one at 9:00
     with connections(database, 20) as opened:
         outcomes = at_once(
             [
@@ -113,7 +113,7 @@ def test_not_even_the_superuser_can_insert_overlapping_bookings_at_once(database
                 " select id, issuer_id, issuer_id, %s, %s from public.vouchers",
                 (start, start + timedelta(hours=1)),
             )
-        # each of two waits for the other: PostgreSQL ends one of them
+        # each of two waits for the other: PostgreSQL cancels one of them
         except (errors.ExclusionViolation, errors.DeadlockDetected):
             return False
         return True
@@ -124,7 +124,7 @@ def test_not_even_the_superuser_can_insert_overlapping_bookings_at_once(database
     assert active_bookings(database) == 1
 
 
-def test_bookings_that_only_touch_do_not_overlap(database: str, voucher: str) -> None:
+def test_adjacent_bookings_do_not_overlap(database: str, voucher: str) -> None:
     with connections(database, 8) as opened:
         at_once(
             [
@@ -142,7 +142,7 @@ def test_bookings_that_only_touch_do_not_overlap(database: str, voucher: str) ->
     assert active_bookings(database) == 8
 
 
-def test_of_two_who_cancel_the_only_booking_of_a_voucher_one_finds_it(portal: str, database: str, voucher: str) -> None:
+def test_one_of_two_cancellations_of_the_only_booking_succeeds(portal: str, database: str, voucher: str) -> None:
     def cancel(connection: Connection) -> Answer:
         return connection.post("/api/voucher/cancel", {"voucherId": voucher})
 
@@ -187,7 +187,7 @@ def test_a_voucher_agrees_with_its_bookings_at_every_moment_of_a_storm(database:
         assert one(opened[0], "select count(*) from public.voucher_bookings where status = 'cancelled'") > 10
 
 
-def test_of_twenty_who_issue_one_voucher_id_one_does(portal: str, database: str) -> None:
+def test_one_of_twenty_issues_of_a_voucher_id_succeeds(portal: str, database: str) -> None:
     def issue_same(connection: Connection, issuer: str) -> Answer:
         return connection.post("/api/voucher/issue", {"issuerUid": issuer, "voucherId": "the-same"})
 
@@ -199,7 +199,7 @@ def test_of_twenty_who_issue_one_voucher_id_one_does(portal: str, database: str)
         assert one(connection, "select private.uid_of(issuer_id) from public.vouchers") == winner
 
 
-def test_two_who_name_each_other_for_the_first_time_at_once_both_succeed(database: str) -> None:
+def test_two_thinkers_who_name_each_other_first_at_once_both_succeed(database: str) -> None:
     def issue_for(connection: psycopg.Connection, issuer: str, holder: str) -> object:
         return call_or_reason(connection, thinker(issuer), "issue_voucher", holder_uid=holder)
 

@@ -1,4 +1,4 @@
-"""The same uploads into a store that speaks S3, named by STORAGE_URL and AWS_* alone."""
+"""Uploads into a store that speaks S3, configured by STORAGE_URL and AWS_* only."""
 
 import re
 import subprocess
@@ -100,7 +100,7 @@ def test_a_document_that_is_too_large_leaves_nothing_in_the_bucket(portal: str, 
     assert contracts_in(database) == 0
 
 
-def test_a_client_that_hangs_up_half_way_leaves_nothing_in_the_bucket(portal: str, bucket: str, database: str) -> None:
+def test_a_client_that_disconnects_leaves_nothing_in_the_bucket(portal: str, bucket: str, database: str) -> None:
     form = file(noise(15 * MIB)) + END
     with begun(portal, form[: 12 * MIB], len(form)):
         wait_until(lambda: unfinished(bucket) != [])
@@ -109,7 +109,7 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing_in_the_bucket(portal: st
     assert contracts_in(database) == 0
 
 
-def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(portal: str, bucket: str, database: str) -> None:
+def test_a_missing_bucket_is_an_unavailable_store(portal: str, bucket: str, database: str) -> None:
     httpx.delete(bucket).raise_for_status()
     answer = upload(portal, file(b"text"))
     assert (answer.status, answer.body) == (503, {"ok": False, "error": "document store not available"})

@@ -1,4 +1,4 @@
-"""Documents are stored as they come, whole or not at all."""
+"""Uploaded documents are stored while they arrive, completely or not at all."""
 
 import hashlib
 import random
@@ -39,15 +39,15 @@ def database(shared_database: str, folder: Path) -> str:
 
 @pytest.fixture
 def portal(shared_portal: str, database: str) -> str:
-    """The URL of the app, which the tests of this module share."""
+    """The URL of the app; the tests of this module share it."""
     return shared_portal
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Every file of the store, finished or not."""
+    """Returns every file of the store, complete or not."""
     files = {}
     for path in (folder / "contracts").rglob("*"):
-        # what is unfinished may be gone again by now
+        # an incomplete file may have been deleted meanwhile
         with suppress(FileNotFoundError, IsADirectoryError):
             files[str(path.relative_to(folder))] = path.read_bytes()
     return files
@@ -86,13 +86,13 @@ def test_a_document_is_stored_byte_by_byte(portal: str, database: str, folder: P
     assert row == [(contract["storageUrl"], size, contract["hashSha256"])]
 
 
-def test_a_document_of_one_byte_too_many_is_refused(portal: str, database: str, folder: Path) -> None:
+def test_a_document_one_byte_over_the_limit_is_refused(portal: str, database: str, folder: Path) -> None:
     answer = upload(portal, file(noise(MAX + 1)))
     assert (answer.status, answer.body) == (413, {"ok": False, "error": "request body too large"})
     assert nothing_is_left(folder, database)
 
 
-def test_a_document_of_unknown_length_is_measured_as_it_comes(portal: str, database: str, folder: Path) -> None:
+def test_a_document_of_unknown_length_is_measured_while_it_arrives(portal: str, database: str, folder: Path) -> None:
     def chunked(size: int) -> Answer:
         body = file(noise(size)) + END
         chunks = [body[at : at + MIB] for at in range(0, len(body), MIB)]
@@ -107,23 +107,25 @@ def test_a_document_of_unknown_length_is_measured_as_it_comes(portal: str, datab
     assert contracts_in(database) == 1
 
 
-def test_a_form_said_to_be_too_long_is_refused_before_it_is_sent(portal: str, database: str, folder: Path) -> None:
+def test_a_form_with_too_large_a_content_length_is_refused_before_the_body(
+    portal: str, database: str, folder: Path
+) -> None:
     with begun(portal, b"", 1000 * MIB) as client:
         assert answer_on(client).status == 413
     assert nothing_is_left(folder, database)
 
 
-def test_a_document_is_written_while_it_comes(portal: str, database: str, folder: Path) -> None:
+def test_a_document_is_written_while_it_arrives(portal: str, database: str, folder: Path) -> None:
     form = file(noise(20 * MIB)) + END
     with begun(portal, form[: 15 * MIB], len(form)) as client:
-        # held here until most of it lies in the store, a quarter still unsent
+        # wait here until most of the document is stored, while a quarter is not sent yet
         wait_until(lambda: sum(map(len, files_in(folder).values())) >= 5 * MIB)
         client.sendall(form[15 * MIB :])
         assert answer_on(client).status == 200
 
 
 @pytest.mark.parametrize("parts", [(0, 1, 2), (1, 0, 2), (1, 2, 0)], ids=["file first", "between", "file last"])
-def test_fields_count_wherever_they_stand(portal: str, database: str, parts: tuple[int, ...]) -> None:
+def test_fields_count_before_and_after_the_file(portal: str, database: str, parts: tuple[int, ...]) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         call(connection, thinker("issuer"), "issue_voucher", voucher_id="v")
     form = [file(b"text"), field("voucherId", "v"), field("actorId", "me") + field("name", "A name")]
@@ -139,7 +141,7 @@ def test_fields_count_wherever_they_stand(portal: str, database: str, parts: tup
     assert [contract["id"] for contract in listed] == [answer.body["contract"]["id"]]
 
 
-def test_an_unknown_room_becomes_one_of_the_actor(portal: str, database: str) -> None:
+def test_an_unknown_room_is_created_for_the_actor(portal: str, database: str) -> None:
     answer = upload(portal, file(b"text"), field("roomId", "room-new"), field("actorId", "me"))
     assert answer.status == 200
     with psycopg.connect(database) as connection:
@@ -147,14 +149,14 @@ def test_an_unknown_room_becomes_one_of_the_actor(portal: str, database: str) ->
     assert rooms == [("room-new", "contract", "me")]
 
 
-def test_a_known_room_stays_as_it_is(portal: str, database: str) -> None:
+def test_a_known_room_does_not_change(portal: str, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("insert into public.rooms (id, type) values ('room', 'video')")
         assert upload(portal, file(b"text"), field("roomId", "room"), field("actorId", "me")).status == 200
         assert connection.execute("select type, owner_id from public.rooms").fetchall() == [("video", None)]
 
 
-def test_of_several_files_the_first_is_kept(portal: str, database: str, folder: Path) -> None:
+def test_the_first_of_several_files_is_stored(portal: str, database: str, folder: Path) -> None:
     answer = upload(portal, file(b"first", "a"), file(b"second", "b"), part('name="other"; filename="c"', b"third"))
     assert answer.status == 200
     assert files_in(folder) == {answer.body["contract"]["storageUrl"]: b"first"}
@@ -186,7 +188,7 @@ def test_an_empty_document_has_no_size(portal: str, database: str, folder: Path)
         ("x" * 240, "x" * 240),
     ],
 )
-def test_a_name_stays_within_the_folder_of_its_document(
+def test_a_file_name_stays_within_the_folder_of_its_document(
     portal: str, database: str, folder: Path, name: str, encoded: str
 ) -> None:
     answer = upload(portal, file(b"text", name))
@@ -209,9 +211,7 @@ def test_a_name_stays_within_the_folder_of_its_document(
     ],
     ids=["x", "y.pdf", "ü.pdf", "😀"],
 )
-def test_a_long_name_is_kept_but_for_the_beginning_of_its_file(
-    portal: str, folder: Path, name: str, encoded: str
-) -> None:
+def test_a_long_name_is_kept_and_its_file_name_is_cut(portal: str, folder: Path, name: str, encoded: str) -> None:
     answer = upload(portal, file(b"text", name))
     assert answer.status == 200
     contract = answer.body["contract"]
@@ -238,7 +238,7 @@ def test_a_long_name_is_kept_but_for_the_beginning_of_its_file(
         pytest.param([file(b"text"), *[field("a", "b")] * 200], 400, id="too many parts"),
     ],
 )
-def test_what_is_refused_leaves_neither_file_nor_row(
+def test_a_refused_upload_leaves_neither_file_nor_row(
     portal: str, database: str, folder: Path, parts: list[bytes], status: int
 ) -> None:
     answer = upload(portal, *parts)
@@ -271,7 +271,7 @@ def test_what_is_refused_leaves_neither_file_nor_row(
         pytest.param(b"file=text", "application/x-www-form-urlencoded", id="another form"),
     ],
 )
-def test_what_is_no_form_is_refused(portal: str, database: str, folder: Path, body: bytes, content_type: str) -> None:
+def test_an_invalid_form_is_refused(portal: str, database: str, folder: Path, body: bytes, content_type: str) -> None:
     answer = upload(portal, body, content_type=content_type, end=b"")
     assert (answer.status, answer.body) == (400, EXPECTED_FORM)
     assert nothing_is_left(folder, database)
@@ -296,7 +296,7 @@ def test_a_form_without_a_file_is_refused(portal: str, database: str, folder: Pa
 
 
 @pytest.mark.parametrize("size", [MIB // 2, 12 * MIB])
-def test_a_client_that_hangs_up_half_way_leaves_nothing(portal: str, database: str, folder: Path, size: int) -> None:
+def test_a_client_that_disconnects_leaves_nothing(portal: str, database: str, folder: Path, size: int) -> None:
     form = file(noise(2 * size)) + END
     with begun(portal, form[:size], len(form)):
         wait_until(lambda: files_in(folder) != {} or size < 5 * MIB)
@@ -305,7 +305,7 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing(portal: str, database: s
     wait_until(lambda: nothing_is_left(folder, database))
 
 
-def test_a_database_that_goes_away_during_an_upload_leaves_nothing(
+def test_a_database_that_stops_during_an_upload_leaves_nothing(
     portal: str, database: str, folder: Path, server: Server
 ) -> None:
     form = file(noise(12 * MIB)) + END
@@ -322,7 +322,7 @@ def test_a_database_that_goes_away_during_an_upload_leaves_nothing(
     assert nothing_is_left(folder, database)
 
 
-def test_a_document_stays_only_where_nobody_can_tell_whether_it_was_recorded(
+def test_a_document_is_kept_when_it_is_unknown_whether_it_was_recorded(
     portal: str, database: str, folder: Path, server: Server
 ) -> None:
     with ExitStack() as stack:
@@ -342,12 +342,12 @@ def test_a_document_stays_only_where_nobody_can_tell_whether_it_was_recorded(
             server.start()
     assert refused.status == 503
     assert contracts_in(database) == 0
-    # PostgreSQL's farewell may be lost with the connection: then a document without a record is the lesser evil
+    # PostgreSQL's last message may get lost: a document without a row is better than a row without a document
     is_unknown = refused.body["error"].startswith("connection to the database lost: the request may or may not")
     assert len(files_in(folder)) == (1 if is_unknown else 0)
 
 
-def test_the_event_of_an_upload_names_what_it_is_linked_to(portal: str, database: str) -> None:
+def test_the_event_of_an_upload_names_its_links(portal: str, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         call(connection, thinker("issuer"), "issue_voucher", voucher_id="v")
     answer = upload(portal, file(b"text"), field("voucherId", "v"), field("roomId", "r"), field("actorId", "anna"))
@@ -358,7 +358,7 @@ def test_the_event_of_an_upload_names_what_it_is_linked_to(portal: str, database
     assert event["meta"] == {"voucherId": "v", "roomId": "r", "storageUrl": contract["storageUrl"]}
 
 
-def test_a_record_whose_trigger_fails_leaves_nothing(portal: str, database: str, folder: Path) -> None:
+def test_a_failing_trigger_leaves_neither_file_nor_row(portal: str, database: str, folder: Path) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("alter table public.events add constraint no_uploads check (type <> 'contract.upload')")
         try:
