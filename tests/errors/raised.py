@@ -1,4 +1,4 @@
-"""The error codes that functions can raise: SQL's by their bodies in the catalog, Python's by what they refer to."""
+"""The error codes that functions can raise: of SQL by function bodies in the catalog, of Python by references."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -33,7 +33,7 @@ class SqlFunctions:
 
     @classmethod
     def of(cls, database: str) -> "SqlFunctions":
-        """Those of a database. Functions of one name count as one."""
+        """Returns the functions of a database. Overloads of a name count as one function."""
         bodies: dict[str, str] = {}
         comments: dict[str, str] = {}
         with psycopg.connect(database) as connection:
@@ -47,7 +47,7 @@ class SqlFunctions:
         return cls(bodies, comments)
 
     def raised(self, name: str) -> Codes:
-        """The codes that a function raises, itself or in a function that it calls."""
+        """Returns the codes that a function raises, itself or in a function that it calls."""
         codes: dict[str, str] = {}
         seen, left = set[str](), [name]
         while left:
@@ -59,19 +59,19 @@ class SqlFunctions:
         return codes
 
     def promised(self, name: str) -> Codes:
-        """The codes that a function's comment names, in its last sentence."""
+        """Returns the codes that a function's comment names in its last sentence."""
         promise = _PROMISE.search(self.comments[name])
         groups = _PROMISED.findall(promise[1]) if promise else []
         return {code: status for codes, status in groups for code in codes.split(", ")}
 
     @cached_property
     def all_raised(self) -> Set[str]:
-        """The codes that any function raises."""
+        """Returns the codes that any function raises."""
         return {code for body in self.bodies.values() for _, code in _RAISE.findall(body)}
 
 
 def raised_by(handler: HTTPRouteHandler, sql: SqlFunctions) -> set[str]:
-    """The codes that a route can raise: those that its code refers to, and those of the SQL functions that it calls."""
+    """Returns the codes that a route can raise: those in its code, and those of the SQL functions that it calls."""
     signature = handler.parsed_fn_signature.parameters
     things = [
         handler.fn,
@@ -87,7 +87,7 @@ def raised_by(handler: HTTPRouteHandler, sql: SqlFunctions) -> set[str]:
 
 
 def _texts(thing: Any, seen: set[int]) -> Iterator[str]:
-    """The texts in the code of a function or class of api/, and in the functions and classes that it refers to."""
+    """Returns the strings in a function or class of api/, and in the functions and classes that it refers to."""
     if isinstance(thing, str):
         yield thing
     if isinstance(thing, str) or id(thing) in seen:
@@ -107,7 +107,7 @@ def _texts(thing: Any, seen: set[int]) -> Iterator[str]:
             fields = thing.model_fields.values()
             parts += [part for field in fields for part in (field.annotation, *field.metadata)]
     else:
-        # an annotation, and what stands in it: Required(code), BeforeValidator(func)
+        # annotations count, with their arguments: Required(code), BeforeValidator(func)
         parts = [*get_args(thing), getattr(thing, "code", None), getattr(thing, "func", None)]
     for part in parts:
         yield from _texts(part, seen)

@@ -35,7 +35,7 @@ def test_comments_of_sql_functions_name_the_codes_that_they_raise(sql: SqlFuncti
     assert {name: sql.promised(name) for name in sql.bodies} == raised
 
 
-def test_every_code_that_is_raised_is_in_the_table(sql: SqlFunctions) -> None:
+def test_every_raised_code_is_in_the_table(sql: SqlFunctions) -> None:
     assert len(sql.all_raised) > 20
     assert (sql.all_raised | _raised_in_python()) - ERRORS.keys() == set()
 
@@ -51,14 +51,14 @@ def test_routes_declare_the_errors_that_they_can_raise(app: Litestar, sql: SqlFu
     raised = {name: _messages(handler, raised_by(handler, sql)) for name, handler in handlers.items()}
     assert {name: raised[name] - declared[name] for name in handlers if not raised[name] <= declared[name]} == {}
 
-    # what any route may raise need not be found in its own code
+    # errors that every route can raise need not occur in its own code
     for name, handler in handlers.items():
         general = _declared_by(error_responses(*ANY_KEY, body=True, language=handler.opt.get("language", "de")))
         assert (name, declared[name] - raised[name] - general) == (name, set())
 
 
 def _handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
-    """The routes by method and path."""
+    """Returns the routes by method and path."""
     for route in app.routes:
         for handler in getattr(route, "route_handlers", []):
             yield f"{' '.join(sorted(handler.http_methods))} {route.path}", handler
@@ -78,14 +78,14 @@ def _declared_by(responses: object) -> set[str]:
 
 
 def _trees() -> Iterator[ast.AST]:
-    """The modules of api/ but for the table itself."""
+    """Returns the syntax trees of api/, without the module of the table."""
     for path in (ROOT / "api").rglob("*.py"):
         if path != ROOT / "api" / "errors.py":
             yield ast.parse(path.read_text())
 
 
 def _raised_in_python() -> set[str]:
-    """The codes that Python raises: the first argument of ApiError and Required."""
+    """Returns the codes that Python raises: the first argument of ApiError and Required."""
     calls = (part for tree in _trees() for part in ast.walk(tree) if isinstance(part, ast.Call))
     return {
         code
@@ -96,7 +96,7 @@ def _raised_in_python() -> set[str]:
 
 
 def _codes(argument: ast.expr) -> Iterator[str]:
-    """The codes that an argument can be, as far as they are written there."""
+    """Returns the codes that an argument can be, as far as they are literals."""
     if isinstance(argument, ast.IfExp):
         yield from (*_codes(argument.body), *_codes(argument.orelse))
     elif isinstance(argument, ast.Constant) and isinstance(argument.value, str):
@@ -104,7 +104,7 @@ def _codes(argument: ast.expr) -> Iterator[str]:
 
 
 def _used_in_python() -> set[str]:
-    """The texts in Python that do more than declare errors in `error_responses(...)` or a tuple of codes."""
+    """Returns the strings in Python that are not only declared in `error_responses(...)` or a tuple of codes."""
     texts: set[str] = set()
     for tree in _trees():
         declarations = [

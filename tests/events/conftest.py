@@ -1,4 +1,4 @@
-"""A scene in which every kind of event can happen next."""
+"""A scene in which every kind of event can occur."""
 
 from collections.abc import Iterator
 
@@ -46,7 +46,7 @@ update public.settlements set status = 'invoiced' where id = '00000000-0000-7000
 
 @pytest.fixture(scope="module")
 def scene(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
-    """As superuser, on a database with the scene; a test takes back what it does (in a transaction)."""
+    """A superuser's connection to a database with the scene; tests roll back what they do in a transaction."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SCENE)
         yield connection

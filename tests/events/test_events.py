@@ -1,4 +1,4 @@
-"""Every write leaves its event: once, in its own transaction, whoever writes and by whatever door."""
+"""Every write leaves its event once, in its own transaction, through functions and by hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ DOCUMENT = {
 }
 TELEMETRY = [{"type": "page.view", "path": "/x?token=secret#part"}]
 
-# Stands for an id that the write itself makes.
+# stands for an id that the write generates
 ANY = "any"
 
 
 @dataclass(frozen=True)
 class Event:
-    """What the log should say of a write."""
+    """The expected event of a write."""
 
     type: str
     actor: str | None
@@ -47,7 +47,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Write:
-    """Something that happens in the scene, and the events of its kind that it leaves."""
+    """A write in the scene, and the events of its kind that it leaves."""
 
     name: str
     do: Callable[[psycopg.Connection], object]
@@ -59,7 +59,7 @@ def function(actor: Actor, function: str, /, **params: object) -> Callable[[psyc
 
 
 def hand(connection: psycopg.Connection) -> psycopg.Connection:
-    """As superuser, past every function, as in psql or Studio; who acted before in this transaction is forgotten."""
+    """Returns the superuser's connection, without the claims of an earlier call in this transaction."""
     connection.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
     return connection
 
@@ -358,7 +358,7 @@ WRITES = [
     ),
 ]
 
-# What is written again without that anything happened: no second event.
+# a repeated write that changes nothing: no second event
 NOTHING_NEW = [
     (
         "presence.offline",
@@ -378,7 +378,7 @@ NOTHING_NEW = [
 
 
 def log(connection: psycopg.Connection) -> dict[str, Event]:
-    """The whole log by the events' ids."""
+    """Returns the whole log by the ids of events."""
     rows = hand(connection).execute(
         "select id::text, type, private.uid_of(actor_id), subject_type, subject_id, meta from public.events"
     )
@@ -386,7 +386,7 @@ def log(connection: psycopg.Connection) -> dict[str, Event]:
 
 
 def what_happened(connection: psycopg.Connection, write: Write) -> list[Event]:
-    """The new events of the write's kind, sorted; ids that it made itself are ANY."""
+    """Returns the new events of the write's kind, sorted; generated ids are ANY."""
     before = log(connection)
     write.do(connection)
     kinds = {event.type for event in write.events}
@@ -404,7 +404,7 @@ def test_a_write_leaves_its_event_once(scene: psycopg.Connection, write: Write) 
 
 
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.name)
-def test_a_write_that_is_taken_back_leaves_none(scene: psycopg.Connection, write: Write) -> None:
+def test_a_write_that_is_rolled_back_leaves_no_event(scene: psycopg.Connection, write: Write) -> None:
     before = log(scene)
     with scene.transaction(force_rollback=True):
         write.do(scene)
@@ -412,7 +412,7 @@ def test_a_write_that_is_taken_back_leaves_none(scene: psycopg.Connection, write
     assert log(scene) == before
 
 
-def test_every_type_that_a_trigger_writes_is_tried_through_sql(scene: psycopg.Connection) -> None:
+def test_every_type_that_a_trigger_writes_is_tested(scene: psycopg.Connection) -> None:
     written = scene.execute(
         "select distinct found[1] from pg_proc, regexp_matches(prosrc, '''([a-z]+[.][a-z]+)''', 'g') as found "
         "where prorettype = 'trigger'::regtype and prosrc ~ 'insert into public.events'"
@@ -421,7 +421,7 @@ def test_every_type_that_a_trigger_writes_is_tried_through_sql(scene: psycopg.Co
 
 
 @pytest.mark.parametrize(("kind", "event", "statement", "row"), NOTHING_NEW, ids=lambda value: str(value)[:20])
-def test_what_is_written_again_is_no_event(
+def test_a_repeated_write_leaves_no_second_event(
     scene: psycopg.Connection, kind: str, event: Event, statement: LiteralString, row: str
 ) -> None:
     with scene.transaction(force_rollback=True):
@@ -430,7 +430,7 @@ def test_what_is_written_again_is_no_event(
         assert [found for found in log(scene).values() if found.type == kind and found.subject_id == row] == [event]
 
 
-def test_who_signs_again_signs_once(scene: psycopg.Connection) -> None:
+def test_a_repeated_signature_leaves_one_event(scene: psycopg.Connection) -> None:
     with scene.transaction(force_rollback=True):
         for _ in range(2):
             call(scene, ANN, "sign_mortgage_contract", contract_id="contract", signer="borrower")
@@ -443,7 +443,7 @@ def test_who_signs_again_signs_once(scene: psycopg.Connection) -> None:
         ]
 
 
-def test_of_two_offers_the_one_that_is_not_accepted_leaves_no_event(scene: psycopg.Connection) -> None:
+def test_an_offer_that_is_not_accepted_leaves_no_event(scene: psycopg.Connection) -> None:
     with scene.transaction(force_rollback=True):
         call(scene, BEN, "offer_mortgage", application_id="app", offer_id="other")
         call(scene, ANN, "accept_mortgage_offer", offer_id="offer")
@@ -451,7 +451,7 @@ def test_of_two_offers_the_one_that_is_not_accepted_leaves_no_event(scene: psyco
         assert [e.subject_id for e in log(scene).values() if e.type == "mortgage.accept"] == ["offer-2", "offer"]
 
 
-def test_a_claim_is_the_actor_of_what_an_operator_does_in_its_name(scene: psycopg.Connection) -> None:
+def test_the_claims_of_an_operator_session_name_the_actor(scene: psycopg.Connection) -> None:
     claims = Jsonb(NORA.claims())
     with scene.transaction(force_rollback=True):
         scene.execute("select set_config('request.jwt.claims', %s::text, true)", (claims,))
@@ -460,13 +460,13 @@ def test_a_claim_is_the_actor_of_what_an_operator_does_in_its_name(scene: psycop
         scene.execute("update public.vouchers set status = 'expired'")
         actors = {(event.type, event.actor) for event in log(scene).values()}
     assert ("transfer.settled", "nora") in actors
-    # nobody makes another silent, and it is time that makes a voucher expire
+    # an event of silence or expiry never names the operator
     assert {("presence.offline", "ann"), ("presence.offline", "ben"), ("voucher.expire", "ann")} <= actors
     assert not {("presence.offline", "nora"), ("voucher.expire", "nora")} & actors
 
 
-def test_nothing_sensitive_gets_into_the_log(scene: psycopg.Connection) -> None:
-    """Whatever has a column of its own for secrets, notes or free JSON stays there."""
+def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
+    """Secrets, notes and free JSON stay in the columns that hold them."""
     marker, secret = "SENSITIVE", {"note": "SENSITIVE"}
     with scene.transaction(force_rollback=True):
         scene.execute("update public.thinkers set meta = %s, verified_at = now()", (Jsonb(secret),))
@@ -504,7 +504,7 @@ def test_nothing_sensitive_gets_into_the_log(scene: psycopg.Connection) -> None:
     assert [event for event in found if marker in repr(event) or "DE0212" in repr(event)] == []
 
 
-def test_a_transfer_says_when_it_was_changed_by_hand(scene: psycopg.Connection) -> None:
+def test_a_manual_change_of_a_transfer_sets_updated_at(scene: psycopg.Connection) -> None:
     with scene.transaction(force_rollback=True):
         scene.execute("update public.transfers set status = 'settled'")
         assert one(scene, "select updated_at > created_at from public.transfers") is True
@@ -512,7 +512,7 @@ def test_a_transfer_says_when_it_was_changed_by_hand(scene: psycopg.Connection) 
         assert one(scene, "select updated_at = created_at from public.transfers") is True
 
 
-def test_a_transfer_that_is_younger_than_the_transaction_can_be_changed(database: str) -> None:
+def test_a_transfer_younger_than_the_transaction_can_be_changed(database: str) -> None:
     insert = (
         "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label) "
         "values ('t', 'in', 1, 'ETH', 1, 'EUR', 'l')"
@@ -533,6 +533,6 @@ def test_a_cancelled_booking_stays_cancelled(scene: psycopg.Connection) -> None:
                 "update public.voucher_bookings set status = 'booked', cancelled_at = null, cancel_reason = null"
             )
         assert (refused.value.sqlstate, refused.value.diag.message_primary) == ("PT409", "booking_is_cancelled")
-        # what is said of the cancellation can be put right
+        # the reason of the cancellation can be corrected
         hand(scene).execute("update public.voucher_bookings set cancel_reason = 'a typo' where id = 'booking'")
         assert [event.subject_id for event in log(scene).values() if event.type == "voucher.cancel"] == ["booking"]

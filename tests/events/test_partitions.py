@@ -1,4 +1,4 @@
-"""The log is kept in months: made ahead, sorted afterwards, dropped whole, and no row of it is lost or changed."""
+"""The log has monthly partitions: created ahead, sorted later, dropped whole; no row is lost or changed."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ THIS_MONTH = "date_trunc('month', now(), 'UTC')"
 
 @pytest.fixture
 def connection(database: str) -> Iterator[psycopg.Connection]:
-    """As superuser, on a migrated database, with the months of today whenever it was migrated."""
+    """A superuser's connection to a migrated database with the partitions of today."""
     with psycopg.connect(database, autocommit=True) as connection:
         make(connection)
         drop_older(connection, "0")
@@ -30,25 +30,25 @@ def connection(database: str) -> Iterator[psycopg.Connection]:
 
 
 def write(connection: psycopg.Connection, *moments: datetime | str) -> None:
-    """Writes an event of each moment, named after it."""
+    """Writes an event at each moment, named after it."""
     connection.cursor().executemany(
         "insert into public.events (type, created_at) values (%s, %s)", [(str(moment), moment) for moment in moments]
     )
 
 
 def log(connection: psycopg.Connection) -> list[tuple[object, ...]]:
-    """Every row, all of it."""
+    """Returns every row with all its columns."""
     return connection.execute("select e.* from public.events e order by created_at, id").fetchall()
 
 
 def homes(connection: psycopg.Connection) -> dict[str, str]:
-    """In which partition each event is, by its type."""
+    """Returns the partition of each event, by the event's type."""
     found = connection.execute("select type, tableoid::regclass::text from public.events").fetchall()
     return {kind: partition.removeprefix("private.events_") for kind, partition in found}
 
 
 def partitions(connection: psycopg.Connection) -> list[str]:
-    """The partitions' names without their beginning, oldest first."""
+    """Returns the partitions' names without their prefix, oldest first."""
     found = connection.execute("select partition::text from private.event_partitions()").fetchall()
     return [name.removeprefix("private.events_") for (name,) in found]
 
@@ -63,7 +63,7 @@ def drop_older(connection: psycopg.Connection, than: str | None) -> int:
 
 
 def month(connection: psycopg.Connection, months_from_now: int) -> datetime:
-    """When a month (UTC) begins."""
+    """Returns the begin of a month in UTC."""
     begins: datetime = one(connection, f"select {THIS_MONTH} + make_interval(months => %s)", months_from_now)
     return begins.astimezone(UTC)
 
@@ -73,23 +73,23 @@ def name_of(begins: datetime) -> str:
 
 
 def ahead(connection: psycopg.Connection) -> list[str]:
-    """This month and the next three."""
+    """Returns this month and the next three."""
     return [name_of(month(connection, number)) for number in range(4)]
 
 
-def test_the_months_to_come_are_there_and_one_for_all_others(empty_database: str) -> None:
+def test_the_coming_months_and_a_default_have_partitions(empty_database: str) -> None:
     migrate(empty_database)
     with psycopg.connect(empty_database, autocommit=True) as connection:
         assert partitions(connection) == [*ahead(connection), "default"]
 
 
-def test_what_happens_now_is_in_this_month(connection: psycopg.Connection) -> None:
+def test_new_events_are_in_the_partition_of_this_month(connection: psycopg.Connection) -> None:
     connection.execute("insert into public.events (type) values ('x')")
     assert homes(connection) == {"x": ahead(connection)[0]}
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
-def test_a_month_ends_at_midnight_utc_whatever_the_session_says(connection: psycopg.Connection, zone: str) -> None:
+def test_a_month_ends_at_midnight_utc_in_any_time_zone(connection: psycopg.Connection, zone: str) -> None:
     next_month = month(connection, 1)
     moments = (next_month - timedelta(microseconds=1), next_month, datetime(2021, 3, 1, tzinfo=UTC))
     settings = "select set_config('timezone', %s, false), set_config('datestyle', %s, false)"
@@ -102,7 +102,7 @@ def test_a_month_ends_at_midnight_utc_whatever_the_session_says(connection: psyc
     assert partitions(connection) == ["2021_02", "2021_03", *ahead(connection), "default"]
 
 
-def test_what_has_no_month_gets_one_unless_it_is_too_far_ahead(connection: psycopg.Connection) -> None:
+def test_an_event_without_a_month_gets_one_unless_it_is_too_far_ahead(connection: psycopg.Connection) -> None:
     soon, later = month(connection, 3), month(connection, 4)
     past = {
         "0001-01-01Z": "0001_01",
@@ -122,8 +122,8 @@ def test_what_has_no_month_gets_one_unless_it_is_too_far_ahead(connection: psyco
     assert partitions(connection) == ["0001_01", "1999_12", "2020_02", *ahead(connection), "default"]
 
 
-def test_a_job_that_did_not_run_for_months_sorts_what_came_meanwhile(connection: psycopg.Connection) -> None:
-    # as if the last run had been in the past: no month is there, and all that happened lies in the default partition
+def test_a_job_that_did_not_run_for_months_sorts_the_events_of_that_time(connection: psycopg.Connection) -> None:
+    # as if the last run was long ago: no month has a partition, and all events are in the default partition
     for name in ahead(connection):
         connection.execute(sql.SQL("drop table private.{}").format(sql.Identifier(f"events_{name}")))
     moments = [month(connection, number) for number in range(-3, 6)]
@@ -141,7 +141,7 @@ def test_a_job_that_did_not_run_for_months_sorts_what_came_meanwhile(connection:
     ]
 
 
-def test_who_makes_them_again_changes_nothing(connection: psycopg.Connection) -> None:
+def test_a_second_run_changes_nothing(connection: psycopg.Connection) -> None:
     write(connection, "2020-02-01Z", "9999-12-31Z")
     make(connection)
     made = connection.execute("select partition::oid from private.event_partitions()").fetchall()
@@ -149,7 +149,7 @@ def test_who_makes_them_again_changes_nothing(connection: psycopg.Connection) ->
     assert connection.execute("select partition::oid from private.event_partitions()").fetchall() == made
 
 
-def test_a_year_that_an_operator_made_is_left_alone(connection: psycopg.Connection) -> None:
+def test_a_year_partition_made_by_an_operator_is_kept(connection: psycopg.Connection) -> None:
     connection.execute(
         "create table private.events_2020 partition of public.events for values from ('2020-01-01Z') to ('2021-01-01Z')"
     )
@@ -158,9 +158,7 @@ def test_a_year_that_an_operator_made_is_left_alone(connection: psycopg.Connecti
     assert homes(connection) == {"2020-02-01Z": "2020", "2021-02-01Z": "2021_02"}
 
 
-def test_many_who_make_them_at_once_beside_many_who_write_lose_nothing(
-    database: str, connection: psycopg.Connection
-) -> None:
+def test_concurrent_runs_beside_many_writers_lose_nothing(database: str, connection: psycopg.Connection) -> None:
     connection.execute(
         sql.SQL("drop table private.{}").format(sql.Identifier(f"events_{name_of(month(connection, 3))}"))
     )
@@ -195,7 +193,7 @@ def test_many_who_make_them_at_once_beside_many_who_write_lose_nothing(
 @pytest.mark.parametrize(
     "statement", ["select private.make_event_partitions()", "select private.drop_old_event_partitions('1 month')"]
 )
-def test_behind_a_long_query_it_gives_up_before_others_wait_for_long(
+def test_a_run_behind_a_long_query_gives_up_before_others_wait_long(
     database: str, connection: psycopg.Connection, statement: LiteralString
 ) -> None:
     write(connection, "2019-01-01Z")
@@ -210,13 +208,13 @@ def test_behind_a_long_query_it_gives_up_before_others_wait_for_long(
             connection.execute(statement)
         assert one(connection, "select clock_timestamp() - %s", began) < timedelta(seconds=5)
     assert (partitions(connection), log(connection)) == before
-    # whatever it set was for itself
+    # the setting was local to the function
     assert one(connection, "show lock_timeout") == "0"
     connection.execute(statement)
     assert (partitions(connection), log(connection)) != before
 
 
-def test_making_a_month_waits_for_nobody_who_writes_events(database: str, connection: psycopg.Connection) -> None:
+def test_creating_a_month_does_not_wait_for_writers(database: str, connection: psycopg.Connection) -> None:
     connection.execute(
         sql.SQL("drop table private.{}").format(sql.Identifier(f"events_{name_of(month(connection, 3))}"))
     )
@@ -228,9 +226,9 @@ def test_making_a_month_waits_for_nobody_who_writes_events(database: str, connec
     assert ahead(connection)[3] in partitions(connection)
 
 
-def test_only_months_that_are_over_for_so_long_are_dropped(connection: psycopg.Connection) -> None:
+def test_only_months_older_than_the_limit_are_dropped(connection: psycopg.Connection) -> None:
     kept_since = one(connection, "select now() at time zone 'UTC' - interval '13 months'").replace(tzinfo=UTC)
-    # beside the months' edges: just old enough, and not quite, within the month that holds both
+    # beside the edges of months: events just over and just under the limit, in the month that holds both
     write(
         connection,
         *(month(connection, -number) for number in range(20)),
@@ -244,7 +242,7 @@ def test_only_months_that_are_over_for_so_long_are_dropped(connection: psycopg.C
     kept = [row for row in log(connection) if row[6] >= first_kept]
     assert len(kept) < len(log(connection))
 
-    # of the months before the one that is partly old: 14 to 20 months ago
+    # the months before the partly old one: 14 to 20 months ago
     assert drop_older(connection, "13 months") == 7
 
     assert log(connection) == kept
@@ -261,7 +259,7 @@ def test_a_month_that_is_not_over_is_never_dropped(connection: psycopg.Connectio
     assert len(log(connection)) >= 3
 
 
-def test_a_purge_beside_many_who_write_loses_nothing(database: str, connection: psycopg.Connection) -> None:
+def test_a_purge_beside_many_writers_loses_nothing(database: str, connection: psycopg.Connection) -> None:
     old = [month(connection, -number) for number in range(15, 35)]
     purged = Event()
 
@@ -291,13 +289,13 @@ def test_a_purge_beside_many_who_write_loses_nothing(database: str, connection: 
 @pytest.mark.parametrize(
     "change", ["update {} set created_at = now()", "update {} set type = 'y'", "delete from {}", "truncate {}"]
 )
-def test_no_partition_can_be_changed_by_the_owner_either(connection: psycopg.Connection, change: LiteralString) -> None:
+def test_no_partition_can_be_changed_by_the_owner(connection: psycopg.Connection, change: LiteralString) -> None:
     write(connection, "2020-02-01Z", month(connection, 0), month(connection, 1), month(connection, 3), "9999-12-31Z")
     make(connection)
     before = log(connection)
     tables = ["public.events", *(f"private.events_{name}" for name in partitions(connection))]
     for table in tables:
-        # an empty one has nothing to lose but by truncate, which is refused all the same
+        # an empty partition can only be truncated, and even that is refused
         if one(connection, f"select count(*) from {table}") or "truncate" in change:
             with pytest.raises(psycopg.Error, match="append_only"):
                 connection.execute(change.format(table))
@@ -305,7 +303,7 @@ def test_no_partition_can_be_changed_by_the_owner_either(connection: psycopg.Con
     assert log(connection) == before
 
 
-def test_a_partition_is_as_closed_as_the_log(connection: psycopg.Connection) -> None:
+def test_a_partition_has_row_level_security_and_no_grants(connection: psycopg.Connection) -> None:
     write(connection, "2020-02-01Z")
     make(connection)
     found = connection.execute(

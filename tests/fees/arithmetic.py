@@ -1,4 +1,4 @@
-"""What a fee charges, in exact decimals: written from the specification, not from the SQL. And prices to try it on."""
+"""What a fee charges, in exact decimals, written from the specification and not from the SQL; strategies for prices."""
 
 from dataclasses import asdict, dataclass
 from decimal import Decimal, localcontext
@@ -16,7 +16,7 @@ Bound = Literal["minimum", "maximum"]
 
 @dataclass(frozen=True)
 class Price:
-    """What is charged for something: amounts in the minor unit of the currency."""
+    """The price of a fee: amounts in the minor unit of the currency."""
 
     percentage: Decimal = Decimal(0)
     fixed_amount: int = 0
@@ -25,13 +25,13 @@ class Price:
     max_cents: int | None = None
 
     def columns(self) -> dict[str, object]:
-        """The columns of `public.fees`; the percentage as text, so that it stays exact in JSON."""
+        """Returns the columns of `public.fees`; the percentage as text, so that it stays exact in JSON."""
         return asdict(self) | {"percentage": str(self.percentage)}
 
 
 @dataclass(frozen=True)
 class Charged:
-    """One row of what is charged."""
+    """One charge."""
 
     amount: int
     currency: str
@@ -40,11 +40,11 @@ class Charged:
 
 
 def charged(price: Price, base: int, currency: str | None) -> list[Charged]:
-    """What a price comes to for something worth `base`, by currency."""
+    """Returns the charges for something worth `base`, by currency."""
     with localcontext(prec=100):
         percentage = base * price.percentage
         if base and price.currency and price.currency != currency:
-            # two currencies, two charges, and no bound
+            # two currencies: two charges, without bounds
             assert currency
             parts = [(percentage, currency), (Decimal(price.fixed_amount), price.currency)]
             return sorted((Charged(rounded(p), c, p) for p, c in parts if p), key=lambda row: row.currency)
@@ -70,7 +70,7 @@ currencies = st.sampled_from(["EUR", "USD", "JPY", "KWD", "XXX"])
 
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
-    """Whatever the table of fees takes."""
+    """Generates prices that the table of fees accepts."""
     percentage = Decimal(draw(st.one_of(st.integers(0, 10000), st.sampled_from([0, 1, 200, 5000, 10000])))) / 10000
     currency = draw(st.none() | currencies)
     if currency is None:

@@ -1,4 +1,4 @@
-"""What the tests of money share: books that are closed again."""
+"""What the tests of money share: a session that is rolled back."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,6 @@ import pytest
 
 @pytest.fixture
 def books(shared_database: str) -> Iterator[psycopg.Connection]:
-    """A session of the superuser within one transaction, which is taken back at the end of the test."""
+    """A superuser's session within one transaction, which is rolled back at the end of the test."""
     with psycopg.connect(shared_database) as connection, connection.transaction(force_rollback=True):
         yield connection

@@ -1,4 +1,4 @@
-"""Prices, charges and settlements, as a test needs them."""
+"""Helpers that create prices, charges and settlements."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ class FeeEvent:
 
 
 def fee_events(connection: psycopg.Connection, subject_id: str | None = None) -> list[FeeEvent]:
-    """What was charged and taken back, in the order of amounts; of one subject where one is named."""
+    """Returns charges and reversals in the order of amounts; of one subject if one is named."""
     with connection.cursor(row_factory=class_row(FeeEvent)) as cursor:
         return cursor.execute(
             "select * from public.fee_events where subject_id = coalesce(%s, subject_id)"
@@ -52,7 +52,7 @@ def fee_events(connection: psycopg.Connection, subject_id: str | None = None) ->
 
 
 def amounts(connection: psycopg.Connection, subject_id: str | None = None) -> list[tuple[int, str]]:
-    """The same, only amount and currency."""
+    """Returns only the amounts and currencies of the same fee events."""
     return [(event.amount_cents, event.currency) for event in fee_events(connection, subject_id)]
 
 
@@ -64,14 +64,14 @@ def set_fee(connection: psycopg.Connection, fee_id: str = "voucher.booking", **c
 
 
 def add_fee(connection: psycopg.Connection, fee_id: str, scope: str, **columns: object) -> None:
-    """Makes another fee, which is active."""
+    """Adds another, active fee."""
     connection.execute("insert into public.fees (id, scope, active) values (%s, %s, true)", (fee_id, scope))
     if columns:
         set_fee(connection, fee_id, **columns)
 
 
 def known(connection: psycopg.Connection, uid: str) -> UUID:
-    """The id of a thinker, who is made where there is none."""
+    """Returns the id of a thinker, and creates the thinker if necessary."""
     thinker: UUID = one(connection, "select private.ensure_thinker(%s)", uid)
     return thinker
 
@@ -83,7 +83,7 @@ def issue(
     currency: str | None = "EUR",
     hours: int = 8,
 ) -> str:
-    """Issues a voucher with so many slots; its id."""
+    """Issues a voucher with this number of slots, and returns its id."""
     act(
         connection,
         ISSUER,
@@ -98,7 +98,7 @@ def issue(
 
 
 def book(connection: psycopg.Connection, voucher_id: str = "v", slot: int = 0, holder: Actor = HOLDER) -> str:
-    """Books a slot of a voucher; the booking's id."""
+    """Books a slot of a voucher, and returns the booking's id."""
     answer = act(connection, holder, "book_voucher", voucher_id=voucher_id, slot_start=NINE + slot * HOUR)
     booking: str = answer["booking"]["id"]
     return booking
@@ -107,7 +107,7 @@ def book(connection: psycopg.Connection, voucher_id: str = "v", slot: int = 0, h
 def booked(
     connection: psycopg.Connection, price: int | None = 12000, currency: str | None = "EUR", voucher_id: str = "v"
 ) -> str:
-    """Issues a voucher, and books it; the booking's id."""
+    """Issues a voucher, books it, and returns the booking's id."""
     return book(connection, issue(connection, voucher_id, price, currency))
 
 
@@ -123,7 +123,7 @@ def charge(
     currency: str = "EUR",
     beneficiary: UUID = PORTAL,
 ) -> UUID:
-    """Charges an amount for a transfer at a time, past every function; the fee event's id."""
+    """Inserts a charge for a transfer at a time, without the functions, and returns the fee event's id."""
     [subject] = connection.execute(
         "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label)"
         " values (private.new_id('in'), 'in', 1, 'ETH', 1, 'EUR', '') returning id"
@@ -141,7 +141,7 @@ def charge(
 def settle(
     connection: psycopg.Connection, period_from: str = "2026-01-01", period_to: str = "9999-01-01", **flags: bool
 ) -> list[dict[str, Any]]:
-    """Settles as an operator would, in plain SQL."""
+    """Settles as an operator does, in plain SQL."""
     dry_run: LiteralString = "dry_run => true" if flags.get("dry_run") else "dry_run => false"
     settlements: list[dict[str, Any]] = one(
         connection, f"select public.settle_fees(%s, %s, {dry_run})", period_from, period_to
@@ -150,7 +150,7 @@ def settle(
 
 
 def settled(connection: psycopg.Connection, *charges: UUID) -> list[UUID | None]:
-    """The settlement of each of these fee events."""
+    """Returns the settlement of each of these fee events."""
     rows: dict[UUID, UUID | None] = dict(
         connection.execute("select id, settlement_id from public.fee_events").fetchall()
     )

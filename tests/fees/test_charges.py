@@ -1,4 +1,4 @@
-"""What is charged, through the functions and past them: in the same transaction, once, explained, taken back."""
+"""Charges through functions and plain SQL: in the same transaction, once, with an explanation, and reversed."""
 
 from decimal import Decimal
 from typing import LiteralString
@@ -43,7 +43,7 @@ def test_a_booking_is_charged_two_percent_by_default(books: psycopg.Connection) 
     assert violations(books) == {}
 
 
-def test_a_charge_lasts_as_long_as_its_booking(database: str) -> None:
+def test_a_charge_is_rolled_back_with_its_booking(database: str) -> None:
     with connections(database, 2) as (first, second):
         issue(second)
         with first.transaction(force_rollback=True):
@@ -70,7 +70,7 @@ def test_a_free_voucher_leaves_no_fee_event(books: psycopg.Connection, price: in
     assert violations(books) == {}
 
 
-def test_bookings_past_every_function_are_charged_each(books: psycopg.Connection) -> None:
+def test_bookings_in_plain_sql_are_charged_each(books: psycopg.Connection) -> None:
     issue(books, "dear", 10000, "JPY")
     issue(books, "cheap", 25, "KWD")
     books.execute(
@@ -81,7 +81,7 @@ def test_bookings_past_every_function_are_charged_each(books: psycopg.Connection
     assert amounts(books) == [(1, "KWD")] * 3 + [(200, "JPY")] * 3
 
 
-def test_the_price_is_that_of_the_voucher_when_it_is_booked(books: psycopg.Connection) -> None:
+def test_the_price_is_that_of_the_voucher_at_its_booking(books: psycopg.Connection) -> None:
     booking = booked(books, 10000)
     cancel(books, booking)
     books.execute("update public.vouchers set price_amount = 20000, price_currency = 'USD'")
@@ -103,7 +103,7 @@ def test_a_booking_is_charged_within_the_bounds(
     assert (event.amount_cents, event.bound, event.unrounded) == (amount, bound, price * Decimal("0.02"))
 
 
-def test_a_fixed_part_in_another_currency_is_a_second_charge_and_both_are_taken_back(books: psycopg.Connection) -> None:
+def test_a_fixed_part_in_another_currency_is_a_second_charge_and_both_are_reversed(books: psycopg.Connection) -> None:
     set_fee(books, fixed_amount=35, currency="EUR", min_cents=100, max_cents=100)
     booking = booked(books, 5025, "JPY")
     assert amounts(books) == [(35, "EUR"), (101, "JPY")]
@@ -112,7 +112,7 @@ def test_a_fixed_part_in_another_currency_is_a_second_charge_and_both_are_taken_
     assert violations(books) == {}
 
 
-def test_every_active_fee_of_the_scope_is_charged_and_no_other(books: psycopg.Connection) -> None:
+def test_every_active_fee_of_the_scope_and_no_other_is_charged(books: psycopg.Connection) -> None:
     anna = known(books, "anna")
     add_fee(books, "voucher.handling", "voucher", fixed_amount=30, currency="EUR", beneficiary_id=anna)
     add_fee(books, "voucher.off", "voucher", fixed_amount=31, currency="EUR", active=False)
@@ -131,7 +131,7 @@ def test_every_active_fee_of_the_scope_is_charged_and_no_other(books: psycopg.Co
     ]
 
 
-def test_an_inactive_fee_is_not_charged_but_taken_back(books: psycopg.Connection) -> None:
+def test_an_inactive_fee_is_reversed_but_not_charged(books: psycopg.Connection) -> None:
     before = booked(books)
     set_fee(books, active=False)
     book(books, slot=1)
@@ -162,7 +162,7 @@ def test_the_largest_price_at_the_highest_fee_is_charged(books: psycopg.Connecti
 
 
 def log(connection: psycopg.Connection, fiat_major: str, currency: str) -> str:
-    """Logs a transfer; its id."""
+    """Logs a transfer, and returns its id."""
     answer = act(
         connection,
         HOLDER,
@@ -200,7 +200,7 @@ def test_transfers_are_charged_nothing_by_default(books: psycopg.Connection) -> 
         ("90071992547409.91", "EUR", [(90071992547410, "EUR")]),
     ],
 )
-def test_a_transfer_is_charged_of_its_fiat_amount(
+def test_a_transfer_is_charged_on_its_fiat_amount(
     books: psycopg.Connection, fiat: str, currency: str, expected: list[tuple[int, str]]
 ) -> None:
     set_fee(books, "transfer.logged", active=True, percentage=Decimal("0.01"))
@@ -210,7 +210,7 @@ def test_a_transfer_is_charged_of_its_fiat_amount(
     assert violations(books) == {}
 
 
-def test_a_transfer_past_every_function_is_charged_and_a_correction_is_not(books: psycopg.Connection) -> None:
+def test_a_transfer_in_plain_sql_is_charged_and_its_correction_is_not(books: psycopg.Connection) -> None:
     set_fee(books, "transfer.logged", active=True, fixed_amount=5, currency="EUR")
     books.execute(
         "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label)"
@@ -228,7 +228,7 @@ def test_a_transfer_past_every_function_is_charged_and_a_correction_is_not(books
 EURO = {"desired_loan": 25000000, "currency": "EUR"}
 
 LOANS: list[tuple[object, dict[str, object], tuple[int, str] | None]] = [
-    # what was offered, what was asked for -> of what the fee is taken
+    # offer, request -> the base of the fee
     (None, EURO, (25000000, "EUR")),
     ({"amount": 20000000, "currency": "CHF"}, EURO, (20000000, "CHF")),
     ({"amount": 20000000}, EURO, (20000000, "EUR")),
@@ -241,7 +241,7 @@ LOANS: list[tuple[object, dict[str, object], tuple[int, str] | None]] = [
     ({"amount": 2.4}, EURO, (2, "EUR")),
     ({"amount": 0}, EURO, None),
     ({"amount": SAFE}, EURO, (SAFE, "EUR")),
-    # no amount of money: what was asked for
+    # the offer has no amount of money: the request counts
     ({"amount": SAFE + 1, "currency": "CHF"}, EURO, (25000000, "EUR")),
     ({"amount": 1e300, "currency": "CHF"}, EURO, (25000000, "EUR")),
     ({"amount": -1, "currency": "CHF"}, EURO, (25000000, "EUR")),
@@ -253,7 +253,7 @@ LOANS: list[tuple[object, dict[str, object], tuple[int, str] | None]] = [
     ({}, EURO, (25000000, "EUR")),
     ([], EURO, (25000000, "EUR")),
     ([{"amount": 1}], EURO, (25000000, "EUR")),
-    # nothing was asked for
+    # the request has none either
     (None, {}, None),
     ({"amount": "much"}, {}, None),
     ({"amount": 100}, {}, (100, "EUR")),
@@ -262,7 +262,7 @@ LOANS: list[tuple[object, dict[str, object], tuple[int, str] | None]] = [
 
 
 @pytest.mark.parametrize(("loan", "asked", "base"), LOANS)
-def test_an_accepted_loan_is_what_its_fee_is_taken_of(
+def test_the_base_of_the_fee_is_the_accepted_loan(
     books: psycopg.Connection, loan: object, asked: dict[str, object], base: tuple[int, str] | None
 ) -> None:
     add_fee(books, "mortgage.accepted", "mortgage", percentage=1)
@@ -277,12 +277,12 @@ def test_an_accepted_loan_is_what_its_fee_is_taken_of(
 
 
 @pytest.mark.parametrize("loan", ["5", '"EUR"', "null", "true"])
-def test_a_loan_that_is_no_object_is_no_loan(books: psycopg.Connection, loan: str) -> None:
+def test_a_loan_that_is_not_an_object_counts_as_none(books: psycopg.Connection, loan: str) -> None:
     add_fee(books, "mortgage.accepted", "mortgage", percentage=Decimal("0.01"))
     act(books, BORROWER, "apply_for_mortgage", application_id="a", **EURO)
     act(books, LENDER, "offer_mortgage", application_id="a", offer_id="o")
     books.execute("update public.mortgage_offers set loan = %s::jsonb", (loan,))
-    # past every function
+    # in plain SQL
     books.execute("update public.mortgage_offers set status = 'accepted'")
     books.execute("insert into public.mortgage_contracts (offer_id) values ('o')")
     assert amounts(books) == [(250000, "EUR")]
@@ -291,7 +291,7 @@ def test_a_loan_that_is_no_object_is_no_loan(books: psycopg.Connection, loan: st
 # prices change
 
 
-def test_a_change_of_price_alters_nothing_that_was_charged(books: psycopg.Connection) -> None:
+def test_a_change_of_price_does_not_alter_earlier_charges(books: psycopg.Connection) -> None:
     first = booked(books, 10000)
     charged = fee_events(books, first)
     set_fee(books, percentage=Decimal("0.05"), fixed_amount=30, currency="EUR", max_cents=1000)
@@ -302,7 +302,7 @@ def test_a_change_of_price_alters_nothing_that_was_charged(books: psycopg.Connec
     assert amounts(books, first) == [(-200, "EUR"), (200, "EUR")]
 
 
-def test_what_was_charged_is_owed_to_whom_it_was_charged_for(books: psycopg.Connection) -> None:
+def test_a_change_of_beneficiary_does_not_alter_earlier_charges(books: psycopg.Connection) -> None:
     first = booked(books, 10000)
     anna = known(books, "anna")
     set_fee(books, beneficiary_id=anna)
@@ -372,17 +372,19 @@ def test_a_new_fee_leaves_a_version_and_an_event(books: psycopg.Connection) -> N
 
 
 @pytest.mark.parametrize("change", ["percentage = percentage", "percentage = 0.0200", "meta = '{\"note\": 1}'"])
-def test_where_nothing_of_the_price_changes_nothing_is_noted(books: psycopg.Connection, change: LiteralString) -> None:
+def test_an_update_without_a_change_of_price_leaves_no_version(
+    books: psycopg.Connection, change: LiteralString
+) -> None:
     books.execute(f"update public.fees set {change} where id = 'voucher.booking'")
     assert versions(books) == [DEFAULT]
     assert fee_changes(books) == []
 
 
-def test_what_a_fee_was_is_kept(books: psycopg.Connection) -> None:
+def test_versions_of_a_fee_are_append_only(books: psycopg.Connection) -> None:
     for statement in ("update public.fee_versions set active = false", "delete from public.fee_versions"):
         with pytest.raises(psycopg.Error, match="append_only"), books.transaction():
             books.execute(statement)
-    # named anew by PostgreSQL 18
+    # PostgreSQL 18 renamed it
     with pytest.raises((errors.ForeignKeyViolation, errors.RestrictViolation)), books.transaction():
         books.execute("delete from public.fees where id = 'transfer.logged'")
 
@@ -390,7 +392,7 @@ def test_what_a_fee_was_is_kept(books: psycopg.Connection) -> None:
 # cancellations
 
 
-def test_a_cancellation_takes_the_charge_back_once(books: psycopg.Connection) -> None:
+def test_a_cancellation_reverses_the_charge_once(books: psycopg.Connection) -> None:
     booking = booked(books)
     for actor in (HOLDER, ISSUER, SERVER):
         cancel(books, booking, actor)
@@ -401,7 +403,7 @@ def test_a_cancellation_takes_the_charge_back_once(books: psycopg.Connection) ->
     assert violations(books) == {}
 
 
-def test_who_cancels_and_books_again_is_charged_again(books: psycopg.Connection) -> None:
+def test_a_new_booking_after_a_cancellation_is_charged_again(books: psycopg.Connection) -> None:
     issue(books)
     for _ in range(3):
         cancel(books, book(books))
@@ -410,7 +412,7 @@ def test_who_cancels_and_books_again_is_charged_again(books: psycopg.Connection)
     assert violations(books) == {}
 
 
-def test_cancellations_past_every_function_take_the_charges_back(books: psycopg.Connection) -> None:
+def test_cancellations_in_plain_sql_reverse_the_charges(books: psycopg.Connection) -> None:
     issue(books)
     for slot in range(3):
         book(books, slot=slot)
@@ -419,13 +421,13 @@ def test_cancellations_past_every_function_take_the_charges_back(books: psycopg.
     assert amounts(books) == [(-240, "EUR")] * 3 + [(240, "EUR")] * 3
 
 
-def test_a_charge_of_nothing_is_taken_back_too(books: psycopg.Connection) -> None:
+def test_a_charge_of_zero_is_reversed_too(books: psycopg.Connection) -> None:
     cancel(books, booked(books, 1))
     assert amounts(books) == [(0, "EUR"), (0, "EUR")]
     assert violations(books) == {}
 
 
-def test_a_cancellation_after_the_settlement_lands_in_the_next(books: psycopg.Connection) -> None:
+def test_a_cancellation_after_the_settlement_belongs_to_the_next(books: psycopg.Connection) -> None:
     booking = booked(books)
     [first] = settle(books)
     cancel(books, booking)
@@ -436,11 +438,11 @@ def test_a_cancellation_after_the_settlement_lands_in_the_next(books: psycopg.Co
     assert violations(books) == {}
 
 
-# what no one can do, the owner of everything neither
+# impossible for everybody, even the owner
 
 
-def again(connection: psycopg.Connection, changes: str) -> None:
-    """Inserts the charge once more, with changes."""
+def charge_again(connection: psycopg.Connection, changes: str) -> None:
+    """Inserts a copy of the charge, with changes."""
     connection.execute(
         "insert into public.fee_events select (jsonb_populate_record(c, %s::jsonb)).* from public.fee_events c"
         " where c.reverses is null",
@@ -455,10 +457,10 @@ UNEXPLAINED = '"base_cents": null, "rate": null, "fixed_cents": null, "unrounded
 def test_a_second_charge_of_a_fee_and_subject_is_impossible(books: psycopg.Connection) -> None:
     booked(books)
     with pytest.raises(errors.UniqueViolation) as raised, books.transaction():
-        again(books, f'{{"id": "{NEW}", "amount_cents": 1, "unrounded": 1, "fixed_cents": 1, "rate": 0}}')
+        charge_again(books, f'{{"id": "{NEW}", "amount_cents": 1, "unrounded": 1, "fixed_cents": 1, "rate": 0}}')
     assert raised.value.diag.constraint_name == "one_charge_a_fee_and_subject"
     # the second currency of a fixed part
-    again(books, f'{{"id": "{NEW}", "currency": "USD"}}')
+    charge_again(books, f'{{"id": "{NEW}", "currency": "USD"}}')
     assert amounts(books) == [(240, "EUR"), (240, "USD")]
 
 
@@ -467,7 +469,7 @@ def test_a_second_reversal_is_impossible(books: psycopg.Connection) -> None:
     [_, charge] = fee_events(books)
     for currency in ("EUR", "USD"):
         with pytest.raises(errors.UniqueViolation), books.transaction():
-            again(
+            charge_again(
                 books,
                 f'{{"id": "{NEW}", "reverses": "{charge.id}", "amount_cents": -240, "currency": "{currency}",'
                 f" {UNEXPLAINED}}}",
@@ -475,11 +477,11 @@ def test_a_second_reversal_is_impossible(books: psycopg.Connection) -> None:
     assert amounts(books) == [(-240, "EUR"), (240, "EUR")]
 
 
-def test_a_new_fee_event_is_in_no_settlement(books: psycopg.Connection) -> None:
+def test_a_new_fee_event_belongs_to_no_settlement(books: psycopg.Connection) -> None:
     booked(books)
     [settlement] = settle(books)
     with pytest.raises(psycopg.Error, match="append_only"), books.transaction():
-        again(books, f'{{"id": "{NEW}", "subject_id": "another", "settlement_id": "{settlement["id"]}"}}')
+        charge_again(books, f'{{"id": "{NEW}", "subject_id": "another", "settlement_id": "{settlement["id"]}"}}')
     assert fee_events(books, "another") == []
 
 
@@ -490,14 +492,14 @@ COLUMNS = [
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_of_a_fee_event_nothing_changes(books: psycopg.Connection, column: LiteralString) -> None:
+def test_no_column_of_a_fee_event_can_be_changed(books: psycopg.Connection, column: LiteralString) -> None:
     booked(books)
     with pytest.raises(psycopg.Error) as raised:
         books.execute(f"update public.fee_events set {column} = {column}")
     assert (raised.value.sqlstate, raised.value.diag.message_primary) == ("PT403", "append_only")
 
 
-def test_of_a_fee_event_everything_is_kept_but_its_settlement(books: psycopg.Connection) -> None:
+def test_every_column_of_a_fee_event_but_its_settlement_is_protected(books: psycopg.Connection) -> None:
     kept = books.execute(
         "select a.attname from pg_trigger t join pg_attribute a on a.attrelid = t.tgrelid and a.attnum = any (t.tgattr)"
         " where t.tgrelid = 'public.fee_events'::regclass and t.tgname = 'tg_fee_events__refuse'"
@@ -523,7 +525,7 @@ def test_each_booking_pays_the_price_of_its_moment(database: str) -> None:
         for slot in range(20):
             set_fee(connection, percentage=Decimal(slot + 1) / 100)
             book(connection, slot=slot)
-        # each charge agrees with the version that was in force when it was written
+        # each charge agrees with the version that was valid when it was written
         of_their_moment = one(
             connection,
             "select count(*) from public.fee_events e where e.rate = ("

@@ -1,4 +1,4 @@
-"""Each invariant can fail: what breaks one rule, past triggers and constraints, is seen by that rule alone."""
+"""Each invariant can fail: rows that break one rule, without triggers and constraints, are found by that rule alone."""
 
 from collections.abc import Callable
 from typing import LiteralString
@@ -45,12 +45,12 @@ def kept(books: psycopg.Connection) -> psycopg.Connection:
     return books
 
 
-def test_the_rules_are(books: psycopg.Connection) -> None:
+def test_the_list_of_rules(books: psycopg.Connection) -> None:
     rows = books.execute("select name, violations, meaning <> '' from stats.invariants").fetchall()
     assert rows == [(name, 0, True) for name in RULES]
 
 
-def test_a_server_may_read_them(kept: psycopg.Connection) -> None:
+def test_service_role_may_read_the_rules(kept: psycopg.Connection) -> None:
     kept.execute("set local role service_role")
     assert violations(kept) == {}
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -77,7 +77,7 @@ CHARGE_OF_W = "select id from public.fee_events where currency = 'JPY'"
 NO_OVERLAP = "alter table public.voucher_bookings drop constraint bookings_of_a_voucher_never_overlap"
 NO_UNIQUE = "alter table public.fee_events drop constraint one_charge_a_fee_and_subject"
 
-# the rule, how many rows break it, and how
+# the rule, the number of rows that break it, and the statement that breaks it
 BREAKS: list[tuple[str, int, LiteralString]] = [
     (
         "bookings_do_not_overlap",
@@ -89,7 +89,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
     ("voucher_status_agrees_with_bookings", 2, "update public.vouchers set status = 'expired' where id in ('v', 'w')"),
     ("voucher_status_agrees_with_bookings", 1, "update public.vouchers set holder_id = null where id = 'w'"),
     ("voucher_status_agrees_with_bookings", 1, "update public.vouchers set holder_id = issuer_id where id = 'w'"),
-    # a booking that was charged nothing, was charged in another currency, or twice
+    # a booking that was not charged, charged in another currency, or charged twice
     ("every_booking_is_charged_once", 1, f"delete from public.fee_events where id = ({CHARGE_OF_W})"),
     ("every_booking_is_charged_once", 1, f"update public.fee_events set currency = 'USD' where id = ({CHARGE_OF_W})"),
     (
@@ -98,7 +98,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         f"{NO_UNIQUE}; insert into public.fee_events select (jsonb_populate_record(e,"
         f" jsonb_build_object('id', gen_random_uuid()))).* from public.fee_events e where id = ({CHARGE_OF_W})",
     ),
-    # the same of what is charged whatever the price is
+    # the same for charges that do not depend on the price
     (
         "every_booking_is_charged_once",
         4,
@@ -109,7 +109,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         " select id, scope, 0, fixed_amount, currency, active, beneficiary_id, '2020-01-01' from public.fees"
         " where id = 'fixed'",
     ),
-    # a cancellation that was not taken back, or only in part, or for somebody else; a standing booking that was
+    # a cancellation without a full reversal, or reversed for somebody else; a valid booking that was reversed
     (
         "every_cancellation_is_reversed_once",
         1,
@@ -136,7 +136,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         " select fee_id, subject_type, subject_id, -amount_cents, currency, beneficiary_id, id from public.fee_events"
         f" where id = ({CHARGE_OF_W})",
     ),
-    # a charge for what is not there
+    # a charge for a subject that does not exist
     ("every_charge_has_its_subject", 1, "update public.fee_events set subject_id = 'x' where currency = 'KWD'"),
     (
         "every_charge_has_its_subject",
@@ -146,7 +146,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         " select 'transfer.logged', t, 'x', 0, 'EUR', private.thinker_id('issuer'), 0, 0, 0, 0"
         " from unnest(array['transfer', 'mortgage_contract']) t",
     ),
-    # a settlement that is not the sum
+    # a settlement whose total is not the sum
     ("settlements_total_their_fee_events", 1, "update public.settlements set total_cents = 0 where currency = 'EUR'"),
     ("settlements_total_their_fee_events", 2, "update public.fee_events set settlement_id = null"),
     (
@@ -156,7 +156,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         " insert into public.events (type, subject_type, subject_id)"
         " select 'settlement.voided', 'settlement', id::text from public.settlements where currency = 'KWD'",
     ),
-    # one charge in two settlements, in whichever rows; one in a settlement of something else
+    # one charge in two settlements; a charge in a settlement of another beneficiary or currency
     (
         "no_fee_event_is_in_two_settlements",
         1,
@@ -184,7 +184,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         "every_accepted_offer_has_one_contract",
         2,
         "insert into public.mortgage_contracts (offer_id, created_at)"
-        " select unnest(array['o', 'p']), '2001-01-01'",  # of a time whose events are gone
+        " select unnest(array['o', 'p']), '2001-01-01'",  # from a time whose events were purged
     ),
     # a write without its event, or with two
     ("every_write_has_its_event", 1, "delete from public.events where type = 'voucher.issue' and subject_id = 'v'"),
@@ -219,7 +219,7 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
 
 
 @pytest.mark.parametrize(("rule", "rows", "how"), BREAKS)
-def test_what_breaks_a_rule_is_seen_by_that_rule(
+def test_a_violation_is_found_by_its_rule_alone(
     kept: psycopg.Connection, rule: str, rows: int, how: LiteralString
 ) -> None:
     with unchecked(kept):
@@ -227,11 +227,11 @@ def test_what_breaks_a_rule_is_seen_by_that_rule(
     assert violations(kept) == {rule: rows}
 
 
-def test_every_rule_is_broken_here() -> None:
+def test_every_rule_is_violated_here() -> None:
     assert {rule for rule, _, _ in BREAKS} == set(RULES)
 
 
-# and what breaks none
+# valid rows
 
 
 def booked_before_and_after(connection: psycopg.Connection, change: Callable[[], None]) -> None:
@@ -268,7 +268,7 @@ def test_a_change_of_a_fee_breaks_no_rule(
     assert violations(kept) == {}
 
 
-def test_a_booking_that_is_uncharged_while_a_later_fee_is_in_force_is_seen(kept: psycopg.Connection) -> None:
+def test_an_uncharged_booking_is_found_although_the_fee_changed_later(kept: psycopg.Connection) -> None:
     booked_before_and_after(kept, lambda: set_fee(kept, percentage=1))
     with unchecked(kept):
         kept.execute(
@@ -278,7 +278,7 @@ def test_a_booking_that_is_uncharged_while_a_later_fee_is_in_force_is_seen(kept:
     assert violations(kept) == {"every_booking_is_charged_once": 2}
 
 
-def test_writes_of_a_time_whose_events_are_gone_break_no_rule(kept: psycopg.Connection) -> None:
+def test_writes_whose_events_were_purged_break_no_rule(kept: psycopg.Connection) -> None:
     with unchecked(kept):
         kept.execute("update public.transfers set created_at = created_at - interval '14 months'")
         kept.execute("delete from public.events where type = 'transfer.logged'")

@@ -1,4 +1,4 @@
-"""Money by table: what a fee charges, to the minor unit."""
+"""Tables of amounts: what a fee charges, to the minor unit."""
 
 from decimal import Decimal
 
@@ -14,14 +14,14 @@ from tests.support.stress import sized
 
 
 def fee_charges(connection: psycopg.Connection, price: Price, base: int, currency: str | None) -> list[Charged]:
-    """What the database charges, by currency; whose explanation must add up."""
+    """Returns what the database charges, by currency, and checks that the explanation adds up."""
     rows = connection.execute(
         "select amount_cents, currency, base_cents, rate, fixed_cents, unrounded, bound"
         ' from private.compute_fee(jsonb_populate_record(null::public.fees, %s), %s, %s) order by currency collate "C"',
         (Jsonb(price.columns()), base, currency),
     ).fetchall()
     for _, _, base_cents, rate, fixed_cents, unrounded, _ in rows:
-        # numbers of 53 bits times four decimals: exact within the 28 digits of decimals
+        # numbers of 53 bits times four decimals are exact within the 28 digits of decimals
         assert base_cents * rate + fixed_cents == unrounded
     return [Charged(amount, code, unrounded, bound) for amount, code, _, _, _, unrounded, bound in rows]
 
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[Price, int, str | None, list[Row]]] = {
     "a third of 0.03": (Price(percent("33.33")), 3, "EUR", [(1, "EUR", "0.9999")]),
     "all of one cent": (ALL, 1, "EUR", [(1, "EUR", "1")]),
     "all of much": (ALL, 123456789, "EUR", [(123456789, "EUR", "123456789")]),
-    # halves go away from zero, whether what is below them is even (0, 2, 4) or odd (1, 3)
+    # halves are rounded away from zero, whether the digit before is even (0, 2, 4) or odd (1, 3)
     "0.5 beside 0": (TWO, 25, "EUR", [(1, "EUR", "0.5")]),
     "1.5 beside 1": (TWO, 75, "EUR", [(2, "EUR", "1.5")]),
     "2.5 beside 2": (TWO, 125, "EUR", [(3, "EUR", "2.5")]),
@@ -64,13 +64,13 @@ CASES: dict[str, tuple[Price, int, str | None, list[Row]]] = {
     "just under 0.5 of the smallest rate": (TINY, 4999, "EUR", [(0, "EUR", "0.4999")]),
     "2.5 of the smallest rate": (TINY, 25000, "EUR", [(3, "EUR", "2.5")]),
     "2.4999 of the smallest rate": (TINY, 24999, "EUR", [(2, "EUR", "2.4999")]),
-    # 35.5 is rounded once, whole: not 0.5 first
+    # 35.5 is the sum that is rounded; its parts are not rounded first
     "a half with a fixed part": (TWO_AND_35, 25, "EUR", [(36, "EUR", "35.5")]),
     "an even half with a fixed part": (Price(percent("2"), 2, "EUR"), 25, "EUR", [(3, "EUR", "2.5")]),
-    # what is next to nothing is charged as 0, and says why
+    # tiny amounts are charged as 0, with an explanation
     "the smallest of all": (TINY, 1, "EUR", [(0, "EUR", "0.0001")]),
     "2 % of one cent": (TWO, 1, "EUR", [(0, "EUR", "0.02")]),
-    # currencies without and with three decimals: the minor unit is what it is
+    # currencies without and with three decimals: amounts count in their minor unit
     "2 % of 1,980 yen": (TWO, 1980, "JPY", [(40, "JPY", "39.6")]),
     "2 % of 25 yen": (TWO, 25, "JPY", [(1, "JPY", "0.5")]),
     "2 % of one yen": (TWO, 1, "JPY", [(0, "JPY", "0.02")]),
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[Price, int, str | None, list[Row]]] = {
     "at most 10.500 dinars": (
         Price(percent("2"), 0, "KWD", None, 10500), 525001, "KWD", [(10500, "KWD", "10500.02", "maximum")],
     ),
-    # bounds: what is exactly one is within, and the unrounded amount is what they are held against
+    # bounds: an amount that equals a bound is within it, and the unrounded amount is compared
     "exactly the minimum": (TWO_WITHIN, 2500, "EUR", [(50, "EUR", "50")]),
     "just over the minimum": (TWO_WITHIN, 2501, "EUR", [(50, "EUR", "50.02")]),
     "just under the minimum": (TWO_WITHIN, 2499, "EUR", [(50, "EUR", "49.98", "minimum")]),
@@ -118,7 +118,7 @@ CASES: dict[str, tuple[Price, int, str | None, list[Row]]] = {
         Price(percent("2"), 35, "EUR", 100, 200), 10**6, "USD", [(35, "EUR", "35"), (20000, "USD", "20000")],
     ),
     "bounds in another currency, and no percentage": (Price(Decimal(0), 0, "EUR", 50, 60), 100, "USD", []),
-    # what is free
+    # no charge
     "free, by percentage": (TWO, 0, "EUR", []),
     "free and without a currency": (TWO, 0, None, []),
     "free, with a fixed part": (TWO_AND_35, 0, "EUR", [(35, "EUR", "35")]),
@@ -160,13 +160,13 @@ CASES: dict[str, tuple[Price, int, str | None, list[Row]]] = {
 
 
 @pytest.mark.parametrize(("price", "base", "currency", "expected"), CASES.values(), ids=CASES.keys())
-def test_a_fee_comes_to(
+def test_a_fee_charges(
     books: psycopg.Connection, price: Price, base: int, currency: str | None, expected: list[Row]
 ) -> None:
     rows = fee_charges(books, price, base, currency)
     explained = [(row.amount, row.currency, row.unrounded, *([row.bound] if row.bound else [])) for row in rows]
     assert explained == [(amount, code, Decimal(unrounded), *bound) for amount, code, unrounded, *bound in expected]
-    # the check of the check: decimals by hand agree with decimals by machine
+    # a check of the expectations: the same decimals, computed by Python
     assert rows == charged(price, base, currency)
 
 
@@ -175,7 +175,7 @@ def test_a_fee_comes_to(
 @example(TWO_WITHIN, 2475, "EUR")
 def compare(connection: psycopg.Connection, price: Price, base: int, currency: str) -> None:
     with connection.transaction(force_rollback=True):
-        # a price that the table takes
+        # a price that the table accepts
         connection.execute(
             "insert into public.fees (id, scope, percentage, fixed_amount, currency, min_cents, max_cents)"
             " values ('a', 'room', %(percentage)s, %(fixed_amount)s, %(currency)s, %(min_cents)s, %(max_cents)s)",
@@ -184,7 +184,7 @@ def compare(connection: psycopg.Connection, price: Price, base: int, currency: s
     assert fee_charges(connection, price, base, currency) == charged(price, base, currency)
 
 
-def test_any_fee_comes_to_what_decimals_say(books: psycopg.Connection) -> None:
+def test_any_fee_charges_what_decimals_give(books: psycopg.Connection) -> None:
     compare(books)
 
 
@@ -201,7 +201,7 @@ CODES = {
 
 
 @pytest.mark.parametrize(("currency", "code"), CODES.items(), ids=[repr(currency) for currency in CODES])
-def test_a_currency_is_counted_as(books: psycopg.Connection, currency: str, code: str) -> None:
+def test_the_currency_of_a_fee(books: psycopg.Connection, currency: str, code: str) -> None:
     assert one(books, "select private.currency_code(%s)", currency) == code
 
 

@@ -1,4 +1,4 @@
-"""Bookings, cancellations, prices and settlements in any order: the books equal those of an independent bookkeeper."""
+"""Bookings, cancellations, prices and settlements in any order: the database agrees with an independent bookkeeper."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Fee:
 
 @dataclass
 class Entry:
-    """A charge, or what takes one back."""
+    """A charge or a reversal."""
 
     subject: str
     fee: str
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass
 class Settlement:
-    """What is owed to somebody for a period."""
+    """The sum that a beneficiary is owed for a period."""
 
     beneficiary: str
     currency: str
@@ -65,7 +65,7 @@ class Settlement:
 
 @dataclass
 class Voucher:
-    """What can be booked, slot by slot."""
+    """A voucher whose slots can be booked."""
 
     id: str
     issuer: str
@@ -100,7 +100,7 @@ class Bookkeeper:
                     self.entries.append(Entry(subject, name, part.amount, part.currency, fee.beneficiary, at))
 
     def take_back(self, subject: str, at: datetime) -> None:
-        """Takes back what was charged for it."""
+        """Reverses the charges of a subject."""
         self.entries += [
             Entry(e.subject, e.fee, -e.amount, e.currency, e.beneficiary, at, takes_back=True)
             for e in self.entries
@@ -108,7 +108,7 @@ class Bookkeeper:
         ]
 
     def due(self, period_to: date) -> dict[tuple[str, str], list[Entry]]:
-        """What is in no settlement and of before that day, by beneficiary and currency."""
+        """Returns the fee events before that day without a settlement, by beneficiary and currency."""
         groups: dict[tuple[str, str], list[Entry]] = {}
         for entry in self.entries:
             if entry.settlement is None and entry.at < midnight(period_to):
@@ -116,7 +116,7 @@ class Bookkeeper:
         return groups
 
     def settle(self, settlement: str, beneficiary: str, currency: str, period_from: date, period_to: date) -> None:
-        """Links what is due to somebody in a currency."""
+        """Links the due fee events of a beneficiary in a currency."""
         entries = self.due(period_to)[beneficiary, currency]
         for entry in entries:
             entry.settlement = settlement
@@ -124,7 +124,7 @@ class Bookkeeper:
         self.settlements[settlement] = Settlement(beneficiary, currency, period_from, period_to, total)
 
     def void(self, settlement: str) -> None:
-        """Releases what was settled."""
+        """Releases the fee events of a settlement."""
         for entry in self.entries:
             if entry.settlement == settlement:
                 entry.settlement = None
@@ -135,13 +135,13 @@ def midnight(day: date) -> datetime:
 
 
 class Books:
-    """The books in the database and the bookkeeper's, to which the same happens; a clock of their own says when.
+    """The database and the bookkeeper; each step is applied to both, at times of a clock of their own.
 
     What a step happens to is the n-th of those that there are: `which`.
     """
 
     def __init__(self, connection: psycopg.Connection) -> None:
-        """Opens books with two fees of a booking, one of a transfer, and a voucher each with a price and without."""
+        """Starts with two fees of a booking, one of a transfer, and two vouchers, one of them without a price."""
         self.connection = connection
         self.kept = Bookkeeper()
         self.clock = datetime(2020, 1, 1, tzinfo=UTC)
@@ -162,7 +162,7 @@ class Books:
         self.issue("ben", None, "EUR")
 
     def tick(self) -> None:
-        """Whatever was written since the last time was written at this moment of the machine's clock."""
+        """Dates all rows that were written since the last tick to the moment of `self.clock`."""
         now = sql.Literal(self.clock)
         with unchecked(self.connection):
             self.connection.execute(
@@ -211,7 +211,7 @@ class Books:
         act(self.connection, actors[by], "cancel_booking", booking_id=booking.id)
         self._is_cancelled(booking)
 
-    def cancel_past_the_functions(self, which: int) -> None:
+    def cancel_in_plain_sql(self, which: int) -> None:
         voucher = self.vouchers[which % len(self.vouchers)]
         self.connection.execute(
             "update public.voucher_bookings set status = 'cancelled', cancelled_at = clock_timestamp()"
@@ -226,7 +226,7 @@ class Books:
                 self._is_cancelled(booking)
 
     def _is_cancelled(self, booking: Booking) -> None:
-        """Takes back what was charged, the first time."""
+        """Reverses the charges, the first time."""
         if not booking.cancelled:
             booking.cancelled = True
             self.kept.take_back(booking.id, self.clock)
@@ -265,7 +265,7 @@ class Books:
                 self.kept.settle(s["id"], s["beneficiary_uid"], s["currency"], period_from, period_to)
 
     def catch_up(self) -> None:
-        """Settles every month that is due, as the clock does."""
+        """Settles every month that is due, as the scheduled job does."""
         before = set(self.kept.settlements)
         months = {e.at.date().replace(day=1) for e in self.kept.entries if e.settlement is None}
         number = one(self.connection, "select private.settle_due_months()")
@@ -296,7 +296,7 @@ class Books:
             self.kept.void(settlement)
 
     def check(self) -> None:
-        """No rule is broken, and the books agree."""
+        """Asserts that no rule is broken, and that the database agrees with the bookkeeper."""
         assert violations(self.connection) == {}
         entries = self.connection.execute(
             "select subject_id, fee_id, amount_cents, currency, private.uid_of(beneficiary_id), created_at,"
@@ -322,7 +322,7 @@ bookings = st.tuples(st.just(Books.book), which, st.integers(0, 9), holders)
 cancellations = st.tuples(st.just(Books.cancel), which, st.sampled_from(["holder", "issuer", "server"]))
 settlements = st.tuples(st.just(Books.settle), st.integers(-1, 45), st.integers(1, 400), st.booleans())
 moves = st.tuples(st.just(Books.move), st.integers(0, 5), st.sampled_from(["invoiced", "paid", "voided"]))
-# what is more frequent in life is so here
+# frequent steps in practice are frequent here
 steps = st.one_of(
     bookings,
     bookings,
@@ -331,7 +331,7 @@ steps = st.one_of(
     issues,
     cancellations,
     cancellations,
-    st.tuples(st.just(Books.cancel_past_the_functions), which),
+    st.tuples(st.just(Books.cancel_in_plain_sql), which),
     st.tuples(st.just(Books.transfer), amounts | amounts.map(lambda amount: -amount), currencies),
     st.tuples(st.just(Books.price), st.sampled_from(sorted(FEES)), prices()),
     st.tuples(
@@ -350,13 +350,13 @@ steps = st.one_of(
 )
 
 
-# a few sequences each of several beginnings: of one beginning, hypothesis makes variations
+# a few sequences from each of several seeds, because hypothesis varies the sequences of one seed only slightly
 @pytest.mark.parametrize("beginning", range(12))
 def test_in_any_order_the_books_agree_and_no_rule_is_broken(shared_database: str, beginning: int) -> None:
     with psycopg.connect(shared_database, autocommit=True) as connection:
 
         @seed(beginning)
-        # Phase.shrink besides would look for the shortest sequence that fails, for minutes
+        # without Phase.shrink, which would search for the shortest failing sequence for minutes
         @settings(
             max_examples=sized(usual=2, full=4),
             phases=[Phase.generate],

@@ -1,4 +1,4 @@
-"""Settlements: months of a time zone, each fee event in one of them, whatever runs twice, beside it or half way."""
+"""Settlements: months in a time zone; each fee event is in one of them, also after repeated or aborted runs."""
 
 import time
 from collections import Counter
@@ -35,7 +35,7 @@ def use_zone(connection: psycopg.Connection, zone: str) -> None:
 
 
 def stored(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
-    """The settlements: period, total, currency, status."""
+    """Returns the settlements: period, total, currency, status."""
     return connection.execute(
         "select period_from::text, period_to::text, total_cents, currency, status from public.settlements"
         ' order by period_from, total_cents, currency collate "C", id'
@@ -45,7 +45,7 @@ def stored(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
 # periods
 
 PERIODS = [
-    # zone, period, and the moment at which it ends
+    # time zone, period, and its end
     ("Europe/Berlin", "2026-01-01", "2026-02-01", "2026-01-31T23:00"),
     ("Europe/Berlin", "2026-02-01", "2026-03-01", "2026-02-28T23:00"),
     # the clocks go forward on the 29th of March, and back on the 25th of October
@@ -97,11 +97,11 @@ def test_each_moment_belongs_to_one_month(books: psycopg.Connection, zone: str, 
     assert one(books, "select private.settle_due_months()") == 2
     [first, second] = stored(books)
     assert (first[2], second[2]) == (1, 2)
-    # half-open: what ends the one begins the other
+    # half-open: the end of one is the begin of the next
     assert first[1] == second[0]
 
 
-def test_a_month_that_was_missed_is_caught_up_each_for_itself(books: psycopg.Connection) -> None:
+def test_missed_months_are_settled_separately(books: psycopg.Connection) -> None:
     for moment, amount in [("2025-01-15T12:00", 1), ("2025-02-10T12:00", 2), ("2025-02-20T12:00", 3)]:
         charge(books, amount, at(moment))
     charge(books, 4, at("2025-05-01T12:00"))
@@ -132,7 +132,7 @@ def test_a_month_is_due_when_it_is_over(books: psycopg.Connection, zone: str) ->
     assert [s is None for s in settled(books, now, at_its_beginning, before)] == [True, True, False]
 
 
-def test_what_is_committed_late_lands_in_the_next_settlement(database: str) -> None:
+def test_a_late_commit_belongs_to_the_next_settlement(database: str) -> None:
     with connections(database, 2) as (late, settling):
         in_time = charge(settling, 1, at("2025-01-10T00:00"))
         with late.transaction():
@@ -145,7 +145,7 @@ def test_what_is_committed_late_lands_in_the_next_settlement(database: str) -> N
         assert violations(settling) == {}
 
 
-def test_what_is_committed_late_makes_its_month_due_again(database: str) -> None:
+def test_a_late_commit_makes_its_month_due_again(database: str) -> None:
     with connections(database, 2) as (late, settling):
         charge(settling, 1, at("2025-01-10T00:00"))
         with late.transaction():
@@ -158,7 +158,7 @@ def test_what_is_committed_late_makes_its_month_due_again(database: str) -> None
         ]
 
 
-def test_a_booking_that_commits_late_lands_in_the_next_settlement(database: str) -> None:
+def test_a_booking_that_commits_late_belongs_to_the_next_settlement(database: str) -> None:
     with connections(database, 2) as (late, settling):
         issue(settling)
         with late.transaction():
@@ -176,13 +176,13 @@ def test_a_booking_does_not_wait_for_a_settlement(database: str) -> None:
         with settling.transaction():
             assert [s["total_cents"] for s in settle(settling)] == [240]
             book(booking, slot=1)
-            # what is being settled can be taken back
+            # a charge that is being settled can be reversed
             cancel(booking, first)
         assert [s["total_cents"] for s in settle(settling)] == [0]
         assert violations(settling) == {}
 
 
-# what is in a settlement
+# the content of a settlement
 
 
 def test_there_is_one_settlement_a_beneficiary_and_currency(books: psycopg.Connection) -> None:
@@ -206,7 +206,7 @@ def test_there_is_one_settlement_a_beneficiary_and_currency(books: psycopg.Conne
     assert violations(books) == {}
 
 
-def test_a_total_may_be_nothing_or_less(books: psycopg.Connection) -> None:
+def test_a_total_may_be_zero_or_negative(books: psycopg.Connection) -> None:
     booking = booked(books)
     assert [s["total_cents"] for s in settle(books)] == [240]
     cancel(books, booking)
@@ -218,14 +218,14 @@ def test_a_total_may_be_nothing_or_less(books: psycopg.Connection) -> None:
     assert violations(books) == {}
 
 
-def test_where_nothing_is_due_nothing_is_made(books: psycopg.Connection) -> None:
+def test_nothing_due_makes_no_settlement(books: psycopg.Connection) -> None:
     assert settle(books) == settle(books, dry_run=True) == []
     charge(books, 1, at("2026-06-01T00:00"))
     assert settle(books, "2026-01-01", "2026-02-01") == []
     assert stored(books) == []
 
 
-def test_run_twice_it_settles_once(books: psycopg.Connection) -> None:
+def test_a_second_run_settles_nothing(books: psycopg.Connection) -> None:
     charge(books)
     assert len(settle(books)) == 1
     assert settle(books) == []
@@ -234,7 +234,7 @@ def test_run_twice_it_settles_once(books: psycopg.Connection) -> None:
 
 
 @pytest.mark.parametrize("number", [2, 8])
-def test_run_by_many_at_once_it_settles_once(database: str, number: int) -> None:
+def test_concurrent_runs_settle_once(database: str, number: int) -> None:
     with connections(database, number) as opened:
         for _ in range(5):
             charges = [charge(opened[0], 1, currency=currency) for currency in ("EUR", "JPY") * 10]
@@ -246,7 +246,7 @@ def test_run_by_many_at_once_it_settles_once(database: str, number: int) -> None
         assert violations(opened[0]) == {}
 
 
-def test_beside_bookings_and_cancellations_nothing_is_lost_or_settled_twice(database: str) -> None:
+def test_runs_beside_bookings_and_cancellations_lose_and_repeat_nothing(database: str) -> None:
     def trade(connection: psycopg.Connection, voucher: str) -> None:
         for slot in range(8):
             booking = book(connection, voucher, slot)
@@ -263,7 +263,7 @@ def test_beside_bookings_and_cancellations_nothing_is_lost_or_settled_twice(data
         at_once([partial(trade, opened[i], f"v{i}") for i in range(4)] + [partial(settle_often, c) for c in opened[4:]])
         settle(opened[0])
         events = fee_events(opened[0])
-        # of each voucher eight charges, and four of them taken back
+        # eight charges for each voucher, four of them reversed
         assert len(events) == 4 * 12
         assert None not in {event.settlement_id for event in events}
         assert sum(total for _, _, total, _, _ in stored(opened[0])) == 4 * (20 + 40 + 60 + 80)
@@ -271,7 +271,7 @@ def test_beside_bookings_and_cancellations_nothing_is_lost_or_settled_twice(data
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
-def test_at_no_isolation_level_is_anything_settled_twice(database: str, isolation: LiteralString) -> None:
+def test_nothing_is_settled_twice_at_any_isolation_level(database: str, isolation: LiteralString) -> None:
     with connections(database, 2) as (first, second):
         charged = charge(first)
         with second.transaction(force_rollback=True):
@@ -289,7 +289,7 @@ def test_at_no_isolation_level_is_anything_settled_twice(database: str, isolatio
 # dry runs
 
 
-def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(books: psycopg.Connection) -> None:
+def test_a_dry_run_predicts_the_run_and_writes_nothing(books: psycopg.Connection) -> None:
     anna = known(books, "anna")
     booking = booked(books)
     booked(books, 500, "KWD", "w")
@@ -312,11 +312,11 @@ def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(books: psycopg
     assert sorted(rows) == sorted(stored(books))
 
 
-# half way
+# interrupted runs
 
 
 def wait_until_blocked(watching: psycopg.Connection, blocked: psycopg.Connection) -> None:
-    """Waits until that connection waits for a lock; the deadline is for when it never does."""
+    """Waits until that connection waits for a lock; the deadline ends a failing test."""
     waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
     deadline = time.monotonic() + 20
     while not one(watching, waits, blocked.info.backend_pid):
@@ -324,7 +324,7 @@ def wait_until_blocked(watching: psycopg.Connection, blocked: psycopg.Connection
         time.sleep(0.005)
 
 
-def test_terminated_half_way_it_has_settled_nothing(database: str) -> None:
+def test_a_terminated_run_has_settled_nothing(database: str) -> None:
     with connections(database, 3) as (settling, holding, watching), ThreadPoolExecutor(1) as thread:
         charges = [charge(holding, 1) for _ in range(10)]
         with holding.transaction():
@@ -340,7 +340,7 @@ def test_terminated_half_way_it_has_settled_nothing(database: str) -> None:
         assert violations(watching) == {}
 
 
-def test_when_the_server_is_killed_half_way_it_has_settled_nothing(database: str, server: Server) -> None:
+def test_a_server_killed_during_a_run_has_settled_nothing(database: str, server: Server) -> None:
     with connections(database, 3) as (settling, holding, watching), ThreadPoolExecutor(1) as thread:
         charges = [charge(holding, 1) for _ in range(10)]
         holding.execute("begin")
@@ -360,7 +360,7 @@ def test_when_the_server_is_killed_half_way_it_has_settled_nothing(database: str
         assert violations(connection) == {}
 
 
-def test_when_the_server_is_killed_before_the_commit_nothing_and_after_it_everything_is_settled(
+def test_a_server_killed_before_the_commit_has_settled_nothing_and_after_it_everything(
     database: str, server: Server
 ) -> None:
     with connections(database, 2) as (committed, uncommitted):
@@ -378,7 +378,7 @@ def test_when_the_server_is_killed_before_the_commit_nothing_and_after_it_everyt
         assert violations(connection) == {}
 
 
-# what becomes of a settlement
+# the status of a settlement
 
 STATUSES = ("open", "invoiced", "paid", "voided")
 FUNCTIONS = {"invoiced": "invoice_settlement", "paid": "pay_settlement", "voided": "void_settlement"}
@@ -388,7 +388,7 @@ WAY = {"open": [], "invoiced": ["invoiced"], "paid": ["invoiced", "paid"], "void
 
 
 def settlement_that_is(connection: psycopg.Connection, status: str) -> UUID:
-    """The id of a settlement with this status."""
+    """Returns the id of a settlement with this status."""
     charge(connection)
     [settlement] = settle(connection)
     for step in WAY[status]:
@@ -402,7 +402,7 @@ def row(connection: psycopg.Connection) -> dict[str, Any]:
 
 
 def noted(settlement: dict[str, Any]) -> set[str]:
-    """Which moments are noted."""
+    """Returns which moments are set."""
     return {name for name in ("invoiced_at", "paid_at", "voided_at") if settlement[name]}
 
 
@@ -415,7 +415,7 @@ TIMES = {
 
 
 @pytest.mark.parametrize(("before", "after"), [move for move in ALL_MOVES if move[1] != "open"])
-def test_the_functions_make_four_moves_and_refuse_the_others(
+def test_the_functions_allow_four_transitions_and_refuse_the_others(
     books: psycopg.Connection, before: str, after: str
 ) -> None:
     settlement = settlement_that_is(books, before)
@@ -435,7 +435,7 @@ def test_the_functions_make_four_moves_and_refuse_the_others(
 
 
 @pytest.mark.parametrize(("before", "after"), ALL_MOVES)
-def test_in_plain_sql_the_same_four_moves_are_possible(books: psycopg.Connection, before: str, after: str) -> None:
+def test_plain_sql_allows_the_same_four_transitions(books: psycopg.Connection, before: str, after: str) -> None:
     settlement_that_is(books, before)
     was = row(books)
     if (before, after) in MOVES:
@@ -449,9 +449,7 @@ def test_in_plain_sql_the_same_four_moves_are_possible(books: psycopg.Connection
 
 
 @pytest.mark.parametrize("before", ["open", "invoiced"])
-def test_what_a_voided_settlement_releases_is_settled_anew_and_its_row_stays(
-    books: psycopg.Connection, before: str
-) -> None:
+def test_a_void_releases_fee_events_and_keeps_the_row(books: psycopg.Connection, before: str) -> None:
     settlement = settlement_that_is(books, before)
     [event] = fee_events(books)
     assert event.settlement_id == settlement
@@ -486,7 +484,7 @@ def test_a_voided_month_is_due_again(books: psycopg.Connection) -> None:
     assert [status for *_, status in stored(books)].count("open") == 1
 
 
-def test_of_two_who_void_at_once_one_does(database: str) -> None:
+def test_one_of_two_concurrent_voids_succeeds(database: str) -> None:
     with connections(database, 2) as opened:
         for _ in range(10):
             settlement = settlement_that_is(opened[0], "open")
@@ -497,7 +495,7 @@ def test_of_two_who_void_at_once_one_does(database: str) -> None:
             settle(opened[0])
 
 
-def test_who_voids_while_another_settles_leaves_nothing_behind(database: str) -> None:
+def test_a_void_during_a_run_leaves_nothing_inconsistent(database: str) -> None:
     with connections(database, 2) as (voiding, settling):
         for _ in range(10):
             settlement = settlement_that_is(voiding, "open")
@@ -528,7 +526,7 @@ def test_who_voids_while_another_settles_leaves_nothing_behind(database: str) ->
         "period_to = period_to + 1, status = 'invoiced'",
     ],
 )
-def test_of_a_settlement_only_the_status_changes(books: psycopg.Connection, change: LiteralString) -> None:
+def test_only_the_status_of_a_settlement_changes(books: psycopg.Connection, change: LiteralString) -> None:
     settlement_that_is(books, "open")
     with pytest.raises(psycopg.Error) as raised:
         books.execute(f"update public.settlements set {change}")
@@ -538,7 +536,7 @@ def test_of_a_settlement_only_the_status_changes(books: psycopg.Connection, chan
 @pytest.mark.parametrize(
     "change", ["void_reason = 'why'", "invoiced_at = now()", "status = status", "status = 'open', voided_at = now()"]
 )
-def test_a_settlement_that_does_not_move_does_not_change(books: psycopg.Connection, change: LiteralString) -> None:
+def test_an_update_without_a_new_status_changes_nothing(books: psycopg.Connection, change: LiteralString) -> None:
     settlement_that_is(books, "open")
     with pytest.raises(psycopg.Error, match="settlement_move_refused"):
         books.execute(f"update public.settlements set {change}")
@@ -587,7 +585,7 @@ def test_no_fee_event_is_moved_from_one_settlement_to_another(books: psycopg.Con
     assert raised.value.diag.constraint_name == TOTAL
 
 
-def test_a_voided_settlement_takes_not_even_a_charge_of_nothing(books: psycopg.Connection) -> None:
+def test_a_voided_settlement_accepts_not_even_a_charge_of_zero(books: psycopg.Connection) -> None:
     settlement = settlement_that_is(books, "voided")
     nothing = charge(books, 0)
     with pytest.raises(errors.CheckViolation) as raised:
@@ -626,7 +624,7 @@ def test_a_settlement_begins_open(books: psycopg.Connection, status: str) -> Non
         insert_settlement(books, 0, status)
 
 
-# who may
+# privileges
 
 ASKED: dict[str, Callable[[UUID], dict[str, object]]] = {
     "settle_fees": lambda _: {"period_from": "2026-01-01", "period_to": "9999-01-01"},
@@ -687,9 +685,11 @@ def test_an_operator_settles_in_a_plain_session(books: psycopg.Connection, opera
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_operator_who_has_taken_a_role_has_only_that(books: psycopg.Connection, operation: LiteralString) -> None:
+def test_an_operator_in_another_role_has_only_its_privileges(
+    books: psycopg.Connection, operation: LiteralString
+) -> None:
     settlement_that_is(books, "open")
-    # row level security shows no settlement here
+    # row level security hides all settlements here
     call_it = operation.replace("(id", "(gen_random_uuid()")
     books.execute("set local role authenticated")
     with pytest.raises(psycopg.Error, match="not_an_admin"):
@@ -697,7 +697,7 @@ def test_an_operator_who_has_taken_a_role_has_only_that(books: psycopg.Connectio
 
 
 @pytest.mark.parametrize(("membership", "may"), [("authenticated", False), ("service_role", False), ("postgres", True)])
-def test_of_those_who_log_in_the_owner_of_the_schema_is_an_operator(
+def test_only_the_owner_of_the_schema_is_an_operator(
     books: psycopg.Connection, membership: LiteralString, may: bool
 ) -> None:
     books.execute("create role clerk login")
@@ -732,7 +732,7 @@ PERIODS_REFUSED: list[tuple[str | None, str | None]] = [
 @pytest.mark.parametrize("flags", [{}, {"dry_run": True}], ids=["run", "dry run"])
 @pytest.mark.parametrize(("period_from", "period_to"), PERIODS_REFUSED)
 @pytest.mark.parametrize("session_zone", ["UTC", "Pacific/Kiritimati"])
-def test_a_period_that_is_none_is_refused(
+def test_an_invalid_period_is_refused(
     books: psycopg.Connection,
     period_from: str,
     period_to: str,
@@ -752,7 +752,7 @@ def test_the_longest_period_is_settled(books: psycopg.Connection) -> None:
     assert (settlement["period_from"], settlement["period_to"]) == ("0001-01-01", "9999-12-31")
 
 
-def test_no_settlement_is_no_settlement(books: psycopg.Connection) -> None:
+def test_an_unknown_settlement_is_refused(books: psycopg.Connection) -> None:
     for function in (*FUNCTIONS.values(), "get_settlement"):
         for settlement in ("6f1a8f5e-0000-4000-8000-000000000001", None):
             with pytest.raises(psycopg.Error) as raised, books.transaction():
@@ -763,7 +763,7 @@ def test_no_settlement_is_no_settlement(books: psycopg.Connection) -> None:
 # events
 
 
-def test_whatever_becomes_of_a_settlement_leaves_its_event(books: psycopg.Connection) -> None:
+def test_every_transition_of_a_settlement_leaves_its_event(books: psycopg.Connection) -> None:
     known(books, "root")
     charge(books, 7)
     period = {"period_from": "2026-01-01", "period_to": "2100-02-01"}
@@ -791,13 +791,13 @@ def test_whatever_becomes_of_a_settlement_leaves_its_event(books: psycopg.Connec
     ]
 
 
-def test_a_refused_move_leaves_no_event(books: psycopg.Connection) -> None:
+def test_a_refused_transition_leaves_no_event(books: psycopg.Connection) -> None:
     settlement = settlement_that_is(books, "paid")
     assert act_or_reason(books, ADMIN, "void_settlement", settlement_id=settlement) == "settlement_move_refused"
     assert one(books, "select count(*) from public.events where type = 'settlement.voided'") == 0
 
 
-def test_amounts_that_no_total_can_hold_keep_nobody_from_being_paid(books: psycopg.Connection) -> None:
+def test_totals_that_overflow_do_not_block_other_beneficiaries(books: psycopg.Connection) -> None:
     most, number = 2**53 - 1, 1100
     assert most * number > 2**63
     books.execute(

@@ -1,4 +1,4 @@
-"""The portal that is fuzzed: it asks who asks, and counts no requests."""
+"""The portal under fuzzing: it authenticates callers, and limits no rates."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tokens that nobody issued: whatever stands in them, they prove nobody, and nothing breaks."""
+"""Tokens that nobody issued: they prove nobody, and cause no server error."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-# what comes near to good claims, and what does not
+# claims close to valid ones, and others
 claims = st.dictionaries(
     st.sampled_from(["sub", "public_id", "role", "aud", "exp", "nbf", "iat", "iss", "jti", "app_metadata"]),
     json_values
@@ -62,12 +62,12 @@ def client(portal_settings: Settings, shared_database: str) -> Iterator[Connecti
 
 @pytest.fixture(scope="module")
 def good(portal_settings: Settings) -> str:
-    """A token that proves the victim."""
+    """Returns a token that proves the victim."""
     return Tokens(portal_settings).issue(Actor("authenticated", VICTIM))
 
 
 def status(client: Connection, token: str | bytes, path: str = "/api/voucher/bookings") -> set[int]:
-    """What the portal answers to the token, as a Bearer token and as a cookie."""
+    """Returns the status for the token, as a Bearer token and as a cookie."""
     sent = token.encode() if isinstance(token, str) else token
     given = {"Authorization": b"Bearer " + sent}, {"Cookie": TOKEN_COOKIE.encode() + b"=" + sent}
     return {client.ask("GET", path, headers=headers).status for headers in given}
@@ -77,13 +77,13 @@ def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_the_good_one_is_good(client: Connection, good: str) -> None:
+def test_the_valid_token_is_accepted(client: Connection, good: str) -> None:
     assert status(client, good) == {200}
 
 
 @fuzz
 @given(claims=claims)
-def test_odd_claims_signed_with_the_secret_break_nothing(client: Connection, claims: dict[str, object]) -> None:
+def test_odd_claims_signed_with_the_secret_cause_no_server_error(client: Connection, claims: dict[str, object]) -> None:
     token = f"{encoded({'alg': 'HS256', 'typ': 'JWT'})}.{encoded(claims)}"
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(token.encode(), SECRET.encode())
     signed = f"{token}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
@@ -95,7 +95,7 @@ def test_odd_claims_signed_with_the_secret_break_nothing(client: Connection, cla
 
 @fuzz
 @given(header=headers, claims=claims, signature=st.binary(max_size=64))
-def test_what_the_secret_has_not_signed_proves_nobody(
+def test_a_token_not_signed_with_the_secret_proves_nobody(
     client: Connection, header: dict[str, object], claims: dict[str, object], signature: bytes
 ) -> None:
     valid = {"role": "authenticated", "aud": "authenticated", "sub": str(thinker_id(VICTIM)), "exp": time.time() + 60}
@@ -106,8 +106,8 @@ def test_what_the_secret_has_not_signed_proves_nobody(
 
 @fuzz
 @given(data=st.data())
-def test_a_good_one_with_one_other_character_proves_nobody(client: Connection, good: str, data: st.DataObject) -> None:
-    # the last character of a part may hold bits that mean nothing
+def test_a_token_with_one_changed_character_proves_nobody(client: Connection, good: str, data: st.DataObject) -> None:
+    # the last character of a part may contain unused bits
     ends = {place - 1 for place, character in enumerate(good + ".") if character == "."}
     place = data.draw(st.sampled_from([place for place in range(len(good)) if place not in ends]))
     others = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
@@ -118,15 +118,15 @@ def test_a_good_one_with_one_other_character_proves_nobody(client: Connection, g
 @fuzz
 @given(token=st.binary(min_size=1, max_size=200).filter(lambda token: not set(token) & set(b"\0\r\n")))
 def test_garbage_proves_nobody(client: Connection, token: bytes) -> None:
-    # the web server itself refuses what is no header
+    # the web server itself refuses what is not a valid header
     assert status(client, token) <= {400, 401}
 
 
 @pytest.mark.parametrize("size", [8_000, 60_000])
-def test_a_long_one_proves_nobody(client: Connection, good: str, size: int) -> None:
+def test_a_long_token_proves_nobody(client: Connection, good: str, size: int) -> None:
     assert status(client, good + "A" * size) <= {400, 401, 431}
 
 
-def test_a_deep_one_proves_nobody(client: Connection) -> None:
+def test_a_deeply_nested_token_proves_nobody(client: Connection) -> None:
     deep = base64.urlsafe_b64encode(b"[" * 20_000).decode()
     assert status(client, f"{deep}.{deep}.AAAA") == {401}

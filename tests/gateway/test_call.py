@@ -47,7 +47,7 @@ def project(shared_data_api: str, tmp_path_factory: pytest.TempPathFactory) -> S
 
 @pytest.fixture(params=["direct", "data api"])
 def gateway(request: pytest.FixtureRequest, database: str) -> Gateway:
-    """Each of the gateways to the database; not open yet."""
+    """Each of the gateways to the database, not opened yet."""
     if request.param == "direct":
         return DirectGateway(database)
     settings: Settings = request.getfixturevalue("project")
@@ -58,7 +58,7 @@ G = TypeVar("G", bound=Gateway)
 
 
 def using(gateway: G, use: Callable[[G], Awaitable[T]]) -> T:
-    """What came of using a gateway that is open meanwhile."""
+    """Returns the result of a function that uses the open gateway."""
 
     async def run() -> T:
         async with gateway.open():
@@ -68,7 +68,7 @@ def using(gateway: G, use: Callable[[G], Awaitable[T]]) -> T:
 
 
 def refused(gateway: Gateway, actor: Actor, function: str, **params: object) -> ApiError:
-    """The refusal of a call."""
+    """Returns the error of a call."""
     with pytest.raises(ApiError) as refusal:
         using(gateway, lambda gateway: gateway.call(function, actor, **params))
     return refusal.value
@@ -82,7 +82,7 @@ def thinkers(database: str) -> int:
 
 def test_a_call_is_one_round_trip(database: str) -> None:
     async def traced(gateway: DirectGateway) -> str:
-        await gateway.call("ping", ANON)  # connects
+        await gateway.call("ping", ANON)  # includes the connect
         with tempfile.TemporaryFile("w+") as trace:
             async with gateway._pool.connection() as connection:
                 connection.pgconn.trace(trace.fileno())
@@ -95,7 +95,7 @@ def test_a_call_is_one_round_trip(database: str) -> None:
 
     messages = re.findall(r"^([FB])\t\d+\t(\w+)", using(DirectGateway(database), traced), re.MULTILINE)
     sent = [message for side, message in messages if side == "F"]
-    # everything is sent before anything is received, and the server is asked to answer once
+    # everything is sent before anything is received, and the server is asked for one answer
     assert [side for side, _ in groupby(messages, key=itemgetter(0))] == ["F", "B"]
     assert sent.count("Sync") == 1
     assert sent.count("Query") == 0
@@ -104,7 +104,7 @@ def test_a_call_is_one_round_trip(database: str) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"status": "no such status"}], ids=["answered", "refused"])
-def test_nothing_of_the_actor_is_left_after_a_call(database: str, params: dict[str, str]) -> None:
+def test_a_call_leaves_no_role_or_claims_behind(database: str, params: dict[str, str]) -> None:
     async def after_a_call(gateway: DirectGateway) -> Any:
         async with gateway._pool.connection() as connection:
             before = connection.info.backend_pid
@@ -131,13 +131,13 @@ def test_each_call_is_made_as_its_own_actor(gateway: Gateway) -> None:
     assert using(gateway, issue) == [f"issuer-{i}" for i in range(50)]
 
 
-def test_what_was_written_before_a_refusal_is_taken_back(gateway: Gateway, database: str) -> None:
+def test_writes_before_a_refusal_are_rolled_back(gateway: Gateway, database: str) -> None:
     refusal = refused(gateway, thinker("newcomer"), "book_voucher", voucher_id="unknown", slot_start=None)
     assert refusal.code == "voucher_not_found"
     assert thinkers(database) == 0
 
 
-def test_what_was_written_before_an_error_is_taken_back(database: str) -> None:
+def test_writes_before_an_error_are_rolled_back(database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute(
             "create function public.fail_late() returns jsonb language plpgsql security definer as"
@@ -162,7 +162,7 @@ def test_what_was_written_before_an_error_is_taken_back(database: str) -> None:
         pytest.param(SERVER, "match_presence", {"pair_code": "p"}, id="server matches"),
     ],
 )
-def test_a_role_without_permission_is_a_fault_of_ours(
+def test_a_role_without_permission_is_a_server_error(
     gateway: Gateway, actor: Actor, function: str, params: dict[str, object]
 ) -> None:
     with pytest.raises(
@@ -171,7 +171,7 @@ def test_a_role_without_permission_is_a_fault_of_ours(
         using(gateway, lambda gateway: gateway.call(function, actor, **params))
 
 
-def test_an_unknown_function_is_a_fault_of_ours(gateway: Gateway) -> None:
+def test_an_unknown_function_is_a_server_error(gateway: Gateway) -> None:
     with pytest.raises((errors.UndefinedFunction, PostgrestAPIError)):
         using(gateway, lambda gateway: gateway.call("no_such_function", SERVER))
 
@@ -193,7 +193,7 @@ def test_an_unknown_function_is_a_fault_of_ours(gateway: Gateway) -> None:
         (thinker("\ud800"), "issue_voucher", {}, "value_invalid", 400),
     ],
 )
-def test_a_reason_has_its_status(
+def test_a_code_has_its_status(
     gateway: Gateway, actor: Actor, function: str, params: dict[str, object], reason: str, status: int
 ) -> None:
     refusal = refused(gateway, actor, function, **params)

@@ -1,4 +1,4 @@
-"""What stands behind the gateway to a Data API goes away under a running app, and comes back."""
+"""The Data API, or the database behind it, goes away under a running app and comes back."""
 
 from contextlib import ExitStack
 from pathlib import Path

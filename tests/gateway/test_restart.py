@@ -53,7 +53,7 @@ def issue(portal: str) -> None:
         assert connection.post("/api/voucher/issue", voucher).status == 200
 
 
-def test_requests_get_503_with_a_sentence_while_the_database_is_away(portal: str, server: Server) -> None:
+def test_requests_get_503_with_a_message_while_the_database_is_away(portal: str, server: Server) -> None:
     with away(server):
         listed, booked, health = ask_at_once(
             portal,
@@ -67,7 +67,7 @@ def test_requests_get_503_with_a_sentence_while_the_database_is_away(portal: str
     assert (health.status, health.body) == (503, {"ok": False, "error": english})
 
 
-def test_what_needs_no_database_is_answered_while_it_is_away(portal: str, server: Server) -> None:
+def test_routes_without_database_answer_while_it_is_away(portal: str, server: Server) -> None:
     with away(server), Connection(portal) as connection:
         assert connection.get("/api/presence/catalog/apis").status == 200
         assert connection.post("/api/voucher/book", {}).status == 400
@@ -88,7 +88,7 @@ def test_the_next_request_after_a_restart_is_answered(
 
 
 @ENDINGS
-def test_the_next_request_is_answered_when_others_failed_meanwhile(
+def test_the_next_request_is_answered_after_others_failed(
     portal: str, database: str, server: Server, end: Callable[[Server], None]
 ) -> None:
     issue(portal)
@@ -102,7 +102,7 @@ def test_the_next_request_is_answered_when_others_failed_meanwhile(
         assert connection.post("/api/voucher/book", BOOKING).status == 200
 
 
-def test_many_requests_at_once_after_a_restart_are_all_answered(portal: str, database: str, server: Server) -> None:
+def test_many_concurrent_requests_after_a_restart_are_answered(portal: str, database: str, server: Server) -> None:
     fill_the_pool(portal, database)
 
     restart(server, stop)
@@ -112,7 +112,7 @@ def test_many_requests_at_once_after_a_restart_are_all_answered(portal: str, dat
 
 
 @ENDINGS
-def test_a_request_in_flight_when_the_server_ends_gets_503_and_leaves_nothing_half_done(
+def test_a_request_in_flight_during_a_shutdown_gets_503_and_leaves_nothing(
     portal: str, database: str, server: Server, end: Callable[[Server], None]
 ) -> None:
     issue(portal)
@@ -122,7 +122,7 @@ def test_a_request_in_flight_when_the_server_ends_gets_503_and_leaves_nothing_ha
             return connection.post("/api/voucher/book", BOOKING)
 
     with ThreadPoolExecutor(1) as thread, psycopg.connect(database) as holding, psycopg.connect(database) as watching:
-        # the request waits for this lock, after it made its thinker
+        # the request waits for this lock after it created its thinker
         holding.execute("select from public.vouchers for update")
         watching.autocommit = True
         answer = thread.submit(book)
@@ -146,7 +146,7 @@ def test_a_request_in_flight_when_the_server_ends_gets_503_and_leaves_nothing_ha
     assert book().status == 200
 
 
-def test_a_backend_that_an_operator_ends_costs_no_request(portal: str, database: str) -> None:
+def test_a_terminated_backend_costs_no_request(portal: str, database: str) -> None:
     fill_the_pool(portal, database)
     with psycopg.connect(database, autocommit=True) as connection:
         ours = "from pg_stat_activity where application_name = 'togethersystems-api'"
@@ -159,7 +159,7 @@ def test_a_backend_that_an_operator_ends_costs_no_request(portal: str, database:
         assert connection_to_portal.get("/api/voucher/list").status == 200
 
 
-def test_a_server_that_hangs_is_given_up(
+def test_a_hanging_server_times_out(
     portal: str, database: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill_the_pool(portal, database)

@@ -1,4 +1,4 @@
-"""Every POST takes a key, and passes on all of its request with it: read from the code and the catalog."""
+"""Every POST accepts a key and includes its whole request in the comparison: read from the code and the catalog."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ VALUES: Mapping[str, Any] = {
     "uuid": "00000000-0000-0000-0000-000000000000",
 }
 
-# new with each upload of the same document
+# different in each upload of the same document
 NOT_OF_THE_REQUEST = {"record_contract": {"contract_id", "storage_url"}}
 
 
@@ -56,7 +56,7 @@ def connection(database: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def test_every_post_documents_the_header_and_is_tried_here(shared_portal: str) -> None:
+def test_every_post_documents_the_header_and_is_tested_here(shared_portal: str) -> None:
     paths: dict[str, dict[str, Any]] = httpx.get(f"{shared_portal}/schema/openapi.json").json()["paths"]
     documented = {
         (method, path): parameter
@@ -95,7 +95,7 @@ def takes_a_key(file: Path) -> bool:
     return f"private.replay_response({file.stem}.idempotency_key, request)" in file.read_text()
 
 
-def test_these_are_the_functions_with_keys(connection: psycopg.Connection) -> None:
+def test_functions_with_keys(connection: psycopg.Connection) -> None:
     found = connection.execute(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace "
         "and 'idempotency_key' = any (proargnames) order by 1"
@@ -105,7 +105,7 @@ def test_these_are_the_functions_with_keys(connection: psycopg.Connection) -> No
 
 @pytest.mark.parametrize("function", functions_with_keys())
 def test_a_key_is_for_the_whole_request(connection: psycopg.Connection, function: str) -> None:
-    """A kept answer to a call with nulls: given again, before anything else is looked at; refused to any other call."""
+    """A stored response to a call with nulls is replayed before any other check, and refused for a different call."""
     arguments = connection.execute(
         "select name, typname "
         "from pg_proc p, unnest(proargnames, proargtypes::oid[]) with ordinality as a (name, type, n) "
@@ -158,7 +158,7 @@ def test_the_same_moment_in_another_time_zone_is_the_same_request(connection: ps
     assert answers[0] == answers[1]
 
 
-def test_keys_of_a_server_and_of_thinkers_do_not_meet(connection: psycopg.Connection) -> None:
+def test_keys_of_a_server_and_of_thinkers_are_separate(connection: psycopg.Connection) -> None:
     transfer = {"direction": "in", "crypto_amount": 1, "crypto_symbol": "E", "fiat_major": 1, "fiat_currency": "EUR"}
     actors = [SERVER, ANNA, thinker("ben")]
     first = [call(connection, actor, "log_transfer", **transfer, idempotency_key="k")["id"] for actor in actors]
@@ -167,6 +167,6 @@ def test_keys_of_a_server_and_of_thinkers_do_not_meet(connection: psycopg.Connec
     assert len(set(first)) == 3
 
 
-def test_a_call_without_a_key_keeps_none(connection: psycopg.Connection) -> None:
+def test_a_call_without_a_key_stores_none(connection: psycopg.Connection) -> None:
     call(connection, ANNA, "issue_voucher")
     assert connection.execute("select count(*) from private.idempotency_keys").fetchone() == (0,)

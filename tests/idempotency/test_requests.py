@@ -45,19 +45,19 @@ def portal(request: pytest.FixtureRequest, shared_database: str, folder: Path) -
 
 @pytest.fixture
 def world(portal: str, shared_database: str) -> Iterator[World]:
-    """A world of the test's own."""
+    """A namespace for this test."""
     with psycopg.connect(shared_database, autocommit=True) as connection:
         yield World(portal, connection)
 
 
 @pytest.fixture
 def key() -> str:
-    """A key that nobody has used."""
+    """A key that is not used yet."""
     return str(uuid4())
 
 
 @pytest.mark.parametrize("path", WRITES)
-def test_the_same_request_again_gets_the_first_answer_and_changes_nothing(world: World, key: str, path: str) -> None:
+def test_a_repeated_request_gets_the_first_response_and_changes_nothing(world: World, key: str, path: str) -> None:
     before = everything(world.connection)
     first = world.send(path, key)
     after = everything(world.connection)
@@ -77,25 +77,25 @@ def test_without_a_key_it_is_another_request(world: World, path: str) -> None:
     kept = one(world.connection, "select count(*) from private.idempotency_keys")
     answer = world.send(path, None)
     assert (answer.status != 200) is (path in ("/api/voucher/book", "/api/hypotheken/angebot/accept"))
-    # the room of a pair is made once
+    # a pair's room is created once
     assert (everything(world.connection) == before) is (answer.status != 200 or path == "/api/presence/match")
     assert one(world.connection, "select count(*) from private.idempotency_keys") == kept
 
 
 @pytest.mark.parametrize("path", [path for path, write in WRITES.items() if write.other])
-def test_another_request_with_the_key_is_refused(world: World, key: str, path: str) -> None:
+def test_a_different_request_with_the_key_is_refused(world: World, key: str, path: str) -> None:
     first = world.send(path, key)
     before = everything(world.connection)
     refused = world.send(path, key, other=True)
     assert refused.status == 422
     assert refused.body["error"] in REUSED.values()
     assert everything(world.connection) == before
-    # the key is the first one's still
+    # the key still belongs to the first request
     assert told(world.send(path, key)) == told(first)
     assert world.send(path, str(uuid4()), other=True).status == (400 if path.endswith("accept") else 200)
 
 
-def test_the_sentence_is_in_the_language_of_the_route(world: World, key: str) -> None:
+def test_the_message_is_in_the_language_of_the_route(world: World, key: str) -> None:
     world.send("/api/voucher/issue", key)
     world.send("/api/telemetry", key)
     german, english = (world.send(path, key, other=True) for path in ("/api/voucher/issue", "/api/telemetry"))
@@ -103,13 +103,13 @@ def test_the_sentence_is_in_the_language_of_the_route(world: World, key: str) ->
     assert english.body == {"ok": False, "error": REUSED["en"]}
 
 
-def test_a_key_is_good_for_one_route(world: World, key: str) -> None:
+def test_a_key_is_valid_for_one_route(world: World, key: str) -> None:
     assert world.send("/api/hypotheken/anfrage", key).status == 200
     assert world.send("/api/presence/heartbeat", key).status == 422
 
 
 @pytest.mark.parametrize("path", ["/api/voucher/issue", "/api/presence/verify", "/api/hypotheken/anfrage"])
-def test_keys_of_different_thinkers_do_not_meet(world: World, key: str, path: str) -> None:
+def test_keys_of_different_thinkers_are_separate(world: World, key: str, path: str) -> None:
     first, other = world.send(path, key), World(world.portal, world.connection).send(path, key)
     assert (first.status, other.status) == (200, 200)
     assert told(first) != told(other)
@@ -117,8 +117,8 @@ def test_keys_of_different_thinkers_do_not_meet(world: World, key: str, path: st
 
 
 @pytest.mark.parametrize("path", ["/api/voucher/issue", "/api/voucher/book", UPLOAD])
-def test_what_was_refused_keeps_no_key(world: World, key: str, path: str) -> None:
-    # the event is the last thing to be written before the key
+def test_a_refused_request_stores_no_key(world: World, key: str, path: str) -> None:
+    # the event is the last row that is written before the key
     world.connection.execute("alter table public.events add constraint nothing_happens check (false) not valid")
     try:
         refused = world.send(path, key)
@@ -129,7 +129,7 @@ def test_what_was_refused_keeps_no_key(world: World, key: str, path: str) -> Non
     assert world.send(path, key, other=True).status == 200
 
 
-def test_a_slot_that_was_taken_can_be_asked_for_again(world: World, key: str) -> None:
+def test_a_slot_that_was_taken_can_be_requested_again(world: World, key: str) -> None:
     cleo = world.thinker("cleo")
     world.do(cleo, "book_voucher", voucher_id="free", slot_start=NINE)
     refused = world.send("/api/voucher/book", key)
@@ -142,7 +142,7 @@ def test_a_slot_that_was_taken_can_be_asked_for_again(world: World, key: str) ->
 
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
-def test_a_request_in_progress_is_not_begun_again(world: World, shared_database: str, key: str, ends: str) -> None:
+def test_a_request_in_progress_is_not_started_again(world: World, shared_database: str, key: str, ends: str) -> None:
     with psycopg.connect(shared_database) as busy:
         busy.execute("begin")
         voucher = f"free{world.name}"
@@ -160,7 +160,7 @@ def test_a_request_in_progress_is_not_begun_again(world: World, shared_database:
     assert one(world.connection, query, voucher) == 1
 
 
-def test_of_many_at_once_one_has_an_effect(world: World, key: str) -> None:
+def test_one_of_many_concurrent_requests_has_an_effect(world: World, key: str) -> None:
     answers = at_once([partial(world.send, "/api/voucher/issue", key)] * 20)
     statuses = Counter(answer.status for answer in answers)
     assert statuses.keys() <= {200, 409}
@@ -181,7 +181,7 @@ def test_a_key_is_kept_for_24_hours(world: World, key: str, age: timedelta, is_k
     if is_kept:
         assert told(world.send("/api/voucher/issue", key)) == told(first)
         return
-    # as if it had never been used, for any request; from then on it is kept anew
+    # as if it was never used, for any request; from then on it is kept again
     other = world.send("/api/voucher/issue", key, other=True)
     assert (other.status, other.body["voucher"]["title"]) == (200, "Other")
     assert told(world.send("/api/voucher/issue", key, other=True)) == told(other)
@@ -206,7 +206,7 @@ def test_a_document_is_stored_once(world: World, folder: Path, shared_database: 
     assert files() - before == stored
 
 
-def test_an_empty_key_is_none(world: World) -> None:
+def test_an_empty_key_counts_as_none(world: World) -> None:
     first, other = world.send("/api/voucher/issue", ""), world.send("/api/voucher/issue", "  ")
     assert (first.status, other.status) == (200, 200)
     assert told(first) != told(other)
@@ -218,7 +218,7 @@ def test_a_key_has_up_to_255_characters(world: World, key: str) -> None:
     refused = world.send("/api/voucher/issue", longest + "x")
     assert (refused.status, refused.body) == (400, INVALID)
     with Connection(world.portal) as connection:
-        # where nobody is looked for, the database is not asked
+        # without a lookup of a thinker, the database is not asked
         alone = connection.post("/api/presence/match", {"thinker_id": "a"}, idempotency_key=longest + "x")
     assert (alone.status, alone.body) == (400, INVALID)
 
@@ -241,11 +241,11 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("strange", STRANGE, ids=repr)
-def test_a_strange_key_is_taken_or_refused(world: World, strange: bytes) -> None:
+def test_an_unusual_key_is_accepted_or_refused(world: World, strange: bytes) -> None:
     headers: dict[str, str | bytes] = {"Idempotency-Key": strange, "X-MOT-User": f"anna{world.name}"}
     answers = []
     for _ in range(2):
-        # no body: the web server itself refuses what is no header, and hangs up at once
+        # no body: the web server itself refuses what is not a valid header, and closes the connection
         with Connection(world.portal) as connection:
             answers.append(told(connection.ask("POST", "/api/hypotheken/anfrage", headers=headers)))
     assert answers[0] == answers[1]

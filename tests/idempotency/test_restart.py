@@ -1,4 +1,4 @@
-"""The database is killed among requests; whoever sends theirs again with the same key has one effect."""
+"""The database is killed during requests; a client that repeats a request with its key gets one effect."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Semaphore
@@ -20,7 +20,7 @@ REQUESTS = 200
 KILLS = 3
 
 
-def test_a_request_whose_answer_was_lost_is_sent_again(portal: str, database: str, server: Server) -> None:
+def test_a_request_whose_response_was_lost_can_be_repeated(portal: str, database: str, server: Server) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         world = World(portal, connection)
     with ThreadPoolExecutor(1) as thread, psycopg.connect(database) as holding, psycopg.connect(database) as watching:
@@ -45,7 +45,7 @@ def test_a_request_whose_answer_was_lost_is_sent_again(portal: str, database: st
         assert one(connection, query, f"free{world.name}") == answers[0].body["booking"]["bookingId"]
 
 
-def test_every_request_that_is_sent_until_it_is_answered_has_one_effect(
+def test_every_request_that_is_repeated_until_it_is_answered_has_one_effect(
     portal: str, database: str, server: Server
 ) -> None:
     answered = Semaphore(0)
@@ -62,18 +62,18 @@ def test_every_request_that_is_sent_until_it_is_answered_has_one_effect(
             if answer.status == 200:
                 answered.release()
                 return answer
-            # 409: what was begun before the kill may not have noticed yet that nobody waits for it
+            # 409: the request from before the kill may not have noticed yet that its client is gone
             assert answer.status in (409, 503), answer.body
             refused.append(answer.status)
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         answers = [threads.submit(issue, number) for number in range(REQUESTS)]
         for _ in range(KILLS):
-            # in the midst of the others
+            # while other requests run
             for _ in range(REQUESTS // (KILLS + 1)):
                 answered.acquire()
             with away(server, kill):
-                # no need to ask until it is back
+                # no polling: the requests are repeated until it is back
                 back.clear()
             back.set()
 
@@ -84,5 +84,5 @@ def test_every_request_that_is_sent_until_it_is_answered_has_one_effect(
         kept = connection.execute("select key, response ->> 'id' from private.idempotency_keys").fetchall()
     assert len(written) == events == len(kept) == REQUESTS
     assert dict(written) == dict(kept) == told
-    # each kill hit some
+    # each kill interrupted some requests
     assert refused.count(503) >= KILLS

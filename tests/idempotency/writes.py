@@ -1,4 +1,4 @@
-"""Every POST of /api: a request that has an effect, and another one, in a world of their own."""
+"""Every POST of /api: a request that has an effect, and a different one, with ids of their own."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TRANSFER = {"direction": "in", "cryptoAmount": 0.5, "cryptoSymbol": "ETH", "fiat
 
 @dataclass(frozen=True)
 class Write:
-    """The body of a request, that of another one to the same route, and who is named in X-MOT-User.
+    """The body of a request, that of a different one to the same route, and the uid in X-MOT-User.
 
     `{w}` stands for the name of the world, `{contract}` for the id of its mortgage contract.
     """
@@ -33,7 +33,7 @@ class Write:
 
 
 WRITES: Mapping[str, Write] = {
-    # whose token it is says who acts: another token is another thinker's request
+    # the token says who acts: the same body with another token is a different request
     "/api/presence/verify": Write({"token": "{w}"}, None),
     "/api/presence/heartbeat": Write({"thinker_id": "anna{w}"}, {"thinker_id": "anna{w}", "status": "away"}),
     "/api/presence/match": Write(
@@ -44,7 +44,7 @@ WRITES: Mapping[str, Write] = {
         {"voucherId": "free{w}", "slotId": "slot-2030-05-01T09:00:00.000Z", "holderUid": "ben{w}"},
         {"voucherId": "free{w}", "slotId": "slot-2030-05-01T10:00:00.000Z", "holderUid": "ben{w}"},
     ),
-    # of which there are two bookings
+    # it has two bookings
     "/api/voucher/cancel": Write({"voucherId": "booked{w}"}, {"voucherId": "booked{w}", "reason": "ill"}),
     "/api/telbank/transfers": Write(TRANSFER, TRANSFER | {"cryptoAmount": 0.6}),
     "/api/hypotheken/anfrage": Write({}, {"desiredLoan": {"amount": 1}}, "anna{w}"),
@@ -65,10 +65,10 @@ WRITES: Mapping[str, Write] = {
 
 
 class World:
-    """What the requests of WRITES are about, and a client who sends them."""
+    """The rows that the requests of WRITES are about, and a client that sends them."""
 
     def __init__(self, portal: str, connection: psycopg.Connection) -> None:
-        """Makes it, with a new name, in the database of a portal."""
+        """Creates the rows, under a new name, in the database of a portal."""
         self.name = uuid4().hex[:12]
         self.connection = connection
         self.portal = portal
@@ -86,16 +86,16 @@ class World:
         self._contract: str = self.do(anna, "accept_mortgage_offer", offer_id="accepted")["contract"]["id"]
 
     def thinker(self, who: str) -> Actor:
-        """Somebody of this world; the bank is a lender."""
+        """Returns a thinker of this world; the bank is a lender."""
         return thinker(who + self.name, *(["lender"] if who == "bank" else []))
 
     def do(self, who: Actor, function: str, **params: object) -> Any:
-        """Calls a function; the ids that it is given get the world's name."""
+        """Calls a function; the ids in its arguments get the world's name."""
         named = {key: f"{value}{self.name}" if key.endswith("_id") else value for key, value in params.items()}
         return call(self.connection, who, function, **named)
 
     def send(self, path: str, key: str | None, *, other: bool = False) -> Answer:
-        """Sends the request of a route, or the other one."""
+        """Sends the request of a route, or the different one."""
         write = WRITES[path]
         headers: dict[str, str | bytes] = {} if key is None else {"Idempotency-Key": key}
         if write.user:
@@ -119,7 +119,7 @@ def told(answer: Answer) -> tuple[int, object]:
 
 
 def everything(connection: psycopg.Connection) -> dict[str, str]:
-    """For each table of public what stands there."""
+    """Returns the rows of each table of public."""
     tables = connection.execute(
         "select oid::regclass::text from pg_class "
         "where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition"
@@ -133,6 +133,6 @@ def everything(connection: psycopg.Connection) -> dict[str, str]:
 
 
 def keys(connection: psycopg.Connection, key: str) -> int:
-    """How many keys of that name are kept."""
+    """Returns how many keys of that name are stored."""
     [(count,)] = connection.execute("select count(*) from private.idempotency_keys where key = %s", (key,)).fetchall()
     return int(count)
