@@ -1,4 +1,4 @@
-"""Runs the command line: in this process, as a process of its own, or on a terminal of a given width."""
+"""Runs the command line in this process, in a process of its own, or on a terminal of a given width."""
 
 import fcntl
 import os

@@ -58,7 +58,7 @@ def test_a_job_is_run_by_hand(database: str) -> None:
     assert states()["expire-vouchers"] == "on time"
 
 
-def test_a_failure_is_told_with_exit_code_1(database: str) -> None:
+def test_a_failure_has_exit_code_1(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         redefine(connection, "expire-vouchers", "begin raise 'broken on purpose'; end")
     result = subprocess.run(
@@ -69,38 +69,38 @@ def test_a_failure_is_told_with_exit_code_1(database: str) -> None:
     assert Text.from_ansi(result.stderr).plain.rstrip() == "portal: expire-vouchers failed: broken on purpose"
 
 
-def test_what_runs_elsewhere_is_left_alone(database: str) -> None:
+def test_a_job_that_is_already_running_is_not_started(database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("select private.run_job('expire-vouchers')")
         assert portal("jobs", "run", "expire-vouchers") == "expire-vouchers is running elsewhere.\n"
 
 
-def test_what_is_switched_off_says_so() -> None:
+def test_a_disabled_job_explains_itself() -> None:
     assert portal("jobs", "run", "settle-fees-monthly") == (
         "Switched off: update private.settings set settles_on_schedule = true.\nsettle-fees-monthly: 0 done\n"
     )
 
 
-def test_another_name_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
         PortalError, match=r"There is no job 'x'. The jobs are check-invariants, cleanup-cron-history, "
     ):
         portal("jobs", "run", "x")
 
 
-def test_install_says_what_is_missing(database: str) -> None:
+def test_install_names_what_is_missing(database: str) -> None:
     output = portal("jobs", "install")
     assert output.startswith("Nothing is scheduled: pg_cron does not work on this database. ")
     assert output.endswith("0 jobs are scheduled.\n")
 
 
-def test_a_database_that_lacks_a_migration_is_said_to(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_migration_is_explained(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", empty_database)
     with pytest.raises(PortalError, match="not up to date: run `portal migrate`"):
         portal("jobs")
 
 
-def test_the_data_api_alone_will_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_api_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("SUPABASE_URL", "https://x.supabase.co")
     monkeypatch.setenv("SUPABASE_ANON_KEY", "key")

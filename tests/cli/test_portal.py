@@ -67,7 +67,7 @@ def test_stops_cleanly_and_finds_its_data_again(data_dir: Path, ending: signal.S
     assert portal("migrate") == "Nothing to apply.\n"
 
 
-def test_a_missing_data_dir_is_made(data_dir: Path) -> None:
+def test_a_missing_data_dir_is_created(data_dir: Path) -> None:
     portal("migrate", DATA_DIR=str(data_dir / "one" / "two"))
     assert (data_dir / "one" / "two" / "postgres" / "PG_VERSION").exists()
 
@@ -89,13 +89,13 @@ def test_a_crashed_machine_leaves_a_database_that_works(data_dir: Path) -> None:
         assert database is not None
         database.kill()
         database.wait()
-    # after a reboot the numbers may belong to anybody
+    # after a reboot any process may have the same id
     file = data_dir / "postgres" / "postmaster.pid"
     file.write_text(file.read_text().replace(str(database.pid), str(os.getpid()), 1))
     assert portal("migrate") == "Nothing to apply.\n"
 
 
-def test_a_database_that_was_half_made_is_made_again(data_dir: Path) -> None:
+def test_a_half_created_database_is_created_again(data_dir: Path) -> None:
     (data_dir / ".unfinished").touch()
     (data_dir / "postgres").mkdir()
     (data_dir / "postgres" / "PG_VERSION").write_text("18\n")
@@ -136,7 +136,7 @@ PROJECT = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_ANON_KEY": "key", 
         ("seed", {"DATABASE_URL": "postgresql://u:SECRET%ZZ@h/db"}, "DATABASE_URL is no PostgreSQL URL"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_sentence(command: str, settings: dict[str, str], sentence: str) -> None:
+def test_invalid_settings_are_explained_in_one_sentence(command: str, settings: dict[str, str], sentence: str) -> None:
     with pytest.raises(PortalError, match=re.escape(sentence)) as refusal:
         portal(command, **settings)
     assert "\n" not in str(refusal.value)
@@ -153,5 +153,5 @@ def test_a_failure_ends_without_a_traceback() -> None:
 @pytest.mark.parametrize(
     "command", [[], ["run"], ["migrate"], ["seed"], ["jobs"], ["jobs", "run"], ["jobs", "install"]]
 )
-def test_help_teaches(command: list[str]) -> None:
+def test_help_has_examples(command: list[str]) -> None:
     assert "$ portal" in portal(*command, "--help")

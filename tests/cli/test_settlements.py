@@ -43,7 +43,7 @@ def connection(shared_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def refused(*arguments: str) -> str:
-    """The sentence with which a command refuses."""
+    """Returns the message with which a command refuses."""
     with pytest.raises(PortalError) as refusal:
         run(*arguments)
     assert "\n" not in str(refusal.value)
@@ -51,7 +51,7 @@ def refused(*arguments: str) -> str:
 
 
 def settle(*arguments: str) -> list[str]:
-    """The ids of the settlements that the command made."""
+    """Returns the ids of the settlements that the command made."""
     return [row[6] for row in rows(portal("settle", *arguments))]
 
 
@@ -60,7 +60,7 @@ def csv_of(settlement: str) -> list[dict[str, str]]:
 
 
 class TestSettle:
-    def test_shows_what_it_made(self, connection: psycopg.Connection) -> None:
+    def test_shows_the_settlements_made(self, connection: psycopg.Connection) -> None:
         reverse(connection, charge(connection, "2025-03-05", 250), "2025-03-06")
         charge(connection, "2025-03-07", 1000)
         charge(connection, "2025-03-07", 5, "JPY")
@@ -100,7 +100,7 @@ class TestSettle:
             [row] = rows(portal("settle", "2025-03", *arguments))
             assert row[4] == shown
 
-    def test_a_month_that_only_takes_back_is_negative(self, connection: psycopg.Connection) -> None:
+    def test_a_month_with_reversals_only_is_negative(self, connection: psycopg.Connection) -> None:
         charged = charge(connection, "2025-03-05", 250)
         settle("2025-03")
         reverse(connection, charged, "2025-04-02")
@@ -124,7 +124,7 @@ class TestSettle:
         charge(connection, "2025-03-05", 100)
         charge(connection, "2025-04-05", 7, "JPY")
         charge(connection, "2025-05-05", 1, beneficiary="notary")
-        # nothing left of this one, but it is settled
+        # nothing is left of this one, but it is settled
         reverse(connection, charge(connection, "2025-05-05", 9), "2025-05-06")
         before = one(connection, "select md5(string_agg(e::text, '')) from public.fee_events e")
         shown = portal("settle", "--dry-run")
@@ -140,7 +140,7 @@ class TestSettle:
         charge(connection, "2025-03-31 22:00:00Z", 2)
         assert [(row[0], row[4]) for row in rows(portal("settle"))] == [("2025-03", "0.01"), ("2025-04", "0.02")]
 
-    def test_a_month_that_is_not_over_is_settled_and_said_so(self, connection: psycopg.Connection) -> None:
+    def test_a_month_that_is_not_over_is_settled_with_a_warning(self, connection: psycopg.Connection) -> None:
         charge(connection, "now", 1)
         month = one(connection, "select to_char(now() at time zone 'Europe/Berlin', 'YYYY-MM')")
         assert portal("settle") == "Nothing to settle.\n"
@@ -155,14 +155,14 @@ class TestSettle:
         assert one(connection, "select count(*) from public.settlements") == 0
 
     @pytest.mark.parametrize("month", ["2026-13", "2026-00", "October", "2026", "0000-01", "2026-10-01", ""])
-    def test_what_is_no_month_is_said(self, connection: psycopg.Connection, month: str) -> None:
+    def test_an_invalid_month_is_refused(self, connection: psycopg.Connection, month: str) -> None:
         charge(connection, "2025-03-05", 1)
         result = run("settle", month)
         assert result.exit_code == 2
         assert "does not match" in result.stderr
         assert one(connection, "select count(*) from public.settlements") == 0
 
-    def test_what_was_made_before_an_error_is_shown(
+    def test_settlements_made_before_an_error_are_shown(
         self, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("DATABASE_URL", database)
@@ -196,7 +196,7 @@ class TestMoves:
         assert "12.34 EUR" in portal("statement", settlement)
         assert [row[4] for row in rows(portal("settle"))] == ["12.34"]
 
-    def test_what_is_refused_is_said_in_one_sentence(self, connection: psycopg.Connection, settlement: str) -> None:
+    def test_a_refusal_is_one_sentence(self, connection: psycopg.Connection, settlement: str) -> None:
         assert refused("pay", settlement) == "a settlement with status open does not allow that."
         portal("invoice", settlement)
         assert refused("invoice", settlement) == "a settlement with status invoiced does not allow that."
@@ -205,7 +205,7 @@ class TestMoves:
         assert one(connection, "select status from public.settlements") == "paid"
 
     @pytest.mark.parametrize("command", ["invoice", "pay", "void", "statement"])
-    def test_an_id_must_be_one(self, connection: psycopg.Connection, command: str) -> None:
+    def test_an_invalid_id_is_refused(self, connection: psycopg.Connection, command: str) -> None:
         assert refused(command, UNKNOWN) == "settlement not found."
         result = run(command, UNKNOWN[:8])
         assert result.exit_code == 2
@@ -215,7 +215,7 @@ class TestMoves:
 class TestStatement:
     @pytest.fixture
     def settlement(self, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Of seven fee events on three pages."""
+        """A settlement of seven fee events on three pages."""
         monkeypatch.setattr(cli_settlements, "PAGE", 3)
         charge(connection, "2025-03-05 10:00:00.5Z", base=12025, rate="0.0250")
         charge(connection, "2025-03-05 23:30Z", base=9007199254740991, rate="0.1234")
@@ -234,7 +234,7 @@ class TestStatement:
         names, *lines = (re.split(" {2,}", line) for line in output.partition("\n\n")[2].splitlines())
         assert names == list(cli_settlements.LINE)
         charged = one(connection, "select reverses::text from public.fee_events where reverses is not null")
-        # the ids of one millisecond are in no order
+        # ids of the same millisecond have no order
         assert sorted([line[0], *line[3:]] for line in lines) == [
             ["2025-03-05 11:00:00", "120.25", "2.5 %", "0.00", "3.00625", "-", "3.01", "-"],
             # half past midnight of the next day in Berlin
@@ -255,16 +255,14 @@ class TestStatement:
             ["2025-03-07 13:00:00", "-", "-", "-", "-", "-", "-2.50", charged],
         ]
 
-    def test_the_cells_of_a_page_stand_under_their_names(
-        self, settlement: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_columns_are_aligned_on_every_page(self, settlement: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cli_settlements, "PAGE", 10)
         names, *lines = portal("statement", settlement).partition("\n\n")[2].splitlines()
         edge = names.index("amount") + len("amount")
         assert {line[edge:][:2].strip() for line in lines} == {""}
         assert {line[:edge][-3] for line in lines} == {"."}
 
-    def test_as_csv_it_is_what_the_table_holds(self, connection: psycopg.Connection, settlement: str) -> None:
+    def test_csv_has_the_same_content_as_the_table(self, connection: psycopg.Connection, settlement: str) -> None:
         lines = csv_of(settlement)
         assert len(lines) == 7
         assert tuple(lines[0]) == cli_settlements.COLUMNS
@@ -290,25 +288,25 @@ class TestStatement:
         written = json.loads(portal("statement", settlement, "--format", "json"))
         assert sum(item["amountCents"] for item in written["items"]) == written["settlement"]["totalCents"] == total
 
-    def test_as_json_it_is_what_the_route_answers(self, shared_portal: str, settlement: str) -> None:
+    def test_json_equals_the_answer_of_the_route(self, shared_portal: str, settlement: str) -> None:
         with Connection(shared_portal) as client:
             answered = client.get(f"/api/admin/settlements/{settlement}").body
         written = json.loads(portal("statement", settlement, "--format", "json"))
         assert {"ok": True} | written == answered
 
     @pytest.mark.parametrize("form", ["table", "csv", "json"])
-    def test_a_file_holds_what_would_be_printed(self, tmp_path: Path, settlement: str, form: str) -> None:
+    def test_a_file_has_the_same_content_as_the_output(self, tmp_path: Path, settlement: str, form: str) -> None:
         file = tmp_path / "statement"
         assert portal("statement", settlement, "--format", form, "--output", str(file)) == ""
         assert file.read_bytes().decode() == portal("statement", settlement, "--format", form)
 
-    def test_a_voided_one_has_no_lines(self, settlement: str) -> None:
+    def test_a_voided_settlement_has_no_lines(self, settlement: str) -> None:
         portal("void", settlement)
         assert csv_of(settlement) == []
         written = json.loads(portal("statement", settlement, "--format", "json"))
         assert (written["items"], written["settlement"]["status"]) == ([], "voided")
 
-    def test_a_file_that_cannot_be_written_is_said(self, tmp_path: Path, settlement: str) -> None:
+    def test_an_unwritable_file_is_explained(self, tmp_path: Path, settlement: str) -> None:
         place = str(tmp_path / "none" / "statement")
         assert (
             refused("statement", settlement, "--output", place) == f"Cannot write {place} (No such file or directory)."
@@ -320,7 +318,7 @@ class TestStatement:
         refused("statement", UNKNOWN, "--output", str(file))
         assert file.read_text() == "of last month"
 
-    def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(self, settlement: str) -> None:
+    def test_progress_is_shown_on_a_terminal_only(self, settlement: str) -> None:
         terminal, errors = pty.openpty()
         arguments = ["statement", settlement, "--format", "csv"]
         result = subprocess.run([*PORTAL, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, check=True)
@@ -331,14 +329,14 @@ class TestStatement:
 
 
 class TestCheck:
-    def test_says_that_everything_holds(self, connection: psycopg.Connection) -> None:
+    def test_reports_that_every_rule_holds(self, connection: psycopg.Connection) -> None:
         found = rows(portal("check"))
         names = connection.execute("select name from stats.invariants").fetchall()
         assert {row[0] for row in found} == {name for (name,) in names}
         assert {row[1] for row in found} == {"holds"}
 
-    def test_says_what_is_broken(self, connection: psycopg.Connection) -> None:
-        # of bookings that are not there
+    def test_reports_violations(self, connection: psycopg.Connection) -> None:
+        # of bookings that do not exist
         charge(connection, "2025-03-05", 1)
         charge(connection, "2025-03-05", 2)
         result = run("check")
@@ -350,7 +348,7 @@ class TestCheck:
 
 @pytest.mark.parametrize("command", ["settle", "invoice", "pay", "void", "statement", "check"])
 class TestEveryCommand:
-    def test_has_a_help_that_teaches(self, command: str) -> None:
+    def test_has_a_help_text_with_examples(self, command: str) -> None:
         assert f"$ portal {command}" in portal(command, "--help")
 
     def test_needs_the_database_itself(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:

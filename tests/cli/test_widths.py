@@ -39,21 +39,21 @@ def _settings(monkeypatch: pytest.MonkeyPatch, shared_database: str, settlement:
 
 
 def piped(*arguments: str) -> str:
-    """What a command prints into a pipe. `check` finds the fees of no booking, hence its exit code."""
+    """Returns what a command prints into a pipe. `check` finds fees without a booking, hence its exit code."""
     result = run(*arguments)
     assert result.exit_code == (arguments == ("check",))
     return result.stdout
 
 
 def shown(columns: int, *arguments: str) -> str:
-    """What a command prints on a terminal of this width, without colours and progress."""
+    """Returns what a command prints on a terminal of this width, without colours and progress."""
     result = run(*arguments, FORCE_COLOR="1", COLUMNS=str(columns))
     assert result.exit_code == (arguments == ("check",))
     return Text.from_ansi(result.stdout).plain
 
 
 def is_narrow(output: str, columns: int) -> bool:
-    """Whether every line fits, and the first is not the only one."""
+    """Returns whether there are several lines, and all of them fit."""
     lines = output.splitlines()
     return len(lines) > 1 and all(len(line) <= columns for line in lines)
 

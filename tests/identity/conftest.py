@@ -1,4 +1,4 @@
-"""A server that asks for proof, and whatever can be signed."""
+"""A server that authenticates callers, and helpers that sign tokens."""
 
 import json
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def key_server() -> Iterator[KeyServer]:
 
 @pytest.fixture(scope="module")
 def keyed_url(shared_database: str, key_server: KeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an app that asks for a key or a token."""
+    """The URL of an app that requires a key or a token."""
     folder = tmp_path_factory.mktemp("keyed")
     settings = settings_in(folder, ts_api_key=KEY, jwt_secret=SECRET, jwks_url=key_server.url, rate_limit="off")
     with serve(settings, shared_database) as url:

@@ -1,4 +1,4 @@
-"""Who may do what over /api: trusted requests, proven ones, and those of pages from elsewhere."""
+"""What each caller may do over /api: trusted callers, thinkers with a token, and pages of other origins."""
 
 from collections.abc import Iterator, Mapping
 from http.cookies import SimpleCookie
@@ -25,7 +25,7 @@ Headers = Mapping[str, str | bytes]
 
 
 class Thinker:
-    """A thinker with a token, and what it asks for."""
+    """A thinker with a token, and the requests that it sends."""
 
     def __init__(self, connection: Connection, name: str, **metadata: object) -> None:
         self.connection = connection
@@ -62,23 +62,23 @@ class Thinker:
 
 @pytest.fixture
 def anna(keyed: Connection) -> Thinker:
-    """Issues vouchers."""
+    """A thinker who issues vouchers."""
     return Thinker(keyed, "anna")
 
 
 @pytest.fixture
 def ben(keyed: Connection) -> Thinker:
-    """Books them."""
+    """A thinker who books them."""
     return Thinker(keyed, "ben")
 
 
 @pytest.fixture
 def stranger(keyed: Connection) -> Thinker:
-    """Has to do with nobody."""
+    """A thinker without relation to the others."""
     return Thinker(keyed, "stranger")
 
 
-# as somebody else
+# requests that name another thinker
 
 ASSERTING: list[tuple[str, object]] = [
     ("/api/presence/heartbeat", {"thinker_id": "{}"}),
@@ -91,14 +91,14 @@ ASSERTING: list[tuple[str, object]] = [
 
 
 def naming(body: Any, uid: str) -> Any:
-    """The body with a uid where `{}` stands."""
+    """Returns the body with a uid in place of `{}`."""
     if isinstance(body, list):
         return [naming(part, uid) for part in body]
     return {name: uid if value == "{}" else value for name, value in body.items()}
 
 
 @pytest.mark.parametrize(("path", "body"), ASSERTING)
-def test_a_body_that_names_somebody_else_is_refused(stranger: Thinker, path: str, body: object) -> None:
+def test_a_body_that_names_another_thinker_is_refused(stranger: Thinker, path: str, body: object) -> None:
     answer = stranger.post(path, naming(body, "anna"))
     assert answer.status == 403
     assert answer.body in (NOT_YOURSELF, NOT_YOURSELF_EN)
@@ -122,7 +122,7 @@ def test_a_body_that_names_somebody_else_is_refused(stranger: Thinker, path: str
         ("GET", "/api/telbank/transfers"),
     ],
 )
-def test_a_header_that_names_somebody_else_is_refused(stranger: Thinker, method: str, path: str) -> None:
+def test_a_header_that_names_another_thinker_is_refused(stranger: Thinker, method: str, path: str) -> None:
     body: object = {} if method == "POST" else None
     answer = stranger.connection.ask(method, path, body, headers=stranger.headers | {"X-MOT-User": "anna"})
     assert answer.status == 403
@@ -131,21 +131,21 @@ def test_a_header_that_names_somebody_else_is_refused(stranger: Thinker, method:
     assert own.body.get("error") not in (NOT_YOURSELF["error"], NOT_YOURSELF_EN["error"])
 
 
-def test_a_form_that_names_somebody_else_is_refused(stranger: Thinker) -> None:
+def test_a_form_that_names_another_thinker_is_refused(stranger: Thinker) -> None:
     assert (stranger.upload(actorId="anna").status, stranger.upload(actorId=stranger.uid).status) == (403, 200)
 
 
-def test_the_key_may_assert_anybody(keyed: Connection) -> None:
+def test_a_trusted_caller_may_act_for_any_uid(keyed: Connection) -> None:
     for path, body in ASSERTING:
         assert keyed.ask("POST", path, naming(body, "anybody"), headers=TRUSTED).status in (200, 404)
 
 
-def test_the_key_wins_over_a_token(keyed: Connection, stranger: Thinker) -> None:
+def test_the_key_takes_precedence_over_a_token(keyed: Connection, stranger: Thinker) -> None:
     headers = TRUSTED | stranger.headers
     assert keyed.ask("POST", "/api/voucher/issue", {"issuerUid": "anna"}, headers=headers).status == 200
 
 
-# what a proven thinker can do and see
+# what a thinker with a token can do and see
 
 
 def test_a_booking_from_offer_to_cancellation(anna: Thinker, ben: Thinker, stranger: Thinker) -> None:
@@ -153,7 +153,7 @@ def test_a_booking_from_offer_to_cancellation(anna: Thinker, ben: Thinker, stran
     slots = f"/api/slots/available?voucherId={voucher}"
     assert len(stranger.get(slots).body["items"]) == 3
     booking = ben.book(voucher).body["booking"]["bookingId"]
-    # the other slots of it are still to be had
+    # its other slots are still free
     assert len(stranger.get(slots).body["items"]) == 2
 
     def bookings(who: Thinker) -> list[str]:
@@ -179,7 +179,7 @@ def test_each_holder_cancels_its_own_booking_of_a_voucher(anna: Thinker, ben: Th
     assert anna.post("/api/voucher/cancel", {"voucherId": voucher}).body["booking"]["bookingId"] == first["bookingId"]
 
 
-def test_a_voucher_for_somebody_is_for_nobody_else(anna: Thinker, ben: Thinker, stranger: Thinker) -> None:
+def test_a_reserved_voucher_stays_hidden_from_others(anna: Thinker, ben: Thinker, stranger: Thinker) -> None:
     voucher = anna.issue(holderUid=ben.uid)
     assert stranger.book(voucher).status == 404
     assert stranger.get(f"/api/slots/available?voucherId={voucher}").status == 404
@@ -187,7 +187,7 @@ def test_a_voucher_for_somebody_is_for_nobody_else(anna: Thinker, ben: Thinker, 
     assert ben.book(voucher).status == 200
 
 
-def test_offers_are_for_lenders(anna: Thinker, ben: Thinker, keyed: Connection) -> None:
+def test_only_lenders_make_offers(anna: Thinker, ben: Thinker, keyed: Connection) -> None:
     bank = Thinker(keyed, "bank", roles=["lender"])
     application = f"application-{uuid4().hex}"
     applied = anna.post("/api/hypotheken/anfrage", {"applicationId": application, "propertyId": "house"}, anna.uid)
@@ -210,7 +210,7 @@ def test_offers_are_for_lenders(anna: Thinker, ben: Thinker, keyed: Connection) 
     assert notary.post("/api/hypotheken/vertrag/update-status", signing, notary.uid).status == 200
 
 
-def test_transfers_are_for_whoever_logged_them(anna: Thinker, stranger: Thinker, keyed: Connection) -> None:
+def test_only_its_owner_sees_a_transfer(anna: Thinker, stranger: Thinker, keyed: Connection) -> None:
     transfer = {"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": 1, "fiatCurrency": "EUR"}
     made = anna.post("/api/telbank/transfers", transfer).body["transfer"]["id"]
     of_nobody = keyed.ask("POST", "/api/telbank/transfers", transfer, headers=TRUSTED).body["transfer"]["id"]
@@ -220,7 +220,7 @@ def test_transfers_are_for_whoever_logged_them(anna: Thinker, stranger: Thinker,
     assert stranger.get(f"/api/telbank/transfers/{made}").status == 404
 
 
-def test_documents_are_for_the_parties(anna: Thinker, ben: Thinker, stranger: Thinker) -> None:
+def test_only_the_parties_see_documents(anna: Thinker, ben: Thinker, stranger: Thinker) -> None:
     voucher = anna.issue(holderUid=ben.uid)
     listed = f"/api/contracts/list?voucherId={voucher}"
     assert stranger.upload(voucherId=voucher).status == 404
@@ -232,12 +232,12 @@ def test_documents_are_for_the_parties(anna: Thinker, ben: Thinker, stranger: Th
     ]
 
 
-def test_rooms_are_for_who_is_in_them(anna: Thinker, stranger: Thinker) -> None:
+def test_only_members_use_a_room(anna: Thinker, stranger: Thinker) -> None:
     room = f"room of {anna.uid}"
     assert anna.upload(roomId=room).status == 200
     assert anna.upload(roomId=room).status == 200
     assert stranger.upload(roomId=room).status == 403
-    # named after a mortgage that there may be one day
+    # named after a mortgage that may be created later
     assert stranger.upload(roomId="mortgage:offer:o-1").status == 403
     assert stranger.get(f"/api/contracts/list?roomId={room.replace(' ', '%20')}").body["items"] == []
 
@@ -252,17 +252,17 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize("path", OPERATORS)
-def test_what_operators_see_is_for_admins(keyed: Connection, stranger: Thinker, path: str) -> None:
+def test_only_admins_read_what_operators_see(keyed: Connection, stranger: Thinker, path: str) -> None:
     assert stranger.get(path).status == 403
     for metadata in ({"role": "admin"}, {"roles": ["lender", "admin"]}):
         assert Thinker(keyed, "admin", **metadata).get(path).status == 200
     assert Thinker(keyed, "bank", role="lender").get(path).status == 403
-    # what users write into their own profile makes nobody an admin
+    # the metadata that users can write themselves makes nobody an admin
     assert keyed.ask("GET", path, headers=bearer(signed(user_metadata={"role": "admin"}))).status == 403
 
 
 @pytest.mark.parametrize("path", OPERATORS)
-def test_a_thinker_with_the_role_admin_is_one(
+def test_a_thinker_with_the_role_admin_is_an_admin(
     keyed: Connection, shared_database: str, stranger: Thinker, path: str
 ) -> None:
     with psycopg.connect(shared_database, autocommit=True) as connection:
@@ -273,7 +273,7 @@ def test_a_thinker_with_the_role_admin_is_one(
     assert stranger.get(path).status == 200
 
 
-def test_the_state_of_repairs_tells_everybody_how_many_and_the_trusted_which(keyed: Connection) -> None:
+def test_everybody_sees_the_number_of_faults_and_only_trusted_callers_their_names(keyed: Connection) -> None:
     keyed.ask("POST", "/api/telemetry", {"type": "secret.error"}, headers=TRUSTED)
     outside, inside = keyed.get("/api/autofix/status").body, keyed.get("/api/autofix/status", x_ts_apikey=KEY).body
     assert outside["stats"] == {"total": inside["stats"]["total"], "byType": {}, "recent": []}
@@ -281,7 +281,7 @@ def test_the_state_of_repairs_tells_everybody_how_many_and_the_trusted_which(key
     assert inside["stats"]["byType"]["secret.error"] >= 1
 
 
-def test_an_open_route_takes_no_notice_of_a_bad_token(keyed: Connection) -> None:
+def test_an_open_route_ignores_a_bad_token(keyed: Connection) -> None:
     for headers in (bearer("bad"), {"Cookie": "portal_token=bad"}, {"X-TS-APIKEY": "bad"}):
         assert keyed.ask("POST", "/api/presence/verify", {"token": "t"}, headers=headers).status == 200
 
@@ -303,18 +303,18 @@ def test_the_cookie_of_verify_proves_the_thinker(keyed: Connection) -> None:
     own, other = ({"thinker_id": uid} for uid in (verified.body["thinker_id"], "anna"))
     assert keyed.ask("POST", "/api/presence/heartbeat", own, headers=headers).status == 200
     assert keyed.ask("POST", "/api/presence/heartbeat", other, headers=headers).status == 403
-    # a token that is shown openly is the one that counts
+    # the Authorization header takes precedence
     assert keyed.ask("POST", "/api/presence/heartbeat", own, headers={**headers, **bearer("bad")}).status == 401
 
 
-def test_the_cookie_is_not_for_pages_from_elsewhere(keyed: Connection, keyed_url: str) -> None:
+def test_the_cookie_is_refused_from_pages_of_other_origins(keyed: Connection, keyed_url: str) -> None:
     cookie = cookie_of(keyed.post("/api/presence/verify", {"token": "my token"})).value
     headers = {"Cookie": f"portal_token={cookie}", "Origin": "https://elsewhere.example.org"}
     assert keyed.ask("GET", "/api/voucher/list", headers=headers).status == 403
     assert keyed.ask("GET", "/api/voucher/list", headers=headers | {"Origin": keyed_url}).status == 200
 
 
-def test_a_page_from_elsewhere_signs_nobody_in(keyed_url: str, shared_portal: str, shared_database: str) -> None:
+def test_a_page_of_another_origin_cannot_sign_in(keyed_url: str, shared_portal: str, shared_database: str) -> None:
     count = "select count(*) from public.thinkers"
     with psycopg.connect(shared_database, autocommit=True) as database:
         before = database.execute(count).fetchone()
@@ -330,7 +330,7 @@ def test_a_page_from_elsewhere_signs_nobody_in(keyed_url: str, shared_portal: st
         assert database.execute(count).fetchone() == before
 
 
-def test_the_cookie_is_for_https_only_where_the_portal_is_served_so(shared_database: str, tmp_path: Path) -> None:
+def test_the_cookie_is_secure_if_the_portal_is_served_over_https(shared_database: str, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, ts_api_key=KEY, trusted_proxies=(ip_network("127.0.0.1"),))
     with serve(settings, shared_database) as url:
         for source, forwarded, secure in (
@@ -366,7 +366,7 @@ def test_the_cookie_is_for_https_only_where_the_portal_is_served_so(shared_datab
         ({"Host": "127.0.0.1.example.org"}, 403),
     ],
 )
-def test_a_server_that_trusts_this_machine_does_not_trust_pages_from_elsewhere(
+def test_a_server_that_trusts_this_machine_does_not_trust_other_origins(
     shared_portal: str, headers: dict[str, str], status: int
 ) -> None:
     sent = {name: value.format(origin=shared_portal) for name, value in headers.items()}
@@ -383,7 +383,7 @@ PAGE = "https://portal.example.org"
 
 @pytest.fixture
 def with_cors(shared_database: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of an app that a page elsewhere may use."""
+    """The URL of an app that allows pages of another origin."""
     settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=SECRET, cors_origins=(PAGE,))
     with serve(settings, shared_database) as url:
         yield url
@@ -398,7 +398,7 @@ def preflight(url: str, origin: str) -> httpx.Response:
     return httpx.options(f"{url}/api/voucher/book", headers=headers)
 
 
-def test_a_page_of_cors_origins_may_ask(with_cors: str) -> None:
+def test_a_page_of_cors_origins_is_allowed(with_cors: str) -> None:
     asked = preflight(with_cors, PAGE)
     assert asked.status_code == 204
     assert asked.headers["access-control-allow-origin"] == PAGE
@@ -407,21 +407,21 @@ def test_a_page_of_cors_origins_may_ask(with_cors: str) -> None:
     assert {"x-mot-user", "authorization", "idempotency-key"} <= set(allowed)
     answer = httpx.get(f"{with_cors}/api/voucher/list", headers={"Origin": PAGE, "X-TS-APIKEY": KEY})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
-    # a refusal can be read too
+    # the page can read an error too
     assert (
         httpx.get(f"{with_cors}/api/voucher/list", headers={"Origin": PAGE}).headers["access-control-allow-origin"]
         == PAGE
     )
 
 
-def test_a_page_from_anywhere_else_may_not(with_cors: str, shared_portal: str) -> None:
+def test_a_page_of_any_other_origin_is_not_allowed(with_cors: str, shared_portal: str) -> None:
     for url, origin in ((with_cors, "https://elsewhere.example.org"), (shared_portal, PAGE)):
         assert "access-control-allow-origin" not in preflight(url, origin).headers
         answer = httpx.get(f"{url}/api/voucher/list", headers={"Origin": origin, "X-TS-APIKEY": KEY})
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_options_are_answered_as_before_where_no_browser_asks(with_cors: str) -> None:
+def test_options_without_an_origin_is_answered_as_before(with_cors: str) -> None:
     answer = httpx.options(f"{with_cors}/api/voucher/book")
     assert answer.status_code == 204
     assert "POST" in answer.headers["allow"]

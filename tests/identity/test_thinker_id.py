@@ -1,4 +1,4 @@
-"""Ids that SQL and Python both make are the same."""
+"""SQL and Python compute the same ids."""
 
 import re
 import time
@@ -17,7 +17,7 @@ from tests.support.stress import sized
 
 IDS = sized(usual=10_000, full=100_000)
 
-A_UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"  # of version 4, as Supabase Auth makes them
+A_UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"  # of version 4, as Supabase Auth generates them
 ODD = [
     "",
     " ",
@@ -63,7 +63,7 @@ ODD = [
     "00000000-0000-0000-0000-000000000000",
     "ffffffff-ffff-ffff-ffff-ffffffffffff",
 ]
-# all that PostgreSQL can store: no NUL, no half of a surrogate pair
+# all text that PostgreSQL can store: no NUL, no half of a surrogate pair
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
 UUIDS = (st.uuids() | st.uuids(version=4)).map(str)
 
@@ -109,14 +109,14 @@ def test_different_texts_have_different_ids() -> None:
     assert len({thinker_id(text) for text in ODD}) == len(ODD)
 
 
-def test_nobody_can_take_the_id_of_another_as_uid() -> None:
+def test_a_uid_cannot_take_the_id_of_another_thinker() -> None:
     for text in ODD:
         if not VERSION_4.fullmatch(text):
             assert thinker_id(str(thinker_id(text))) != thinker_id(text)
 
 
-def test_the_rule_never_changes() -> None:
-    # stored ids follow from it
+def test_the_rule_stays_the_same() -> None:
+    # stored ids were computed with it
     assert thinker_id("thinker-303ddf77069b") == UUID("36bde3fb-9c94-8c65-8772-c45932d8edc1")
 
 
@@ -142,7 +142,7 @@ def is_version_7(uuid: UUID, before: int, after: int) -> bool:
     return uuid.version == 7 and uuid.variant == RFC_4122 and before - 1 <= uuid.int >> 80 <= after + 1
 
 
-def test_new_uuids_of_sql_and_python_are_of_version_7_and_begin_with_the_time(connection: psycopg.Connection) -> None:
+def test_new_uuids_of_sql_and_python_have_version_7_and_begin_with_the_time(connection: psycopg.Connection) -> None:
     before = time.time_ns() // 1_000_000
     by_sql = [row[0] for row in connection.execute("select private.new_uuid() from generate_series(1, %s)", (IDS,))]
     by_python = [new_uuid() for _ in range(IDS)]
@@ -151,12 +151,12 @@ def test_new_uuids_of_sql_and_python_are_of_version_7_and_begin_with_the_time(co
     assert all(is_version_7(uuid, before, after) for uuid in [*by_sql, *by_python])
 
 
-def test_uuids_that_sql_makes_later_sort_later(connection: psycopg.Connection) -> None:
+def test_later_uuids_of_sql_sort_later(connection: psycopg.Connection) -> None:
     made = "select private.new_uuid() as first, pg_sleep(0.002), private.new_uuid() as second"
     assert one(connection, f"select bool_and(first < second) from ({made} from generate_series(1, 20)) made") is True
 
 
-def test_the_legacy_form_of_a_uuid_holds_all_of_it(connection: psycopg.Connection) -> None:
+def test_the_legacy_form_of_a_uuid_contains_all_of_it(connection: psycopg.Connection) -> None:
     for uuid in [new_uuid(), one(connection, "select private.new_uuid()")]:
         match = re.fullmatch(r"ct-([0-9a-z]{8})-([0-9a-f]{20})", legacy_id("ct", uuid))
         assert match

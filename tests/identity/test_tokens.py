@@ -1,4 +1,4 @@
-"""What a token must be to prove anybody."""
+"""Which tokens are valid."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ def unsigned(algorithm: str) -> str:
 
 
 def confused() -> str:
-    """Signed with the public key as if it were a secret, which it is not."""
+    """Returns a token signed with the public key as if it were a secret, which must be refused."""
     public = RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head, _, _ = jwt.encode(claims(), "x" * 32, algorithm="HS256", headers={"kid": "rsa"}).rpartition(".")
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(head.encode(), public)
@@ -85,7 +85,7 @@ def ask(connection: Connection, token: str) -> Answer:
 
 
 @pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
-def test_a_token_that_proves_nobody_is_refused(keyed: Connection, token: str) -> None:
+def test_an_invalid_token_is_refused(keyed: Connection, token: str) -> None:
     answer = ask(keyed, token)
     assert (answer.status, answer.body) == (401, INVALID)
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -104,7 +104,7 @@ def test_a_token_that_proves_nobody_is_refused(keyed: Connection, token: str) ->
     ],
     ids=["HS256", "issued by a clock that is ahead", "two audiences", "of the portal", "ES256", "RS256", "EdDSA"],
 )
-def test_a_token_that_is_good_opens(keyed: Connection, token: str) -> None:
+def test_a_valid_token_is_accepted(keyed: Connection, token: str) -> None:
     assert ask(keyed, token).status == 200
 
 
@@ -114,18 +114,18 @@ def test_without_public_keys_only_the_secret_counts(shared_database: str, tmp_pa
         assert [ask(connection, token).status for token in (signed(), with_key("ES256", "ec"))] == [200, 401]
 
 
-def test_a_token_that_nobody_can_check_now_is_not_called_invalid(shared_database: str, tmp_path: Path) -> None:
-    # port 1 belongs to nobody
+def test_a_token_that_cannot_be_checked_now_is_not_called_invalid(shared_database: str, tmp_path: Path) -> None:
+    # nothing listens on port 1
     settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=SECRET, jwks_url="http://127.0.0.1:1/jwks.json")
     with serve(settings, shared_database) as url, Connection(url) as connection:
         assert ask(connection, with_key("ES256", "ec")).status == 503
         assert ask(connection, signed()).status == 200
 
 
-def test_keys_that_cannot_be_read_are_not_asked_for_by_everybody(
+def test_keys_that_cannot_be_fetched_are_not_fetched_by_every_request(
     shared_database: str, key_server: KeyServer, tmp_path: Path
 ) -> None:
-    # any page but the one with the keys
+    # a page without keys
     url = key_server.url.replace("jwks.json", "page.html")
     settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=SECRET, jwks_url=url)
     before = key_server.requests
@@ -135,7 +135,7 @@ def test_keys_that_cannot_be_read_are_not_asked_for_by_everybody(
     assert key_server.requests == before + 1
 
 
-def test_unknown_keys_are_not_asked_for_again_and_again(keyed: Connection, key_server: KeyServer) -> None:
+def test_unknown_keys_are_not_fetched_repeatedly(keyed: Connection, key_server: KeyServer) -> None:
     ask(keyed, with_key("ES256", "ec"))
     before = key_server.requests
     for number in range(20):
@@ -154,13 +154,13 @@ def test_the_token_of_verify_is_signed_for_the_data_api(keyed: Connection) -> No
     assert ask(keyed, answer.body["access_token"]).status == 200
 
 
-def test_without_a_secret_of_the_project_one_is_kept_with_the_data(shared_database: str, tmp_path: Path) -> None:
+def test_without_a_project_secret_one_is_stored_with_the_data(shared_database: str, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, ts_api_key=KEY)
     tokens = []
     for _ in range(2):
         with serve(settings, shared_database) as url, Connection(url) as connection:
             tokens.append(connection.post("/api/presence/verify", {"token": "t"}).body["access_token"])
-            # the one from before the restart too
+            # tokens from before the restart are valid too
             assert [ask(connection, token).status for token in tokens] == [200] * len(tokens)
     file = tmp_path / "jwt-secret"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -169,13 +169,13 @@ def test_without_a_secret_of_the_project_one_is_kept_with_the_data(shared_databa
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff" * 40, "ü".encode() * 40])
-def test_a_secret_that_is_none_is_not_taken(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "jwt-secret").write_bytes(content)
     with pytest.raises(PortalError, match="holds no secret"):
         Tokens(settings_in(tmp_path))
 
 
-def test_secrets_are_never_written_to_the_log(
+def test_secrets_never_appear_in_the_log(
     keyed: Connection, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -10,6 +10,6 @@ import pytest
 def connection(database: str) -> Iterator[psycopg.Connection]:
     """As the schema's owner, in autocommit mode, on a migrated database of the test's own."""
     with psycopg.connect(database, autocommit=True) as connection:
-        # no job is late, however old the database is that was copied
+        # the copied database may be old, which would make jobs late
         connection.execute("update private.jobs set added_at = now()")
         yield connection

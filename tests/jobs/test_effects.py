@@ -1,4 +1,4 @@
-"""What each job does, and where it stops."""
+"""What each scheduled job changes, and what it leaves."""
 
 import psycopg
 import pytest
@@ -13,7 +13,7 @@ def names(connection: psycopg.Connection) -> list[str]:
     return [name for (name,) in connection.execute("select name from private.jobs order by name")]
 
 
-def test_the_registry(connection: psycopg.Connection) -> None:
+def test_the_registry_lists_the_jobs(connection: psycopg.Connection) -> None:
     assert names(connection) == [
         "check-invariants",
         "cleanup-cron-history",
@@ -29,7 +29,7 @@ def test_every_job_runs(connection: psycopg.Connection) -> None:
     assert {name: run(connection, name).error for name in names(connection)} == dict.fromkeys(names(connection))
 
 
-def test_who_is_silent_for_more_than_a_minute_is_offline(connection: psycopg.Connection) -> None:
+def test_a_thinker_silent_for_more_than_a_minute_goes_offline(connection: psycopg.Connection) -> None:
     call(connection, thinker("gone"), "send_heartbeat", status="offline")
     with connection.transaction():
         connection.execute(
@@ -37,7 +37,7 @@ def test_who_is_silent_for_more_than_a_minute_is_offline(connection: psycopg.Con
             "select private.ensure_thinker('silent-' || seconds), now() - seconds * interval '1 s' "
             "from unnest(array[59, 60, 61]) as seconds"
         )
-        # now() is the same until the end of the transaction
+        # now() stays the same until the end of the transaction
         assert run(connection, "presence-offline") == Run(1, None)
         assert run(connection, "presence-offline") == Run(0, None)
     found = connection.execute(
@@ -51,7 +51,7 @@ def test_who_is_silent_for_more_than_a_minute_is_offline(connection: psycopg.Con
     ]
 
 
-def test_vouchers_expire_that_nobody_booked_in_time(connection: psycopg.Connection) -> None:
+def test_vouchers_that_nobody_booked_in_time_expire(connection: psycopg.Connection) -> None:
     with connection.transaction():
         for seconds in (-1, 0, 1):
             connection.execute(
@@ -83,7 +83,7 @@ def test_vouchers_expire_that_nobody_booked_in_time(connection: psycopg.Connecti
     ("job", "table", "id_"),
     [("expire-vouchers", "public.vouchers", "'v'"), ("presence-offline", "public.presence_sessions", "id")],
 )
-def test_what_somebody_changes_at_the_moment_waits_for_the_next_run(
+def test_locked_rows_wait_for_the_next_run(
     connection: psycopg.Connection, database: str, job: str, table: str, id_: str
 ) -> None:
     connection.execute(
@@ -98,7 +98,7 @@ def test_what_somebody_changes_at_the_moment_waits_for_the_next_run(
     assert run(connection, job) == Run(1, None)
 
 
-def test_idempotency_keys_are_forgotten_after_a_day(connection: psycopg.Connection) -> None:
+def test_idempotency_keys_are_deleted_after_a_day(connection: psycopg.Connection) -> None:
     with connection.transaction():
         connection.execute(
             "insert into private.idempotency_keys (actor, key, fingerprint, response, created_at) "
@@ -116,7 +116,7 @@ def test_events_are_kept_as_long_as_the_settings_say(connection: psycopg.Connect
         "insert into public.events (type, created_at) "
         "select 'test', date_trunc('month', now()) - months * interval '1 month' from generate_series(0, 15) as months"
     )
-    # each gets a partition of its month, and two of these go
+    # each event gets a partition of its month, and two of these are dropped
     assert run(connection, "purge-old-events") == Run(2, None)
     kept = (
         "select extract(year from age) * 12 + extract(month from age) from ("
@@ -129,7 +129,7 @@ def test_events_are_kept_as_long_as_the_settings_say(connection: psycopg.Connect
     assert one(connection, kept) == 1
 
 
-def test_settlements_wait_until_they_are_switched_on(connection: psycopg.Connection) -> None:
+def test_months_are_not_settled_until_the_job_is_enabled(connection: psycopg.Connection) -> None:
     charge_last_month(connection)
     notices: list[str | None] = []
     connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
@@ -157,7 +157,7 @@ def test_logs_of_jobs_are_kept_for_14_days(connection: psycopg.Connection) -> No
         "select job, at, at, done, error from ("
         "  select job, done, error, now() - days * interval '1 day' as at from (values"
         "    ('expire-vouchers', 13.9, 1, null), ('expire-vouchers', 14.1, 2, null),"
-        # the last good run and the last failure stay, whatever came later
+        # the last successful run and the last failure stay, even with later runs
         "    ('expire-vouchers', 20, null, 'last'), ('expire-vouchers', 21, null, 'before'),"
         "    ('presence-offline', 15, null, 'recent'), ('presence-offline', 16, null, null),"
         "    ('presence-offline', 17, null, null), ('presence-offline', 18, 3, null), ('presence-offline', 19, 4, null)"

@@ -1,4 +1,4 @@
-"""A real pg_cron on PostgreSQL 15, which fires real jobs.
+"""A real pg_cron on PostgreSQL 15 runs real jobs.
 
 In a container where a Docker engine answers, of the image TEST_POSTGRES_IMAGE or supabase/postgres; else from Debian's
 packages. pg_cron works on one database of a server, and minutes are the shortest that it knows: the tests share both,
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.slow
 CONFIGURATION = {
     "shared_preload_libraries": "pg_cron",
     "cron.database_name": "postgres",
-    # else it would need to be let in by pg_hba.conf
+    # otherwise pg_hba.conf would have to allow it
     "cron.use_background_workers": "on",
 }
 
 
 @pytest.fixture(scope="module")
 def cron_server() -> Iterator[Server]:
-    """A PostgreSQL 15 of the module's own, with pg_cron."""
+    """A PostgreSQL 15 with pg_cron for this module."""
     image = os.environ.get("TEST_POSTGRES_IMAGE")
     if image or is_engine_there():
         try:
@@ -54,7 +54,7 @@ def cron_server() -> Iterator[Server]:
 
 
 def is_engine_there() -> bool:
-    """Whether a Docker engine answers, at DOCKER_HOST or where it usually is."""
+    """Returns whether a Docker engine answers, at DOCKER_HOST or its default address."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         try:
@@ -69,7 +69,7 @@ def is_engine_there() -> bool:
 
 @pytest.fixture(scope="module")
 def clock(cron_server: Server) -> Iterator[psycopg.Connection]:
-    """As the schema's owner, in autocommit mode, on the migrated database that pg_cron works on."""
+    """The schema owner's connection, in autocommit mode, to the migrated database of pg_cron."""
     migrate(cron_server.url())
     with psycopg.connect(cron_server.url(), autocommit=True) as connection:
         yield connection
@@ -77,7 +77,7 @@ def clock(cron_server: Server) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="module")
 def fired(clock: psycopg.Connection) -> psycopg.Connection:
-    """The same after a minute in which three jobs were due, one of which fails."""
+    """The same connection after a minute in which three jobs were due, one of which fails."""
     call(clock, thinker("anna"), "send_heartbeat")
     clock.execute("update public.presence_sessions set last_seen_at = now() - interval '61 seconds'")
     charge_last_month(clock)
@@ -90,7 +90,7 @@ def fired(clock: psycopg.Connection) -> psycopg.Connection:
 
 
 def every_minute(connection: psycopg.Connection, name: str) -> None:
-    """Takes the place of the job's own schedule."""
+    """Replaces the job's schedule by every minute."""
     connection.execute("select cron.alter_job(jobid, '* * * * *') from cron.job where jobname = %s", (name,))
 
 
@@ -100,22 +100,22 @@ def wait_until(happened: Callable[[], object]) -> None:
 
 
 def jobs(connection: psycopg.Connection) -> list[tuple[str, ...]]:
-    """The registry, as pg_cron should have it."""
+    """Returns the jobs of the registry, as pg_cron should have them."""
     return connection.execute(
         "select name, schedule, 'select private.run_job(''' || name || ''')' from private.jobs order by name"
     ).fetchall()
 
 
 def scheduled(connection: psycopg.Connection) -> list[tuple[str, ...]]:
-    """What pg_cron has."""
+    """Returns the jobs of pg_cron."""
     return connection.execute("select jobname::text, schedule, command from cron.job order by jobname").fetchall()
 
 
-def test_the_dashboard_says_that_there_is_a_clock(clock: psycopg.Connection) -> None:
+def test_the_dashboard_shows_that_pg_cron_runs(clock: psycopg.Connection) -> None:
     assert one(clock, "select public.system_stats() -> 'clock'") is True
 
 
-def test_a_migrated_database_is_scheduled(clock: psycopg.Connection) -> None:
+def test_a_migrated_database_has_its_jobs_scheduled(clock: psycopg.Connection) -> None:
     assert len(jobs(clock)) == 7
     assert scheduled(clock) == jobs(clock)
 
@@ -127,7 +127,7 @@ def test_install_can_be_repeated(clock: psycopg.Connection) -> None:
     assert clock.execute("select jobid, jobname from cron.job order by jobid").fetchall() == ids
 
 
-def test_install_takes_over_what_changed_and_leaves_others_alone(clock: psycopg.Connection) -> None:
+def test_install_updates_changed_jobs_and_keeps_others(clock: psycopg.Connection) -> None:
     clock.execute("select cron.schedule('another', '0 0 1 1 *', 'select 1')")
     with clock.transaction(force_rollback=True):
         clock.execute("update private.jobs set schedule = '1 2 3 4 5' where name = 'check-invariants'")
@@ -138,7 +138,7 @@ def test_install_takes_over_what_changed_and_leaves_others_alone(clock: psycopg.
     clock.execute("select cron.unschedule('another')")
 
 
-def test_who_may_not_schedule_is_told_so(clock: psycopg.Connection) -> None:
+def test_a_role_that_may_not_schedule_gets_an_explanation(clock: psycopg.Connection) -> None:
     notices: list[str] = []
     with clock.transaction(force_rollback=True):
         clock.execute("create role owner_without_cron")
@@ -153,17 +153,17 @@ def test_who_may_not_schedule_is_told_so(clock: psycopg.Connection) -> None:
     ]
 
 
-def test_the_other_databases_of_the_server_are_told_so(cron_server: Server) -> None:
+def test_other_databases_of_the_server_get_an_explanation(cron_server: Server) -> None:
     with cron_server.database() as url:
         migrate(url)
         with psycopg.connect(url) as connection:
             assert one(connection, "select private.install_jobs()") == 0
 
 
-def test_a_silent_thinker_goes_offline_by_itself(fired: psycopg.Connection) -> None:
+def test_a_silent_thinker_goes_offline(fired: psycopg.Connection) -> None:
     assert fired.execute("select status, silenced from public.presence_sessions").fetchall() == [("offline", True)]
     assert job(fired, "presence-offline")[:2] == (True, False)
-    # the jobs' own log tells as much as pg_cron's
+    # the jobs' own log agrees with pg_cron's
     wait_until(
         lambda: one(
             fired,
@@ -178,7 +178,7 @@ def test_a_failure_is_shown_with_its_error(fired: psycopg.Connection) -> None:
     assert job(fired, "expire-vouchers") == Job(True, False, None, "broken on purpose", True)
 
 
-def test_a_real_settlement(fired: psycopg.Connection) -> None:
+def test_a_real_settlement_is_made(fired: psycopg.Connection) -> None:
     settled = fired.execute(
         "select s.total_cents, s.currency, s.status, e.settlement_id = s.id "
         "from public.settlements s cross join public.fee_events e"

@@ -1,11 +1,11 @@
-"""Where pg_cron is not, jobs are run by hand."""
+"""Without pg_cron, jobs are run by hand."""
 
 import psycopg
 
 from tests.support.acting import one
 
 
-def test_nothing_is_scheduled_and_the_owner_is_told_why(connection: psycopg.Connection) -> None:
+def test_nothing_is_scheduled_and_the_owner_gets_an_explanation(connection: psycopg.Connection) -> None:
     notices: list[str] = []
     connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
     assert one(connection, "select private.install_jobs()") == 0
@@ -15,5 +15,5 @@ def test_nothing_is_scheduled_and_the_owner_is_told_why(connection: psycopg.Conn
     assert one(connection, "select to_regnamespace('cron') is null")
 
 
-def test_the_dashboard_says_that_there_is_no_clock(connection: psycopg.Connection) -> None:
+def test_the_dashboard_shows_that_pg_cron_is_missing(connection: psycopg.Connection) -> None:
     assert one(connection, "select public.system_stats() -> 'clock'") is False

@@ -1,4 +1,4 @@
-"""The servers that the scenarios are asked of: real ones, reached over HTTP."""
+"""The servers that replay the scenarios: real ones, reached over HTTP."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ LegacyServers = Mapping[int, Mapping[str, str]]
 
 
 def settings_of(generation: int, folder: Path, api_key: str | None = None) -> Settings:
-    """What makes the server derive ids and count requests as that generation did."""
+    """Returns the settings with which the server derives ids and counts requests like that generation."""
     second = generation == 2
     return Settings(
         host="127.0.0.1",

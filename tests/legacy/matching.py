@@ -34,7 +34,7 @@ def now_ms() -> int:
 
 
 def variable(text: str, variables: Mapping[str, Any]) -> Any:
-    """The value of `name`, `name+5` or `name-5`; `now_ms` is the clock."""
+    """Returns the value of `name`, `name+5` or `name-5`; `now_ms` is the current time."""
     match = VARIABLE.fullmatch(text)
     if match is None or (match[1] not in variables and match[1] != "now_ms"):
         raise KeyError(f"no such variable: {text}")
@@ -43,7 +43,7 @@ def variable(text: str, variables: Mapping[str, Any]) -> Any:
 
 
 def render(node: Any, variables: Mapping[str, Any]) -> Any:
-    """Fills variables into a request. A text that is nothing but one variable keeps the variable's type."""
+    """Fills variables into a request. A text that is only one variable keeps the variable's type."""
     if isinstance(node, dict):
         return {key: render(value, variables) for key, value in node.items()}
     if isinstance(node, list):
@@ -56,7 +56,7 @@ def render(node: Any, variables: Mapping[str, Any]) -> Any:
 
 
 def dig(node: Any, path: str) -> Any:
-    """The value at a dotted path such as `items.0.id`, or MISSING."""
+    """Returns the value at a dotted path such as `items.0.id`, or MISSING."""
     for part in path.split("."):
         if isinstance(node, dict) and part in node:
             node = node[part]
@@ -88,7 +88,7 @@ def near_now(milliseconds: float) -> bool:
 
 
 class Matcher:
-    """Compares the answers of one scenario, and remembers what each placeholder stood for."""
+    """Compares the answers of one scenario, and remembers the value of each placeholder."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self.variables = variables
@@ -97,7 +97,7 @@ class Matcher:
         self.unordered: Collection[str] = ()
 
     def differences(self, expected: Any, actual: Any, unordered: Collection[str] = ()) -> list[str]:
-        """One readable line for each difference; without any, the placeholders' values are remembered."""
+        """Returns one line for each difference; if there are none, remembers the values of the placeholders."""
         before = dict(self.values), dict(self.placeholders)
         self.unordered = unordered
         found = self._compare(expected, actual, "")
@@ -162,7 +162,7 @@ class Matcher:
         return self._compare_text(expected, actual, path)
 
     def _compare_text(self, expected: str, actual: str, path: str) -> list[str]:
-        """Turns the expected text into a pattern with a group for each made-up part."""
+        """Converts the expected text to a pattern with a group for each placeholder."""
         pattern, position, groups = "", 0, list[str]()
         for found in PLACEHOLDER.finditer(expected):
             pattern += re.escape(expected[position : found.start()])
@@ -196,7 +196,7 @@ class Matcher:
 
 
 def form_of(placeholder: str) -> str | None:
-    """The pattern of a made-up value, or None for a variable."""
+    """Returns the pattern of a placeholder, or None for a variable."""
     kind, _, rest = placeholder.partition(":")
     if kind == "id":
         return rf"{rest.partition(':')[0]}-[0-9a-z]{{8}}-[0-9a-z]{{10,32}}"

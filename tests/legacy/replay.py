@@ -45,7 +45,7 @@ UNUSABLE = ("crashed", "raced")
 
 @dataclass(frozen=True)
 class Answer:
-    """A recorded answer, or the one that stands in its place.
+    """A recorded answer, or one that replaces it.
 
     `status` alone means that the body was a page or a text. `statuses` counts those of parallel requests,
     `runs` lists those of repeated requests. An unusable answer asks only for no server error.
@@ -111,14 +111,14 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A step that is answered otherwise than the legacy server did, and why."""
+    """A step that is deliberately answered differently from the legacy server, with the reason."""
 
     reason: str
     answer: Answer | None = None
     but: Mapping[str, Any] = field(default_factory=dict)
 
     def expected(self, recorded: Answer) -> Answer:
-        """Its own answer, or the recorded one with the fields of `but` in place of its own."""
+        """Returns its own answer, or the recorded one with the fields of `but` replaced."""
         if self.answer is not None:
             return self.answer
         body = copy.deepcopy(recorded.body)
@@ -134,7 +134,7 @@ Deviations = Mapping[tuple[int, str, str], Deviation]
 
 @dataclass(frozen=True)
 class Observed:
-    """What the server answered; of several requests, the last."""
+    """The server's answer; of several requests, the last."""
 
     status: int
     body: Any
@@ -155,7 +155,7 @@ class Failure:
 
 
 def load_scenarios(folder: Path = HERE / "scenarios") -> list[Scenario]:
-    """All scenarios: first those that need an empty database, last those that use up a limit."""
+    """Returns all scenarios: first those that need an empty database, last those that use up a rate limit."""
     scenarios = [
         Scenario(**{**node, "steps": [Step.read(step) for step in node["steps"]]})
         for path in sorted(folder.glob("*.yaml"))
@@ -165,7 +165,7 @@ def load_scenarios(folder: Path = HERE / "scenarios") -> list[Scenario]:
 
 
 def load_deviations(scenarios: Iterable[Scenario], path: Path = HERE / "deviations.yaml") -> Deviations:
-    """All deviations. A case without `generations` holds for those that have the step."""
+    """Returns all deviations. A case without `generations` applies to those that have the step."""
     steps = {(s.name, step.name): step for s in scenarios for step in s.steps}
     deviations: dict[tuple[int, str, str], Deviation] = {}
     for topic in yaml.safe_load(path.read_text(encoding="utf-8")):
@@ -200,7 +200,7 @@ def encode_multipart(spec: Mapping[str, Any]) -> tuple[bytes, str]:
 
 
 def encode_body(options: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[bytes | None, str | None]:
-    """The body and its content type."""
+    """Returns the body and its content type."""
     kind = next((key for key in BODIES if key in options), None)
     if kind is None:
         return None, None
@@ -225,7 +225,7 @@ def sign(options: Mapping[str, Any], variables: dict[str, Any]) -> None:
 
 @dataclass
 class Runner:
-    """Runs the steps of one scenario, one after the other."""
+    """Runs the steps of one scenario in order."""
 
     client: httpx.AsyncClient
     base_url: Mapping[str, str]
@@ -290,7 +290,7 @@ class Runner:
         return await self.client.request(step.method, url, content=body, headers=wire)
 
     def judge(self, step: Step, observed: Observed) -> list[str]:
-        """How the answer differs from what is expected; a deviation that is none counts as a difference."""
+        """Returns the differences from the expected answer; a deviation that equals the record counts as one."""
         recorded = step.answers[self.generation]
         deviation = self.deviations.get((self.generation, self.scenario.name, step.name))
         if deviation is None:
@@ -313,7 +313,7 @@ class Runner:
         return self.matcher.differences(expected.body, observed.body, step.options.get("unordered", ()))
 
     def broken_rules(self, step: Step, observed: Observed) -> list[str]:
-        """The step's `assert`: what a field must be, or must not be, for any recorded answer."""
+        """The step's `assert`: what a field must or must not be, independent of the record."""
         broken = []
         for rule in render(step.options.get("assert", []), self.variables):
             value = dig(observed.body, rule["path"])

@@ -1,4 +1,4 @@
-"""The comparer finds every kind of difference, and nothing else."""
+"""The comparison finds every kind of difference, and no others."""
 
 import copy
 import time
@@ -117,14 +117,14 @@ def test_unordered_lists_match_in_any_order_but_entry_by_entry() -> None:
     assert differences({"items": [one, one]}, recorded, ("items",))
 
 
-def test_placeholders_keep_their_value_from_answer_to_answer() -> None:
+def test_placeholders_keep_their_value_across_answers() -> None:
     matcher = Matcher({})
     assert matcher.differences({"id": "{{id:b}}"}, {"id": "b-mws0ylx7-0123456789"}) == []
     assert matcher.differences({"id": "{{id:b}}"}, {"id": "b-mws0ylx7-0123456789"}) == []
     assert matcher.differences({"id": "{{id:b}}"}, {"id": "b-mws0ylx7-9876543210"})
 
 
-def test_types_are_compared_without_values() -> None:
+def test_only_types_are_compared() -> None:
     assert type_differences({"n": 1, "items": [{"a": ""}]}, {"n": 2.5, "items": [{"a": "x"}, {"a": "y"}]}) == []
     assert type_differences({"n": 1}, {"n": "1"})
     assert type_differences({"n": 1}, {})
@@ -156,7 +156,7 @@ def test_status_is_compared() -> None:
     assert judged(400, seen(404, {}))
 
 
-def test_where_the_legacy_server_crashed_any_answer_but_a_crash_is_right() -> None:
+def test_where_the_legacy_server_crashed_any_answer_but_a_crash_is_accepted() -> None:
     assert judged("crashed", seen(400, {})) == []
     assert judged("crashed", seen(500, {}))
 
@@ -170,20 +170,20 @@ def test_statuses_of_many_requests_are_counted() -> None:
     assert judged({"runs": [[200, 2], [429, 1]], "last": 429}, seen(429, {"ok": False}, 200, 429))
 
 
-def test_deviation_must_be_answered_exactly() -> None:
+def test_a_deviation_must_be_answered_exactly() -> None:
     deviation = Deviation("because", Answer.read({409: {"error": "exists"}}))
     assert judged({200: {"ok": True}}, seen(409, {"error": "exists"}), deviation) == []
     assert judged({200: {"ok": True}}, seen(409, {"error": "other"}), deviation)
 
 
-def test_deviation_may_change_some_fields_only() -> None:
+def test_a_deviation_may_change_some_fields_only() -> None:
     deviation = Deviation("because", but={"a.b": 2, "items.0.token": "{{absent}}"})
     recorded = {200: {"a": {"b": 1, "c": 1}, "items": [{"token": "t"}]}}
     assert judged(recorded, seen(200, {"a": {"b": 2, "c": 1}, "items": [{}]}), deviation) == []
     assert judged(recorded, seen(200, {"a": {"b": 2, "c": 2}, "items": [{}]}), deviation)
 
 
-def test_deviation_that_is_none_is_reported() -> None:
+def test_a_deviation_that_equals_the_record_is_reported() -> None:
     deviation = Deviation("because", Answer.read({200: {"ok": True}}))
     [line] = judged({200: {"ok": True}}, seen(200, {"ok": True}), deviation)
     assert "remove the entry" in line

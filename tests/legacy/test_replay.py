@@ -1,4 +1,4 @@
-"""The server answers what the legacy servers answered, but for the deviations in deviations.yaml."""
+"""The server answers as the legacy servers did, except for the deviations in deviations.yaml."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_scenario_is_answered_as_recorded(legacy_servers: LegacyServers, generat
         pytest.fail(f"{count} differ from generation {generation} in {scenario.name}\n\n{report}", pytrace=False)
 
 
-def test_every_recorded_step_is_there() -> None:
+def test_every_recorded_step_exists() -> None:
     steps = {generation: sum(len(s.steps_of(generation)) for s in SCENARIOS) for generation in GENERATIONS}
     assert steps == {1: 347, 2: 379}
 

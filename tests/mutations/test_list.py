@@ -1,4 +1,4 @@
-"""The list of mutations fits the code: each text is there once, and each test exists."""
+"""The list of mutations fits the code: each text occurs once, and each test exists."""
 
 import re
 
@@ -10,13 +10,13 @@ MUTATIONS = load()
 
 
 @pytest.mark.parametrize("mutation", [pytest.param(mutation, id=mutation.rule) for mutation in MUTATIONS])
-def test_a_mutation_changes_a_text_that_is_there_once(mutation: Mutation) -> None:
+def test_the_text_of_a_mutation_occurs_once(mutation: Mutation) -> None:
     assert mutation.path(ROOT).read_text().count(mutation.find) == 1
     assert mutation.find != mutation.replace
 
 
 @pytest.mark.parametrize("test", sorted({test for mutation in MUTATIONS for test in mutation.tests}))
-def test_its_tests_exist(test: str) -> None:
+def test_the_tests_of_a_mutation_exist(test: str) -> None:
     parts = re.fullmatch(r"(?P<file>[\w/]+\.py)(::(?P<name>\w+)(\[(?P<case>.+)\])?)?", test)
     assert parts
     assert f"def {parts['name'] or 'test_'}" in (ROOT / parts["file"]).read_text()
@@ -24,6 +24,6 @@ def test_its_tests_exist(test: str) -> None:
         assert (ROOT / "supabase" / "tests" / parts["case"]).exists()
 
 
-def test_each_rule_is_broken_once() -> None:
+def test_each_rule_has_one_mutation() -> None:
     rules = [mutation.rule for mutation in MUTATIONS]
     assert len(rules) == len(set(rules))

@@ -68,7 +68,7 @@ LIMITS = [
 
 @pytest.fixture(scope="module")
 def keyed_url(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an app that asks for a key."""
+    """The URL of an app with an API key."""
     settings = settings_in(tmp_path_factory.mktemp("keyed"), ts_api_key=KEY, rate_limit="off")
     with serve(settings, shared_database) as url:
         yield url
@@ -81,7 +81,7 @@ def keyed(keyed_url: str) -> Iterator[Connection]:
 
 
 class Limited:
-    """Starts apps that limit; nothing is counted yet."""
+    """Starts apps with rate limits; nothing is counted yet."""
 
     def __init__(self, database: str, folder: pytest.TempPathFactory, stack: ExitStack) -> None:
         self._database, self._folder, self._stack = database, folder, stack
@@ -101,12 +101,12 @@ def limited(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def cancel(connection: Connection, **headers: str) -> Answer:
-    """One request of the sixty a minute; it finds nothing to cancel, which counts too."""
+    """Sends one request to a route with sixty a minute; it finds nothing to cancel, which counts too."""
     return connection.post("/api/voucher/cancel", {}, **headers)
 
 
 def let_through(url: str, number: int, source: str = "127.0.0.1", **headers: str) -> int:
-    """How many of so many requests from an address are let through."""
+    """Returns how many of these requests from an address are within the limit."""
     with Connection(url, source) as connection:
         answers = [cancel(connection, **headers) for _ in range(number)]
     return sum(answer.status != 429 for answer in answers)
@@ -125,7 +125,7 @@ def test_with_the_key_a_route_is_open(keyed: Connection, method: str, path: str)
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_what_is_for_everybody_needs_no_key(keyed: Connection, path: str) -> None:
+def test_public_routes_need_no_key(keyed: Connection, path: str) -> None:
     assert keyed.get(path).status == 200
 
 
@@ -147,12 +147,12 @@ def test_verify_needs_no_key(keyed: Connection) -> None:
         b"x" * 10_000,
     ],
 )
-def test_only_the_key_itself_opens(keyed: Connection, key: bytes) -> None:
+def test_only_the_exact_key_is_accepted(keyed: Connection, key: bytes) -> None:
     answer = keyed.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": key})
     assert (answer.status, answer.body) == (401, INVALID)
 
 
-def test_a_key_that_is_not_ascii_opens(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_key_that_is_not_ascii_is_accepted(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = settings_in(tmp_path_factory.mktemp("umlaut"), ts_api_key="schlüssel")
     with serve(settings, shared_database) as url, Connection(url) as connection:
         right = connection.ask("GET", "/api/voucher/list", headers={"X-TS-APIKEY": "schlüssel".encode()})
@@ -165,12 +165,14 @@ def test_a_key_that_is_not_ascii_opens(shared_database: str, tmp_path_factory: p
     [b"{", b"x" * 2_000_000, b"\x1f\x8b", b'{"a": "\\u0000"}'],
     ids=["malformed", "too long", "not zipped", "NUL"],
 )
-def test_the_key_is_asked_for_before_the_body_is_read(keyed: Connection, raw: bytes) -> None:
+def test_the_key_is_checked_before_the_body_is_read(keyed: Connection, raw: bytes) -> None:
     answer = keyed.ask("POST", "/api/voucher/issue", raw=raw, headers={"Content-Encoding": "gzip"})
     assert (answer.status, answer.body) == (401, INVALID)
 
 
-def test_a_closed_route_counts_nothing(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_requests_without_the_key_are_not_counted(
+    shared_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     settings = settings_in(tmp_path_factory.mktemp("both"), ts_api_key=KEY, rate_limit="on")
     with serve(settings, shared_database) as url, Connection(url) as connection:
         assert {cancel(connection).status for _ in range(70)} == {401}
@@ -178,7 +180,7 @@ def test_a_closed_route_counts_nothing(shared_database: str, tmp_path_factory: p
     assert [answer.status for answer in answers] == [400] * 60 + [429]
 
 
-def test_of_a_hundred_requests_at_once_sixty_are_let_through(limited: Limited) -> None:
+def test_sixty_of_a_hundred_concurrent_requests_are_within_the_limit(limited: Limited) -> None:
     answers = ask_at_once(limited.start(), *[cancel] * 100)
     assert Counter(answer.status for answer in answers) == {400: 60, 429: 40}
     assert all(answer.body == LIMITED for answer in answers if answer.status == 429)
@@ -194,7 +196,7 @@ def test_servers_that_share_a_database_count_together(limited: Limited) -> None:
     assert [let_through(url, 5) for url in urls] == [0, 0]
 
 
-def test_after_a_minute_a_client_may_ask_again(limited: Limited, shared_database: str) -> None:
+def test_a_client_may_send_requests_again_after_a_minute(limited: Limited, shared_database: str) -> None:
     url = limited.start()
     assert let_through(url, 61) == 60
     with Connection(url) as connection:
@@ -204,7 +206,7 @@ def test_after_a_minute_a_client_may_ask_again(limited: Limited, shared_database
     assert let_through(url, 61) == 60
 
 
-def test_clients_that_ask_no_more_are_forgotten(limited: Limited, shared_database: str) -> None:
+def test_counts_of_inactive_clients_are_deleted(limited: Limited, shared_database: str) -> None:
     with psycopg.connect(shared_database, autocommit=True) as connection:
         connection.execute(
             "insert into private.request_counts select 'gone ' || i, 1, clock_timestamp() - interval '1 second'"
@@ -227,7 +229,7 @@ def test_a_route_has_its_own_limit(limited_once: Connection, method: str, path: 
 
 @pytest.fixture(scope="module")
 def limited_once(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """A connection to one app for all routes, so that they are seen not to count for each other."""
+    """A connection to one app for all routes, which shows that their counts are separate."""
     settings = settings_in(tmp_path_factory.mktemp("once"), rate_limit="on")
     with serve(settings, shared_database) as url, Connection(url) as connection:
         yield connection
@@ -241,7 +243,7 @@ def test_a_route_without_a_limit_is_always_answered(limited_once: Connection, pa
     assert {limited_once.get(path).status for _ in range(310)} == {200}
 
 
-def test_nothing_is_limited_on_a_server_for_this_machine_only(client: Connection) -> None:
+def test_a_server_for_this_machine_only_has_no_limits(client: Connection) -> None:
     assert {cancel(client).status for _ in range(100)} == {400}
 
 
@@ -252,7 +254,7 @@ def test_each_address_has_its_own_count(limited: Limited) -> None:
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "CF-Connecting-IP"])
-def test_an_address_that_a_client_makes_up_is_ignored(limited: Limited, header: str) -> None:
+def test_an_address_that_a_client_invents_is_ignored(limited: Limited, header: str) -> None:
     with Connection(limited.start("10.0.0.0/8")) as connection:
         statuses = [
             connection.ask("POST", "/api/voucher/cancel", {}, headers={header: f"192.0.2.{i}"}).status
@@ -274,20 +276,20 @@ def test_the_line_that_the_proxy_adds_counts(limited: Limited) -> None:
     [
         ({"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}, False),
         ({"CF-Connecting-IP": "192.0.2.1"}, {"CF-Connecting-IP": "192.0.2.2"}, False),
-        # whatever a client puts before the address that the proxy adds
+        # a client may send anything before the address that the proxy adds
         ({"X-Forwarded-For": "1.1.1.1, 192.0.2.1"}, {"X-Forwarded-For": "2.2.2.2,192.0.2.1"}, True),
-        # a proxy of ours behind a proxy of ours
+        # two proxies of the operator in a row
         ({"X-Forwarded-For": "192.0.2.1, 127.0.0.1"}, {"X-Forwarded-For": "192.0.2.1"}, True),
         ({}, {"X-Forwarded-For": ""}, True),
         # with the port of the client's connection
         ({"X-Forwarded-For": "192.0.2.1:5000"}, {"X-Forwarded-For": "192.0.2.1:5001"}, True),
-        # a client has a whole network of version 6
+        # all addresses of an IPv6 network count as one client
         ({"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "2001:db8:0:1:2::3"}, True),
         ({"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "2001:db8:0:2::1"}, False),
         ({"X-Forwarded-For": "::ffff:192.0.2.1"}, {"X-Forwarded-For": "192.0.2.1"}, True),
     ],
 )
-def test_a_trusted_proxy_is_believed(
+def test_a_trusted_proxy_names_the_client(
     limited: Limited, first: Mapping[str, str], second: Mapping[str, str], is_same: bool
 ) -> None:
     with Connection(limited.start("127.0.0.0/8")) as connection:

@@ -1,4 +1,4 @@
-"""Bad requests get a 4xx and a sentence, never a 5xx, and leave nothing behind.
+"""Bad requests get a 4xx and a message, never a 5xx, and change nothing.
 
 Two tables: what no route with a JSON body takes, and what a single field, parameter or header does not take.
 """
@@ -37,7 +37,7 @@ JSON_ROUTES: dict[str, dict[str, object]] = {
     },
     "/api/telemetry": {"type": "seen"},
 }  # fmt: skip
-SETTLEMENT = "01890000-0000-7000-8000-000000000000"  # a UUID that nobody has
+SETTLEMENT = "01890000-0000-7000-8000-000000000000"  # an unknown UUID
 LONG = "x" * 10_000
 DEEP = 100_000
 DIGITS = "9" * 400
@@ -47,12 +47,12 @@ DEFLATE_BOMB = zlib.compress(b" " * 50 * BIG, 1)
 
 
 def with_field(body: dict[str, object], raw_value: str) -> bytes:
-    """The body with one more field, `extra`, whose JSON is given."""
+    """Returns the body with one more field, `extra`, of this JSON."""
     return (json.dumps(body)[:-1] + f', "extra": {raw_value}}}').encode()
 
 
 def anything(body: dict[str, object]) -> dict[str, tuple[int, bytes, dict[str, str]]]:
-    """What no route takes: status, body and headers by a name."""
+    """Returns what every route refuses: status, body and headers by a name."""
     good = json.dumps(body).encode()
     zipped = {"Content-Encoding": "gzip"}
     return {
@@ -90,7 +90,7 @@ def anything(body: dict[str, object]) -> dict[str, tuple[int, bytes, dict[str, s
 
 
 class Bad(NamedTuple):
-    """A bad request: what is asked, and the status that it gets."""
+    """A bad request: the request, and its expected status."""
 
     status: int
     method: str
@@ -100,7 +100,7 @@ class Bad(NamedTuple):
 
 
 def post(status: int, path: str, changes: dict[str, object], user: str | bytes | None = "someone") -> Bad:
-    """A request that would be fine but for the changes; a change to MISSING takes the field away."""
+    """Returns a valid request with changes; a change to MISSING removes the field."""
     body = {name: value for name, value in (JSON_ROUTES[path] | changes).items() if value is not MISSING}
     return Bad(status, "POST", path, body, user)
 
@@ -113,7 +113,7 @@ MISSING = object()
 
 
 class Raw(str):
-    """JSON that Python would not write: put in the place of a value."""
+    """JSON that Python would not write, in place of a value."""
 
 
 VERIFY, HEARTBEAT, MATCH = (f"/api/presence/{name}" for name in ("verify", "heartbeat", "match"))
@@ -330,14 +330,14 @@ FIELDS = [
 
 
 def route_of(bad: Bad) -> tuple[str, str]:
-    """The method, and the path without its query."""
+    """Returns the method, and the path without its query."""
     path = bad.path.partition("?")[0]
     return bad.method, "/api/telbank/transfers/..." if path.startswith("/api/telbank/transfers/") else path
 
 
 @contextmanager
 def told(request: str) -> Iterator[None]:
-    """Names the request when it is not answered as it should be."""
+    """Describes a request that was not answered as expected."""
     try:
         yield
     except AssertionError as error:
@@ -346,7 +346,7 @@ def told(request: str) -> Iterator[None]:
 
 
 def raw(body: object) -> bytes | None:
-    """The body's JSON, with what is Raw as it is."""
+    """Returns the body's JSON; Raw values are inserted unchanged."""
     if body is None:
         return None
     text = json.dumps(body, default=str)
@@ -386,7 +386,7 @@ def rows(shared_database: str) -> Iterator["Rows"]:
 
 
 class Rows:
-    """How many rows each table has."""
+    """The number of rows of each table."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
@@ -410,7 +410,7 @@ def assert_refused(answer: Answer, status: int) -> None:
 
 
 @pytest.mark.parametrize("path", JSON_ROUTES)
-def test_what_no_route_takes_is_refused(client: Connection, rows: Rows, path: str) -> None:
+def test_every_route_refuses_a_malformed_request(client: Connection, rows: Rows, path: str) -> None:
     before = rows.count()
     for name, (status, body, headers) in anything(JSON_ROUTES[path]).items():
         with told(f"POST {path}: {name}"):
@@ -418,7 +418,7 @@ def test_what_no_route_takes_is_refused(client: Connection, rows: Rows, path: st
             assert rows.count() == before
 
 
-def test_telemetry_takes_no_entry_but_other_routes_take_no_array(client: Connection, rows: Rows) -> None:
+def test_telemetry_accepts_an_empty_array_and_other_routes_refuse_it(client: Connection, rows: Rows) -> None:
     before = rows.count()
     for path in JSON_ROUTES.keys() - {TELEMETRY}:
         assert_refused(client.ask("POST", path, raw=b"[]", headers={"X-MOT-User": "borrower"}), 400)
@@ -438,14 +438,14 @@ def test_a_bad_value_is_refused(client: Connection, rows: Rows, method: str, pat
 
 
 @pytest.mark.parametrize("path", JSON_ROUTES)
-def test_what_the_bad_requests_were_made_from_is_good(client: Connection, shared_database: str, path: str) -> None:
+def test_the_unchanged_requests_are_valid(client: Connection, shared_database: str, path: str) -> None:
     headers = {"X-MOT-User": "borrower"}
     answer = client.ask("POST", path, JSON_ROUTES[path], headers=headers)
     assert answer.status == 200, answer
 
 
 @pytest.mark.parametrize("header", ["X-MOT-User", "X-TS-APIKEY", "Content-Type"])
-def test_a_header_with_nul_is_no_http(shared_portal: str, rows: Rows, header: str) -> None:
+def test_a_header_with_nul_is_refused_as_invalid_http(shared_portal: str, rows: Rows, header: str) -> None:
     before = rows.count()
     # the web server refuses it before there is a request; its body is text
     with Connection(shared_portal) as connection:
@@ -465,12 +465,12 @@ def test_a_header_with_nul_is_no_http(shared_portal: str, rows: Rows, header: st
         "/api/telbank/transfers?direction=odd",
     ],
 )
-def test_a_filter_that_nothing_fits_finds_nothing(client: Connection, path: str) -> None:
+def test_a_filter_without_matches_finds_nothing(client: Connection, path: str) -> None:
     answer = client.get(path)
     assert (answer.status, answer.body) == (200, {"ok": True, "items": []})
 
 
-def test_a_client_that_hangs_up_half_way_is_no_fault_of_ours(
+def test_a_client_that_disconnects_causes_no_server_error(
     shared_database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Litestar replaces the handlers of the root
@@ -480,8 +480,8 @@ def test_a_client_that_hangs_up_half_way_is_no_fault_of_ours(
         address = urlsplit(portal)
         with socket.create_connection((address.hostname, address.port), timeout=30) as client:
             client.sendall(head.encode())
-            # said when the app waits for the body
+            # sent when the app waits for the body
             assert client.recv(1000).startswith(b"HTTP/1.1 100 ")
             client.sendall(b'{"issuerUid": ')
-    # the server has ended everything that it began
+    # the server has finished all requests
     assert caplog.messages == []

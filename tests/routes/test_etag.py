@@ -10,7 +10,7 @@ from api.legacy.routing import LegacyRouting
 from tests.support.serving import Connection
 
 
-def test_an_answer_that_the_client_has_is_not_sent_again(client: Connection) -> None:
+def test_an_unchanged_answer_is_not_sent_again(client: Connection) -> None:
     first = client.get("/api/presence/catalog/apis")
     again = client.ask("GET", "/api/presence/catalog/apis", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status, again.status, again.body) == (200, 304, None)
@@ -18,27 +18,27 @@ def test_an_answer_that_the_client_has_is_not_sent_again(client: Connection) -> 
     assert again.headers["etag"] == first.headers["etag"]
 
 
-def test_an_answer_that_has_changed_is_sent(client: Connection) -> None:
+def test_a_changed_answer_is_sent(client: Connection) -> None:
     before = client.get("/api/voucher/list?issuerUid=etag")
     assert client.post("/api/voucher/issue", {"issuerUid": "etag"}).status == 200
     after = client.ask("GET", "/api/voucher/list?issuerUid=etag", headers={"If-None-Match": before.headers["etag"]})
     assert (after.status, len(after.body["items"])) == (200, 1)
 
 
-def test_what_is_posted_is_always_answered(client: Connection) -> None:
+def test_a_post_is_always_answered(client: Connection) -> None:
     verify = {"token": "etag"}
     first = client.post("/api/presence/verify", verify)
     again = client.ask("POST", "/api/presence/verify", verify, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status, again.body) == (200, first.body)
 
 
-def test_a_list_of_tags_and_a_star_are_understood(client: Connection) -> None:
+def test_a_list_of_tags_and_a_star_are_accepted(client: Connection) -> None:
     tag = client.get("/api/presence/catalog/apis").headers["etag"]
     for known in (f'"other", {tag}', tag.removeprefix("W/"), "*"):
         assert client.ask("GET", "/api/presence/catalog/apis", headers={"If-None-Match": known}).status == 304
 
 
-def test_an_answer_that_comes_in_pieces_is_passed_on_without_a_tag() -> None:
+def test_a_streamed_answer_is_passed_on_without_a_tag() -> None:
     @get("/")
     async def pieces() -> Stream:
         async def parts() -> AsyncGenerator[bytes, None]:

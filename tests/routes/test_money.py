@@ -1,4 +1,4 @@
-"""Telbank's amounts: major units on the wire, minor units in the table, nothing lost between."""
+"""Telbank's amounts: major units in JSON, minor units in the table, without loss."""
 
 import json
 from decimal import Decimal
@@ -14,7 +14,7 @@ TRANSFERS = "/api/telbank/transfers"
 
 
 class Logged:
-    """A transfer that was logged: as it stands on the wire and in the table."""
+    """A logged transfer, in JSON and in the table."""
 
     def __init__(self, url: str, database: str, *, fiat: str = "1", currency: str = "EUR", crypto: str = "1") -> None:
         body = (
@@ -41,7 +41,7 @@ class Logged:
         self.stored_fiat, self.stored_crypto, self.stored_currency = row
 
     def shown(self, name: str) -> Decimal:
-        """The number on the wire, digit by digit."""
+        """Returns the number in the JSON, digit by digit."""
         transfer = json.loads(self.text, parse_float=Decimal, parse_int=Decimal)["transfer"]
         number = transfer[name]
         assert isinstance(number, Decimal)
@@ -57,7 +57,7 @@ class Logged:
         ("0.07", "EUR", 7, "0.07"),
         ("1.1", "USD", 110, "1.1"),
         ("4.35", "EUR", 435, "4.35"),  # 4.35 * 100 is 434.99999999999994 in doubles
-        ("1.005", "EUR", 101, "1.01"),  # and 1.005 is less than its text says
+        ("1.005", "EUR", 101, "1.01"),  # and the double 1.005 is less than its text
         ("0.005", "EUR", 1, "0.01"),
         ("-0.005", "EUR", -1, "-0.01"),
         ("0.0049999", "EUR", 0, "0"),
@@ -107,7 +107,7 @@ def test_fiat_is_stored_in_minor_units_and_shown_in_major_ones(
         ("123456789012345678", "123456789012345678", "123456789012345680"),
     ],
 )
-def test_crypto_keeps_18_decimals_in_the_table_and_is_a_double_on_the_wire(
+def test_crypto_has_18_decimals_in_the_table_and_is_a_double_in_json(
     shared_portal: str, shared_database: str, crypto: str, stored: str, shown: str
 ) -> None:
     logged = Logged(shared_portal, shared_database, crypto=crypto)
@@ -119,7 +119,7 @@ def test_crypto_keeps_18_decimals_in_the_table_and_is_a_double_on_the_wire(
 @pytest.mark.parametrize(
     "number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 400, "1e18", '"1"', "true"]
 )
-def test_what_is_no_amount_is_refused(client: Connection, shared_database: str, name: str, number: str) -> None:
+def test_an_invalid_amount_is_refused(client: Connection, shared_database: str, name: str, number: str) -> None:
     amounts = {"fiatAmount": "1", "cryptoAmount": "1"} | {name: number}
     fields = ", ".join(f'"{field}": {value}' for field, value in amounts.items())
     body = f'{{"direction": "in", "cryptoSymbol": "ETH", "fiatCurrency": "EUR", {fields}}}'
@@ -131,7 +131,7 @@ def test_what_is_no_amount_is_refused(client: Connection, shared_database: str, 
 
 
 @pytest.mark.parametrize("fiat", ["90071992547409.92", "-90071992547409.92", "90071992547409.915"])
-def test_more_minor_units_than_a_double_holds_exactly_are_refused(client: Connection, fiat: str) -> None:
+def test_an_amount_beyond_exact_doubles_is_refused(client: Connection, fiat: str) -> None:
     body = (
         f'{{"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": {fiat}, "fiatCurrency": "EUR"}}'
     )

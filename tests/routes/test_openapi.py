@@ -1,4 +1,4 @@
-"""The description at /schema is valid, complete, and true of what the routes answer."""
+"""The OpenAPI document at /schema is valid and complete, and the answers conform to it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.support.serving import Answer, Connection
 
-# the routes of both generations, and the statuses that each gives beside 401 and 503, which all give
+# the routes of both generations with their statuses, besides 401 and 503, which every route has
 BODY = {400, 409, 413, 415, 422}
 ROUTES: dict[tuple[str, str], set[int]] = {
     ("post", "/api/presence/verify"): BODY,
@@ -68,7 +68,7 @@ def document(client: Connection) -> dict[str, Any]:
 
 @pytest.fixture
 def described(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Each operation by its method and path."""
+    """Returns each operation by its method and path."""
     return {(method, path): item for path, methods in document["paths"].items() for method, item in methods.items()}
 
 
@@ -77,12 +77,12 @@ def test_the_description_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert list(map(str, OpenAPIV31SpecValidator(document).iter_errors())) == []
 
 
-def test_it_names_every_route_and_no_other(described: Mapping[tuple[str, str], Any]) -> None:
+def test_the_document_names_every_route_and_no_other(described: Mapping[tuple[str, str], Any]) -> None:
     assert described.keys() == ROUTES.keys() | OPEN.keys()
 
 
 @pytest.mark.parametrize("route", [*ROUTES, *OPEN], ids=" ".join)
-def test_it_names_the_statuses_of_a_route(
+def test_the_document_names_the_statuses_of_a_route(
     described: dict[tuple[str, str], dict[str, Any]], route: tuple[str, str]
 ) -> None:
     expected = ROUTES[route] | {503} if route in ROUTES else OPEN[route]
@@ -94,7 +94,7 @@ def test_it_names_the_statuses_of_a_route(
 
 
 @pytest.mark.parametrize("route", [*ROUTES, *OPEN], ids=" ".join)
-def test_it_tells_what_each_route_does_and_takes(
+def test_the_document_describes_each_route_and_its_parameters(
     described: dict[tuple[str, str], dict[str, Any]], route: tuple[str, str]
 ) -> None:
     operation = described[route]
@@ -108,7 +108,7 @@ def test_operation_ids_are_unique(described: dict[tuple[str, str], dict[str, Any
     assert len(set(ids)) == len(ids)
 
 
-def test_the_answers_of_a_booking_flow_are_as_described(
+def test_the_answers_of_a_booking_flow_conform(
     client: Connection,
     shared_database: str,
     document: dict[str, Any],
@@ -131,7 +131,7 @@ def test_the_answers_of_a_booking_flow_are_as_described(
         seen.add((*route, answer.status))
         pointer = "/".join(part.replace("~", "~0").replace("/", "~1") for part in (route[1], route[0]))
         reference = f"urn:portal#/paths/{pointer}/responses/{answer.status}/content/application~1json/schema"
-        # braces may not stand in a URI
+        # braces are not allowed in a URI
         reference = reference.replace("{", "%7B").replace("}", "%7D")
         errors = Draft202012Validator({"$ref": reference}, registry=registry).iter_errors(answer.body)
         assert [f"{method} {path}: {error.json_path} {error.message}" for error in errors] == []

@@ -1,4 +1,4 @@
-"""PORTAL_DIR: a folder of pages from the same origin as the API, and nothing beside it."""
+"""PORTAL_DIR: a folder of pages from the same origin as the API; files outside of it are not served."""
 
 from collections.abc import Iterator
 
@@ -41,7 +41,7 @@ def test_pages_and_api_have_one_origin(pages: Connection, path: str, kind: str) 
     assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, kind)
 
 
-def test_a_folder_is_left_for_its_index(pages: Connection) -> None:
+def test_a_folder_redirects_to_its_index(pages: Connection) -> None:
     answer = pages.get("/TELBANK?room=ABC")
     assert answer.status == 302
     assert answer.headers["location"].endswith("/TELBANK/?room=ABC")
@@ -51,12 +51,12 @@ def test_a_folder_is_left_for_its_index(pages: Connection) -> None:
     "path",
     ["/nope", "/.git/config", "/link.txt", "/%00", "/index.html/x", "/../etc/passwd", "/%2e%2e/x", "/" + "a" * 300],
 )
-def test_nothing_else_is_found(pages: Connection, path: str) -> None:
+def test_unknown_pages_are_404(pages: Connection, path: str) -> None:
     answer = pages.get(path)
     assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
 
 
-def test_a_large_file_is_sent_whole_and_keeps_its_own_tag(pages: Connection) -> None:
+def test_a_large_file_is_complete_and_keeps_its_own_tag(pages: Connection) -> None:
     first = pages.get("/big.json")
     again = pages.ask("GET", "/big.json", headers={"If-None-Match": first.headers["etag"]})
     assert first.status == again.status == 200

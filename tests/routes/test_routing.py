@@ -48,7 +48,7 @@ def allowed(answer_headers: str) -> set[str]:
 @pytest.mark.parametrize("path", GET_ROUTES)
 def test_head_is_get_without_the_body(client: Connection, path: str) -> None:
     headed = client.ask("HEAD", path, headers={"X-MOT-User": "someone"})
-    # on the same connection, which a body sent after all would have broken
+    # on the same connection, which would fail after an unexpected body
     got = client.get(path, x_mot_user="someone")
     assert got.status == headed.status == 200
     assert headed.body is None
@@ -96,7 +96,7 @@ def test_an_upper_case_path_matches(client: Connection, method: str, path: str) 
         ("PURGE", "/api/voucher/list", "GET"),
     ],
 )
-def test_a_wrong_method_is_405_with_the_right_one(client: Connection, method: str, path: str, right: str) -> None:
+def test_a_wrong_method_is_405_with_the_allowed_methods(client: Connection, method: str, path: str, right: str) -> None:
     answer = client.ask(method, path)
     assert answer.status == 405
     assert right in allowed(answer.headers["allow"])
@@ -116,7 +116,7 @@ def test_an_unknown_path_is_404(client: Connection, method: str, path: str) -> N
 
 
 @pytest.mark.parametrize("path", ["/schema/unknown", "/schema/openapi.yaml", "/schema/a/b"])
-def test_an_unknown_page_beside_the_description_is_404(client: Connection, path: str) -> None:
+def test_an_unknown_page_of_the_documentation_is_404(client: Connection, path: str) -> None:
     answer = client.get(path)
     assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
 
@@ -126,7 +126,7 @@ def test_head_of_an_unknown_path_is_404_without_a_body(client: Connection) -> No
     assert (answer.status, answer.body) == (404, None)
 
 
-def test_the_case_of_an_id_in_a_path_counts(client: Connection) -> None:
+def test_an_id_in_a_path_is_case_sensitive(client: Connection) -> None:
     transfer = {"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": 1, "fiatCurrency": "EUR"}
     made = client.post("/api/telbank/transfers", transfer).body["transfer"]["id"]
     assert client.get(f"/API/Telbank/TRANSFERS/{made}").body["transfer"]["id"] == made
@@ -134,7 +134,7 @@ def test_the_case_of_an_id_in_a_path_counts(client: Connection) -> None:
 
 
 class TestARepeatedParameter:
-    """Generation 1 saw an array, which equals nothing; generation 2 took the first."""
+    """Generation 1 saw an array, which equals no value; generation 2 took the first value."""
 
     @pytest.fixture(autouse=True)
     def _issued(self, shared_database: str, client: Connection) -> None:
@@ -153,7 +153,7 @@ class TestARepeatedParameter:
             "/api/telbank/transfers?walletAddress=0xabc",
         ],
     )
-    def test_fits_nothing_on_a_route_of_generation_1(self, client: Connection, path: str) -> None:
+    def test_matches_nothing_on_a_route_of_generation_1(self, client: Connection, path: str) -> None:
         assert len(client.get(path).body["items"]) >= 1
         repeated = f"{path}&{path.partition('?')[2]}"
         assert client.get(repeated).body["items"] == []

@@ -1,4 +1,4 @@
-"""What operators read over /api/admin of fees and settlements, through each gateway."""
+"""What operators read about fees and settlements over /api/admin, through each gateway."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,7 +27,7 @@ LISTS = ["/api/admin/settlements", "/api/admin/fees"]
 def url(
     request: pytest.FixtureRequest, shared_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The URL of an app that asks for a key or a token, through each of the gateways."""
+    """The URL of an app that requires a key or a token, through each of the gateways."""
     folder: Path = tmp_path_factory.mktemp("keyed")
     settings = settings_in(folder, ts_api_key=SecretStr(KEY), jwt_secret=SecretStr(JWT_SECRET), rate_limit="off")
     with ExitStack() as running:
@@ -57,7 +57,7 @@ def ask(client: Connection, path: str) -> Answer:
 
 
 def read(client: Connection, path: str) -> Any:
-    """What a trusted server gets."""
+    """Reads as a trusted caller."""
     answer = ask(client, path)
     assert answer.status == 200, answer.body
     assert answer.body["ok"] is True
@@ -65,7 +65,7 @@ def read(client: Connection, path: str) -> Any:
 
 
 def settle(connection: psycopg.Connection, month: str = "2025-03-01") -> list[str]:
-    """The ids of the settlements that a month makes."""
+    """Settles a month, and returns the ids of the settlements."""
     made = one(connection, "select public.settle_fees(%s, (%s::date + interval '1 month')::date)", month, month)
     return [settlement["id"] for settlement in made]
 
@@ -74,15 +74,15 @@ class TestWhoMayRead:
     PATHS = (*LISTS, f"/api/admin/settlements/{UNKNOWN}")
 
     @pytest.mark.parametrize("path", PATHS)
-    def test_nobody_without_proof(self, client: Connection, path: str) -> None:
+    def test_outsider_may_not(self, client: Connection, path: str) -> None:
         assert client.get(path).status == 401
 
     @pytest.mark.parametrize("path", PATHS)
-    def test_no_thinker(self, client: Connection, path: str) -> None:
+    def test_thinker_may_not(self, client: Connection, path: str) -> None:
         answer = client.get(path, authorization=f"Bearer {token('authenticated', 'togethersystems')}")
         assert (answer.status, answer.body) == (403, {"ok": False, "error": "only admins may see this"})
 
-    def test_an_admin(self, client: Connection, connection: psycopg.Connection) -> None:
+    def test_admin_may(self, client: Connection, connection: psycopg.Connection) -> None:
         charge(connection, "2025-03-05", 1)
         [settlement] = settle(connection)
         connection.execute(
@@ -94,7 +94,7 @@ class TestWhoMayRead:
 
 
 class TestSettlements:
-    def test_the_shape_of_one(self, client: Connection, connection: psycopg.Connection) -> None:
+    def test_fields_of_a_settlement(self, client: Connection, connection: psycopg.Connection) -> None:
         charge(connection, "2025-03-05", 1234)
         [settlement] = settle(connection)
         call(connection, SERVER, "invoice_settlement", settlement_id=settlement)
@@ -165,9 +165,7 @@ class TestSettlements:
 
 
 class TestStatement:
-    def test_the_shape_of_a_charge_and_of_its_reversal(
-        self, client: Connection, connection: psycopg.Connection
-    ) -> None:
+    def test_fields_of_a_charge_and_of_its_reversal(self, client: Connection, connection: psycopg.Connection) -> None:
         charged = charge(connection, "2025-03-05 10:00:00.123456Z", 500, base=12025, rate="0.0250", bound="minimum")
         reversal = reverse(connection, charged, "2025-03-06 23:30Z")
         [settlement] = settle(connection)
@@ -182,7 +180,7 @@ class TestStatement:
             "subjectId": subject,
             "currency": "EUR",
         }
-        # the ids of one millisecond are in no order
+        # ids of the same millisecond have no order
         assert sorted(shown["items"], key=lambda item: item["createdAt"]) == [
             same
             | {
@@ -211,7 +209,7 @@ class TestStatement:
         ]
 
     @pytest.mark.parametrize("rate", ["0.0001", "0.1234", "0.3333", "0.7777", "0.9999", "1"])
-    def test_what_is_not_rounded_has_every_digit(
+    def test_an_unrounded_amount_has_every_digit(
         self, client: Connection, connection: psycopg.Connection, rate: str
     ) -> None:
         charge(connection, "2025-03-05", base=9007199254740991, rate=rate)
@@ -234,7 +232,7 @@ class TestStatement:
         assert (shown["totalCents"], shown["chargedCents"], shown["reversedCents"]) == (-1000, 234, -1234)
         assert shown["currency"] == currency
 
-    def test_pages_hold_every_fee_event_once(self, client: Connection, connection: psycopg.Connection) -> None:
+    def test_pages_contain_every_fee_event_once(self, client: Connection, connection: psycopg.Connection) -> None:
         for number in range(7):
             charge(connection, "2025-03-05", number)
         [settlement] = settle(connection)
@@ -245,7 +243,7 @@ class TestStatement:
         assert [len(page) for page in amounts] == [3, 3, 1]
         assert sorted(chain(*amounts)) == list(range(7))
 
-    def test_a_voided_one_keeps_its_total_and_has_no_fee_events(
+    def test_a_voided_settlement_keeps_its_total_and_has_no_fee_events(
         self, client: Connection, connection: psycopg.Connection
     ) -> None:
         charge(connection, "2025-03-05", 1234)
@@ -256,7 +254,7 @@ class TestStatement:
         assert (shown["settlement"]["totalCents"], shown["settlement"]["feeEvents"]) == (1234, 0)
 
     def test_a_period_beyond_the_years_of_python(self, client: Connection, connection: psycopg.Connection) -> None:
-        # settle_fees refuses it; an operator may have written one
+        # settle_fees refuses it, but an operator may have inserted one
         connection.execute(
             "insert into public.settlements (beneficiary_id, period_from, period_to, total_cents, currency) "
             "select beneficiary_id, '9999-12-01', '10000-01-01', 0, 'EUR' from public.fees limit 1"
@@ -265,7 +263,7 @@ class TestStatement:
         assert (shown["periodFrom"], shown["periodTo"]) == ("9999-12-01", "10000-01-01")
 
     @pytest.mark.parametrize("settlement", [UNKNOWN, "1", "unknown", "a%00b", "%ff", "x" * 10_000])
-    def test_an_unknown_one_is_not_found(self, client: Connection, settlement: str) -> None:
+    def test_an_unknown_settlement_is_404(self, client: Connection, settlement: str) -> None:
         answer = ask(client, f"/api/admin/settlements/{settlement}")
         assert (answer.status, answer.body) == (404, {"ok": False, "error": "settlement not found"})
 
@@ -278,7 +276,7 @@ class TestStatement:
             ("limit=all", "limit must be a whole number"),
         ],
     )
-    def test_a_page_that_is_none_is_refused(self, client: Connection, query: str, sentence: str) -> None:
+    def test_an_invalid_page_is_refused(self, client: Connection, query: str, sentence: str) -> None:
         answer = ask(client, f"/api/admin/settlements/{uuid4()}?{query}")
         assert (answer.status, answer.body) == (400, {"ok": False, "error": sentence})
 
@@ -301,7 +299,7 @@ class TestFees:
         }
         assert shown["transfer.logged"]["active"] is False
 
-    def test_each_has_its_versions_newest_first(self, client: Connection, connection: psycopg.Connection) -> None:
+    def test_a_fee_has_its_versions_newest_first(self, client: Connection, connection: psycopg.Connection) -> None:
         name = f"room.{uuid4()}"
         charge(connection, "2025-03-05", 1, beneficiary="notary")
         connection.execute("insert into public.fees (id, scope, percentage) values (%s, 'room', 0.0001)", (name,))

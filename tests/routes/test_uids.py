@@ -1,4 +1,4 @@
-"""A uid is a text like any other: answered as it was sent or refused, and never anybody else's rows."""
+"""A uid is a text like any other: returned as sent, or refused; it never reaches rows of another thinker."""
 
 import json
 import logging
@@ -93,7 +93,7 @@ SLOT = "slot-2030-05-01T09:00:00.000Z"
 
 
 class Portal:
-    """What the tests ask of the portal; every answer must be 200."""
+    """The requests of the tests; every answer must be 200."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -120,7 +120,7 @@ def as_header(uid: str) -> bytes:
 
 
 def as_read(uid: str) -> str:
-    """A header's bytes as generation 1 read them: Latin-1, without the spaces around."""
+    """Returns a header's bytes as generation 1 read them: Latin-1, without surrounding spaces."""
     return uid.strip(" \t").encode().decode("latin-1")
 
 
@@ -159,7 +159,7 @@ def victims(shared_portal: str) -> None:
 
 @pytest.mark.parametrize("uid", UIDS.values(), ids=UIDS)
 class TestAUidIsAnsweredAsItself:
-    """In every place where one may be sent."""
+    """In every place that accepts a uid."""
 
     def test_as_issuer_and_holder_of_a_voucher(self, portal: Portal, uid: str) -> None:
         body = {"issuerUid": uid, "holderUid": uid, "voucherId": f"of {uid}"[:255], **WINDOW}
@@ -177,11 +177,11 @@ class TestAUidIsAnsweredAsItself:
         [listed] = portal.get(f"/api/voucher/bookings?holderUid={quote(uid, safe='')}")["items"]
         assert listed["bookingId"] == booking["bookingId"]
 
-    def test_as_somebody_who_is_there(self, portal: Portal, uid: str) -> None:
+    def test_as_somebody_who_is_online(self, portal: Portal, uid: str) -> None:
         portal.post(HEARTBEAT, {"thinker_id": uid, "pair_code": uid})
         [session] = [one for one in portal.get("/api/presence/debug")["items"] if one["thinker_id"] == uid]
         assert session["pair_code"] == uid
-        # alone with its pair code, whoever else's looks like it
+        # alone with its pair code, even if another one looks like it
         assert portal.post(MATCH, {"thinker_id": uid, "pair_code": uid})["room_id"] is None
         portal.post(HEARTBEAT, {"thinker_id": "partner", "pair_code": uid})
         room = portal.post(MATCH, {"thinker_id": uid, "pair_code": uid})["room_id"]
@@ -191,7 +191,7 @@ class TestAUidIsAnsweredAsItself:
     def test_as_creator_of_a_document(self, portal: Portal, uid: str) -> None:
         assert portal.upload(uid)["contract"]["createdBy"] == uid
 
-    def test_as_whoever_a_page_reports_of(self, portal: Portal, uid: str) -> None:
+    def test_as_the_thinker_of_a_page_event(self, portal: Portal, uid: str) -> None:
         portal.post("/api/telemetry", {"type": "seen", "actorUid": uid})
         [event] = portal.get("/api/admin/events?limit=1")["items"]
         assert (event["type"], event["actorId"]) == ("telemetry.event", uid)
@@ -203,7 +203,7 @@ class TestAUidIsAnsweredAsItself:
 
 
 @pytest.mark.parametrize("uid", HEADER_UIDS.values(), ids=HEADER_UIDS)
-def test_a_header_is_read_as_it_was(portal: Portal, uid: str) -> None:
+def test_a_header_is_read_as_by_generation_1(portal: Portal, uid: str) -> None:
     for path, listed in APPLICATIONS.items():
         made = portal.post(path, {}, uid)["application"]
         assert made["borrowerUid"] == as_read(uid)
@@ -226,7 +226,7 @@ PLACES: list[tuple[str, dict[str, object], str]] = [
 
 @pytest.mark.parametrize("uid", BAD_UIDS.values(), ids=BAD_UIDS)
 @pytest.mark.parametrize(("path", "body", "name"), PLACES, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_body_with_a_bad_one_is_refused(
+def test_a_body_with_a_bad_uid_is_refused(
     portal: Portal, client: Connection, path: str, body: dict[str, object], name: str, uid: str
 ) -> None:
     if client.get("/api/slots/available?voucherId=bookable").status == 404:
@@ -246,7 +246,7 @@ def test_a_body_with_a_bad_one_is_refused(
     ],
 )
 @pytest.mark.parametrize("uid", BAD_UIDS.values(), ids=BAD_UIDS)
-def test_a_query_with_a_bad_one_finds_nothing(client: Connection, path: str, uid: str) -> None:
+def test_a_query_with_a_bad_uid_finds_nothing(client: Connection, path: str, uid: str) -> None:
     answer = client.get(f"{path}={quote(uid, safe='', errors='surrogatepass')}")
     if "\0" in uid:
         assert answer.status == 400, answer
@@ -256,12 +256,12 @@ def test_a_query_with_a_bad_one_finds_nothing(client: Connection, path: str, uid
 
 @pytest.mark.parametrize("uid", ["x" * 256, "x" * 10_000, "'" * 10_000, "ä" * 128])
 @pytest.mark.parametrize("path", ["/api/hypotheken/anfrage", "/api/mortgage/application"])
-def test_a_header_with_a_long_one_is_refused(client: Connection, path: str, uid: str) -> None:
+def test_a_header_with_a_long_uid_is_refused(client: Connection, path: str, uid: str) -> None:
     assert client.ask("POST", path, {}, headers={"X-MOT-User": as_header(uid)}).status == 400
 
 
 @pytest.mark.parametrize("uid", ["x" * 256, "x" * 10_000, "\0", "an\0na"])
-def test_a_form_with_a_bad_one_is_refused_and_its_file_not_kept(client: Connection, uid: str) -> None:
+def test_a_form_with_a_bad_uid_is_refused_and_its_file_is_deleted(client: Connection, uid: str) -> None:
     before = client.get("/api/contracts/list").body
     form = field("actorId", uid) + file(b"text") + END
     answer = client.ask("POST", "/api/contracts/upload", raw=form, headers={"Content-Type": CONTENT_TYPE})

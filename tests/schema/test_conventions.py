@@ -1,4 +1,4 @@
-"""What must be true of every object of the schema, read from the catalog: a new one is covered at once."""
+"""Conventions for every object of the schema, checked in the catalog: they apply to new objects at once."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def connection(shared_database: str) -> Iterator[psycopg.Connection]:
 
 
 def names(connection: psycopg.Connection, query: str) -> list[str]:
-    """The first column of what a query finds: here always what breaks a rule, so that [] is right."""
+    """Returns the first column of a query; queries here find violations, so [] is correct."""
     return [row[0] for row in connection.execute(query.encode())]
 
 
@@ -41,7 +41,7 @@ def test_every_table_has_row_level_security(connection: psycopg.Connection) -> N
     )
 
 
-def test_every_table_and_function_is_explained(connection: psycopg.Connection) -> None:
+def test_every_table_and_function_has_a_comment(connection: psycopg.Connection) -> None:
     assert not names(
         connection,
         f"select oid::regclass::text from pg_class "
@@ -53,8 +53,8 @@ def test_every_table_and_function_is_explained(connection: psycopg.Connection) -
     )
 
 
-def test_every_view_shows_only_what_its_reader_may_see(connection: psycopg.Connection) -> None:
-    # but the facts, of which the views in stats are made: nobody who asks for figures can name them
+def test_every_view_is_a_security_invoker(connection: psycopg.Connection) -> None:
+    # except the facts, on which the views in stats are built: no reader of figures can name them
     assert not names(
         connection,
         f"select oid::regclass::text from pg_class where relnamespace::regnamespace::text in {OURS} and relkind = 'v' "
@@ -63,7 +63,7 @@ def test_every_view_shows_only_what_its_reader_may_see(connection: psycopg.Conne
     )
 
 
-def test_a_figure_is_made_of_facts_and_of_nothing_else(connection: psycopg.Connection) -> None:
+def test_a_figure_reads_facts_only(connection: psycopg.Connection) -> None:
     behind = names(
         connection,
         "select distinct d.refobjid::regclass::text from pg_depend d join pg_rewrite r on r.oid = d.objid "
@@ -74,7 +74,7 @@ def test_a_figure_is_made_of_facts_and_of_nothing_else(connection: psycopg.Conne
     assert [name for name in behind if not re.match(r"stats[.]|private[.][a-z_]+_facts$", name)] == []
 
 
-def test_every_function_looks_names_up_nowhere_but_where_it_says(connection: psycopg.Connection) -> None:
+def test_every_function_fixes_its_search_path(connection: psycopg.Connection) -> None:
     assert not names(
         connection,
         f"select oid::regprocedure::text from pg_proc where pronamespace::regnamespace::text in {OURS} "
@@ -82,7 +82,7 @@ def test_every_function_looks_names_up_nowhere_but_where_it_says(connection: psy
     )
 
 
-def test_every_foreign_key_has_an_index_and_says_what_happens_on_delete(connection: psycopg.Connection) -> None:
+def test_every_foreign_key_has_an_index_and_an_action_on_delete(connection: psycopg.Connection) -> None:
     assert not names(
         connection,
         f"select conname from pg_constraint c "
@@ -110,27 +110,27 @@ def test_no_role_of_the_api_may_write_a_table(connection: psycopg.Connection) ->
     assert granted == [("select",)]
 
 
-def test_every_policy_says_for_whom_and_asks_once_who_that_is(connection: psycopg.Connection) -> None:
+def test_every_policy_names_its_roles_and_wraps_auth_uid(connection: psycopg.Connection) -> None:
     policies = connection.execute("select policyname, roles::text, cmd, qual from pg_policies").fetchall()
     assert len(policies) == 20
     for name, roles, command, condition in policies:
         assert "public" not in roles, name
         assert command == "SELECT", name
-        # a longer name would have been cut
+        # PostgreSQL cuts longer names
         assert len(name.encode()) < 63, name
-        # called for every row where it is not wrapped in a select of its own
+        # called for every row unless it is wrapped in a subquery
         calls = re.sub(r"SELECT (auth\.uid\(\)|private\.\w+\([^()]*\))", "", condition)
         assert not re.search(r"(auth|private)\.\w+\(", calls), (name, condition)
 
 
-# columns of a few words that everybody knows
+# columns of a few well-known words
 WORDS = (
     "('status', 'type', 'direction', 'rate_type', 'role', 'visibility', 'currency', 'subject_type', 'fee_id', "
     "'price_currency', 'fiat_currency', 'crypto_symbol')"
 )
 
 
-def test_estimates_tell_nothing_of_texts_that_one_may_not_see(connection: psycopg.Connection) -> None:
+def test_statistics_reveal_no_hidden_texts(connection: psycopg.Connection) -> None:
     assert not names(
         connection,
         f"select a.attrelid::regclass || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid "
@@ -140,7 +140,7 @@ def test_estimates_tell_nothing_of_texts_that_one_may_not_see(connection: psycop
     )
 
 
-def test_outsiders_may_call_only_what_tells_them_nothing_secret(connection: psycopg.Connection) -> None:
+def test_outsiders_may_call_only_functions_without_secrets(connection: psycopg.Connection) -> None:
     assert names(
         connection,
         f"select proname from pg_proc where pronamespace::regnamespace::text in {OURS} "
@@ -149,6 +149,6 @@ def test_outsiders_may_call_only_what_tells_them_nothing_secret(connection: psyc
     ) == ["available_slots", "ping"]
 
 
-def test_the_five_templates_of_the_portal_are_there(connection: psycopg.Connection) -> None:
+def test_the_five_templates_of_the_portal_exist(connection: psycopg.Connection) -> None:
     templates = names(connection, "select id from public.voucher_templates order by id")
     assert templates == ["consulting", "machine", "membership", "therapy", "viewing"]

@@ -1,4 +1,4 @@
-"""What checks the schema finds nothing but what `supabase/allowed_findings.toml` allows by name."""
+"""The checkers of the schema find only what `supabase/allowed_findings.toml` allows by name."""
 
 import json
 import tomllib
@@ -24,7 +24,7 @@ def test_advisors_find_only_what_is_allowed(checked: str, tmp_path: Path) -> Non
 
 
 def test_trigger_functions_are_sound(checked: str) -> None:
-    # `supabase db lint` leaves them out, because they are checked with a table
+    # `supabase db lint` leaves them out, because they can only be checked together with a table
     with psycopg.connect(checked) as connection:
         triggers = connection.execute(
             "select tgname, plpgsql_check_function(tgfoid, tgrelid, oldtable => tgoldtable, newtable => tgnewtable)"

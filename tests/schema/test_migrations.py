@@ -1,4 +1,4 @@
-"""The runner of the migrations: what it applies, what it records, what it refuses."""
+"""The migration runner: what it applies, records and refuses."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def table_exists(url: str, name: str) -> bool:
 
 
 def write(folder: Path, **files: str) -> Path:
-    """Writes migrations, numbered in the order given."""
+    """Writes migrations, numbered in the given order."""
     for number, (name, text) in enumerate(files.items(), 1):
         (folder / f"{20260101000000 + number}_{name}.sql").write_text(text)
     return folder
@@ -51,7 +51,7 @@ def cli(folder: Path, *arguments: str, url: str) -> str:
     return result.stdout
 
 
-def test_the_cli_agrees_with_what_is_recorded(empty_database: str, project: Path) -> None:
+def test_the_cli_agrees_with_the_recorded_migrations(empty_database: str, project: Path) -> None:
     migrate(empty_database, project / "supabase" / "migrations")
     listed = cli(project, "migration", "list", url=empty_database)
     assert re.findall(r"`(\d{14})` *\| *`(\d{14})`", listed) == [("20260101000001",) * 2, ("20260101000002",) * 2]
@@ -60,14 +60,14 @@ def test_the_cli_agrees_with_what_is_recorded(empty_database: str, project: Path
     assert [row["name"] for row in history(empty_database)] == ["one"]
 
 
-def test_what_the_cli_applied_is_not_applied_again(empty_database: str, project: Path) -> None:
+def test_migrations_applied_by_the_cli_are_not_applied_again(empty_database: str, project: Path) -> None:
     cli(project, "db", "push", url=empty_database)
     folder = project / "supabase" / "migrations"
     assert [row.state for row in status(empty_database, folder)] == ["applied", "applied"]
     assert migrate(empty_database, folder) == []
 
 
-def test_the_table_is_the_clis(empty_database: str, tmp_path: Path) -> None:
+def test_the_table_equals_that_of_the_cli(empty_database: str, tmp_path: Path) -> None:
     migrate(empty_database, tmp_path)
     with psycopg.connect(empty_database) as connection:
         columns = connection.execute(
@@ -90,13 +90,13 @@ def test_a_second_run_applies_nothing(empty_database: str) -> None:
     assert history(empty_database) == before
 
 
-def test_only_what_is_pending_is_applied(empty_database: str, tmp_path: Path) -> None:
+def test_only_pending_migrations_are_applied(empty_database: str, tmp_path: Path) -> None:
     migrate(empty_database, write(tmp_path, one="create table one ()"))
     applied = migrate(empty_database, write(tmp_path, one="create table one ()", two="create table two ()"))
     assert [migration.file for migration in applied] == ["20260101000002_two.sql"]
 
 
-def test_a_failing_file_leaves_nothing_of_itself(empty_database: str, tmp_path: Path) -> None:
+def test_a_failing_file_is_rolled_back(empty_database: str, tmp_path: Path) -> None:
     write(
         tmp_path,
         good="create table good ()",
@@ -109,7 +109,7 @@ def test_a_failing_file_leaves_nothing_of_itself(empty_database: str, tmp_path: 
     assert [table_exists(empty_database, name) for name in ("good", "bad", "later")] == [True, False, False]
 
 
-def test_the_line_of_a_mistake_is_named(empty_database: str, tmp_path: Path) -> None:
+def test_the_line_of_an_error_is_named(empty_database: str, tmp_path: Path) -> None:
     with pytest.raises(PortalError, match=r"_typo\.sql failed in line 3 and left nothing: syntax error"):
         migrate(empty_database, write(tmp_path, typo="create table one ();\n\ncreate tabel two ();\n"))
 
@@ -121,7 +121,7 @@ def test_a_file_cannot_end_its_transaction(empty_database: str, tmp_path: Path, 
     assert not table_exists(empty_database, "sly")
 
 
-def test_what_a_file_sets_is_not_for_the_next(empty_database: str, tmp_path: Path) -> None:
+def test_settings_of_a_file_do_not_affect_the_next(empty_database: str, tmp_path: Path) -> None:
     migrate(
         empty_database,
         write(tmp_path, one="create schema other; set search_path = other", two="create table t ()"),
@@ -129,7 +129,7 @@ def test_what_a_file_sets_is_not_for_the_next(empty_database: str, tmp_path: Pat
     assert table_exists(empty_database, "public.t")
 
 
-def test_two_at_once_apply_each_file_once(empty_database: str) -> None:
+def test_two_concurrent_runs_apply_each_file_once(empty_database: str) -> None:
     start, counts = threading.Barrier(4), []
 
     def run() -> None:
@@ -144,7 +144,7 @@ def test_two_at_once_apply_each_file_once(empty_database: str) -> None:
     assert sorted(counts) == [0, 0, 0, len(read_migrations(MIGRATIONS))]
 
 
-def test_status_tells_how_files_and_database_agree(empty_database: str, tmp_path: Path) -> None:
+def test_status_compares_files_and_database(empty_database: str, tmp_path: Path) -> None:
     write(tmp_path, same="select 1", edited="select 2", missing="select 3")
     migrate(empty_database, tmp_path)
     (tmp_path / "20260101000003_missing.sql").unlink()
@@ -163,20 +163,20 @@ def test_status_changes_nothing(empty_database: str) -> None:
     assert not table_exists(empty_database, "supabase_migrations.schema_migrations")
 
 
-def test_two_of_one_version_are_refused(tmp_path: Path) -> None:
+def test_two_files_of_one_version_are_refused(tmp_path: Path) -> None:
     for name in ("20260101000001_one.sql", "20260101000001_other.sql", "20260101000002_third.sql"):
         (tmp_path / name).write_text("select 1")
     with pytest.raises(PortalError, match=r"_one\.sql and 20260101000001_other\.sql have the same version"):
         read_migrations(tmp_path)
 
 
-def test_another_kind_of_name_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_file_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "2026_short.sql").write_text("select 1")
     with pytest.raises(PortalError, match=r"2026_short\.sql is no migration"):
         read_migrations(tmp_path)
 
 
-def test_a_platform_that_is_there_stays(empty_database: str, tmp_path: Path) -> None:
+def test_an_existing_supabase_platform_is_kept(empty_database: str, tmp_path: Path) -> None:
     with psycopg.connect(empty_database) as connection:
         connection.execute("create schema auth")
         connection.execute("create function auth.uid() returns uuid language sql as $$ select null::uuid $$")

@@ -1,4 +1,4 @@
-"""`sql/`, which people write, and `supabase/migrations/`, which is applied, give the same database."""
+"""`sql/`, which is handwritten, and `supabase/migrations/`, which is applied, build the same database."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ RUN_IT = "sql/ and supabase/migrations/ differ: run make migration"
 
 
 def description(server: Server, url: str) -> list[str]:
-    """Schema and reference data of a database as lines that two equal databases share."""
+    """Returns schema and reference data of a database as lines that two equal databases share."""
     with psycopg.connect(url) as connection:
         dump = server.dump_schema(connection.info.dbname).splitlines()
         lines = [line for line in dump if line and not re.match(r"\\(un)?restrict|--", line)]
@@ -70,7 +70,7 @@ def test_migrations_and_sql_build_the_same_database(server: Server) -> None:
         assert difference(server, written, applied) == "", RUN_IT
 
 
-# a change to sql/, as somebody could make it after the release
+# a change to sql/, as it could be made after the release
 CHANGE = """
 alter table public.vouchers add column note text default '' constraint note_is_short check (length(note) < 100);
 create index vouchers_note_idx on public.vouchers (note);

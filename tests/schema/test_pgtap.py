@@ -36,13 +36,13 @@ def test_pgtap(checked: str, file: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_nothing_stays_of_them(checked: str) -> None:
+def test_the_tests_leave_nothing_behind(checked: str) -> None:
     with psycopg.connect(checked) as connection:
         assert connection.execute("select to_regnamespace('tests')").fetchone() == (None,)
         assert connection.execute("select id from public.vouchers where id not like 'v-demo-%'").fetchall() == []
 
 
-def test_every_table_has_a_file_about_who_sees_it(checked: str) -> None:
+def test_every_table_has_a_file_about_its_policies(checked: str) -> None:
     with psycopg.connect(checked) as connection:
         tables = connection.execute(
             "select relname from pg_class "

@@ -1,4 +1,4 @@
-"""What no row may be, whoever writes it: each rule refuses under its own name, to a superuser too."""
+"""Constraints on rows: each invalid row is refused by its constraint, for a superuser too."""
 
 from collections.abc import Iterator
 
@@ -89,7 +89,7 @@ UNREASONABLE = ["[" * 64 + "]" * 64, "1.8e308", "1e5000", '["' + "x" * 4194304 +
 
 @pytest.fixture(scope="module")
 def rows(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
-    """A database with one good row in every table, as superuser; what a test does is taken back."""
+    """A superuser's connection to a database with one valid row in every table; each test is rolled back."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute(GOOD_ROWS)
         yield connection
@@ -97,14 +97,14 @@ def rows(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def without_triggers(rows: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """The same, past the triggers that let nobody change what happened."""
+    """The same, without the triggers that make tables append-only."""
     rows.execute("set session_replication_role = replica")
     yield rows
     rows.execute("reset session_replication_role")
 
 
 @pytest.mark.parametrize(("table", "change", "rule"), REFUSED)
-def test_a_row_is_refused_by_the_rule_that_it_breaks(
+def test_an_invalid_row_is_refused_by_its_rule(
     without_triggers: psycopg.Connection, table: str, change: str, rule: str
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
@@ -116,7 +116,7 @@ def test_a_row_is_refused_by_the_rule_that_it_breaks(
 @pytest.mark.parametrize(
     "change", ["update public.{} set id = gen_random_uuid()", "delete from public.{}", "truncate public.{}"]
 )
-def test_what_happened_cannot_be_changed_by_the_owner_either(rows: psycopg.Connection, table: str, change: str) -> None:
+def test_append_only_rows_cannot_be_changed_by_the_owner(rows: psycopg.Connection, table: str, change: str) -> None:
     before = rows.execute(f"select * from public.{table}".encode()).fetchall()
     with pytest.raises(psycopg.Error, match="append_only"):
         rows.execute(change.format(table).encode())
@@ -126,7 +126,7 @@ def test_what_happened_cannot_be_changed_by_the_owner_either(rows: psycopg.Conne
 
 @pytest.mark.parametrize("table", ["voucher_bookings", "mortgage_contracts", "transfers"])
 @pytest.mark.parametrize("change", ["delete from public.{}", "truncate public.{} cascade"])
-def test_what_money_hangs_on_cannot_be_deleted_by_the_owner_either(
+def test_rows_that_fees_depend_on_cannot_be_deleted_by_the_owner(
     rows: psycopg.Connection, table: str, change: str
 ) -> None:
     with pytest.raises(psycopg.Error, match="append_only"):

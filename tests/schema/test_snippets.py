@@ -28,17 +28,17 @@ def reader(server: Server) -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.parametrize("file", SNIPPETS, ids=lambda file: file.stem)
-def test_a_snippet_shows_something(reader: psycopg.Connection, file: Path) -> None:
+def test_a_snippet_returns_rows(reader: psycopg.Connection, file: Path) -> None:
     cursor = reader.execute(file.read_bytes())
     assert cursor.fetchall()
     assert cursor.description
 
 
 @pytest.mark.parametrize("file", SNIPPETS, ids=lambda file: file.stem)
-def test_a_snippet_says_what_it_shows(reader: psycopg.Connection, file: Path) -> None:
+def test_a_snippet_describes_itself(reader: psycopg.Connection, file: Path) -> None:
     first = file.read_text().partition("\n")[0]
     assert re.fullmatch(r"-- [A-Z].*\.", first)
-    # the columns of a chart are there
+    # the columns of its chart exist
     if chart := re.search(r"Chart: (\w+), (\w+)\.", first):
         described = reader.execute(file.read_bytes()).description or []
         assert set(chart.groups()) <= {column.name for column in described}
@@ -56,7 +56,7 @@ def test_each_dashboard_has_snippets() -> None:
 
 
 @pytest.mark.parametrize("query", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_of_the_page_shows_something(reader: psycopg.Connection, query: str) -> None:
+def test_an_example_of_the_page_returns_rows(reader: psycopg.Connection, query: str) -> None:
     # as Grafana writes them
     query = query.replace("$__timeFrom()", "'2000-01-01T00:00:00Z'").replace("$__timeTo()", "'2100-01-01T00:00:00Z'")
     assert reader.execute(query.encode()).fetchall()

@@ -1,4 +1,4 @@
-"""Where Supabase Auth keeps users, each of them is a thinker."""
+"""Each user of Supabase Auth is a thinker."""
 
 from collections.abc import Iterator
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from tests.support.acting import call
 
 @pytest.fixture
 def project(empty_database: str) -> Iterator[psycopg.Connection]:
-    """A migrated database that had users before, as a Supabase project has."""
+    """A migrated database that had users before, like a Supabase project."""
     with psycopg.connect(empty_database, autocommit=True) as connection:
         apply_platform(connection)
         connection.execute("create table auth.users (id uuid primary key)")
@@ -31,14 +31,14 @@ def thinkers(connection: psycopg.Connection) -> list[tuple[UUID, str]]:
     ).fetchall()
 
 
-def test_who_signs_up_is_a_thinker_with_the_same_id(project: psycopg.Connection) -> None:
+def test_a_new_user_is_a_thinker_with_the_same_id(project: psycopg.Connection) -> None:
     user = uuid4()
     sign_up(project, user)
     assert thinkers(project) == [(user, str(user))]
     assert call(project, Actor("authenticated", str(user)), "issue_voucher")["issuer_id"] == str(user)
 
 
-def test_who_acted_before_the_sign_up_was_written_is_the_same_thinker(project: psycopg.Connection) -> None:
+def test_a_thinker_who_acted_before_its_sign_up_was_written_is_the_same(project: psycopg.Connection) -> None:
     user = uuid4()
     call(project, Actor("authenticated", str(user)), "issue_voucher")
     sign_up(project, user)
@@ -50,7 +50,7 @@ def test_an_imported_user_with_another_kind_of_id_can_sign_up(project: psycopg.C
     assert thinkers(project) == []
 
 
-def test_a_user_who_leaves_leaves_its_traces(project: psycopg.Connection) -> None:
+def test_rows_of_a_deleted_user_are_kept(project: psycopg.Connection) -> None:
     user = uuid4()
     sign_up(project, user)
     project.execute("delete from auth.users")

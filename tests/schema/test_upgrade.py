@@ -12,7 +12,7 @@ ANNA, BEN = thinker("anna"), thinker("ben", "lender")
 
 
 def use(connection: psycopg.Connection) -> None:
-    """Writes a row or more into most tables, through the functions that clients call."""
+    """Writes one or more rows into most tables, through the functions that clients call."""
     window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z", "price_amount": 1000}
     call(connection, ANNA, "send_heartbeat", pair_code="familie")
     for voucher in ("kept", "given back"):
@@ -26,7 +26,7 @@ def use(connection: psycopg.Connection) -> None:
 
 
 def rows(connection: psycopg.Connection) -> dict[str, list[dict[str, object]]]:
-    """Every row of every table of ours."""
+    """Returns every row of every table of the portal."""
     tables = connection.execute(
         "select oid::regclass::text from pg_class where relnamespace::regnamespace::text in ('public', 'private') "
         "and relkind in ('r', 'p') and not relispartition"
@@ -48,7 +48,7 @@ def test_rows_survive_the_migrations_that_follow_the_first(empty_database: str, 
 
         for file in following:
             shutil.copy(file, tmp_path)
-        # while none follows, at least one that is made up
+        # until a second migration exists, test at least an invented one
         (tmp_path / "99990101000000_notes.sql").write_text(
             "alter table public.vouchers add column note text not null default 'none';"
             "alter table public.events add column note text;"
@@ -56,7 +56,7 @@ def test_rows_survive_the_migrations_that_follow_the_first(empty_database: str, 
         )
         migrate(empty_database, tmp_path)
 
-        # a row may have got more columns; what it said it says still
+        # a row may have new columns; its old columns keep their values
         after = rows(connection)
         lost = {
             table: [row for row in found if not any(row.items() <= other.items() for other in after.get(table, []))]

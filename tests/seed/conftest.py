@@ -24,7 +24,7 @@ def demo(server: Server, migrated: str) -> Iterator[str]:
 
 @pytest.fixture
 def connection(demo: str) -> Iterator[psycopg.Connection]:
-    """To the database of `demo`; whatever is done there is rolled back."""
+    """A connection to the database of `demo`; each test is rolled back."""
     with psycopg.connect(demo) as connection:
         connection.execute("set timezone = 'UTC'")
         yield connection
@@ -32,8 +32,8 @@ def connection(demo: str) -> Iterator[psycopg.Connection]:
 
 
 def seed_at(url: str, moment: datetime, folder: Path, text: str = SEED.read_text()) -> None:
-    """Seeds as if now() were another moment. The triggers have the real time, as far as it is not dated back."""
-    # no other clock is asked
+    """Seeds as if now() were another moment. Triggers use the real time, except for rows with an explicit date."""
+    # no other clock is used
     assert not re.search(r"\b(current_|local|clock_|statement_|transaction_)(time|date)", text)
     file = folder / "seed.sql"
     file.write_text("--" + text.replace("now()", f"timestamptz '{moment.isoformat()}'"))
@@ -41,7 +41,7 @@ def seed_at(url: str, moment: datetime, folder: Path, text: str = SEED.read_text
 
 
 def tables(connection: psycopg.Connection) -> list[str]:
-    """Every table with rows of the portal's, and not of partitions."""
+    """Returns every table with rows of the portal; partitions are left out."""
     found = connection.execute(
         "select oid::regclass::text from pg_class"
         " where relnamespace in ('public'::regnamespace, 'private'::regnamespace)"

@@ -1,4 +1,4 @@
-"""The demo data: plausible, within the rules, and there once."""
+"""The demo data is plausible, keeps the rules, and is inserted once."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
@@ -30,26 +30,26 @@ def rows(connection: psycopg.Connection, query: str) -> list[Any]:
     return connection.execute(query.encode()).fetchall()
 
 
-def test_who_seeds_twice_has_it_once(database: str) -> None:
+def test_seeding_twice_inserts_once(database: str) -> None:
     seed(database)
     once = dump(database)
     seed(database)
     assert dump(database) == once
 
 
-def test_who_seeds_twice_at_once_has_it_once(database: str) -> None:
+def test_seeding_twice_at_once_inserts_once(database: str) -> None:
     at_once([partial(seed, database)] * 2)
     with psycopg.connect(database) as connection:
         assert one(connection, "select count(*) from public.vouchers where id = 'v-demo-consulting'") == 1
         assert violations(connection) == {}
 
 
-def test_who_has_the_old_demo_data_gets_the_history_too(database: str, tmp_path: Path) -> None:
+def test_a_database_with_the_old_demo_data_gets_the_history_too(database: str, tmp_path: Path) -> None:
     old = tmp_path / "old.sql"
     old.write_text(SEED.read_text().partition(HISTORY)[0])
     seed(database, old)
     before = dump(database)
-    # roles, and since when it is there, are part of the history
+    # roles, and the portal's first day, belong to the history
     del before["thinkers"]
     assert any("v-demo-consulting" in row for row in before["vouchers"])
 
@@ -62,7 +62,7 @@ def test_who_has_the_old_demo_data_gets_the_history_too(database: str, tmp_path:
     assert dump(database) == after
 
 
-def test_named_rows_are_there(connection: psycopg.Connection) -> None:
+def test_named_rows_exist(connection: psycopg.Connection) -> None:
     assert one(connection, "select count(*) from vouchers where id = any (%s)", [
         f"v-demo-{template}" for template in ("consulting", "therapy", "viewing", "machine", "membership")
     ]) == 5  # fmt: skip
@@ -74,7 +74,7 @@ def test_named_rows_are_there(connection: psycopg.Connection) -> None:
 
 
 def moments() -> list[datetime]:
-    """Now, and moments of the last year at which calculating with days goes wrong if it can."""
+    """Returns now, and moments of the last year at which calculating with days is likely to fail."""
     now = datetime.now(BERLIN)
     last = now.replace(day=1).date()
 
@@ -107,8 +107,8 @@ NOT_SEEN_LAST = """
 
 
 @pytest.mark.parametrize("minutes", range(0, 180, 20))
-def test_nobody_is_seen_after_being_seen_last(database: str, tmp_path: Path, minutes: int) -> None:
-    # an evening, on which somebody always sits there
+def test_nobody_acts_after_its_last_presence(database: str, tmp_path: Path, minutes: int) -> None:
+    # an evening on which somebody is always present
     evening = datetime.now(BERLIN).replace(hour=18, minute=10) - timedelta(days=1) + timedelta(minutes=minutes)
     seed_at(database, evening, tmp_path)
     with psycopg.connect(database) as connection:
@@ -116,14 +116,14 @@ def test_nobody_is_seen_after_being_seen_last(database: str, tmp_path: Path, min
 
 
 @pytest.mark.parametrize("moment", [pytest.param(moment, id=f"{moment:%Y-%m-%dT%H:%M}") for moment in moments()])
-def test_holds_at_any_time_of_the_year(database: str, tmp_path: Path, moment: datetime) -> None:
-    # without what stands before the history, which is about the days to come
+def test_the_demo_data_is_valid_at_any_time_of_the_year(database: str, tmp_path: Path, moment: datetime) -> None:
+    # without the rows from before the history, which are about the coming days
     seed_at(database, moment, tmp_path, SEED.read_text().partition(HISTORY)[2])
     with psycopg.connect(database) as connection:
         assert violations(connection) == {}
-        # each event lies in the partition of its month
+        # each event is in the partition of its month
         assert one(connection, "select count(*) from private.events_default") == 0
-        # appointments and windows may lie ahead, nothing else; what the migrations and this run wrote has the real time
+        # only appointments and windows may lie ahead; rows of the migrations and of this run have the real time
         times = rows(
             connection,
             "select table_schema || '.' || table_name, column_name from information_schema.columns"
@@ -145,7 +145,7 @@ def test_holds_at_any_time_of_the_year(database: str, tmp_path: Path, moment: da
             "invoiced",
             "paid",
         }
-        # the last whole months but the last are paid
+        # all whole months except the last are paid
         this_month = moment.astimezone(BERLIN).date().replace(day=1)
         last_month = (this_month - timedelta(1)).replace(day=1)
         states = rows(connection, "select distinct period_from, status from settlements order by 1, 2")
@@ -163,12 +163,12 @@ def test_the_same_moment_gives_the_same_rows(server: Server, migrated: str, tmp_
             seed_at(url, moment, tmp_path)
             dumps.append(dump(url, moment))
     for table, of_table in dumps[0].items():
-        # when each database was migrated does not count, which is before the moment
+        # the moment of migration, which is before, does not count
         assert of_table == dumps[1][table], table
 
 
 def history(url: str) -> dict[str, set[Any]]:
-    """What does not depend on the time of day: bookings and transfers as they were made, and their windows."""
+    """Returns what does not depend on the time of day: bookings and transfers as inserted, and their windows."""
     with psycopg.connect(url) as connection:
         connection.execute("set timezone = 'UTC'; set datestyle = 'ISO'")
         return {
@@ -210,9 +210,9 @@ def test_the_same_day_gives_the_same_rows_whatever_the_hour_and_the_session(
         assert at_first < in_the_evening[kind], kind
 
 
-def test_what_happened_stays_unchangeable(connection: psycopg.Connection) -> None:
+def test_append_only_tables_stay_append_only(connection: psycopg.Connection) -> None:
     assert rows(connection, "select tgrelid::regclass, tgname from pg_trigger where tgenabled <> 'O'") == []
-    # every partition has the triggers of every other, those of the past months too
+    # every partition has the same triggers, those of past months too
     of_partitions = rows(
         connection,
         "select p.partition::text, array_agg(tgname::text order by tgname) from private.event_partitions() p"
@@ -237,7 +237,7 @@ def test_what_happened_stays_unchangeable(connection: psycopg.Connection) -> Non
             connection.execute(change.encode())
 
 
-def test_the_operators_prices_stay(database: str) -> None:
+def test_prices_set_by_the_operator_are_kept(database: str) -> None:
     with psycopg.connect(database) as connection:
         before = rows(connection, "select * from public.fees order by id")
     seed(database)
@@ -257,7 +257,7 @@ def test_the_operators_prices_stay(database: str) -> None:
         assert one(connection, "select count(distinct beneficiary_id) from public.fee_events") == 2
 
 
-def test_where_transfers_cost_something_the_demo_pays_it(database: str) -> None:
+def test_fees_of_transfers_are_charged_in_the_demo_data(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("update public.fees set active = true, percentage = 0.01 where id = 'transfer.logged'")
         before = rows(connection, "select * from public.fees order by id")
@@ -272,7 +272,7 @@ def test_where_transfers_cost_something_the_demo_pays_it(database: str) -> None:
 
 
 @pytest.mark.parametrize("real", ["thinker", "transfer of nobody"])
-def test_where_somebody_has_begun_there_is_no_history(database: str, real: str) -> None:
+def test_a_database_in_use_gets_no_history(database: str, real: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         if real == "thinker":
             call(connection, thinker("anna"), "send_heartbeat")
@@ -282,11 +282,11 @@ def test_where_somebody_has_begun_there_is_no_history(database: str, real: str) 
         seed(database)
         assert one(connection, "select count(*) from public.transfers where id like '%%-demo-%%'") == 0
         assert one(connection, "select count(*) from public.settlements") == 0
-        # what the documentation shows is there all the same
+        # the rows that the documentation shows are inserted anyway
         assert one(connection, "select count(*) from public.vouchers where id = 'v-demo-consulting'") == 1
 
 
-def test_what_others_are_owed_is_not_settled(database: str) -> None:
+def test_fees_of_other_thinkers_are_not_settled(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         anna = thinker("anna")
         call(
@@ -302,7 +302,7 @@ def test_what_others_are_owed_is_not_settled(database: str) -> None:
 
 
 @pytest.mark.parametrize("last", ["raise exception 'stop';", "perform pg_terminate_backend(pg_backend_pid());"])
-def test_a_failure_at_the_end_leaves_nothing(database: str, tmp_path: Path, last: str) -> None:
+def test_a_failure_at_the_end_inserts_nothing(database: str, tmp_path: Path, last: str) -> None:
     head, end, tail = SEED.read_text().rpartition("end;\n$$;\n")
     assert tail == ""
     file = tmp_path / "seed.sql"
@@ -317,7 +317,7 @@ def test_a_failure_at_the_end_leaves_nothing(database: str, tmp_path: Path, last
         seed(database, file)
     assert (dump(database), triggers_and_partitions()) == before
 
-    # where each statement is a transaction of its own, the history is one
+    # if each statement is a transaction of its own, the history is one
     with psycopg.connect(database, autocommit=True) as connection:
         first, _, history = file.read_text().partition(HISTORY)
         connection.execute(first.encode())
@@ -355,7 +355,7 @@ def test_an_owner_without_privileges_may_seed(server: Server) -> None:
             connection.execute("drop role plain_owner")
 
 
-def test_there_is_enough_to_see(connection: psycopg.Connection) -> None:
+def test_there_are_enough_rows(connection: psycopg.Connection) -> None:
     def count(query: str) -> Any:
         return connection.execute(f"select count(*) from {query}".encode()).fetchone()[0]  # type: ignore[index]
 
@@ -384,7 +384,7 @@ def test_there_is_enough_to_see(connection: psycopg.Connection) -> None:
         assert {status for (status,) in rows(connection, f"select status from {table}")} == statuses
 
 
-def test_every_week_has_a_rhythm_and_there_is_growth(connection: psycopg.Connection) -> None:
+def test_weeks_have_a_rhythm_and_numbers_grow(connection: psycopg.Connection) -> None:
     connection.execute("set timezone = 'Europe/Berlin'")
     days = Counter(
         day for (day,) in rows(connection, "select created_at::date from voucher_bookings where id like 'b-demo-%'")
@@ -405,7 +405,7 @@ def test_every_week_has_a_rhythm_and_there_is_growth(connection: psycopg.Connect
     assert evening > 1.5 * morning
 
 
-def test_appointments_are_on_the_grid_and_nobody_acts_before_being_there(connection: psycopg.Connection) -> None:
+def test_appointments_are_on_the_grid_and_nobody_acts_before_its_first_day(connection: psycopg.Connection) -> None:
     for wrong in (
         "select b.id from voucher_bookings b join vouchers v on v.id = b.voucher_id"
         " where not exists (select from private.slots_of(v, b.slot_start, b.slot_start))"
@@ -431,7 +431,7 @@ def test_appointments_are_on_the_grid_and_nobody_acts_before_being_there(connect
         assert rows(connection, wrong) == [], wrong
 
 
-def test_events_happened_when_their_rows_say(connection: psycopg.Connection) -> None:
+def test_events_have_the_times_of_their_rows(connection: psycopg.Connection) -> None:
     said = """
         select 'voucher.issue' as type, id, created_at as at from vouchers
         union all select 'voucher.book', id, created_at from voucher_bookings
@@ -472,7 +472,7 @@ def test_events_happened_when_their_rows_say(connection: psycopg.Connection) -> 
     assert rows(connection, charged) == []
 
 
-def test_somebody_is_there_now(connection: psycopg.Connection) -> None:
+def test_somebody_is_online_now(connection: psycopg.Connection) -> None:
     there = rows(
         connection,
         "select s.pair_code, count(*), count(distinct s.room_id), bool_and(s.last_seen_at > t.created_at)"
@@ -488,7 +488,7 @@ def test_somebody_is_there_now(connection: psycopg.Connection) -> None:
 
 def test_every_table_that_can_is_filled(connection: psycopg.Connection) -> None:
     empty = {table for table in tables(connection) if rows(connection, f"select count(*) from {table}") == [(0,)]}
-    # a document would lack its file
+    # a document needs a file
     assert empty <= {
         "contracts", "contract_links", "idempotency_keys", "request_counts",
         "private.idempotency_keys", "private.request_counts", "private.job_runs",

@@ -1,4 +1,4 @@
-"""Every figure, worked out in Python over plain rows: written from what the views say of themselves, not from the SQL.
+"""Every figure, computed in Python from plain rows: written from the comments of the views, not from their SQL.
 
 A row belongs to the day that a clock on the wall shows; where a day begins matters only where appointments are cut.
 """
@@ -155,7 +155,7 @@ class JobRun:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of a day: the first midnight of two, and the leap where the clock leaps over it."""
+    """Returns the first moment of a day: the first of two midnights, or the end of the gap if midnight is skipped."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -164,17 +164,17 @@ def decimals(currency: str) -> int:
 
 
 def code(currency: str) -> str:
-    """A currency as fees count it."""
+    """Returns the currency code as fees count it."""
     return "".join(currency.split()).upper()[:32] or "XXX"
 
 
 def minutes(length: timedelta) -> Decimal:
-    """To two decimals, half away from zero."""
+    """Rounds to two decimals, half away from zero."""
     return _rounded(Decimal(length // timedelta(microseconds=1)) / 60_000_000, 2)
 
 
 def fraction(part: Decimal | int, whole: Decimal | int, places: int) -> Decimal | None:
-    """None where there is no whole."""
+    """Returns None if the whole is zero or missing."""
     with localcontext(prec=100):
         return _rounded(Decimal(part) / whole, places) if whole else None
 
@@ -185,7 +185,7 @@ def _rounded(number: Decimal, places: int) -> Decimal:
 
 
 def slots(voucher: Voucher) -> Iterator[tuple[datetime, datetime]]:
-    """From the beginning by the hour, as long as a whole appointment fits in."""
+    """Returns the hourly slots from the beginning, as long as a whole appointment fits."""
     start, length = voucher.valid_from, voucher.duration_minutes * MINUTE
     while start + length <= voucher.valid_until:
         yield start, start + length
@@ -193,7 +193,7 @@ def slots(voucher: Voucher) -> Iterator[tuple[datetime, datetime]]:
 
 
 def united(intervals: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
-    """What intervals, in the order of their beginnings, cover together."""
+    """Returns the union of intervals that are sorted by their beginnings."""
     begin = end = None
     for start, stop in intervals:
         if begin is None or end is None:
@@ -208,7 +208,7 @@ def united(intervals: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[dat
 
 
 class Books:
-    """All rows as they are in a transaction, and the figures that follow; days of the portal's time zone."""
+    """All rows of a transaction, and the figures computed from them; days are in the portal's time zone."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         def rows(shape: type[T], table: LiteralString, columns: LiteralString) -> list[T]:
@@ -270,11 +270,11 @@ class Books:
         self._days = frozenset(self.days)
 
     def day(self, moment: datetime) -> date:
-        """The day that a clock on the portal's wall shows."""
+        """Returns the calendar day in the portal's time zone."""
         return moment.astimezone(self.zone).date()
 
     def on_days(self, items: Iterable[T], moment: Callable[[T], datetime | None]) -> dict[date, list[T]]:
-        """Every item under its day."""
+        """Groups items by day."""
         found: dict[date, list[T]] = defaultdict(list)
         for item in items:
             at = moment(item)
@@ -283,7 +283,7 @@ class Books:
         return found
 
     def minutes_of_days(self, start: datetime, end: datetime) -> Iterator[tuple[date, timedelta]]:
-        """How much of a time lies on each day."""
+        """Returns how much of an interval lies on each day."""
         while start < end:
             day = self.day(start)
             until = min(end, midnight(day + DAY, self.zone))
@@ -292,7 +292,7 @@ class Books:
             start = until
 
     def template(self, voucher: Voucher) -> str | None:
-        """The template that the terms name, where it is known."""
+        """Returns the template that the terms name, if it is known."""
         named = voucher.terms.get("template") if isinstance(voucher.terms, dict) else None
         return named if isinstance(named, str) and named in self.templates else None
 
@@ -302,7 +302,7 @@ class Books:
         return [
             {
                 "day": day,
-                # who only falls silent may have been there the day before
+                # a thinker that falls silent may have been online the day before
                 "thinkers": len({e.actor_id for e in events[day] if e.type != "presence.offline"} - {None}),
                 "heartbeats": sum(e.type == "presence.heartbeat" for e in events[day]),
                 "matches": sum(e.type == "presence.match" for e in events[day]),
@@ -555,7 +555,7 @@ class Books:
         return shown
 
     def views(self) -> dict[str, Callable[[], list[Row]]]:
-        """Each view of the schema stats but `invariants`, of which tests/fees/test_invariants.py speaks."""
+        """Each view of the schema stats except `invariants`, which tests/fees/test_invariants.py covers."""
         return {
             "applications_by_status": self.applications_by_status,
             "bookings_by_day": self.bookings_by_day,
@@ -579,7 +579,7 @@ class Books:
         }
 
     def answers(self, first: date, last: date) -> dict[str, Row]:
-        """What each function says of a period, without clock, jobs and invariants."""
+        """What each function returns for a period, without current times, jobs and invariants."""
         period: Row = {"from_day": first, "to_day": last, "time_zone": self.time_zone}
         answers = (self._presence, self._vouchers, self._mortgages, self._telbank, self._fees, self._system)
         names = ("presence_stats", "voucher_stats", "mortgage_stats", "telbank_stats", "fee_stats", "system_stats")

@@ -1,4 +1,4 @@
-"""What the dashboard says of backups is what the server's archive does."""
+"""The dashboard shows the state of the server's archive as the state of backups."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,33 +32,33 @@ def archive(archiving: str) -> Iterator[psycopg.Connection]:
 
 
 def health(url: str, folder: Path) -> Any:
-    """What the portal is shown."""
+    """Returns what the portal shows."""
     with serve(settings_in(folder), url) as portal, Connection(portal) as client:
         return client.get("/api/admin/dashboard").body["backupHealth"]
 
 
 def archive_by(connection: psycopg.Connection, command: str) -> None:
-    """From now on, the server archives so."""
+    """Sets the server's archive command."""
     connection.execute(f"alter system set archive_command = '{command}'")
     connection.execute("select pg_reload_conf()")
     wait_for_row(connection, f"select where current_setting('archive_command') = '{command}'")
 
 
 def fill_a_file(connection: psycopg.Connection) -> str:
-    """One more file of the log is to be archived: its name."""
+    """Completes another file of the log, which must be archived, and returns its name."""
     connection.execute("select pg_logical_emit_message(false, 'test', 'so that there is something in it')")
     name: str = one(connection, "select pg_walfile_name(pg_switch_wal())")
     return name
 
 
-def test_without_an_archive_it_is_off(database: str, tmp_path: Path) -> None:
+def test_backups_are_off_without_an_archive(database: str, tmp_path: Path) -> None:
     assert health(database, tmp_path) == {"status": "off", "lastBackup": "Nie", "backupFrequency": 0}
 
 
-def test_it_waits_then_it_is_ok_then_it_fails_and_then_it_is_ok_again(
+def test_the_state_changes_from_waiting_to_ok_to_failed_and_back_to_ok(
     archive: psycopg.Connection, archiving: str, tmp_path: Path
 ) -> None:
-    # all that was written so far is archived, and forgotten
+    # everything written so far is archived, and its statistics are reset
     wait_for_row(archive, f"select from pg_stat_archiver where last_archived_wal = '{fill_a_file(archive)}'")
     archive.execute("select pg_stat_reset_shared('archiver')")
     assert health(archiving, tmp_path) == {"status": "waiting", "lastBackup": "Nie", "backupFrequency": 0}
@@ -84,7 +84,7 @@ def test_it_waits_then_it_is_ok_then_it_fails_and_then_it_is_ok_again(
     }
 
 
-def test_what_never_worked_has_failed(archive: psycopg.Connection, archiving: str, tmp_path: Path) -> None:
+def test_an_archive_that_never_worked_has_failed(archive: psycopg.Connection, archiving: str, tmp_path: Path) -> None:
     archive_by(archive, "false")
     fill_a_file(archive)
     archive.execute("select pg_stat_reset_shared('archiver')")
@@ -114,7 +114,7 @@ def test_what_never_worked_has_failed(archive: psycopg.Connection, archiving: st
         (timedelta(days=400), "Vor 400 Tagen"),
     ],
 )
-def test_how_long_ago_in_german(length: timedelta, words: str) -> None:
+def test_the_age_of_a_backup_in_german(length: timedelta, words: str) -> None:
     assert ago(datetime.now(UTC) - length - timedelta(seconds=1)) == words
 
 

@@ -1,4 +1,4 @@
-"""A day is a day of the portal's wall clock, whatever happens to the clock; every row is counted on exactly one."""
+"""Days follow the portal's time zone through all changes of its UTC offset; every row counts on exactly one day."""
 
 from datetime import UTC, date, datetime
 from typing import LiteralString
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.clock
 CHANGING = (
     "Europe/Berlin",
     "America/New_York",
-    # the clock leaps from midnight to one
+    # midnight to one o'clock is skipped
     "America/Santiago",
     "Africa/Cairo",
     "Asia/Beirut",
-    # the clock is put back from one to midnight, which comes twice
+    # one o'clock is set back to midnight, which occurs twice
     "America/Havana",
     "Atlantic/Azores",
-    # by half an hour
+    # the offset changes by half an hour
     "Australia/Lord_Howe",
 )
 ZONES = (*CHANGING, "Asia/Kolkata", "Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC")
@@ -55,7 +55,7 @@ def events_by_day(connection: psycopg.Connection) -> dict[date, int]:
 
 
 @ZONE
-def test_days_follow_each_other_to_today(connection: psycopg.Connection, zone: str) -> None:
+def test_days_are_consecutive_until_today(connection: psycopg.Connection, zone: str) -> None:
     move(connection, zone)
     log(connection, now(connection) - 3650 * DAY)
     with connection.transaction():
@@ -71,7 +71,7 @@ def test_days_follow_each_other_to_today(connection: psycopg.Connection, zone: s
 
 
 @pytest.mark.parametrize("zone", CHANGING)
-def test_a_day_is_as_long_as_it_is(connection: psycopg.Connection, zone: str) -> None:
+def test_a_day_has_its_real_length(connection: psycopg.Connection, zone: str) -> None:
     info = move(connection, zone)
     log(connection, now(connection) - 405 * DAY)
     changed = changes(zone, now(connection))
@@ -82,8 +82,8 @@ def test_a_day_is_as_long_as_it_is(connection: psycopg.Connection, zone: str) ->
         assert length != DAY
 
 
-def test_the_changes_of_the_clock_in_berlin_in_2026(connection: psycopg.Connection) -> None:
-    # written out once, so that not everything hangs on one table of time zones
+def test_the_changes_of_the_offset_in_berlin_in_2026(connection: psycopg.Connection) -> None:
+    # literal dates, so that not everything depends on one table of time zones
     spring = ["2026-03-28 22:59:59.999999Z", "2026-03-28 23:00Z", "2026-03-29 00:30Z", "2026-03-29 01:30Z"]
     spring += ["2026-03-29 21:59:59.999999Z", "2026-03-29 22:00Z"]
     autumn = ["2026-10-24 21:59:59.999999Z", "2026-10-24 22:00Z", "2026-10-24 23:30Z", "2026-10-25 00:30Z"]
@@ -95,7 +95,7 @@ def test_the_changes_of_the_clock_in_berlin_in_2026(connection: psycopg.Connecti
 
 
 @ZONE
-def test_a_row_is_counted_on_the_day_that_the_clock_shows(connection: psycopg.Connection, zone: str) -> None:
+def test_a_row_counts_on_the_day_of_its_local_time(connection: psycopg.Connection, zone: str) -> None:
     info = move(connection, zone)
     moments = odd_moments(zone, now(connection))
     log(connection, *moments)
@@ -109,7 +109,7 @@ def test_a_row_is_counted_on_the_day_that_the_clock_shows(connection: psycopg.Co
 @ZONE
 def test_the_very_first_row_is_counted(connection: psycopg.Connection, zone: str) -> None:
     info = move(connection, zone)
-    # the latest change of the clock, or a day like others
+    # the latest day with a change of the offset, and a common day
     day = next(iter(changes(zone, now(connection))), now(connection).astimezone(info).date() - 100 * DAY)
     for moment in (midnight(day, info) + 30 * MINUTE, midnight(day, info), midnight(day, info) - MICROSECOND):
         log(connection, moment)
@@ -117,7 +117,7 @@ def test_the_very_first_row_is_counted(connection: psycopg.Connection, zone: str
         assert sum(events_by_day(connection).values()) == one(connection, "select count(*) from public.events")
 
 
-def test_after_the_operator_moves_every_row_is_on_its_new_day(connection: psycopg.Connection) -> None:
+def test_after_a_change_of_the_zone_every_row_is_on_its_new_day(connection: psycopg.Connection) -> None:
     moments = [now(connection) - n * HOUR for n in range(30, 30 + 24 * 60)]
     log(connection, *moments)
     for zone in ZONES:
@@ -145,10 +145,10 @@ SUMS: dict[str, tuple[LiteralString, LiteralString]] = {
 
 
 @ZONE
-def test_days_add_up_to_everything(world: psycopg.Connection, zone: str) -> None:
+def test_the_sum_of_days_is_the_total(world: psycopg.Connection, zone: str) -> None:
     with world.transaction(force_rollback=True):
         info = move(world, zone)
-        # what is dated after today comes to be counted when its day does
+        # rows dated after today count when their day comes
         until = midnight(now(world).astimezone(info).date() + DAY, info)
         for figure, (total, table) in SUMS.items():
             everything = one(world, f"select count(*) from {table} where created_at < %s", until)
@@ -156,10 +156,10 @@ def test_days_add_up_to_everything(world: psycopg.Connection, zone: str) -> None
             assert one(world, total) == everything, figure
 
 
-def test_an_appointment_over_midnight_is_of_both_days(connection: psycopg.Connection) -> None:
+def test_an_appointment_over_midnight_counts_on_both_days(connection: psycopg.Connection) -> None:
     info = move(connection, "Europe/Berlin")
     for day in (*changes("Europe/Berlin", now(connection)), now(connection).date() - 50 * DAY):
-        # taken back, because the last of these days may be one of the others, or the day before or after it
+        # rolled back, because the last of these days may be one of the others, or next to one
         with connection.transaction(force_rollback=True):
             begin = midnight(day, info) - 45 * MINUTE
             voucher_of(connection, "v", begin, begin + 2 * HOUR, 120, created_at=begin)
@@ -172,7 +172,7 @@ def test_an_appointment_over_midnight_is_of_both_days(connection: psycopg.Connec
         assert rows == [(day - DAY, 45, 45), (day, 75, 75)]
 
 
-def test_a_window_of_all_times_offers_each_day_whole(connection: psycopg.Connection) -> None:
+def test_an_unlimited_window_offers_each_day_completely(connection: psycopg.Connection) -> None:
     info = move(connection, "Europe/Berlin")
     first = datetime(1, 1, 1, tzinfo=UTC)
     last = datetime(9999, 12, 31, 23, tzinfo=UTC)
@@ -182,7 +182,7 @@ def test_a_window_of_all_times_offers_each_day_whole(connection: psycopg.Connect
         assert offered == (midnight(day + DAY, info) - midnight(day, info)) / MINUTE
 
 
-def test_short_appointments_leave_the_rest_of_the_hour_out(connection: psycopg.Connection) -> None:
+def test_short_appointments_leave_the_rest_of_the_hour_free(connection: psycopg.Connection) -> None:
     info = move(connection, "Europe/Berlin")
     for day in changes("Europe/Berlin", now(connection)):
         begin = midnight(day - DAY, info)
@@ -194,7 +194,7 @@ def test_short_appointments_leave_the_rest_of_the_hour_out(connection: psycopg.C
 def voucher_of(
     connection: psycopg.Connection, id_: str, begin: datetime, end: datetime, duration: int, created_at: datetime
 ) -> None:
-    """A voucher of no template."""
+    """Inserts a voucher without a template."""
     with unchecked(connection):
         connection.execute(
             "insert into public.vouchers (id, issuer_id, valid_from, valid_until, duration_minutes, created_at)"

@@ -1,4 +1,4 @@
-"""Portals without rows, with one of each kind, and with rows of before anybody's time."""
+"""Portals without rows, with one row of each kind, and with very old rows."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -45,7 +45,7 @@ ONE: dict[str, LiteralString] = {
 
 
 def insert(connection: psycopg.Connection, kind: str, ago: timedelta) -> None:
-    """Inserts a row of so long ago; days are those of the portal's calendar, of 23 to 25 hours."""
+    """Inserts a row of this age; days are those of the portal's calendar, of 23 to 25 hours."""
     at = sql.SQL("(now() - {}::interval)").format(sql.Literal(ago))
     statement = sql.SQL("insert into public." + ONE[kind]).format(at=at, thinker=sql.SQL(PORTAL))
     use_portal_zone(connection)
@@ -54,7 +54,7 @@ def insert(connection: psycopg.Connection, kind: str, ago: timedelta) -> None:
 
 
 def assert_agrees(connection: psycopg.Connection) -> None:
-    """Everything is what Python works out, of the last ten days."""
+    """Asserts that the figures of the last ten days equal those computed in Python."""
     with connection.transaction(force_rollback=True):
         books = Books(connection)
         for name, view in books.views().items():
@@ -67,9 +67,9 @@ def assert_agrees(connection: psycopg.Connection) -> None:
 
 
 def test_an_empty_portal(connection: psycopg.Connection) -> None:
-    """Only the portal itself is there, as a thinker, since today."""
+    """Only the portal itself exists, as a thinker, since today."""
     with unchecked(connection):
-        # the database that was copied may be of yesterday
+        # the copied database may be from yesterday
         connection.execute("update public.thinkers set created_at = now()")
     assert_agrees(connection)
     with connection.transaction():
@@ -92,7 +92,7 @@ def test_an_empty_portal(connection: psycopg.Connection) -> None:
     assert {i["violations"] for i in answers["system_stats"]["invariants"]} == {0}
 
 
-def test_not_even_a_thinker(connection: psycopg.Connection) -> None:
+def test_without_any_thinker(connection: psycopg.Connection) -> None:
     with unchecked(connection):
         connection.execute("delete from public.thinkers")
     assert_agrees(connection)
@@ -112,14 +112,16 @@ def test_one_row_of_each_kind(connection: psycopg.Connection, days: int) -> None
 
 
 @pytest.mark.parametrize("kind", sorted(ONE.keys() - {"session", "settlement", "booking", "mortgage contract"}))
-def test_whichever_row_is_the_first_its_day_is_the_first(connection: psycopg.Connection, kind: str) -> None:
+def test_the_first_row_of_any_kind_begins_the_first_day(connection: psycopg.Connection, kind: str) -> None:
     insert(connection, kind, 5 * DAY)
     assert one(connection, "select count(*) from stats.days") == 6
     assert_agrees(connection)
 
 
 @pytest.mark.parametrize(("kind", "needs"), [("booking", ["voucher"]), ("mortgage contract", ["application", "offer"])])
-def test_though_it_is_older_than_what_it_is_of(connection: psycopg.Connection, kind: str, needs: list[str]) -> None:
+def test_a_row_older_than_its_parent_begins_the_first_day(
+    connection: psycopg.Connection, kind: str, needs: list[str]
+) -> None:
     for need in needs:
         insert(connection, need, timedelta(0))
     insert(connection, kind, 5 * DAY)
@@ -127,7 +129,7 @@ def test_though_it_is_older_than_what_it_is_of(connection: psycopg.Connection, k
     assert_agrees(connection)
 
 
-def test_dating_back_makes_nothing_longer_than_ten_years(connection: psycopg.Connection) -> None:
+def test_a_backdated_row_makes_no_period_longer_than_ten_years(connection: psycopg.Connection) -> None:
     for kind, ago in (("thinker", 3653), ("event", 3654), ("report", 10000), ("transfer", 700000)):
         insert(connection, kind, ago * DAY)
     assert one(connection, "select count(*) from stats.days") == 3654
@@ -137,7 +139,7 @@ def test_dating_back_makes_nothing_longer_than_ten_years(connection: psycopg.Con
     assert one(connection, "select count(*) from stats.transfers_by_day") == 0
 
 
-def test_nothing_was_offered_but_something_booked(connection: psycopg.Connection) -> None:
+def test_bookings_without_an_offer(connection: psycopg.Connection) -> None:
     insert(connection, "voucher", 2 * DAY)
     with unchecked(connection):
         connection.execute("update public.vouchers set valid_until = valid_from")

@@ -24,7 +24,7 @@ ROUTES = ("presence", "vouchers", "mortgages", "telbank", "fees", "system")
 
 
 def huge(connection: psycopg.Connection) -> None:
-    """As many rows with the largest amount that their sum fits into no integer of 64 bits."""
+    """Rows with the largest amount, so many that their sum exceeds 64 bits."""
     assert MANY * SAFE > 2**63
     with unchecked(connection):
         connection.execute(
@@ -131,7 +131,7 @@ def test_the_24_most_used_currencies_of_revenue_loans_and_fees(connection: psyco
             " from public.thinkers, generate_series(1, 60) c, generate_series(1, c) n, generate_series(1, 5) f"
         )
     most = [f"JUNK{c}" for c in range(60, 36, -1)]
-    # without the days before, in which there was no portal; one more, where it is midnight meanwhile
+    # days before the portal existed are left out; there is one more if it is midnight meanwhile
     from_day = portal_today(connection) - 2 * DAY
     vouchers = call(connection, SERVER, "voucher_stats", from_day=from_day)
     assert [r["currency"] for r in vouchers["revenue"]] == most
@@ -146,7 +146,7 @@ def test_the_24_most_used_currencies_of_revenue_loans_and_fees(connection: psyco
     assert {f["currency"] for f in fees["fees"]} == set(most[:20])
 
 
-def test_the_100_that_are_owed_most(connection: psycopg.Connection) -> None:
+def test_the_100_largest_debts(connection: psycopg.Connection) -> None:
     with unchecked(connection):
         connection.execute(
             "insert into public.settlements (beneficiary_id, period_from, period_to, total_cents, currency)"
@@ -175,7 +175,7 @@ def test_the_20_most_used_pair_codes_and_the_100_most_frequent_types(connection:
     assert [(p["sessions"], p["online"]) for p in presence["pair_codes"]] == [(n, n) for n in range(25, 5, -1)]
     system = call(connection, SERVER, "system_stats")
     assert [(t["type"], t["events"]) for t in system["types"]] == [(f"type {n}", n) for n in range(130, 30, -1)]
-    # days count all of them
+    # the days count all of them
     assert system["days"][-1]["events"] == sum(range(1, 131))
 
 
@@ -192,7 +192,7 @@ def test_networks_of_a_mebibyte_make_no_large_answer(connection: psycopg.Connect
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_three_years_of_everything_are_no_large_answer(world: psycopg.Connection, function: str) -> None:
+def test_three_years_of_all_data_make_no_large_answer(world: psycopg.Connection, function: str) -> None:
     answer = call(world, SERVER, function, from_day=portal_today(world) - 1095 * DAY)
     assert len(json.dumps(answer, default=str)) < 200_000
 

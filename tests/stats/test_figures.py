@@ -1,4 +1,4 @@
-"""Each figure of each view and function is what Python works out over the same rows."""
+"""Each figure of each view and function equals the one that Python computes from the same rows."""
 
 import json
 from collections import Counter
@@ -37,7 +37,7 @@ PERIODS = {
 
 
 def plain(row: Row) -> Row:
-    """As JSON has it: exact numbers, and texts for what JSON has no type for."""
+    """Converts to JSON values: exact numbers, and texts for types that JSON lacks."""
     return {key: _plain(value) for key, value in row.items()}
 
 
@@ -52,7 +52,7 @@ def _plain(value: object) -> object:
 
 
 def sorted_lists(answer: Row) -> Row:
-    """The lists without their order."""
+    """Returns the lists sorted."""
     return {
         key: sorted(value, key=lambda row: json.dumps(row, sort_keys=True, default=str))
         if isinstance(value, list)
@@ -66,18 +66,18 @@ def counted(rows: Iterable[Row]) -> Counter[tuple[tuple[str, object], ...]]:
 
 
 def read(connection: psycopg.Connection, view: str) -> list[Row]:
-    """All rows of a view of the schema stats."""
+    """Returns all rows of a view of the schema stats."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(sql.SQL("select * from stats.{}").format(sql.Identifier(view))).fetchall()
 
 
-def test_there_is_a_reckoning_for_every_view(world: psycopg.Connection) -> None:
+def test_python_computes_every_view(world: psycopg.Connection) -> None:
     views = {name for (name,) in world.execute("select viewname from pg_views where schemaname = 'stats'")}
     with world.transaction():
         assert views == {"invariants", *Books(world).views()}
 
 
-def test_the_world_has_something_for_every_view(world: psycopg.Connection) -> None:
+def test_the_world_has_rows_for_every_view(world: psycopg.Connection) -> None:
     with world.transaction():
         books = Books(world)
     few = {name: rows for name, view in books.views().items() if len(rows := view()) < 3}
@@ -104,7 +104,7 @@ def test_functions(world: psycopg.Connection, zone: str, period: str) -> None:
         for function, expected in books.answers(first, last).items():
             answer = act(world, SERVER, function, from_day=first, to_day=last)
             if function == "system_stats":
-                # tests/jobs speaks of one that is there
+                # tests/jobs covers an installed one
                 assert answer.pop("clock") is False
                 shown = {name: answer.pop(name) for name in ("jobs", "invariants")}
                 for name, rows in shown.items():
@@ -115,7 +115,7 @@ def test_functions(world: psycopg.Connection, zone: str, period: str) -> None:
 
 
 @ZONE
-def test_without_days_it_is_the_30_that_end_today(world: psycopg.Connection, zone: str) -> None:
+def test_the_default_period_is_the_30_days_that_end_today(world: psycopg.Connection, zone: str) -> None:
     with in_zone(world, zone):
         books = Books(world)
         for function in books.answers(books.today, books.today):
@@ -151,13 +151,13 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("function", ORDERS)
-def test_lists_are_in_order(world: psycopg.Connection, function: str) -> None:
+def test_lists_are_sorted(world: psycopg.Connection, function: str) -> None:
     with world.transaction(force_rollback=True):
         answer = act(world, SERVER, function, from_day=portal_today(world) - 1000 * DAY)
         lists = {name for name, value in answer.items() if isinstance(value, list)}
         assert lists == ORDERS[function].keys()
         for name, columns in ORDERS[function].items():
-            # the database's own order, because texts have one of their own in each language
+            # sorted by the database, because each language sorts texts differently
             order = ", ".join(f"(r ->> '{c[1:]}')::numeric desc" if c[0] == "-" else f"r ->> '{c}'" for c in columns)
             numbers = one(
                 world,

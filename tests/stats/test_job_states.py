@@ -1,4 +1,4 @@
-"""The state of a job in a word, each brought about by running it, or by dating back when it ran."""
+"""The state of a job in one word; each test runs jobs or dates their runs back."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +22,7 @@ SECONDS = timedelta(seconds=30)
 
 
 def state(connection: psycopg.Connection, job: str = JOB) -> str:
-    """What the view says, the function says too, and Python finds."""
+    """Returns the state in the view, after checking that the function and Python agree."""
     said: str = one(connection, "select state from stats.jobs where name = %s", job)
     [shown] = (j for j in call(connection, SERVER, "system_stats")["jobs"] if j["name"] == job)
     assert shown["state"] == said
@@ -32,7 +32,7 @@ def state(connection: psycopg.Connection, job: str = JOB) -> str:
 
 
 def date_back(connection: psycopg.Connection, by: timedelta) -> None:
-    """All runs so far began earlier."""
+    """Dates all runs so far back."""
     connection.execute("update private.job_runs set started_at = started_at - %s", (by,))
 
 
@@ -52,27 +52,27 @@ def repair(connection: psycopg.Connection) -> None:
 
 @pytest.fixture(autouse=True)
 def _new(connection: psycopg.Connection) -> None:
-    """The jobs are new, however old the database is that was copied."""
+    """Makes the jobs new, because the copied database may be old."""
     added(connection, timedelta(0))
 
 
-def test_a_new_one_is_waiting(connection: psycopg.Connection) -> None:
+def test_a_new_job_is_waiting(connection: psycopg.Connection) -> None:
     assert set(connection.execute("select distinct state from stats.jobs").fetchall()) == {("waiting",)}
     added(connection, LATE - SECONDS)
     assert state(connection) == "waiting"
 
 
-def test_one_that_never_ran_is_late_in_time(connection: psycopg.Connection) -> None:
+def test_a_job_that_never_ran_becomes_late(connection: psycopg.Connection) -> None:
     added(connection, LATE + SECONDS)
     assert state(connection) == "late"
-    # a day is soon enough for others
+    # other jobs may take a day
     assert state(connection, "check-invariants") == "waiting"
 
 
-def test_one_that_ran_is_good_until_it_is_late(connection: psycopg.Connection) -> None:
+def test_a_job_that_ran_is_good_until_it_is_late(connection: psycopg.Connection) -> None:
     repair(connection)
     assert state(connection) == "good"
-    # however long ago it was added
+    # its age does not matter
     added(connection, timedelta(days=1000))
     assert state(connection) == "good"
     date_back(connection, LATE - SECONDS)
@@ -83,26 +83,26 @@ def test_one_that_ran_is_good_until_it_is_late(connection: psycopg.Connection) -
     assert state(connection) == "good"
 
 
-def test_one_that_failed_has_failed_until_it_runs_well(connection: psycopg.Connection) -> None:
+def test_a_failed_job_has_failed_until_it_succeeds(connection: psycopg.Connection) -> None:
     fail(connection)
     assert state(connection) == "failed"
     assert one(connection, "select last_error from stats.jobs where name = %s", JOB) == "out of order"
     assert one(connection, "select last_good_run_at is null from stats.jobs where name = %s", JOB)
     repair(connection)
     assert state(connection) == "good"
-    # the error stays to be read
+    # the error can still be read
     assert one(connection, "select last_error from stats.jobs where name = %s", JOB) == "out of order"
     assert one(connection, "select last_done from stats.jobs where name = %s", JOB) == 7
     fail(connection)
     assert state(connection) == "failed"
-    # late too, but that says less
+    # it is late too, but that matters less
     date_back(connection, LATE + SECONDS)
     added(connection, timedelta(days=1))
     assert state(connection) == "failed"
     assert one(connection, "select is_late from stats.jobs where name = %s", JOB)
 
 
-def test_one_that_runs_elsewhere_is_as_it_was(connection: psycopg.Connection, database: str) -> None:
+def test_a_skipped_run_changes_no_state(connection: psycopg.Connection, database: str) -> None:
     repair(connection)
     date_back(connection, LATE + SECONDS)
     with psycopg.connect(database) as other:

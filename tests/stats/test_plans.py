@@ -1,4 +1,4 @@
-"""Behind each figure by day there is an index: thirty days of a large portal are found without reading all of it."""
+"""Each figure by day uses an index: thirty days of a large portal are found without reading all of it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -119,9 +119,9 @@ def nodes(plan: Node) -> Iterator[Node]:
 
 
 def scans(connection: psycopg.Connection, query: str) -> list[tuple[str, str]]:
-    """How a query reads which tables: (node type, table)."""
+    """Returns how a query reads its tables: (node type, table)."""
     [explained] = one(connection, f"explain (format json) {query}")
-    # but the months to come, in which there is nothing
+    # except the coming months, which are empty
     costly = (node for node in nodes(explained["Plan"]) if node["Total Cost"] > 0)
     return [(node["Node Type"], _table(node)) for node in costly if _table(node)]
 
@@ -132,7 +132,7 @@ def _table(node: Node) -> str:
     return "events" if name.startswith("events_") else name
 
 
-def test_every_view_by_day_is_spoken_of(large: psycopg.Connection) -> None:
+def test_every_view_by_day_is_tested_here(large: psycopg.Connection) -> None:
     views = large.execute(r"select viewname from pg_views where schemaname = 'stats' and viewname like '%\_by\_day'")
     assert {name for (name,) in views} == VIEWS.keys()
 
@@ -151,15 +151,15 @@ def test_every_view_by_day_is_spoken_of(large: psycopg.Connection) -> None:
 def test_thirty_days_are_found_by_an_index(large: psycopg.Connection, view: str, period: str) -> None:
     found = scans(large, f"select * from stats.{view} v where {period}")
     assert {table for _, table in found} >= VIEWS[view]
-    # fees name each beneficiary, of whom there are few, and thinkers fewer than everything else
+    # fees name each beneficiary; beneficiaries are few, and thinkers fewer than everything else
     whole = {table for kind, table in found if kind == "Seq Scan"} - ({"thinkers"} if view == "fees_by_day" else set())
     assert not whole & (LARGE | {"events"})
     assert {kind for kind, table in found if table == "events"} == {"Index Only Scan"}
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_whatever_the_days_a_function_asks_for(large: psycopg.Connection, view: str) -> None:
-    """As the functions ask: for days that are not known when it is planned."""
+def test_a_function_finds_its_days_by_an_index(large: psycopg.Connection, view: str) -> None:
+    """As functions do: the days are not known when the query is planned."""
     with large.transaction(force_rollback=True):
         large.execute("set local plan_cache_mode = force_generic_plan")
         large.execute(
@@ -179,8 +179,8 @@ def test_the_first_day_is_found_without_reading_the_rows(large: psycopg.Connecti
     assert {kind for kind, table in found if table != "settings"} == {"Index Only Scan"}
 
 
-def test_rows_are_there_and_are_found(large: psycopg.Connection) -> None:
-    """The plans above are of views that show something."""
+def test_the_plans_return_rows(large: psycopg.Connection) -> None:
+    """The plans above belong to views that return rows."""
     for view in VIEWS:
         rows = one(large, f"select count(*) from stats.{view} v where v.day between current_date - 29 and current_date")
         assert rows >= 29, view

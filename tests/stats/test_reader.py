@@ -1,4 +1,4 @@
-"""stats_reader, as whom Metabase and Grafana connect, reads every view of stats, and nothing else of the portal."""
+"""stats_reader, the role of Metabase and Grafana, reads every view of stats and nothing else of the portal."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -16,17 +16,17 @@ DENIED = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)
 
 @pytest.fixture(scope="module")
 def reader_url(world_url: str) -> Iterator[str]:
-    """The URL as which an operator would enter it: with a password, where the server asks for one."""
+    """The URL that an operator would enter: with a password, where the server asks for one."""
     parts = urlsplit(world_url)
     host = parts.netloc.rpartition("@")[2]
     with psycopg.connect(world_url, autocommit=True) as connection:
-        # so that nobody comes in before an operator wants it
+        # so that nobody can connect before an operator allows it
         assert one(connection, "select rolpassword is null from pg_authid where rolname = 'stats_reader'")
         connection.execute("alter role stats_reader password 'test'")
         try:
             yield urlunsplit(parts._replace(netloc=f"stats_reader:test@{host}"))
         finally:
-            # roles are the whole server's
+            # roles belong to the whole server
             connection.execute("alter role stats_reader password null")
 
 
@@ -39,13 +39,13 @@ def reader(reader_url: str) -> Iterator[psycopg.Connection]:
 
 
 def writing(reader: psycopg.Connection) -> psycopg.Connection:
-    """What is only a default can be set otherwise: here it is."""
+    """A session that has changed the role's read-only default."""
     reader.execute("set default_transaction_read_only = off")
     return reader
 
 
 def relations(world: psycopg.Connection) -> list[tuple[str, str]]:
-    """Every table, partition, view and sequence of the portal that is not a figure."""
+    """Returns every table, partition, view and sequence of the portal that is not a figure."""
     found: list[tuple[str, str]] = world.execute(
         "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname !~ '^pg_'"
@@ -60,7 +60,7 @@ def test_it_reads_every_view(world: psycopg.Connection, reader: psycopg.Connecti
     for view in views:
         rows = counted(read(reader, view))
         assert rows, view
-        # but for who is online, which changes by itself
+        # except who is online, which changes by itself
         if view not in ("presence_now", "pair_codes"):
             assert rows == counted(read(world, view)), view
 
@@ -75,13 +75,13 @@ def test_it_reads_nothing_else(world: psycopg.Connection, reader: psycopg.Connec
                 reader.execute(sql.SQL(statement).format(sql.Identifier(schema, name)))
 
 
-def test_no_column_of_it_either(world: psycopg.Connection, reader: psycopg.Connection) -> None:
+def test_it_reads_no_column_of_anything_else(world: psycopg.Connection, reader: psycopg.Connection) -> None:
     granted = reader.execute(
         "select c.oid::regclass::text, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid"
         " join pg_namespace n on n.oid = c.relnamespace"
         " where n.nspname !~ '^pg_' and n.nspname not in ('stats', 'information_schema') and a.attnum > 0"
         " and not a.attisdropped and has_column_privilege(c.oid, a.attnum, 'select')"
-        # the facts, of which the figures are made, in a schema that it may not enter
+        # the facts, on which the figures are built, in a schema that it may not use
         " and not (n.nspname = 'private' and c.relkind = 'v' and c.relname like '%\\_facts')"
     ).fetchall()
     assert granted == []
@@ -102,14 +102,14 @@ def test_it_calls_no_function_of_the_portal(world: psycopg.Connection, reader: p
             reader.execute(sql.SQL("select {}({})").format(sql.Identifier(schema, name), arguments))
 
 
-def test_it_becomes_nobody_else(world: psycopg.Connection, reader: psycopg.Connection) -> None:
+def test_it_takes_no_other_role(world: psycopg.Connection, reader: psycopg.Connection) -> None:
     for (role,) in world.execute("select rolname from pg_roles where rolname <> 'stats_reader'").fetchall():
         for statement in ("set role {}", "set session authorization {}"):
             with pytest.raises((errors.InsufficientPrivilege, errors.InvalidParameterValue)):
                 reader.execute(sql.SQL(statement).format(sql.Identifier(role)))
 
 
-def test_what_the_role_is(world: psycopg.Connection) -> None:
+def test_attributes_of_the_role(world: psycopg.Connection) -> None:
     role = world.execute(
         "select rolcanlogin, rolinherit, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
         " rolconnlimit, rolconfig"
@@ -120,7 +120,7 @@ def test_what_the_role_is(world: psycopg.Connection) -> None:
         ["default_transaction_read_only=on", "statement_timeout=60s", "idle_in_transaction_session_timeout=60s"],
     )  # fmt: skip
     member = "select count(*) from pg_auth_members where 'stats_reader'::regrole in (member, roleid)"
-    # on PostgreSQL 16 and newer, whoever made a role administers it
+    # on PostgreSQL 16 and newer, the role that created it administers it
     assert one(world, f"{member} and member = 'stats_reader'::regrole") == 0
     assert one(world, f"{member} and not (admin_option and member = 'postgres'::regrole)") == 0
 
@@ -133,7 +133,7 @@ def test_its_transactions_are_read_only_by_default(reader: psycopg.Connection) -
             reader.execute(statement)
 
 
-def test_it_writes_nothing_whatever_it_sets(world: psycopg.Connection, reader: psycopg.Connection) -> None:
+def test_it_writes_nothing_with_any_setting(world: psycopg.Connection, reader: psycopg.Connection) -> None:
     writing(reader)
     for schema, name in relations(world):
         for statement in ("delete from {}", "truncate {}", "insert into {} default values", "drop table {}"):
@@ -158,7 +158,7 @@ def test_it_writes_nothing_whatever_it_sets(world: psycopg.Connection, reader: p
 
 
 TRICKS = (
-    # a name of its own for what it may read the columns of
+    # views, tables and XML under names of its own
     "create temporary view mine as select * from private.thinker_facts",
     "create temporary table mine as select * from private.thinker_facts",
     "create temporary table mine (like public.thinkers including all)",
@@ -188,26 +188,26 @@ TRICKS = (
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_no_trick_opens_anything(world: psycopg.Connection, reader: psycopg.Connection, trick: str) -> None:
+def test_no_other_access_is_possible(world: psycopg.Connection, reader: psycopg.Connection, trick: str) -> None:
     writing(reader)
-    # so that somebody else is there
+    # so that there is another session
     assert one(world, "select count(*) from pg_stat_activity where usename = 'postgres'") > 0
     refusals = (errors.InsufficientPrivilege, errors.FeatureNotSupported, errors.UndefinedFile)
     with pytest.raises(refusals) as refused:
         reader.execute(trick.encode())
-    # what a server has no library for, it does not do for anybody
+    # the server may lack the library, and refuse everybody
     assert "xml" in trick or "extension" in trick or isinstance(refused.value, errors.InsufficientPrivilege)
 
 
-def test_what_it_may_read_it_passes_on_to_nobody(world: psycopg.Connection, reader: psycopg.Connection) -> None:
+def test_it_cannot_grant_its_privileges(world: psycopg.Connection, reader: psycopg.Connection) -> None:
     writing(reader)
-    # not refused, but warned
+    # PostgreSQL only warns
     reader.execute("grant select on stats.owed to public")
     assert not one(world, "select has_table_privilege('anon', 'stats.owed', 'select')")
 
 
-def test_names_on_the_path_mislead_no_view(reader: psycopg.Connection) -> None:
-    """A view means what it meant when it was made, whatever temporary tables and functions come first on the path."""
+def test_names_on_the_search_path_change_no_view(reader: psycopg.Connection) -> None:
+    """A view keeps its meaning, even if temporary tables and functions come first on the search path."""
     writing(reader)
     reader.execute(
         "create temporary table thinkers as select 1 as n;"
@@ -219,8 +219,10 @@ def test_names_on_the_path_mislead_no_view(reader: psycopg.Connection) -> None:
     assert one(reader, "select count(*) from stats.owed") > 3
 
 
-def test_a_function_of_its_own_sees_only_what_views_show(world: psycopg.Connection, reader: psycopg.Connection) -> None:
-    """A cheap function in a condition is tried as early as can be: it must not meet what the view then leaves out."""
+def test_a_function_of_its_own_sees_only_rows_of_the_views(
+    world: psycopg.Connection, reader: psycopg.Connection
+) -> None:
+    """PostgreSQL evaluates a cheap function early: it must not see rows that the view then leaves out."""
     writing(reader)
     reader.execute(
         "create function pg_temp.spy(t text) returns boolean language plpgsql cost 0.0000001 as"
@@ -238,15 +240,15 @@ def test_a_function_of_its_own_sees_only_what_views_show(world: psycopg.Connecti
         shown = {value for (value,) in reader.execute(f"select {column} from {view}")}
         reader.execute(f"select {column} from {view} where pg_temp.spy({column})")
         assert seen, (view, column)
-        # a null is told as such
+        # it prints a null too
         assert seen <= {str(value) if value is not None else "<NULL>" for value in shown}, (view, column)
 
 
-def test_statistics_tell_it_nothing(world: psycopg.Connection, reader: psycopg.Connection) -> None:
+def test_statistics_reveal_nothing(world: psycopg.Connection, reader: psycopg.Connection) -> None:
     ours = "schemaname in ('public', 'private', 'auth')"
     assert one(world, f"select count(*) from pg_stats where {ours}") > 100
     assert one(reader, f"select count(*) from pg_stats where {ours}") == 0
     assert one(reader, f"select count(*) from pg_stats_ext where {ours}") == 0
-    # nor what others are asking
+    # nor the queries of other sessions
     others = "pid <> pg_backend_pid() and usename = 'postgres' and query <> '<insufficient privilege>' and query <> ''"
     assert one(reader, f"select count(*) from pg_stat_activity where {others}") == 0

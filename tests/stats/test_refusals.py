@@ -1,4 +1,4 @@
-"""Who may ask for figures, and for which days, straight at the functions."""
+"""Which callers may ask for figures, and for which days, by calling the functions directly."""
 
 import psycopg
 import pytest
@@ -42,7 +42,7 @@ def connection(shared_database: str) -> psycopg.Connection:
         ("9999-01-01", None),
     ],
 )
-def test_days_that_make_no_period(
+def test_an_invalid_period_is_refused(
     connection: psycopg.Connection, function: str, from_day: str | None, to_day: str | None
 ) -> None:
     with connection:
@@ -89,15 +89,15 @@ def test_the_earliest_end_of_30_days(connection: psycopg.Connection) -> None:
     ],
     ids=str,
 )
-def test_nobody_but_admins(connection: psycopg.Connection, function: str, actor: Actor) -> None:
+def test_only_admins_may(connection: psycopg.Connection, function: str, actor: Actor) -> None:
     with connection:
         assert call_or_reason(connection, actor, function) == "not_an_admin"
-        # before anything is said of the days
+        # refused before the days are checked
         assert call_or_reason(connection, actor, function, from_day="infinity") == "not_an_admin"
 
 
 @FUNCTION
-def test_no_lender_of_the_portal(database: str, function: str) -> None:
+def test_a_lender_may_not(database: str, function: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
             "insert into public.thinkers (id, public_id, roles) values"
@@ -109,6 +109,6 @@ def test_no_lender_of_the_portal(database: str, function: str) -> None:
 
 
 @FUNCTION
-def test_anon_may_not_even_call_it(connection: psycopg.Connection, function: str) -> None:
+def test_anon_may_not_call_it(connection: psycopg.Connection, function: str) -> None:
     with connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"function {function}"):
         call(connection, Actor("anon"), function)

@@ -1,4 +1,4 @@
-"""GET /api/admin/stats/... says what the functions say, in the portal's spelling, through each gateway."""
+"""GET /api/admin/stats/... answers what the functions return, in the portal's spelling, through each gateway."""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def _with_runs(world_url: str) -> None:
         connection.execute(
             "insert into public.thinkers (id, public_id, roles) values (private.thinker_id('ada'), 'ada', '{admin}')"
         )
-        # however old the database is that was copied
+        # the copied database may be old
         connection.execute("update private.jobs set added_at = now()")
         redefine(connection, "cleanup-cron-history", "begin raise 'not today'; end")
         run(connection, "cleanup-cron-history")
@@ -70,7 +70,7 @@ def ask(client: Connection, route: str, query: str = "") -> Answer:
 
 
 def spelled(value: object) -> Any:
-    """The names in camelCase, but `from` and `to`; times in milliseconds."""
+    """Returns the names in camelCase, but `from` and `to`; times in milliseconds."""
     if isinstance(value, dict):
         names = {"from_day": "from", "to_day": "to"}
         return {
@@ -97,14 +97,14 @@ def spelled(value: object) -> Any:
     ],
 )
 @pytest.mark.usefixtures("_with_runs")
-def test_the_answer_is_the_functions(
+def test_the_answer_equals_the_result_of_the_function(
     client: Connection, world_url: str, route: str, query: str, days: dict[str, str]
 ) -> None:
     answer = ask(client, route, query)
     assert answer.status == 200, answer.body
     with psycopg.connect(world_url, autocommit=True) as connection:
         expected = call(connection, SERVER, ROUTES[route], **days)
-        # as the API shows jobs
+        # in the form in which the API shows jobs
         for job in expected.get("jobs", []):
             del job["is_late"], job["last_done"]
         connection.execute("set timezone = 'UTC'")
@@ -133,7 +133,7 @@ def test_admins_and_the_key_get_the_same(client: Connection, route: str) -> None
 
 
 @ROUTE
-def test_nobody_without_proof(client: Connection, route: str) -> None:
+def test_outsider_may_not(client: Connection, route: str) -> None:
     path = f"/api/admin/stats/{route}"
     for headers in (
         {},
@@ -147,7 +147,7 @@ def test_nobody_without_proof(client: Connection, route: str) -> None:
 
 
 @ROUTE
-def test_no_thinker(client: Connection, route: str) -> None:
+def test_thinker_may_not(client: Connection, route: str) -> None:
     answer = client.get(f"/api/admin/stats/{route}", authorization=f"Bearer {token('authenticated', 'thinker-1')}")
     assert (answer.status, answer.body) == (403, {"ok": False, "error": "only admins may see this"})
 
@@ -161,7 +161,7 @@ NO_DAYS = (
 
 @pytest.mark.parametrize("name", ["from", "to"])
 @pytest.mark.parametrize("text", NO_DAYS, ids=lambda text: repr(text[:12]))
-def test_a_text_that_is_no_day(client: Connection, name: str, text: str) -> None:
+def test_an_invalid_day_is_refused(client: Connection, name: str, text: str) -> None:
     for route in ROUTES:
         answer = ask(client, route, f"?{name}={quote(text)}")
         assert (answer.status, answer.body) == (400, {"ok": False, "error": f"{name} is not a valid date"}), route
@@ -172,19 +172,19 @@ def test_a_text_that_is_no_day(client: Connection, name: str, text: str) -> None
     "query",
     ["?from=2026-02-02&to=2026-02-01", "?from=2023-01-01&to=2026-01-01", "?to=0001-01-20", "?from=9999-12-31"],
 )
-def test_days_that_make_no_period(client: Connection, route: str, query: str) -> None:
+def test_an_invalid_period_is_refused(client: Connection, route: str, query: str) -> None:
     answer = ask(client, route, query)
     sentence = "a period has 1 to 1096 days of the years 1 to 9999"
     assert (answer.status, answer.body) == (400, {"ok": False, "error": sentence})
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_figures_are_only_read(client: Connection, method: str) -> None:
+def test_figures_are_read_only(client: Connection, method: str) -> None:
     answer = client.ask(method, "/api/admin/stats/presence", headers={"X-TS-APIKEY": KEY})
     assert answer.status in (404, 405)
 
 
-def test_the_time_zone_is_said(client: Connection, world_url: str) -> None:
+def test_the_answer_names_the_time_zone(client: Connection, world_url: str) -> None:
     with psycopg.connect(world_url) as connection:
         zone = one(connection, "select time_zone from private.settings")
     assert {ask(client, route).body["timeZone"] for route in ROUTES} == {zone}

@@ -1,4 +1,4 @@
-"""A portal with some hundred rows of every kind and every oddity, written past the functions, the same in each run."""
+"""A portal with some hundred rows of every kind, also unusual ones, inserted directly; the same in each run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ FEES = ("voucher.booking", "transfer.logged", "mortgage.notary")
 
 
 def changes(zone: str, now: datetime, days: int = 400) -> list[date]:
-    """The days of the last months that do not have 24 hours."""
+    """Returns the days of the last months that do not have 24 hours."""
     info = ZoneInfo(zone)
     today = now.astimezone(info).date()
     past = [today - n * DAY for n in range(1, days)]
@@ -55,14 +55,14 @@ def changes(zone: str, now: datetime, days: int = 400) -> list[date]:
 
 
 def odd_moments(zone: str, now: datetime) -> list[datetime]:
-    """Around midnight, and around both changes of the clock."""
+    """Returns moments around midnight, and around both changes of the UTC offset."""
     info = ZoneInfo(zone)
     days = [now.astimezone(info).date() - n * DAY for n in (1, 5, 29, 30, 200)]
     found = []
     for day in (*days, *changes(zone, now)):
         begin, end = midnight(day, info), midnight(day + DAY, info)
         found += [begin - MICROSECOND, begin, begin + MICROSECOND, end - MICROSECOND, end]
-        # 1:30, 2:30 (once more, where the clock is put back) and 3:30, by whichever clock
+        # local time 1:30, 2:30 (twice, if the hour occurs twice) and 3:30
         found += [begin + n * HOUR + 30 * MINUTE for n in range(4)]
     return found
 
@@ -81,7 +81,7 @@ class _Maker:
         return uuid5(NAMESPACE, str(next(self._numbers)))
 
     def moment(self) -> datetime:
-        """Mostly in the past; some in what is left of today, and after it."""
+        """Mostly in the past; some in the rest of today, and later."""
         kind = self.random.random()
         if kind < 0.4:
             return self.now - self.random.random() * (self.now - self.begin)
@@ -142,7 +142,7 @@ def _presence(connection: psycopg.Connection, make: _Maker, thinkers: list[UUID]
             thinkers[n],
             draw.choice((None, "familie", "projekt_alpha", "Familie", f"pair-{n}")),
             draw.choice(("online", "online", "offline")),
-            # moved on by an hour, so that nobody goes offline between two readings
+            # dated ahead by an hour, so that nobody goes offline between two reads
             make.now - draw.choice(seen) * timedelta(seconds=1) * 60,
         ),
     )
@@ -167,7 +167,7 @@ def _vouchers(connection: psycopg.Connection, make: _Maker, thinkers: list[UUID]
     for number in range(90):
         begin = make.moment() + draw.choice((0, 0, 17, 3599)) * timedelta(seconds=1)
         amount, currency = make.price()
-        # by turns, so that each duration meets each length
+        # in turns, so that each duration meets each length
         length = LENGTHS[number % len(LENGTHS)]
         vouchers.append(
             Voucher(
@@ -199,7 +199,7 @@ def _vouchers(connection: psycopg.Connection, make: _Maker, thinkers: list[UUID]
 def _bookings(
     make: _Maker, voucher: Voucher
 ) -> Iterator[tuple[str, datetime, datetime, str, datetime, datetime | None]]:
-    """Some of a voucher's slots, one after the other; some of them cancelled."""
+    """Inserts some of a voucher's slots, one after the other; some of them are cancelled."""
     free = voucher.valid_from
     for start, end in slots(voucher):
         if make.random.random() < 0.97 - 3 / (3 + len(LENGTHS)) and voucher.valid_until - voucher.valid_from > DAY:
@@ -211,7 +211,7 @@ def _bookings(
             free = end
             yield voucher.id, start, end, "booked", created, None
     if voucher.valid_until - voucher.valid_from < HOUR:
-        # brought from elsewhere: an appointment where nothing was offered, over midnight
+        # imported: an appointment outside of the offered slots, over midnight
         # the night after, so that it meets no slot of a voucher of late in the evening
         end = midnight((voucher.valid_until + 2 * DAY).astimezone(BERLIN).date(), BERLIN) + 21 * MINUTE
         yield voucher.id, end - HOUR, end, "booked", make.moment(), None
@@ -251,7 +251,7 @@ def _mortgages(connection: psycopg.Connection, make: _Maker, thinkers: list[UUID
 def _transfers(connection: psycopg.Connection, make: _Maker) -> None:
     draw = make.random
     amounts = (0, 1, -1, 2**53 - 1, 1 - 2**53)
-    # no more combinations than an answer lists: every odd network, and every odd currency
+    # no more combinations than an answer lists: every unusual network, and every unusual currency
     combinations = (
         *((network, sent) for network in NETWORKS[:3] for sent in SENT[:4]),
         *((network, draw.choice(SENT[:2])) for network in NETWORKS),
@@ -284,7 +284,7 @@ def _fees(connection: psycopg.Connection, make: _Maker) -> None:
         for currency in ("EUR", "JPY")
         for status in ("open", "invoiced", "paid", "voided", "paid")
     ]
-    # to whom nothing is owed after all
+    # a beneficiary whose balance is zero
     settlements.append((make.id(), UUID(str(thinker_id("thinker-6"))), "VOID", "voided"))
     times = {
         "open": (None, None, None),
@@ -336,7 +336,7 @@ def _fees(connection: psycopg.Connection, make: _Maker) -> None:
 
 @contextmanager
 def in_zone(connection: psycopg.Connection, zone: str) -> Iterator[None]:
-    """Within one moment, the portal is in another time zone; taken back at the end."""
+    """Puts the portal into another time zone within the transaction; rolled back at the end."""
     with connection.transaction(force_rollback=True):
         connection.execute("update private.settings set time_zone = %s", (zone,))
         yield

@@ -1,4 +1,4 @@
-"""What a storm was told of each operation, and whether the database agrees afterwards."""
+"""The outcome of each operation of a storm, as its client knows it, and the comparison with the database."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from tests.support.charging import rounded, violations
 
 
 class Fate(Enum):
-    """What was heard of an operation."""
+    """What the client knows of an operation."""
 
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"
@@ -28,7 +28,7 @@ class Fate(Enum):
 
 @dataclass
 class Booking:
-    """An attempt to book; each (holder, voucher, slot) is tried once, so that what came of it can be told."""
+    """An attempt to book; each (holder, voucher, slot) is tried once, so that its outcome can be determined."""
 
     holder: str
     voucher: str
@@ -40,7 +40,7 @@ class Booking:
 
 @dataclass
 class Transfer:
-    """An attempt to log a transfer, which its label names."""
+    """An attempt to log a transfer, identified by its label."""
 
     label: str
     cents: int
@@ -50,7 +50,7 @@ class Transfer:
 
 @dataclass
 class Settlement:
-    """A settlement that was acknowledged, and where it stands; `maybe` is a move of which nothing was heard."""
+    """An acknowledged settlement and its status; `maybe` is a transition without an answer."""
 
     id: str
     total: int
@@ -60,7 +60,7 @@ class Settlement:
 
 @dataclass
 class Books:
-    """What one worker did. A worker owns what it made: nobody else changes it."""
+    """The operations of one worker. Nobody else changes the rows that a worker creates."""
 
     bookings: list[Booking] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
@@ -70,12 +70,12 @@ class Books:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def of(self, fate: Fate) -> int:
-        """How many operations had this fate."""
+        """Returns how many operations had this fate."""
         return sum(number for (_, f), number in self.operations.items() if f is fate)
 
 
 def joined(all_books: Iterable[Books]) -> Books:
-    """All books in one."""
+    """Merges all books."""
     whole = Books()
     for books in all_books:
         whole.bookings += books.bookings
@@ -88,7 +88,7 @@ def joined(all_books: Iterable[Books]) -> Books:
 
 
 class Progress:
-    """How far a storm is: its operations are numbered, and its acknowledged ones counted."""
+    """The progress of a storm: operations are numbered, and acknowledged ones are counted."""
 
     def __init__(self, operations: int, workers: int) -> None:
         self._left = operations
@@ -98,7 +98,7 @@ class Progress:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """A worker works meanwhile."""
+        """Counts a worker as active during the block."""
         try:
             yield
         finally:
@@ -107,7 +107,7 @@ class Progress:
                 self._changed.notify_all()
 
     def begins(self) -> bool:
-        """Whether one more operation is to be done."""
+        """Returns whether one more operation is to be done."""
         with self._changed:
             self._left -= 1
             return self._left >= 0
@@ -119,7 +119,7 @@ class Progress:
             self._changed.notify_all()
 
     def wait_for(self, acknowledged: int) -> None:
-        """Waits until so many operations are acknowledged. Raises RuntimeError where that never comes."""
+        """Waits until this number of operations is acknowledged. Raises RuntimeError if that does not happen."""
         with self._changed:
             self._changed.wait_for(lambda: self._acknowledged >= acknowledged or not self._working)
             if self._acknowledged < acknowledged:
@@ -127,7 +127,7 @@ class Progress:
 
 
 def report(title: str, books: Books, kills: int) -> str:
-    """The figures of a storm whose books agree with the database."""
+    """Returns the figures of a storm whose books agree with the database."""
     fates = ", ".join(f"{books.of(fate)} {fate.value}" for fate in Fate)
     return f"{title}: {books.operations.total()} operations, {kills} kills, {fates}, 0 lost"
 
@@ -147,7 +147,7 @@ def check(books: Books, url: str) -> None:
 
 
 def check_bookings(attempts: list[Booking], connection: psycopg.Connection) -> None:
-    """Every booking with its state, its events and its charges."""
+    """Checks every booking with its status, its events and its charges."""
     found: dict[tuple[str, str, datetime], tuple[str, str]] = {
         (holder, voucher, slot): (id_, status)
         for holder, voucher, slot, id_, status in connection.execute(
@@ -188,7 +188,7 @@ def check_bookings(attempts: list[Booking], connection: psycopg.Connection) -> N
 
 
 def check_transfers(attempts: list[Transfer], connection: psycopg.Connection) -> None:
-    """Every transfer with its event, and one charge at one of the prices that there were."""
+    """Checks every transfer with its event, and one charge at a price that was valid."""
     found = {
         label: (id_, cents)
         for label, id_, cents in connection.execute("select label, id, fiat_amount from public.transfers")
@@ -214,7 +214,7 @@ def check_transfers(attempts: list[Transfer], connection: psycopg.Connection) ->
 
 
 def check_settlements(books: Books, connection: psycopg.Connection) -> None:
-    """Every settlement with its total and state; what nobody heard of is of calls of which nobody heard."""
+    """Checks every settlement with its total and status; unknown ones must be from calls without an answer."""
     found: dict[str, tuple[int, str, datetime]] = {
         str(id_): (total, status, created_at)
         for id_, total, status, created_at in connection.execute(
@@ -233,16 +233,16 @@ def check_settlements(books: Books, connection: psycopg.Connection) -> None:
 
 
 def check_prices(changes: list[Fate], connection: psycopg.Connection) -> None:
-    """Every change of a price is a version, and an event."""
+    """Checks that every change of a price left a version and an event."""
     versions = one(connection, "select count(*) from public.fee_versions where valid_from > now() - interval '1 month'")
-    # the scene made one fee, and changed another
+    # the scene created one fee, and changed another
     assert one(connection, "select count(*) from public.events where type = 'fee.changed'") == versions + 2
     at_least = changes.count(Fate.ACKNOWLEDGED)
     assert at_least <= versions <= at_least + changes.count(Fate.UNKNOWN)
 
 
 def check_settled(connection: psycopg.Connection) -> None:
-    """Settles what is left; then the settlements that stand are, by beneficiary and currency, all that was charged."""
+    """Settles the rest; then the valid settlements are, by beneficiary and currency, everything that was charged."""
     settle(connection)
     assert settle(connection) == []
     charged = connection.execute(
@@ -256,7 +256,7 @@ def check_settled(connection: psycopg.Connection) -> None:
 
 
 def settle(connection: psycopg.Connection) -> list[dict[str, Any]]:
-    """Settles all that there is."""
+    """Settles everything that is due."""
     made: list[dict[str, Any]] = call(
         connection, SERVER, "settle_fees", period_from="2020-01-01", period_to="2100-01-01"
     )

@@ -1,4 +1,4 @@
-"""A server that the tests here may kill, and on it databases with the scene."""
+"""A server that the tests here may kill, and databases with the scene on it."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _figures = pytest.StashKey[list[str]]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says what the storms counted and measured."""
+    """Prints what the storms counted and measured."""
     if lines := config.stash.get(_figures, []):
         terminalreporter.section("storms")
         for line in lines:
@@ -22,7 +22,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture
 def figures(pytestconfig: pytest.Config) -> list[str]:
-    """What is added here is said at the end of the session."""
+    """A list of lines that are printed at the end of the session."""
     return pytestconfig.stash.setdefault(_figures, [])
 
 

@@ -1,4 +1,4 @@
-"""What the storms book, and what it costs, as Python works it out."""
+"""The vouchers that the storms book, and their fees, computed in Python."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TRANSFER_RATES = (Decimal("0.01"), Decimal("0.02"))
 
 @dataclass(frozen=True)
 class Offer:
-    """A voucher: its id, and its price in minor units, or nothing."""
+    """A voucher: its id, and its price in minor units, or None."""
 
     id: str
     price: int
@@ -40,7 +40,7 @@ Charges = Counter[tuple[str, str, int]]
 
 
 def charges(offer: Offer) -> Charges:
-    """What a booking of this offer is charged: 2 percent, and for the partner 0.5 percent and 25 cents."""
+    """Returns the charges of a booking of this offer: 2 percent, and for the partner 0.5 percent and 25 cents."""
     parts: Charges = Counter()
     if offer.price:
         parts["voucher.booking", offer.currency, rounded(offer.price * Decimal("0.02"))] += 1
@@ -81,7 +81,7 @@ def set_up(url: str) -> None:
 
 
 def backdate_prices(connection: psycopg.Connection) -> None:
-    """Lets the prices be in force for a year: the invariants leave out who books in the minute of a change."""
+    """Makes the prices valid for the last year: the invariants skip bookings in the minute of a change."""
     with connection.transaction():
         connection.execute("set local session_replication_role = replica")
         connection.execute("update public.fee_versions set valid_from = valid_from - interval '1 year'")

@@ -56,7 +56,7 @@ class Api:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Ends it at once, in the middle of whatever it does."""
+        """Kills it at once, during any work."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -73,7 +73,7 @@ def running(database: str) -> Iterator[Api]:
 
 
 class Line:
-    """A worker's connection, made anew when it is lost, once the API is up again."""
+    """A worker's connection, which is made again when it is lost and the API is back."""
 
     def __init__(self, url: str, up: Event) -> None:
         self._url = url
@@ -86,7 +86,7 @@ class Line:
         self._connection = None
 
     def post(self, path: str, body: dict[str, str], **headers: str) -> Answer | None:
-        """The answer; None where nothing was heard, or 503: nobody can say what became of the request."""
+        """Returns the answer; None after a lost connection or a 503, because the outcome is unknown."""
         try:
             answer = self._connected().post(path, body, **headers)
         except (OSError, http.client.HTTPException):
@@ -105,16 +105,16 @@ class Line:
 
 
 def ask_once(line: Line, path: str, body: dict[str, str]) -> Answer | None:
-    """Asks, and leaves it at that."""
+    """Sends a request once."""
     return line.post(path, body)
 
 
 def ask_until_heard(line: Line, path: str, body: dict[str, str], *, keys: Iterator[str]) -> Answer:
-    """Asks with a key of its own, and with the same one again until it is answered."""
+    """Sends a request with a key of its own, and repeats it with the same key until it is answered."""
     key = next(keys)
     while True:
         answer = line.post(path, body, idempotency_key=key)
-        # who was killed may have left a backend that does it still
+        # the killed client may have left a backend that still runs the request
         if answer is not None and (answer.status, answer.body.get("error")) != IN_PROGRESS:
             return answer
 
@@ -162,7 +162,7 @@ def fate_of(answer: Answer | None) -> Fate:
 
 
 def storm(api: Api, ask: Callable[[int], Ask], kills: list[Callable[[], None]]) -> Books:
-    """All workers at once, and one kill each time that so many operations more are acknowledged."""
+    """Runs all workers at once, and kills once each time this number of operations is acknowledged."""
     up = Event()
     up.set()
     progress = Progress(OPERATIONS, WORKERS)

@@ -1,4 +1,4 @@
-"""Thirty-two connections write while the database is killed: what was acknowledged stays, nothing is half there."""
+"""Thirty-two connections write while the database is killed: acknowledged writes stay, and none is half done."""
 
 import random
 import time
@@ -26,7 +26,7 @@ KILLS = sized(usual=3, full=6)
 
 
 class Line:
-    """A worker's connection, made anew when it is lost, once the server is up again."""
+    """A worker's connection, which is made again when it is lost and the server is back."""
 
     def __init__(self, url: str, up: Event, progress: Progress, books: Books) -> None:
         self._url = url
@@ -40,7 +40,7 @@ class Line:
             self._connection.close()
 
     def do(self, kind: str, operation: Callable[[psycopg.Connection], object]) -> Fate:
-        """Does an operation and says what was heard of it. Every error but a refusal or a lost connection is raised."""
+        """Does an operation and returns its fate. Raises every error but a refusal or a lost connection."""
         fate = self._do(operation)
         self._books.operations[kind, fate] += 1
         if fate is Fate.ACKNOWLEDGED:
@@ -78,7 +78,7 @@ class Line:
 
 
 def is_lost(error: psycopg.OperationalError) -> bool:
-    """Whether the server went away; a deadlock, which is of the same class, is no such thing."""
+    """Returns whether the server went away; a deadlock has the same error class, but does not count."""
     return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
@@ -135,7 +135,7 @@ MOVES = {"invoiced": "invoice_settlement", "paid": "pay_settlement", "voided": "
 
 
 def settle_and_void(line: Line, books: Books, progress: Progress, seed: int) -> None:
-    """Settles all that there is, again and again, and voids, invoices and pays what it has made."""
+    """Settles everything, again and again, and voids, invoices and pays the results."""
     dice = random.Random(seed)
     movable: list[Settlement] = []
 
@@ -181,7 +181,7 @@ def change_price(connection: psycopg.Connection) -> None:
 
 
 def storm(url: str, kill_and_start: Callable[[], None], kills: int) -> Books:
-    """All workers at once, and the server killed each time that so many operations more are acknowledged."""
+    """Runs all workers at once, and kills the server each time this number of operations is acknowledged."""
     up = Event()
     up.set()
     progress = Progress(OPERATIONS, WORKERS)
@@ -224,7 +224,7 @@ def test_a_killed_database_loses_nothing_that_it_acknowledged(
     figures.append(report("database killed", books, KILLS))
 
 
-def test_no_two_of_them_wait_for_each_other(stormy_database: str, figures: list[str]) -> None:
+def test_concurrent_writes_never_deadlock(stormy_database: str, figures: list[str]) -> None:
     books = storm(stormy_database, lambda: None, 0)
 
     check(books, stormy_database)
@@ -235,5 +235,5 @@ def test_no_two_of_them_wait_for_each_other(stormy_database: str, figures: list[
     figures.append(report("nobody killed", books, 0))
 
 
-def test_a_deadlock_is_no_lost_connection() -> None:
+def test_a_deadlock_is_not_a_lost_connection() -> None:
     assert not is_lost(psycopg.errors.DeadlockDetected())

@@ -39,12 +39,12 @@ ALL: dict[LiteralString, LiteralString] = {
 
 @pytest.fixture(scope="module")
 def busy_year(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
-    """Asks, as an operator, a database with 400 days of a busy portal."""
+    """A function that queries, as an operator, a database with 400 days of a busy portal."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         for name, size in SIZES.items():
             connection.execute("select set_config(%s, %s, false)", (f"busy_year.{name}", str(size)))
         connection.execute(Path(__file__).with_name("busy_year.sql").read_bytes())
-        # as autovacuum would have done meanwhile
+        # as autovacuum would do in the meantime
         connection.execute("vacuum analyze")
         use_portal_zone(connection)
         yield connection
@@ -68,7 +68,7 @@ def test_a_month_of_figures_reads_a_month_of_rows(busy_year: psycopg.Connection,
             f"stats.{view}: 30 days {seconds * 1000:.0f} ms and {pages} pages,"
             f" 400 days {all_seconds * 1000:.0f} ms and {all_pages} pages"
         )
-        # a thirteenth, and what is read to know where days begin
+        # a thirteenth, and the reads that find the first day
         assert pages < all_pages / 5 + sized(usual=100, full=200), (view, json.dumps(plans[0]))
 
 

@@ -42,7 +42,7 @@ BOOK = """
 
 @pytest.fixture(scope="module")
 def month(server: Server, migrated: str) -> Iterator[str]:
-    """The name of a database with the month, for others to be copied from; all of it was written past the API."""
+    """The name of a database with the month, a template for copies; all rows were inserted directly."""
     name = server.create(template=migrated)
     with psycopg.connect(server.url(name), autocommit=True) as connection:
         backdate_prices(connection)
@@ -67,7 +67,7 @@ def month(server: Server, migrated: str) -> Iterator[str]:
             "update public.vouchers v set status = 'booked', holder_id = (select b.holder_id"
             " from public.voucher_bookings b where b.voucher_id = v.id and b.status = 'booked' limit 1)"
         )
-        # as autovacuum would have done meanwhile
+        # as autovacuum would do in the meantime
         connection.execute("analyze")
     yield name
     server.drop(name)
@@ -81,7 +81,7 @@ def database(server: Server, month: str) -> Iterator[str]:
 
 
 def settle(connection: psycopg.Connection) -> dict[tuple[str, str], int]:
-    """Settles this month and the last, in which everything was charged; the totals by beneficiary and currency."""
+    """Settles this month and the last, which hold all charges; returns the totals by beneficiary and currency."""
     first_days = connection.execute(
         "select (date_trunc('month', today) - interval '1 month')::date,"
         " (date_trunc('month', today) + interval '1 month')::date"
@@ -93,7 +93,7 @@ def settle(connection: psycopg.Connection) -> dict[tuple[str, str], int]:
 
 
 def owed(connection: psycopg.Connection) -> Counter[tuple[str, str]]:
-    """What Python works out: 2 percent of every booking that stands."""
+    """Returns what Python computes: 2 percent of every valid booking."""
     totals: Counter[tuple[str, str]] = Counter()
     for id_, price, currency in connection.execute(
         "select b.id, v.price_amount, v.price_currency from public.voucher_bookings b"
@@ -120,14 +120,14 @@ def test_a_month_is_settled_in_one_call(database: str, figures: list[str]) -> No
         figures.append(f"a month: {BOOKINGS} bookings, {CANCELLED} cancelled: {events} fee events in {seconds:.1f} s")
 
 
-def test_killed_half_way_it_settles_nothing_and_the_next_time_all(database: str) -> None:
+def test_a_killed_run_settles_nothing_and_the_next_run_settles_everything(database: str) -> None:
     with (
         ThreadPoolExecutor(1) as thread,
         psycopg.connect(database, autocommit=True) as settling,
         psycopg.connect(database) as holding,
         psycopg.connect(database, autocommit=True) as watching,
     ):
-        # the settlement comes to this event after it has linked half of the others
+        # the settlement reaches this event after it has linked half of the others
         holding.execute("select from public.fee_events offset %s limit 1 for update", (BOOKINGS * 5 // 9,))
         settled = thread.submit(settle, settling)
         wait_for_row(

@@ -13,12 +13,12 @@ from api.actor import Actor
 
 
 def thinker(uid: str, *roles: str) -> Actor:
-    """The thinker with this uid, whose token names these roles."""
+    """Returns the thinker with this uid, with a token of these roles."""
     return Actor("authenticated", uid, {"roles": list(roles)} if roles else None)
 
 
 def call(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
-    """What `public.<function>` answers; lists and dicts become jsonb."""
+    """Returns the result of `public.<function>`; lists and dicts become jsonb."""
     values = {name: Jsonb(value) if isinstance(value, (dict, list)) else value for name, value in params.items()}
     statement = sql.SQL("select public.{}({})").format(
         sql.Identifier(function),
@@ -35,7 +35,7 @@ def call(connection: psycopg.Connection, actor: Actor, function: str, **params: 
 
 
 def call_or_reason(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
-    """What the function answers, or the reason with which it refuses; every other error is raised."""
+    """Returns the result of the function, or the error code with which it refuses; raises every other error."""
     try:
         return call(connection, actor, function, **params)
     except psycopg.Error as error:
@@ -45,7 +45,7 @@ def call_or_reason(connection: psycopg.Connection, actor: Actor, function: str, 
 
 
 def act(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
-    """What the function answers, within a transaction that goes on as the operator's."""
+    """Returns the result of the function, within a transaction that continues as the operator."""
     try:
         return call(connection, actor, function, **params)
     finally:
@@ -53,7 +53,7 @@ def act(connection: psycopg.Connection, actor: Actor, function: str, **params: o
 
 
 def act_or_reason(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> Any:
-    """The same, or the reason with which it refuses."""
+    """The same, or the error code with which it refuses."""
     try:
         return call_or_reason(connection, actor, function, **params)
     finally:
@@ -67,7 +67,7 @@ def be_operator(connection: psycopg.Connection) -> None:
 
 @contextmanager
 def unchecked(connection: psycopg.Connection) -> Iterator[None]:
-    """No triggers and no foreign keys meanwhile, as when a backup is restored."""
+    """Disables triggers and foreign keys in the block, as when a backup is restored."""
     connection.execute("set session_replication_role = replica")
     yield
     connection.execute("set session_replication_role = origin")
@@ -75,13 +75,13 @@ def unchecked(connection: psycopg.Connection) -> Iterator[None]:
 
 @contextmanager
 def connections(url: str, number: int) -> Iterator[list[psycopg.Connection]]:
-    """So many connections in autocommit mode."""
+    """Yields this number of connections in autocommit mode."""
     with ExitStack() as stack:
         yield [stack.enter_context(psycopg.connect(url, autocommit=True)) for _ in range(number)]
 
 
 def one(connection: psycopg.Connection, query: LiteralString, *params: object) -> Any:
-    """The only value of the only row."""
+    """Returns the only value of the only row."""
     [row] = connection.execute(query, params).fetchall()
     [value] = row
     return value

@@ -1,4 +1,4 @@
-"""Fee events of any time and amount, as triggers would have written them then."""
+"""Fee events of any time and amount, as triggers would have written them at that time."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from uuid import UUID
@@ -19,7 +19,7 @@ def charge(
     rate: str = "0",
     bound: str | None = None,
 ) -> UUID:
-    """Charges a fixed amount, or a rate of a base, in minor units; a bound names why the amount is another."""
+    """Charges a fixed amount, or a rate of a base, in minor units; a bound names why the amount differs."""
     fixed = amount if amount is not None and bound is None and not base else 0
     unrounded = base * Decimal(rate) + fixed
     if amount is None:
@@ -41,7 +41,7 @@ def charge(
 
 
 def reverse(connection: psycopg.Connection, charged: UUID, at: str) -> UUID:
-    """Takes a charge back."""
+    """Reverses a charge."""
     reversal: UUID = one(
         connection,
         "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
@@ -54,11 +54,11 @@ def reverse(connection: psycopg.Connection, charged: UUID, at: str) -> UUID:
 
 
 def violations(connection: psycopg.Connection) -> dict[str, int]:
-    """The rules that are broken, and by how many rows."""
+    """Returns the violated rules, each with its number of rows."""
     rows = connection.execute("select name, violations from stats.invariants where violations <> 0").fetchall()
     return dict(rows)
 
 
 def rounded(amount: Decimal) -> int:
-    """To a whole number, half away from zero."""
+    """Rounds to a whole number, half away from zero."""
     return int(amount.quantize(Decimal(1), ROUND_HALF_UP))

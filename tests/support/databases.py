@@ -35,7 +35,7 @@ DEBIAN = "/usr/lib/postgresql/{}/bin"
 
 
 class MissingServerError(Exception):
-    """The server that the environment asks for is not to be had."""
+    """The server that the environment asks for is not available."""
 
 
 class Server(ABC):
@@ -64,11 +64,11 @@ class Server(ABC):
 
     @abstractmethod
     def kill(self) -> None:
-        """Ends all of the server's processes at once, in the middle of whatever they do."""
+        """Kills all of the server's processes at once, during any work."""
 
     @abstractmethod
     def hanging(self) -> AbstractContextManager[None]:
-        """The server does nothing meanwhile, and hangs up on nobody."""
+        """Stops the server's processes during the block, without closing connections."""
 
     @property
     def version(self) -> str:
@@ -83,7 +83,7 @@ class Server(ABC):
         return name
 
     def drop(self, database: str) -> None:
-        """Drops a database, whoever is still connected."""
+        """Drops a database, even with connections open."""
         self._administer("drop database if exists {} with (force)", database)
 
     @contextmanager
@@ -147,12 +147,12 @@ class LocalServer(Server):
         _, alive = psutil.wait_procs(processes, timeout=20)
         if alive:
             raise RuntimeError(f"still running: {alive}")
-        # in a container whose first process reaps nobody, the number of the dead would count as running
+        # in a container whose init process reaps no children, a dead process would count as running
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        # the main process first: then none is started any more, though one may just be ending
+        # the main process first, so that it starts no others; one may just be ending
         postmaster = self._processes()[0]
         postmaster.suspend()
         backends = self._processes()[1:]
@@ -167,7 +167,7 @@ class LocalServer(Server):
                     process.resume()
 
     def _processes(self) -> list[psutil.Process]:
-        """The server's main process, and those that it has started."""
+        """Returns the server's main process, and its children."""
         postmaster = psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
         return [postmaster, *postmaster.children(recursive=True)]
 
@@ -196,7 +196,7 @@ class ContainerServer(Server):
         self.name = f"the image {image}"
         with socket.create_server(("127.0.0.1", 0)) as free:
             port: int = free.getsockname()[1]
-        # what is not said here comes from POSTGRES_* in the developer's environment
+        # without these, POSTGRES_* of the developer's environment would apply
         try:
             container = PostgresContainer(image, username="postgres", password="test", dbname="postgres", driver=None)
         except DockerException as error:

@@ -1,4 +1,4 @@
-"""Days and months as the portal counts them: in the time zone of private.settings, whatever the session's is."""
+"""Days and months in the portal's time zone (private.settings), independent of the session's time zone."""
 
 from datetime import date
 
@@ -8,7 +8,7 @@ from tests.support.acting import one
 
 
 def portal_today(connection: psycopg.Connection) -> date:
-    """The day in the portal's time zone."""
+    """Returns today in the portal's time zone."""
     today: date = one(connection, "select (now() at time zone time_zone)::date from private.settings")
     return today
 

@@ -15,7 +15,7 @@ END = b"--frontier--\r\n"
 
 
 def part(disposition: str, value: bytes, content_type: str | None = None) -> bytes:
-    """A part with this Content-Disposition."""
+    """Returns a part with this Content-Disposition."""
     header = f"Content-Disposition: form-data; {disposition}\r\n"
     if content_type:
         header += f"Content-Type: {content_type}\r\n"
@@ -23,12 +23,12 @@ def part(disposition: str, value: bytes, content_type: str | None = None) -> byt
 
 
 def file(value: bytes, name: str = "contract.pdf", content_type: str | None = "application/pdf") -> bytes:
-    """The part with the file."""
+    """Returns the part with the file."""
     return part(f'name="file"; filename="{name}"', value, content_type)
 
 
 def field(name: str, value: str) -> bytes:
-    """A part with a text."""
+    """Returns a part with a text."""
     return part(f'name="{name}"', value.encode())
 
 
@@ -40,7 +40,7 @@ def upload(portal: str, *parts: bytes, content_type: str = CONTENT_TYPE, end: by
 
 @contextmanager
 def begun(portal: str, body: bytes, length: int) -> Iterator[socket.socket]:
-    """An upload whose body has begun, and is said to be so long; yields the socket for the rest."""
+    """Begins an upload with this content length; yields the socket for the rest of the body."""
     address = urlsplit(portal)
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {CONTENT_TYPE}\r\n"
     head += f"Content-Length: {length}\r\n\r\n"
@@ -50,7 +50,7 @@ def begun(portal: str, body: bytes, length: int) -> Iterator[socket.socket]:
 
 
 def answer_on(client: socket.socket) -> Answer:
-    """The answer that comes on a socket."""
+    """Reads an answer from a socket."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += client.recv(65536)

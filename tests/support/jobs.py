@@ -1,4 +1,4 @@
-"""Jobs run as pg_cron and the command line run them."""
+"""Runs jobs as pg_cron and the command line do."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from psycopg import sql
 
 
 class Run(NamedTuple):
-    """What private.run_job noted of a run."""
+    """What private.run_job recorded of a run."""
 
     done: int | None
     error: str | None
@@ -21,7 +21,7 @@ def run(connection: psycopg.Connection, job: str) -> Run:
 
 
 def redefine(connection: psycopg.Connection, job: str, body: str) -> None:
-    """Makes the job do something else: the body of a plpgsql function that returns bigint."""
+    """Replaces the job's work by the body of a plpgsql function that returns bigint."""
     connection.execute(
         sql.SQL("create or replace function {}() returns bigint language plpgsql set search_path = '' as {}").format(
             sql.Identifier("private", f"job_{job.replace('-', '_')}"), sql.Literal(body)

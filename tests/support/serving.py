@@ -57,7 +57,7 @@ class Answer:
 
 
 class Connection:
-    """One HTTP connection. It changes nothing that it is told to send, and follows and repeats nothing."""
+    """One HTTP connection. It sends requests unchanged, follows no redirects and repeats nothing."""
 
     def __init__(self, url: str, source: str = "127.0.0.1") -> None:
         """Connects from an address of this machine."""
