@@ -31,7 +31,7 @@ def _uv(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Path]:
-    """The folder of the programs of an environment that holds the wheel and what it depends on."""
+    """The folder of programs of an environment with the wheel and its dependencies."""
     # outside of pytest's own folders, which the user of the embedded database may not enter
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
         built, environment = Path(folder) / "built", Path(folder) / "environment"

@@ -58,14 +58,14 @@ def function(actor: Actor, function: str, /, **params: object) -> Callable[[psyc
     return lambda connection: call(connection, actor, function, **params)
 
 
-def hand(connection: psycopg.Connection) -> psycopg.Connection:
+def as_operator(connection: psycopg.Connection) -> psycopg.Connection:
     """Returns the superuser's connection, without the claims of an earlier call in this transaction."""
     connection.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
     return connection
 
 
 def by_hand(statement: LiteralString) -> Callable[[psycopg.Connection], object]:
-    return lambda connection: hand(connection).execute(statement)
+    return lambda connection: as_operator(connection).execute(statement)
 
 
 def accepted(actor: str) -> Event:
@@ -379,7 +379,7 @@ NOTHING_NEW = [
 
 def log(connection: psycopg.Connection) -> dict[str, Event]:
     """Returns the whole log by the ids of events."""
-    rows = hand(connection).execute(
+    rows = as_operator(connection).execute(
         "select id::text, type, private.uid_of(actor_id), subject_type, subject_id, meta from public.events"
     )
     return {row[0]: Event(*row[1:]) for row in rows}
@@ -447,7 +447,7 @@ def test_an_offer_that_is_not_accepted_leaves_no_event(scene: psycopg.Connection
     with scene.transaction(force_rollback=True):
         call(scene, BEN, "offer_mortgage", application_id="app", offer_id="other")
         call(scene, ANN, "accept_mortgage_offer", offer_id="offer")
-        assert one(hand(scene), "select status from public.mortgage_offers where id = 'other'") == "withdrawn"
+        assert one(as_operator(scene), "select status from public.mortgage_offers where id = 'other'") == "withdrawn"
         assert [e.subject_id for e in log(scene).values() if e.type == "mortgage.accept"] == ["offer-2", "offer"]
 
 
@@ -476,7 +476,7 @@ def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
         )  # fmt: skip
         call(scene, BEN, "book_voucher", voucher_id="new", slot_start="2030-01-07 09:00Z")
         call(scene, BEN, "cancel_booking", voucher_id="new")
-        hand(scene).execute("update public.vouchers set status = 'expired'")
+        as_operator(scene).execute("update public.vouchers set status = 'expired'")
         call(scene, ANN, "send_heartbeat")
         call(scene, ANN, "match_presence", pair_code="familie")
         call(scene, ANN, "send_heartbeat", status="offline")
@@ -486,16 +486,16 @@ def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
             repayment=secret, fees=secret, validity=secret, terms_ref=secret, room_refs=secret,
         )  # fmt: skip
         call(scene, ANN, "accept_mortgage_offer", offer_id="new")
-        hand(scene).execute(SIGNED_BY_ALL)
+        as_operator(scene).execute(SIGNED_BY_ALL)
         call(scene, Actor("service_role", "ann"), "record_contract", **DOCUMENT | {"name": marker})
         call(
             scene, ANN, "log_transfer", direction="in", crypto_amount=1, crypto_symbol="ETH", fiat_major=1,
             fiat_currency="EUR", label=marker, network=marker, external_account=marker, meta=secret,
         )  # fmt: skip
-        hand(scene).execute("update public.transfers set status = 'settled'")
+        as_operator(scene).execute("update public.transfers set status = 'settled'")
         reported = [{"type": "page.view", "path": f"/x{mark}access_token={marker}", "meta": secret} for mark in "?#"]
         call(scene, ANN, "record_telemetry", events=reported)
-        hand(scene).execute("update public.fees set meta = %s, active = not active", (Jsonb(secret),))
+        as_operator(scene).execute("update public.fees set meta = %s, active = not active", (Jsonb(secret),))
         call(scene, SERVER, "pay_settlement", settlement_id=UUID(INVOICED))
         call(scene, SERVER, "void_settlement", settlement_id=UUID(OPEN))
 
@@ -529,10 +529,10 @@ def test_a_cancelled_booking_stays_cancelled(scene: psycopg.Connection) -> None:
     with scene.transaction(force_rollback=True):
         call(scene, BEN, "cancel_booking", booking_id="booking")
         with pytest.raises(psycopg.Error) as refused, scene.transaction():
-            hand(scene).execute(
+            as_operator(scene).execute(
                 "update public.voucher_bookings set status = 'booked', cancelled_at = null, cancel_reason = null"
             )
         assert (refused.value.sqlstate, refused.value.diag.message_primary) == ("PT409", "booking_is_cancelled")
         # the reason of the cancellation can be corrected
-        hand(scene).execute("update public.voucher_bookings set cancel_reason = 'a typo' where id = 'booking'")
+        as_operator(scene).execute("update public.voucher_bookings set cancel_reason = 'a typo' where id = 'booking'")
         assert [event.subject_id for event in log(scene).values() if event.type == "voucher.cancel"] == ["booking"]

@@ -70,7 +70,7 @@ def add_fee(connection: psycopg.Connection, fee_id: str, scope: str, **columns: 
         set_fee(connection, fee_id, **columns)
 
 
-def known(connection: psycopg.Connection, uid: str) -> UUID:
+def thinker_named(connection: psycopg.Connection, uid: str) -> UUID:
     """Returns the id of a thinker, and creates the thinker if necessary."""
     thinker: UUID = one(connection, "select private.ensure_thinker(%s)", uid)
     return thinker

@@ -21,9 +21,9 @@ from tests.fees.scene import (
     cancel,
     fee_events,
     issue,
-    known,
     set_fee,
     settle,
+    thinker_named,
 )
 from tests.support.acting import act, act_or_reason, connections, one, thinker
 from tests.support.charging import violations
@@ -113,7 +113,7 @@ def test_a_fixed_part_in_another_currency_is_a_second_charge_and_both_are_revers
 
 
 def test_every_active_fee_of_the_scope_and_no_other_is_charged(books: psycopg.Connection) -> None:
-    anna = known(books, "anna")
+    anna = thinker_named(books, "anna")
     add_fee(books, "voucher.handling", "voucher", fixed_amount=30, currency="EUR", beneficiary_id=anna)
     add_fee(books, "voucher.off", "voucher", fixed_amount=31, currency="EUR", active=False)
     add_fee(books, "room.rent", "room", fixed_amount=32, currency="EUR")
@@ -304,7 +304,7 @@ def test_a_change_of_price_does_not_alter_earlier_charges(books: psycopg.Connect
 
 def test_a_change_of_beneficiary_does_not_alter_earlier_charges(books: psycopg.Connection) -> None:
     first = booked(books, 10000)
-    anna = known(books, "anna")
+    anna = thinker_named(books, "anna")
     set_fee(books, beneficiary_id=anna)
     book(books, slot=1)
     cancel(books, first)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
-from tests.fees.scene import add_fee, book, booked, cancel, charge, issue, known, set_fee, settle
+from tests.fees.scene import add_fee, book, booked, cancel, charge, issue, set_fee, settle, thinker_named
 from tests.support.acting import act, thinker, unchecked
 from tests.support.charging import violations
 
@@ -256,7 +256,7 @@ CHANGES: dict[str, Callable[[psycopg.Connection], None]] = {
     "a fee of something else is charged": lambda c: set_fee(c, "transfer.logged", scope="voucher", active=True),
     "in another currency": lambda c: set_fee(c, fixed_amount=5, currency="USD"),
     "at most nothing": lambda c: set_fee(c, max_cents=0, currency="EUR"),
-    "for somebody else": lambda c: set_fee(c, beneficiary_id=known(c, "anna")),
+    "for somebody else": lambda c: set_fee(c, beneficiary_id=thinker_named(c, "anna")),
 }
 
 

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from api.actor import SERVER, thinker_id
 from tests.fees.arithmetic import Price, amounts, charged, currencies, prices
-from tests.fees.scene import HOUR, NINE, add_fee, known, set_fee, settle
+from tests.fees.scene import HOUR, NINE, add_fee, set_fee, settle, thinker_named
 from tests.support.acting import act, act_or_reason, one, thinker, unchecked
 from tests.support.charging import violations
 from tests.support.stress import sized
@@ -150,7 +150,7 @@ class Books:
 
         connection.execute("update private.settings set time_zone = 'UTC', events_kept = '100 years'")
         for uid in (*THINKERS, *BENEFICIARIES):
-            known(connection, uid)
+            thinker_named(connection, uid)
         add_fee(connection, "voucher.second", "voucher", fixed_amount=30, currency="KWD", min_cents=50)
         set_fee(connection, "transfer.logged", active=True, percentage=1)
         self.kept.fees["voucher.booking"] = Fee("voucher", Price(Decimal("0.02")), True, "togethersystems")

@@ -14,7 +14,7 @@ import pytest
 from psycopg import errors
 
 from api.actor import SERVER, Actor
-from tests.fees.scene import PORTAL, book, booked, cancel, charge, fee_events, issue, known, settle, settled
+from tests.fees.scene import PORTAL, book, booked, cancel, charge, fee_events, issue, settle, settled, thinker_named
 from tests.support.acting import act, act_or_reason, call, connections, one, thinker
 from tests.support.charging import violations
 from tests.support.databases import Server
@@ -186,7 +186,7 @@ def test_a_booking_does_not_wait_for_a_settlement(database: str) -> None:
 
 
 def test_there_is_one_settlement_a_beneficiary_and_currency(books: psycopg.Connection) -> None:
-    anna = known(books, "anna")
+    anna = thinker_named(books, "anna")
     for amount, currency, beneficiary in [
         (1, "EUR", PORTAL),
         (2, "EUR", PORTAL),
@@ -290,7 +290,7 @@ def test_nothing_is_settled_twice_at_any_isolation_level(database: str, isolatio
 
 
 def test_a_dry_run_predicts_the_run_and_writes_nothing(books: psycopg.Connection) -> None:
-    anna = known(books, "anna")
+    anna = thinker_named(books, "anna")
     booking = booked(books)
     booked(books, 500, "KWD", "w")
     cancel(books, booking)
@@ -387,7 +387,7 @@ ALL_MOVES = [(before, after) for before in STATUSES for after in STATUSES]
 WAY = {"open": [], "invoiced": ["invoiced"], "paid": ["invoiced", "paid"], "voided": ["voided"]}
 
 
-def settlement_that_is(connection: psycopg.Connection, status: str) -> UUID:
+def settlement_with_status(connection: psycopg.Connection, status: str) -> UUID:
     """Returns the id of a settlement with this status."""
     charge(connection)
     [settlement] = settle(connection)
@@ -401,7 +401,7 @@ def row(connection: psycopg.Connection) -> dict[str, Any]:
     return found
 
 
-def noted(settlement: dict[str, Any]) -> set[str]:
+def set_moments(settlement: dict[str, Any]) -> set[str]:
     """Returns which moments are set."""
     return {name for name in ("invoiced_at", "paid_at", "voided_at") if settlement[name]}
 
@@ -418,12 +418,12 @@ TIMES = {
 def test_the_functions_allow_four_transitions_and_refuse_the_others(
     books: psycopg.Connection, before: str, after: str
 ) -> None:
-    settlement = settlement_that_is(books, before)
+    settlement = settlement_with_status(books, before)
     was = row(books)
     if (before, after) in MOVES:
         answer = act(books, ADMIN, FUNCTIONS[after], settlement_id=settlement)
         assert answer == row(books) | {"beneficiary_uid": "togethersystems"}
-        assert (answer["status"], noted(answer)) == (after, TIMES[before, after])
+        assert (answer["status"], set_moments(answer)) == (after, TIMES[before, after])
     else:
         with pytest.raises(psycopg.Error) as raised, books.transaction():
             act(books, ADMIN, FUNCTIONS[after], settlement_id=settlement)
@@ -436,11 +436,11 @@ def test_the_functions_allow_four_transitions_and_refuse_the_others(
 
 @pytest.mark.parametrize(("before", "after"), ALL_MOVES)
 def test_plain_sql_allows_the_same_four_transitions(books: psycopg.Connection, before: str, after: str) -> None:
-    settlement_that_is(books, before)
+    settlement_with_status(books, before)
     was = row(books)
     if (before, after) in MOVES:
         books.execute("update public.settlements set status = %s", (after,))
-        assert noted(row(books)) == TIMES[before, after]
+        assert set_moments(row(books)) == TIMES[before, after]
     else:
         with pytest.raises(psycopg.Error, match="settlement_move_refused"), books.transaction():
             books.execute("update public.settlements set status = %s", (after,))
@@ -450,7 +450,7 @@ def test_plain_sql_allows_the_same_four_transitions(books: psycopg.Connection, b
 
 @pytest.mark.parametrize("before", ["open", "invoiced"])
 def test_a_void_releases_fee_events_and_keeps_the_row(books: psycopg.Connection, before: str) -> None:
-    settlement = settlement_that_is(books, before)
+    settlement = settlement_with_status(books, before)
     [event] = fee_events(books)
     assert event.settlement_id == settlement
     answer = act(books, ADMIN, "void_settlement", settlement_id=settlement, reason="wrong address")
@@ -487,7 +487,7 @@ def test_a_voided_month_is_due_again(books: psycopg.Connection) -> None:
 def test_one_of_two_concurrent_voids_succeeds(database: str) -> None:
     with connections(database, 2) as opened:
         for _ in range(10):
-            settlement = settlement_that_is(opened[0], "open")
+            settlement = settlement_with_status(opened[0], "open")
             answers = at_once(
                 [partial(act_or_reason, c, ADMIN, "void_settlement", settlement_id=settlement) for c in opened]
             )
@@ -498,7 +498,7 @@ def test_one_of_two_concurrent_voids_succeeds(database: str) -> None:
 def test_a_void_during_a_run_leaves_nothing_inconsistent(database: str) -> None:
     with connections(database, 2) as (voiding, settling):
         for _ in range(10):
-            settlement = settlement_that_is(voiding, "open")
+            settlement = settlement_with_status(voiding, "open")
             charge(voiding)
             at_once(
                 [
@@ -527,7 +527,7 @@ def test_a_void_during_a_run_leaves_nothing_inconsistent(database: str) -> None:
     ],
 )
 def test_only_the_status_of_a_settlement_changes(books: psycopg.Connection, change: LiteralString) -> None:
-    settlement_that_is(books, "open")
+    settlement_with_status(books, "open")
     with pytest.raises(psycopg.Error) as raised:
         books.execute(f"update public.settlements set {change}")
     assert (raised.value.sqlstate, raised.value.diag.message_primary) == ("PT403", "append_only")
@@ -537,13 +537,13 @@ def test_only_the_status_of_a_settlement_changes(books: psycopg.Connection, chan
     "change", ["void_reason = 'why'", "invoiced_at = now()", "status = status", "status = 'open', voided_at = now()"]
 )
 def test_an_update_without_a_new_status_changes_nothing(books: psycopg.Connection, change: LiteralString) -> None:
-    settlement_that_is(books, "open")
+    settlement_with_status(books, "open")
     with pytest.raises(psycopg.Error, match="settlement_move_refused"):
         books.execute(f"update public.settlements set {change}")
 
 
 def test_nobody_chooses_when_a_settlement_was_invoiced(books: psycopg.Connection) -> None:
-    settlement_that_is(books, "open")
+    settlement_with_status(books, "open")
     books.execute(
         "update public.settlements set status = 'invoiced', invoiced_at = '2020-01-01', paid_at = '2020-01-01'"
     )
@@ -552,7 +552,7 @@ def test_nobody_chooses_when_a_settlement_was_invoiced(books: psycopg.Connection
 
 @pytest.mark.parametrize("statement", ["delete from public.settlements", "truncate public.settlements cascade"])
 def test_a_settlement_is_never_deleted(books: psycopg.Connection, statement: LiteralString) -> None:
-    settlement_that_is(books, "voided")
+    settlement_with_status(books, "voided")
     with pytest.raises(psycopg.Error, match="append_only"):
         books.execute(statement)
 
@@ -562,7 +562,7 @@ TOTAL = "total_is_the_sum_of_its_fee_events"
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_no_fee_event_is_linked_to_a_settlement_by_hand(books: psycopg.Connection, status: str) -> None:
-    settlement = settlement_that_is(books, status)
+    settlement = settlement_with_status(books, status)
     another = charge(books, 5)
     with pytest.raises(errors.CheckViolation) as raised:
         books.execute("update public.fee_events set settlement_id = %s where id = %s", (settlement, another))
@@ -571,22 +571,22 @@ def test_no_fee_event_is_linked_to_a_settlement_by_hand(books: psycopg.Connectio
 
 @pytest.mark.parametrize("status", ["open", "invoiced", "paid"])
 def test_no_fee_event_is_taken_out_of_a_settlement_by_hand(books: psycopg.Connection, status: str) -> None:
-    settlement_that_is(books, status)
+    settlement_with_status(books, status)
     with pytest.raises(errors.CheckViolation) as raised:
         books.execute("update public.fee_events set settlement_id = null")
     assert raised.value.diag.constraint_name == TOTAL
 
 
 def test_no_fee_event_is_moved_from_one_settlement_to_another(books: psycopg.Connection) -> None:
-    first = settlement_that_is(books, "paid")
-    settlement_that_is(books, "open")
+    first = settlement_with_status(books, "paid")
+    settlement_with_status(books, "open")
     with pytest.raises(errors.CheckViolation) as raised:
         books.execute("update public.fee_events set settlement_id = %s", (first,))
     assert raised.value.diag.constraint_name == TOTAL
 
 
 def test_a_voided_settlement_accepts_not_even_a_charge_of_zero(books: psycopg.Connection) -> None:
-    settlement = settlement_that_is(books, "voided")
+    settlement = settlement_with_status(books, "voided")
     nothing = charge(books, 0)
     with pytest.raises(errors.CheckViolation) as raised:
         books.execute("update public.fee_events set settlement_id = %s where id = %s", (settlement, nothing))
@@ -594,8 +594,8 @@ def test_a_voided_settlement_accepts_not_even_a_charge_of_zero(books: psycopg.Co
 
 
 def test_a_fee_event_is_settled_for_its_beneficiary_in_its_currency(books: psycopg.Connection) -> None:
-    settlement = settlement_that_is(books, "open")
-    others = [charge(books, 0, currency="USD"), charge(books, 0, beneficiary=known(books, "anna"))]
+    settlement = settlement_with_status(books, "open")
+    others = [charge(books, 0, currency="USD"), charge(books, 0, beneficiary=thinker_named(books, "anna"))]
     for other in others:
         with pytest.raises(errors.ForeignKeyViolation), books.transaction():
             books.execute("update public.fee_events set settlement_id = %s where id = %s", (settlement, other))
@@ -653,7 +653,7 @@ ASKED: dict[str, Callable[[UUID], dict[str, object]]] = {
 def test_only_admins_and_servers_settle(
     books: psycopg.Connection, function: str, actor: Actor, reason: str | None
 ) -> None:
-    settlement = settlement_that_is(books, "invoiced" if function == "pay_settlement" else "open")
+    settlement = settlement_with_status(books, "invoiced" if function == "pay_settlement" else "open")
     arguments = ASKED[function](settlement)
     if reason is None:
         with pytest.raises(errors.InsufficientPrivilege):
@@ -680,7 +680,7 @@ OPERATIONS: list[LiteralString] = [
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operator_settles_in_a_plain_session(books: psycopg.Connection, operation: LiteralString) -> None:
-    settlement_that_is(books, "invoiced" if "pay" in operation else "open")
+    settlement_with_status(books, "invoiced" if "pay" in operation else "open")
     assert one(books, f"select {operation} from public.settlements") is not None
 
 
@@ -688,7 +688,7 @@ def test_an_operator_settles_in_a_plain_session(books: psycopg.Connection, opera
 def test_an_operator_in_another_role_has_only_its_privileges(
     books: psycopg.Connection, operation: LiteralString
 ) -> None:
-    settlement_that_is(books, "open")
+    settlement_with_status(books, "open")
     # row level security hides all settlements here
     call_it = operation.replace("(id", "(gen_random_uuid()")
     books.execute("set local role authenticated")
@@ -764,7 +764,7 @@ def test_an_unknown_settlement_is_refused(books: psycopg.Connection) -> None:
 
 
 def test_every_transition_of_a_settlement_leaves_its_event(books: psycopg.Connection) -> None:
-    known(books, "root")
+    thinker_named(books, "root")
     charge(books, 7)
     period = {"period_from": "2026-01-01", "period_to": "2100-02-01"}
     [paid] = act(books, ADMIN, "settle_fees", **period)
@@ -792,7 +792,7 @@ def test_every_transition_of_a_settlement_leaves_its_event(books: psycopg.Connec
 
 
 def test_a_refused_transition_leaves_no_event(books: psycopg.Connection) -> None:
-    settlement = settlement_that_is(books, "paid")
+    settlement = settlement_with_status(books, "paid")
     assert act_or_reason(books, ADMIN, "void_settlement", settlement_id=settlement) == "settlement_move_refused"
     assert one(books, "select count(*) from public.events where type = 'settlement.voided'") == 0
 

@@ -111,7 +111,7 @@ class World:
         return text.replace("{w}", self.name).replace("{contract}", self._contract)
 
 
-def told(answer: Answer) -> tuple[int, object]:
+def without_tokens(answer: Answer) -> tuple[int, object]:
     """Status and body, without the tokens, which are made anew for every answer."""
     body = dict(answer.body or {})
     body.pop("access_token", None)

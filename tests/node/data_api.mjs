@@ -14,10 +14,10 @@ import pg from "pg";
 const SCHEMA = process.env.PGRST_DB_SCHEMAS;
 const ANON = process.env.PGRST_DB_ANON_ROLE;
 const SECRET = new TextEncoder().encode(process.env.PGRST_JWT_SECRET);
-// as in PostgREST, for clocks that disagree
+// clock skew, as in PostgREST
 const CLOCK_SKEW = 30;
 
-// PostgREST's published table from SQLSTATE to status, most special first; what is not in it is 400
+// PostgREST's published table from SQLSTATE to status, most specific first; other codes are 400
 const STATUS = [
   [/^(08|53(?!400)|57P01)/, 503],
   [/^(23503|23505)$/, 409],
@@ -64,7 +64,7 @@ function setUp(claims) {
 }
 
 function connectionOptions(uri) {
-  // a URL without a host is none for JavaScript
+  // JavaScript refuses a URL without a host
   const url = new URL(uri.replace("@/", "@localhost/"));
   return {
     host: url.searchParams.get("host") ?? url.hostname,
@@ -75,7 +75,7 @@ function connectionOptions(uri) {
   };
 }
 
-// values as a client reads what PostgREST writes: the database's own JSON
+// values as PostgREST returns them: the database's own JSON
 const asNumber = (text) => (Number.isFinite(Number(text)) ? Number(text) : text);
 const asIso = (time) => time.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
 const { INT8, NUMERIC, DATE, TIMESTAMP, TIMESTAMPTZ } = pg.types.builtins;
@@ -103,7 +103,7 @@ class Authenticator extends PostgresConnection {
       options: "-c TimeZone=UTC",
       types: { getTypeParser: (oid, format) => PARSERS[oid] ?? pg.types.getTypeParser(oid, format) },
     });
-    // a connection that breaks says so to whoever uses it; nobody else need die of it
+    // a broken connection fails for its user only, and must not end the process
     pool.on("error", () => {});
     pool.on("connect", (client) => client.on("error", () => {}));
     this.kysely = new Kysely({ dialect: new PostgresDialect({ pool }) });
@@ -245,7 +245,7 @@ async function answer(request) {
     }
     const [, name] = /^\/rest\/v1\/rpc\/([^/]+)$/.exec(pathname) ?? [];
     if (name && request.method === "POST") return call(decodeURIComponent(name), request);
-    // lite checks tokens, too, but has no patience with clocks: it need not know
+    // lite would check the token again, without tolerance for clock skew
     request.headers.delete("Authorization");
     return app.fetch(request);
   });

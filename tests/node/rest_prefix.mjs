@@ -1,4 +1,4 @@
-// Passes <URL>/rest/v1/... on to PostgREST at REST_URL, which knows no prefix. Prints its own URL; ends when its
+// Passes <URL>/rest/v1/... on to PostgREST at REST_URL, which has no prefix. Prints its own URL; ends when its
 // standard input does.
 import { createServer, request } from "node:http";
 

@@ -1,4 +1,4 @@
-// supabase-js against the Data API. tests/clients/test_javascript.py sets the project up, and its scene.
+// supabase-js against the Data API. tests/clients/test_javascript.py starts the project and inserts the scene.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createClient } from "@supabase/supabase-js";
@@ -83,7 +83,7 @@ test("embedding", async () => {
   ]);
 });
 
-test("functions write as who asks", async () => {
+test("functions write as the caller", async () => {
   const slot = { voucher_id: "v-viewing", slot_start: "2030-01-08T15:00:00Z" };
   const { booking } = await dataOf(ben.rpc("book_voucher", slot));
   try {
@@ -97,7 +97,7 @@ test("functions write as who asks", async () => {
   assert.equal(await dataOf(anon.rpc("ping")), true);
 });
 
-test("an error keeps status and reason", async () => {
+test("an error keeps status and code", async () => {
   const refused = async (query) => {
     const { data, status, error } = await query;
     assert.equal(data, null);

@@ -336,7 +336,7 @@ def route_of(bad: Bad) -> tuple[str, str]:
 
 
 @contextmanager
-def told(request: str) -> Iterator[None]:
+def naming_the_request(request: str) -> Iterator[None]:
     """Describes a request that was not answered as expected."""
     try:
         yield
@@ -413,7 +413,7 @@ def assert_refused(answer: Answer, status: int) -> None:
 def test_every_route_refuses_a_malformed_request(client: Connection, rows: Rows, path: str) -> None:
     before = rows.count()
     for name, (status, body, headers) in anything(JSON_ROUTES[path]).items():
-        with told(f"POST {path}: {name}"):
+        with naming_the_request(f"POST {path}: {name}"):
             assert_refused(client.ask("POST", path, raw=body, headers={"X-MOT-User": "borrower", **headers}), status)
             assert rows.count() == before
 
@@ -432,7 +432,7 @@ def test_a_bad_value_is_refused(client: Connection, rows: Rows, method: str, pat
     for bad in FIELDS:
         if route_of(bad) == (method, path):
             headers = {} if bad.user is None else {"X-MOT-User": bad.user}
-            with told(f"{method} {bad.path[:200]} {json.dumps(bad.body)[:200]} as {bad.user!r:.20}"):
+            with naming_the_request(f"{method} {bad.path[:200]} {json.dumps(bad.body)[:200]} as {bad.user!r:.20}"):
                 assert_refused(client.ask(method, bad.path, raw=raw(bad.body), headers=headers), bad.status)
                 assert rows.count() == before
 

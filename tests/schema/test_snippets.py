@@ -1,4 +1,4 @@
-"""The saved queries of `supabase/snippets`, and those of docs/dashboards.md, run as somebody who sees figures only."""
+"""The saved queries of `supabase/snippets`, and those of docs/dashboards.md, run as a role that sees figures only."""
 
 import re
 from collections.abc import Iterator

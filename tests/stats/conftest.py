@@ -25,7 +25,7 @@ def world_url(server: Server, migrated: str) -> Iterator[str]:
 
 @pytest.fixture
 def world(world_url: str) -> Iterator[psycopg.Connection]:
-    """As superuser in autocommit mode; a test takes back what it does."""
+    """A superuser's connection in autocommit mode; tests roll back what they do."""
     with psycopg.connect(world_url, autocommit=True) as connection:
         # fractions as they are written
         set_json_loads(partial(json.loads, parse_float=Decimal), connection)

@@ -18,7 +18,7 @@ def kill(server: Server) -> None:
 
 @contextmanager
 def away(server: Server, end: Callable[[Server], None] = stop) -> Iterator[None]:
-    """The server is away meanwhile."""
+    """The server is down during the block."""
     end(server)
     try:
         yield

@@ -7,7 +7,7 @@ import psycopg
 
 
 def wait_until(happened: Callable[[], object], seconds: float = 60) -> None:
-    """Returns as soon as it has happened. Raises AssertionError after so many seconds."""
+    """Returns as soon as it happens. Raises AssertionError after this number of seconds."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it does not happen"
