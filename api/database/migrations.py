@@ -19,10 +19,10 @@ PLATFORM = ROOT / "sql" / "00_platform"
 MIGRATIONS = ROOT / "supabase" / "migrations"
 SEED = ROOT / "supabase" / "seed.sql"
 
-# Any number will do, as long as nobody else locks it.
+# An arbitrary key of an advisory lock; only migrations use it.
 _LOCK = 3_207_171_958
 
-# The statements of the Supabase CLI, so that the table is the same whoever came first.
+# The statements of the Supabase CLI, so that both create the same table.
 _HISTORY = (
     "create schema if not exists supabase_migrations",
     "create table if not exists supabase_migrations.schema_migrations (version text not null primary key)",
@@ -63,12 +63,12 @@ class Status:
 def migrate(url: str, folder: Path = MIGRATIONS) -> list[Migration]:
     """Applies what is pending, oldest first, and returns it.
 
-    A plain database first gets what Supabase provides (`sql/00_platform`). Whoever else migrates the same
-    database meanwhile is waited for. Raises PortalError naming the file that failed; it leaves nothing of
-    itself, while the files before it stay applied.
+    A plain database first gets what Supabase provides (`sql/00_platform`). Waits for concurrent migrations of the same
+    database. Raises PortalError with the name of the file that failed: its changes are rolled back, the files before
+    it stay applied.
     """
     migrations = read_migrations(folder)
-    with connect(url) as connection, _alone(connection):
+    with connect(url) as connection, _migration_lock(connection):
         for statement in _HISTORY:
             connection.execute(statement)
         apply_platform(connection)
@@ -131,8 +131,8 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 @contextmanager
-def _alone(connection: psycopg.Connection) -> Iterator[None]:
-    """Waits until nobody else migrates this database, and keeps others waiting."""
+def _migration_lock(connection: psycopg.Connection) -> Iterator[None]:
+    """Holds the lock of migrations; waits for concurrent ones."""
     connection.execute("select pg_advisory_lock(%s)", [_LOCK])
     try:
         yield
