@@ -1,6 +1,6 @@
 begin;
 \ir ../helpers.psql
-select plan(7);
+select plan(8);
 
 select tests.sign_in('borrower');
 select apply_for_mortgage('app-1');
@@ -37,6 +37,10 @@ select is(
   'after two signatures it is a draft'
 );
 select tests.sign_in('lender');
+select throws_ok(
+  $$ select sign_mortgage_contract(current_setting('tests.contract'), 'borrower') $$, 'PT403', 'not_the_borrower',
+  'the lender does not sign as borrower'
+);
 select is(
   sign_mortgage_contract(current_setting('tests.contract'), 'lender') ->> 'status', 'signed',
   'with the third it is signed'
