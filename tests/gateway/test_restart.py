@@ -136,8 +136,11 @@ def test_a_request_in_flight_during_a_shutdown_gets_503_and_leaves_nothing(
         watching.close()
 
     assert refused.status == 503
-    assert refused.body["ok"] is False
-    assert "Datenbank" in refused.body["error"]
+    is_unknown = refused.body["error"].startswith(
+        "Verbindung zur Datenbank verloren: die Anfrage kann ausgeführt worden"
+    )
+    # a server that is stopped may say that it took everything back; one that is killed says nothing
+    assert is_unknown or (end is stop and refused.body == AWAY)
     with psycopg.connect(database) as connection:
         assert one(connection, "select count(*) from public.voucher_bookings") == 0
         assert one(connection, "select status from public.vouchers") == "issued"
