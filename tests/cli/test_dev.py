@@ -78,13 +78,13 @@ def test_it_follows_changes_of_python_and_of_functions(checkout: Path) -> None:
             wait_until(lambda: health() == (200, True))
             assert "Restarting" not in log.read_text()
 
-            replace(checkout / "api" / "app.py", "ok: bool = True", "ok: bool = False")
+            replace(checkout / "api" / "routes" / "health.py", "ok: bool = True", "ok: bool = False")
             wait_until(lambda: health() == (200, False))
 
             # a mistake ends the server, and the next change starts it again
-            replace(checkout / "api" / "app.py", "ok: bool = False", "ok: bool =")
+            replace(checkout / "api" / "routes" / "health.py", "ok: bool = False", "ok: bool =")
             wait_until(lambda: health()[0] == 0)
-            replace(checkout / "api" / "app.py", "ok: bool =", "ok: bool = True")
+            replace(checkout / "api" / "routes" / "health.py", "ok: bool =", "ok: bool = True")
             wait_until(lambda: health() == (200, True))
 
             [thinkers] = checkout.glob("sql/*/**/thinkers.sql")

@@ -486,8 +486,8 @@ def test_a_new_fee_event_belongs_to_no_settlement(books: psycopg.Connection) -> 
 
 
 COLUMNS = [
-    "id", "fee_id", "subject_type", "subject_id", "amount_cents", "currency", "created_at", "beneficiary_id",
-    "base_cents", "rate", "fixed_cents", "unrounded", "bound", "reverses",
+    "id", "fee_id", "subject_type", "subject_id", "base_cents", "rate", "fixed_cents", "unrounded", "bound",
+    "amount_cents", "currency", "beneficiary_id", "reverses", "created_at",
 ]  # fmt: skip
 
 
