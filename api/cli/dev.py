@@ -24,7 +24,9 @@ _REPLACEABLE = {"function", "view", "trigger"}
 
 def main() -> None:
     """Serve until Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell script starts background commands with SIGINT ignored
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     settings = load_settings()
     if settings.has_only_data_api:
         sys.exit("make dev needs a connection to the database itself: set DATABASE_URL too.")
