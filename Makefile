@@ -27,7 +27,7 @@ dev: .venv/.synced-dev ## The same, for contributors: follows changes of api/ an
 test: .venv/.synced-dev ## Run the tests on all cores (TEST_POSTGRES=15: on Debian's PostgreSQL 15)
 	@exec $(PYTEST) $(TESTS)
 
-test-quick: .venv/.synced-dev ## Run all but the slow tests, in less than two minutes
+test-quick: .venv/.synced-dev ## Run all but the slow tests
 	@exec $(PYTEST) -m "not slow" $(TESTS)
 
 test-clock: .venv/.synced-dev ## Run the tests that read the clock at twenty moments: midnights, month ends, clock changes
