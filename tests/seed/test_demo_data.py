@@ -24,6 +24,7 @@ pytestmark = pytest.mark.clock
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HISTORY = "\n-- Three months of history"
+WEDNESDAY = 2  # as datetime.weekday() counts
 
 
 def rows(connection: psycopg.Connection, query: str) -> list[Any]:
@@ -197,7 +198,9 @@ def history(url: str) -> dict[str, set[Any]]:
 def test_the_same_day_gives_the_same_rows_whatever_the_hour_and_the_session(
     server: Server, migrated: str, tmp_path: Path
 ) -> None:
-    noon = datetime.now(BERLIN).replace(hour=12, minute=0) - timedelta(days=1)
+    yesterday = datetime.now(BERLIN).replace(hour=12, minute=0) - timedelta(days=1)
+    # the demo is busiest on Wednesdays; an evening at the weekend may add no voucher
+    noon = yesterday - timedelta(days=(yesterday.weekday() - WEDNESDAY) % 7)
     with server.database(template=migrated) as url:
         seed_at(url, noon, tmp_path)
         at_noon = history(url)
@@ -207,9 +210,7 @@ def test_the_same_day_gives_the_same_rows_whatever_the_hour_and_the_session(
         in_the_evening = history(url)
     for kind, at_first in at_noon.items():
         assert at_first, kind
-        assert at_first <= in_the_evening[kind], kind
-    # an evening at the weekend need not add something of every kind
-    assert at_noon != in_the_evening
+        assert at_first < in_the_evening[kind], kind
 
 
 def test_append_only_tables_stay_append_only(connection: psycopg.Connection) -> None:
