@@ -1,5 +1,8 @@
 """Fixtures for all tests: a server, and databases on it."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +18,17 @@ from tests.support.databases import DEBIAN, MissingServerError, Server, run_loca
 from tests.support.missing import missing
 from tests.support.npm import install
 from tests.support.serving import serve, settings_in
+
+_MEMORY = Path("/dev/shm")  # noqa: S108
+
+# a database is a thousand files: in memory they are copied ten times as fast as on a disk
+if (
+    "TMPDIR" not in os.environ
+    and _MEMORY.is_dir()
+    and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+    and shutil.disk_usage(_MEMORY).free > 4 * 2**30
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 _SLOW_FOLDERS = ("storms", "admin", "fuzz", "seed")
 

@@ -79,7 +79,7 @@ class Server(ABC):
     def create(self, template: str = "template0") -> str:
         """Creates a database as a copy of the template and returns its name."""
         name = f"test_{next(self._numbers)}"
-        self._administer("create database {} template {}", name, template)
+        self._administer("create database {} template {} strategy file_copy", name, template)
         return name
 
     def drop(self, database: str) -> None:
