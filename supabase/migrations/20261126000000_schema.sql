@@ -791,13 +791,18 @@ set search_path = ''
 as $$
 declare
   moment  timestamptz := clock_timestamp();
+  -- a window that ends later was opened before the clock was set back, and would refuse the client for too long
+  latest  timestamptz := moment + interval '2 minutes';
   counted private.request_counts;
 begin
   insert into private.request_counts as c (client, requests, window_ends_at)
   values (left(count_request.client, 255), 1, moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
-  set requests = case when c.window_ends_at > moment then c.requests + 1 else 1 end,
-      window_ends_at = case when c.window_ends_at > moment then c.window_ends_at else excluded.window_ends_at end
+  set requests = case when c.window_ends_at > moment and c.window_ends_at < latest then c.requests + 1 else 1 end,
+      window_ends_at = case
+        when c.window_ends_at > moment and c.window_ends_at < latest then c.window_ends_at
+        else excluded.window_ends_at
+      end
   returning * into counted;
 
   -- each new window deletes a few expired ones, so that the table stays small
@@ -1762,6 +1767,28 @@ create trigger tg_voucher_bookings__keep_cancelled
   when (old.status = 'cancelled' and new.status <> 'cancelled')
   execute function private.tg_voucher_bookings__keep_cancelled();
 
+-- sql/40_vouchers/triggers/tg_voucher_bookings__order_times.sql
+create function private.tg_voucher_bookings__order_times()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.cancelled_at := new.created_at;
+  return new;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__order_times is
+  'Cancels a booking at the earliest at its creation. The clock of the cancellation may be behind the clock of the '
+  'booking, for example after the server''s clock was corrected.';
+
+create trigger tg_voucher_bookings__order_times
+  before update of cancelled_at on public.voucher_bookings
+  for each row
+  when (new.cancelled_at < new.created_at)
+  execute function private.tg_voucher_bookings__order_times();
+
 -- sql/45_documents/tables/contracts.sql
 create table public.contracts (
   id          uuid        primary key default private.new_uuid(),
@@ -2703,7 +2730,7 @@ begin
         ) = 0 then 'signed'
         else c.status
       end,
-      updated_at = now()
+      updated_at = greatest(c.updated_at, now())
   where c.id = contract.id
   returning * into contract;
 
@@ -2977,17 +3004,26 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- clock_timestamp(), because the transaction may have started before the row was created
+  -- clock_timestamp(), because the transaction may have started before the row was created; not before created_at,
+  -- because the clock may have been set back since then
   new.updated_at := greatest(new.created_at, clock_timestamp());
   return new;
 end;
 $$;
 
-comment on function private.tg_transfers__touch is 'Sets updated_at whenever a transfer is changed, also by hand.';
+comment on function private.tg_transfers__touch is
+  'Sets updated_at whenever a transfer is changed, also by hand. A new transfer is updated at the earliest at its '
+  'creation.';
 
 create trigger tg_transfers__touch
   before update on public.transfers
   for each row
+  execute function private.tg_transfers__touch();
+
+create trigger tg_transfers__touch_new
+  before insert on public.transfers
+  for each row
+  when (new.updated_at < new.created_at)
   execute function private.tg_transfers__touch();
 
 -- sql/60_events/tables/events.sql
@@ -4780,12 +4816,15 @@ declare
 begin
   if before is distinct from after then
     insert into public.fee_versions (
-      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
+      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id, valid_from
     )
-    values (
+    select
       new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
-      new.beneficiary_id
-    );
+      new.beneficiary_id,
+      -- after the previous version, also if the clock was set back since then
+      greatest(clock_timestamp(), max(v.valid_from) + interval '1 microsecond')
+    from public.fee_versions v
+    where v.fee_id = new.id;
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'fee.changed', private.known_actor(), 'fee', new.id, jsonb_build_object('before', before, 'after', after)
@@ -4852,6 +4891,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
+  moment  timestamptz;
   movable text[] := array['status', 'invoiced_at', 'paid_at', 'voided_at', 'void_reason'];
 begin
   if tg_op = 'INSERT' then
@@ -4869,9 +4909,11 @@ begin
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
   end if;
 
-  new.invoiced_at := case new.status when 'invoiced' then now() else old.invoiced_at end;
-  new.paid_at := case new.status when 'paid' then now() end;
-  new.voided_at := case new.status when 'voided' then now() end;
+  -- no step is earlier than the one before, also if the clock was set back in between
+  moment := greatest(old.created_at, old.invoiced_at, now());
+  new.invoiced_at := case new.status when 'invoiced' then moment else old.invoiced_at end;
+  new.paid_at := case new.status when 'paid' then moment end;
+  new.voided_at := case new.status when 'voided' then moment end;
   return new;
 end;
 $$;
@@ -5375,7 +5417,7 @@ begin
   end if;
 
   insert into private.job_runs (job, started_at, finished_at, done, error)
-  values (run_job.job, started_at, clock_timestamp(), done, error)
+  values (run_job.job, started_at, greatest(started_at, clock_timestamp()), done, error)
   returning * into run;
   return run;
 end;

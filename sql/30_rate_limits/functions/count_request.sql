@@ -6,13 +6,18 @@ set search_path = ''
 as $$
 declare
   moment  timestamptz := clock_timestamp();
+  -- a window that ends later was opened before the clock was set back, and would refuse the client for too long
+  latest  timestamptz := moment + interval '2 minutes';
   counted private.request_counts;
 begin
   insert into private.request_counts as c (client, requests, window_ends_at)
   values (left(count_request.client, 255), 1, moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
-  set requests = case when c.window_ends_at > moment then c.requests + 1 else 1 end,
-      window_ends_at = case when c.window_ends_at > moment then c.window_ends_at else excluded.window_ends_at end
+  set requests = case when c.window_ends_at > moment and c.window_ends_at < latest then c.requests + 1 else 1 end,
+      window_ends_at = case
+        when c.window_ends_at > moment and c.window_ends_at < latest then c.window_ends_at
+        else excluded.window_ends_at
+      end
   returning * into counted;
 
   -- each new window deletes a few expired ones, so that the table stays small

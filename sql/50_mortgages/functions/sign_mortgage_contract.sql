@@ -61,7 +61,7 @@ begin
         ) = 0 then 'signed'
         else c.status
       end,
-      updated_at = now()
+      updated_at = greatest(c.updated_at, now())
   where c.id = contract.id
   returning * into contract;
 

@@ -10,12 +10,15 @@ declare
 begin
   if before is distinct from after then
     insert into public.fee_versions (
-      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id
+      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id, valid_from
     )
-    values (
+    select
       new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
-      new.beneficiary_id
-    );
+      new.beneficiary_id,
+      -- after the previous version, also if the clock was set back since then
+      greatest(clock_timestamp(), max(v.valid_from) + interval '1 microsecond')
+    from public.fee_versions v
+    where v.fee_id = new.id;
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'fee.changed', private.known_actor(), 'fee', new.id, jsonb_build_object('before', before, 'after', after)

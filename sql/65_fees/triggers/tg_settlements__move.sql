@@ -4,6 +4,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
+  moment  timestamptz;
   movable text[] := array['status', 'invoiced_at', 'paid_at', 'voided_at', 'void_reason'];
 begin
   if tg_op = 'INSERT' then
@@ -21,9 +22,11 @@ begin
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
   end if;
 
-  new.invoiced_at := case new.status when 'invoiced' then now() else old.invoiced_at end;
-  new.paid_at := case new.status when 'paid' then now() end;
-  new.voided_at := case new.status when 'voided' then now() end;
+  -- no step is earlier than the one before, also if the clock was set back in between
+  moment := greatest(old.created_at, old.invoiced_at, now());
+  new.invoiced_at := case new.status when 'invoiced' then moment else old.invoiced_at end;
+  new.paid_at := case new.status when 'paid' then moment end;
+  new.voided_at := case new.status when 'voided' then moment end;
   return new;
 end;
 $$;

@@ -28,7 +28,7 @@ begin
   end if;
 
   insert into private.job_runs (job, started_at, finished_at, done, error)
-  values (run_job.job, started_at, clock_timestamp(), done, error)
+  values (run_job.job, started_at, greatest(started_at, clock_timestamp()), done, error)
   returning * into run;
   return run;
 end;
