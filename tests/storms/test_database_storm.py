@@ -134,9 +134,10 @@ def log(transfer: Transfer, seed: int, connection: psycopg.Connection) -> None:
 MOVES = {"invoiced": "invoice_settlement", "paid": "pay_settlement", "voided": "void_settlement"}
 
 
-def settle_and_void(line: Line, books: Books, progress: Progress, seed: int) -> None:
-    """Settles everything, again and again, and voids, invoices and pays the results."""
-    dice = random.Random(seed)
+def settle_and_void(line: Line, books: Books, progress: Progress, _: int) -> None:
+    """Settles everything, again and again, and invoices, pays and voids the results."""
+    # in turns, so that even a worker with few operations makes each move
+    settles, moves = cycle([True, False, False]), cycle(["invoiced", "voided"])
     movable: list[Settlement] = []
 
     def make(connection: psycopg.Connection) -> None:
@@ -145,11 +146,13 @@ def settle_and_void(line: Line, books: Books, progress: Progress, seed: int) -> 
         movable.extend(made)
 
     while progress.begins():
-        if not movable or dice.random() < 0.3:
+        if next(settles) or not movable:
             line.do("settle", make)
             continue
-        settlement = movable.pop(dice.randrange(len(movable)))
-        status = "paid" if settlement.status == "invoiced" else dice.choice(["voided", "voided", "invoiced"])
+        # what is invoiced is paid next
+        settlement = min(movable, key=lambda settlement: settlement.status != "invoiced")
+        movable.remove(settlement)
+        status = "paid" if settlement.status == "invoiced" else next(moves)
         fate = line.do(
             status,
             lambda c: call(c, SERVER, MOVES[status], settlement_id=settlement.id),  # noqa: B023
