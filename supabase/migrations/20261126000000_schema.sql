@@ -3133,6 +3133,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set jit = off
 as $$
   select private.require_admin();
 
@@ -3268,6 +3269,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set jit = off
 as $$
   select private.require_admin();
 
@@ -5445,6 +5447,8 @@ begin
     create role stats_reader login noinherit connection limit 10;
     alter role stats_reader set default_transaction_read_only = on;
     alter role stats_reader set statement_timeout = '60s';
+    -- compiling a view takes longer than running it
+    alter role stats_reader set jit = off;
     alter role stats_reader set idle_in_transaction_session_timeout = '60s';
     comment on role stats_reader is
       'For Metabase, Grafana and similar tools: may only read the views of stats. Cannot log in without a password.';
@@ -6314,6 +6318,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   period  record;
@@ -6392,6 +6397,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   period record;
@@ -6461,6 +6467,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   period record;
@@ -6532,6 +6539,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 -- the invariants would use temporary files with less
 set work_mem = '64MB'
 as $$
@@ -6602,6 +6610,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   period record;
@@ -6677,6 +6686,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   period  record;

@@ -82,6 +82,16 @@ def test_every_function_fixes_its_search_path(connection: psycopg.Connection) ->
     )
 
 
+def test_figures_are_not_compiled(connection: psycopg.Connection) -> None:
+    """On Supabase, PostgreSQL 15 and 17 would spend seconds on compiling what runs for milliseconds."""
+    reads_figures = (
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"
+        " and (proname ~ '_stats$' or prosrc ~ '\\mstats\\.' or proname in ('dashboard', 'error_summary'))"
+    )
+    assert len(names(connection, reads_figures)) == 8
+    assert not names(connection, f"{reads_figures} and not 'jit=off' = any (proconfig)")
+
+
 def test_every_foreign_key_has_an_index_and_an_action_on_delete(connection: psycopg.Connection) -> None:
     assert not names(
         connection,

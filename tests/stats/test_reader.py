@@ -117,7 +117,10 @@ def test_attributes_of_the_role(world: psycopg.Connection) -> None:
     ).fetchone()
     assert role == (
         True, False, False, False, False, False, False, 10,
-        ["default_transaction_read_only=on", "statement_timeout=60s", "idle_in_transaction_session_timeout=60s"],
+        [
+            "default_transaction_read_only=on", "statement_timeout=60s", "jit=off",
+            "idle_in_transaction_session_timeout=60s",
+        ],
     )  # fmt: skip
     member = "select count(*) from pg_auth_members where 'stats_reader'::regrole in (member, roleid)"
     # on PostgreSQL 16 and newer, the role that created it administers it

@@ -3,6 +3,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set jit = off
 as $$
   select private.require_admin();
 
