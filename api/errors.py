@@ -83,6 +83,11 @@ ERRORS: dict[str, Error] = {
         "Datenbank nicht erreichbar, bitte gleich noch einmal",
         "database not available, please try again shortly",
     ),
+    "database_read_only": Error(
+        503,
+        "Datenbank erlaubt gerade nur Lesen, bitte später noch einmal",
+        "database read-only at the moment, please try again later",
+    ),
     "busy": Error(503, "Datenbank ausgelastet, bitte gleich noch einmal", "database busy, please try again shortly"),
     "outcome_unknown": Error(
         503,
@@ -211,12 +216,16 @@ ERRORS: dict[str, Error] = {
 
 
 class ApiError(Exception):
-    """An error for the client: a code of ERRORS, and the detail that fills `{}` in its message."""
+    """An error for the client: a code of ERRORS, and the detail that fills `{}` in its message.
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    `retry_after` is the value of the header Retry-After; empty if the client need not wait.
+    """
+
+    def __init__(self, code: str, detail: str = "", retry_after: str = "") -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
+        self.retry_after = retry_after
 
     @property
     def status(self) -> int:

@@ -14,6 +14,9 @@ Row: TypeAlias = dict[str, Any]
 
 _CONSTRAINT = re.compile('constraint "([^"]+)"')
 
+# as the user of DATABASE_URL, or PostgREST's, tries to become the actor's role
+_NO_ROLE = re.compile('role ".*" does not exist|permission denied to set role .*')
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,8 +44,8 @@ class Gateway(Protocol):
         """Call `public.<function>` as the actor and return its result: JSON, as the function's comment describes it.
 
         Raises ApiError with the code that the function raised; `value_invalid` for a value that no column takes;
-        `database_away` or `busy` when the call was not made or was rolled back; `outcome_unknown` when the connection
-        broke before the result came.
+        `database_away`, `database_read_only` or `busy` when the call was not made or was rolled back; `outcome_unknown`
+        when the connection broke before the result came.
         """
         ...
 
@@ -51,16 +54,22 @@ def api_error(state: str, message: str, detail: str) -> ApiError | None:
     """The ApiError for an error of PostgreSQL, by its SQLSTATE and message; None if it is a bug of this server."""
     if state.startswith("PT") and message in ERRORS:
         return ApiError(message, detail)
+    if state in ("22023", "42501") and _NO_ROLE.fullmatch(message):
+        _log.error("the database's roles are not those of its migrations: %s %s", state, message)
+        return ApiError("database_away")
+    if state == "25006":
+        _log.warning("database read-only: %s %s", state, message)
+        return ApiError("database_read_only")
     # data exceptions, violated constraints, texts too long for an index: no column takes the value
     if state[:2] in ("22", "23") or state == "54000":
         rule = _CONSTRAINT.search(message)
         return ApiError("value_invalid", rule[1].replace("_", " ") if rule else message)
-    # deadlocks, serialization failures, lock and statement timeouts: a later request may succeed
-    if state[:2] in ("40", "55") or state == "57014":
+    # deadlocks, serialization failures, lock, statement and transaction timeouts: a later request may succeed
+    if state[:2] in ("40", "55") or state in ("57014", "25P03", "25P04"):
         _log.warning("database busy: %s %s", state, message)
         return ApiError("busy")
-    # connection, resources, operator intervention
-    if state[:2] in ("08", "53", "57"):
+    # connection, resources, operator intervention, operating system
+    if state[:2] in ("08", "53", "57", "58"):
         _log.warning("database away: %s %s", state, message)
         return ApiError("database_away")
     return None

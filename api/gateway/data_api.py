@@ -2,13 +2,16 @@
 
 import logging
 import math
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import httpx
-from supabase import AsyncClient, AsyncClientOptions, PostgrestAPIError, acreate_client
+from postgrest.exceptions import APIErrorFromJSON
+from pydantic import ValidationError
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from api.actor import Actor
 from api.errors import ApiError
@@ -18,11 +21,17 @@ from api.tokens import Tokens
 
 TOKEN_SECONDS = 60
 
-# PostgREST cannot connect, or its schema cache is not loaded; it has no free connection
-_AWAY = ("PGRST000", "PGRST002", "503")
+# PostgREST cannot connect, or its schema cache is not loaded
+_AWAY = ("PGRST000", "PGRST002")
+# it has no free connection
 _BUSY = "PGRST003"
-# PostgREST lost the connection during the call, or a proxy before it timed out
-_NO_ANSWER = ("PGRST001", "502", "504")
+# it lost the connection during the call; it has no code for a database process that died, during the commit too
+_NO_ANSWER = ("PGRST001", "PGRSTX00", "")
+# it does not serve `public`, or knows no such function or table there
+_NOT_MIGRATED = ("PGRST106", "PGRST202", "PGRST205")
+
+# whatever else is answered comes from a gateway before PostgREST
+_CODE_OF_POSTGREST = re.compile(r"|PGRST\w{3}|[0-9A-Z]{5}")
 
 _log = logging.getLogger(__name__)
 # httpx logs every request at INFO
@@ -44,7 +53,8 @@ class DataApiGateway:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Open the client, whose connections all calls share. It signs nobody in and refreshes nothing."""
-        async with httpx.AsyncClient(timeout=httpx.Timeout(15, connect=3)) as connections:
+        timeout, hooks = httpx.Timeout(15, connect=3), {"response": [_require_result]}
+        async with httpx.AsyncClient(timeout=timeout, event_hooks=hooks) as connections:
             options = AsyncClientOptions(httpx_client=connections, auto_refresh_token=False, persist_session=False)
             self._client = await acreate_client(self._url, self._api_key, options)
             yield
@@ -56,14 +66,12 @@ class DataApiGateway:
             # this request's own headers: the client's are shared by concurrent calls
             query.request.headers["Authorization"] = f"Bearer {self._tokens.issue(actor, TOKEN_SECONDS)}"
             response = await query.execute()
-        except PostgrestAPIError as error:
-            raise _api_error(error) from error
         except httpx.PoolTimeout as error:
             raise ApiError("busy") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             _log.warning("no connection: %r", error)
             raise ApiError("database_away") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             _log.warning("connection lost: %r", error)
             raise ApiError("outcome_unknown") from error
         except (ValueError, RecursionError) as error:
@@ -95,9 +103,26 @@ def _doubles(value: object) -> object:
     return value
 
 
-def _api_error(error: PostgrestAPIError) -> Exception:
-    """The ApiError for a client; the error itself where it is a bug of this server."""
-    code, message = str(error.code or ""), error.message or ""
+async def _require_result(response: httpx.Response) -> None:
+    """Raise the ApiError for an answer that is no result. A bug of this server is left to the client to raise."""
+    if response.status_code == 204 or (response.is_success and "json" in response.headers.get("content-type", "")):
+        return
+    await response.aread()
+    error = _api_error(response)
+    if error is not None:
+        error.retry_after = error.retry_after or response.headers.get("retry-after", "")
+        raise error
+
+
+def _api_error(response: httpx.Response) -> ApiError | None:
+    """The ApiError for an error of PostgREST or of a gateway before it; None if it is a bug of this server."""
+    try:
+        body = APIErrorFromJSON.model_validate_json(response.content)
+    except ValidationError:
+        return _gateway_error(response)
+    code, message = body.code, body.message or ""
+    if code is None or not _CODE_OF_POSTGREST.fullmatch(code):
+        return _gateway_error(response)
     if code in _AWAY:
         _log.warning("database away: %s %s", code, message)
         return ApiError("database_away")
@@ -107,4 +132,30 @@ def _api_error(error: PostgrestAPIError) -> Exception:
     if code in _NO_ANSWER:
         _log.warning("no answer: %s %s", code, message)
         return ApiError("outcome_unknown")
-    return api_error(code, message, error.details or "") or error
+    if code in _NOT_MIGRATED:
+        _log.error("the project at SUPABASE_URL is not migrated, or its schema cache is old: %s %s", code, message)
+        return ApiError("database_away")
+    if code.startswith("PGRST3"):
+        _log.error(
+            "JWT_SECRET is not the project's, or the two clocks differ by more than half a minute: %s %s", code, message
+        )
+        return ApiError("database_away")
+    return api_error(code, message, str(body.details or ""))
+
+
+def _gateway_error(response: httpx.Response) -> ApiError:
+    """The ApiError for an answer that is not PostgREST's. Below 500 a gateway refuses, and has passed nothing on."""
+    status, text = response.status_code, response.text[:200]
+    if status == 429:
+        _log.warning("the gateway at SUPABASE_URL limits requests: %s %r", status, text)
+        return ApiError("busy", retry_after=response.headers.get("retry-after", "1"))
+    if status == 413:
+        return ApiError("too_large")
+    if status in (401, 403):
+        _log.error("SUPABASE_ANON_KEY is refused by the gateway at SUPABASE_URL: %s %r", status, text)
+        return ApiError("database_away")
+    if 300 <= status < 500 and status != 408:
+        _log.error("SUPABASE_URL leads to no Data API, or the project is restricted: %s %r", status, text)
+        return ApiError("database_away")
+    _log.warning("no answer of the Data API but of a gateway: %s %r", status, text)
+    return ApiError("outcome_unknown")

@@ -27,8 +27,10 @@ def _handle_api_error(request: Request[Any, Any, Any], error: ApiError) -> Respo
     An opt of the route that is named like the code replaces it by another code.
     """
     opt = request.route_handler.opt
+    headers = {"Retry-After": error.retry_after} if error.retry_after else None
     error = ApiError(opt.get(error.code, error.code), error.detail)
-    return Response(ErrorBody(error=error.message(opt.get("language", "de"))), status_code=error.status)
+    message = error.message(opt.get("language", "de"))
+    return Response(ErrorBody(error=message), status_code=error.status, headers=headers)
 
 
 def _handle_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:

@@ -90,7 +90,7 @@ class _Plain(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
 
-_ANY_ROUTE = ("database_away", "busy", "outcome_unknown")
+_ANY_ROUTE = ("database_away", "database_read_only", "busy", "outcome_unknown")
 _ANY_CALLER = ("not_signed_in", "not_yourself", "foreign_origin", "token_keys_away")
 _ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "json_unreasonable", "too_large", "unsupported_encoding")
 
