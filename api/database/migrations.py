@@ -164,6 +164,8 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
                 "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
                 [migration.version, migration.name, [migration.text]],
             )
+            # PostgREST reads the schema when it starts, and when it is notified
+            connection.execute("notify pgrst, 'reload schema'")
     except psycopg.Error as error:
         line = _failed_line(error.diag, migration.text)
         raise PortalError(f"{migration.file} failed{line} and left nothing: {error.diag.message_primary}") from error

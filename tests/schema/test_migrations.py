@@ -96,6 +96,18 @@ def test_only_pending_migrations_are_applied(empty_database: str, tmp_path: Path
     assert [migration.file for migration in applied] == ["20260101000002_two.sql"]
 
 
+def test_postgrest_is_notified_of_a_new_schema(empty_database: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, one="create table one ()")
+    with psycopg.connect(empty_database, autocommit=True) as listening:
+        listening.execute("listen pgrst")
+        migrate(empty_database, folder)
+        [notification] = listening.notifies(timeout=30, stop_after=1)
+        assert notification.payload == "reload schema"
+        # nothing is applied again
+        migrate(empty_database, folder)
+        assert list(listening.notifies(timeout=0)) == []
+
+
 def test_a_failing_file_is_rolled_back(empty_database: str, tmp_path: Path) -> None:
     write(
         tmp_path,
