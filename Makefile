@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
 BIOME := .venv/bin/python -m tests.support.npm biome
-SQL := sql supabase/seed.sql supabase/snippets supabase/tests
+SQL := sql api/database supabase/seed.sql supabase/snippets supabase/tests
 # one process a core; the tests of a file stay together, for they share databases and servers
 PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 
@@ -49,7 +49,7 @@ format: .venv/.synced-dev ## Format the code and fix what can be fixed
 	.venv/bin/sqruff fix $(SQL)
 	$(BIOME) check --write
 
-migration: .venv/.synced-dev ## Write supabase/migrations from sql/ (from the first release on: draft NAME=...)
+migration: .venv/.synced-dev ## Write supabase/migrations and access_rules.txt from sql/ (from the first release on: draft NAME=...)
 	@.venv/bin/python -m tests.support.make_migration $(NAME)
 
 docs: .venv/.synced-dev ## Write the generated part of docs/database.md again

@@ -12,10 +12,10 @@ import uvicorn
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import jobs, settlements
+from api.cli import check, jobs, settlements
 from api.cli.owner import console
 from api.cli.tables import Row, Table
-from api.database import connect, migrations, open_database
+from api.database import connect, migrations, open_database, rules
 from api.errors import PortalError
 from api.settings import Settings, load_settings
 
@@ -47,6 +47,7 @@ app = typer.Typer(
     $ portal jobs                     show the scheduled jobs""",
 )
 app.add_typer(settlements.app)
+app.add_typer(check.app)
 app.add_typer(jobs.app, name="jobs")
 
 
@@ -67,7 +68,8 @@ def run() -> None:
     """Apply the migrations, add the demo data and serve.
 
     Ctrl-C stops it. SEED=0 leaves the demo data out. PORTAL_DIR also serves a folder of portal pages from the same
-    origin. Any HOST other than this machine's own needs TS_API_KEY.
+    origin. Any HOST other than this machine's own needs TS_API_KEY. A database whose access rules are not those of the
+    schema is not served: `portal check` lists the differences.
 
     \b
     $ portal run
@@ -79,6 +81,7 @@ def run() -> None:
     with suppress(KeyboardInterrupt), _listen(settings) as listener, _database_to_serve(settings) as url:
         if url is not None:
             migrations.migrate(url)
+            rules.refuse_other_rules(url)
             _make_event_partitions(url)
             if settings.is_seeded:
                 migrations.seed(url)

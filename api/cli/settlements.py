@@ -1,4 +1,4 @@
-"""The commands for settlements: settle, statement, invoice, pay, void; and check, which tests the invariants."""
+"""The commands for settlements: settle, statement, invoice, pay, void."""
 
 import csv
 import sys
@@ -36,7 +36,7 @@ COLUMNS = (
 LINE = ("time", "fee", "subject", "base", "rate", "fixed", "unrounded", "bound", "amount", "reverses")
 """The columns of a statement as a table."""
 
-NUMBERS = {"base", "rate", "fixed", "unrounded", "amount", "charges", "reversals", "total", "violations"}
+NUMBERS = {"base", "rate", "fixed", "unrounded", "amount", "charges", "reversals", "total"}
 """The columns that are aligned to the right."""
 
 Record: TypeAlias = dict[str, Any]
@@ -183,29 +183,6 @@ def statement(
             task = progress.add_task("Writing", total=settlement["fee_events"])
             pages = _advancing(pages, partial(progress.advance, task))
             _write(format, file, settlement, pages, _exponent(connection, settlement))
-
-
-@app.command()
-def check() -> None:
-    """Check the invariants of the stored data.
-
-    These are rules about bookings, charges, settlements and events that must always hold. The exit code is 1 if one is
-    broken.
-
-    \b
-    $ portal check
-    """
-    with owner_connection() as connection, Console(stderr=True).status("Checking"):
-        rules = connection.execute("select name, violations, meaning from stats.invariants").fetchall()
-    Table(console, "rule", "state", "violations", numbers=NUMBERS, note="what breaks it").print(
-        Row((name, "broken" if violations else "holds", str(violations)), meaning, "red" if violations else "")
-        for name, violations, meaning in rules
-    )
-    broken = sum(violations > 0 for _, violations, _ in rules)
-    if broken:
-        console.print(f"{broken} of {len(rules)} rules are broken.", style="red")
-        raise typer.Exit(1)
-    console.print(f"All {len(rules)} rules hold.", style="green")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from api.errors import PortalError
@@ -140,6 +141,15 @@ def test_invalid_settings_are_explained_in_one_sentence(command: str, settings: 
     with pytest.raises(PortalError, match=re.escape(sentence)) as refusal:
         portal(command, **settings)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_database_with_other_access_rules_is_not_served(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("alter table public.transfers disable row level security")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(PortalError, match=r"missing: public\.transfers: row level security"):
+        portal("run", DATABASE_URL=database, PORT=str(port))
 
 
 def test_a_failure_ends_without_a_traceback() -> None:

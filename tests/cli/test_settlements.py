@@ -332,7 +332,8 @@ class TestCheck:
     def test_reports_that_every_rule_holds(self, connection: psycopg.Connection) -> None:
         found = rows(portal("check"))
         names = connection.execute("select name from stats.invariants").fetchall()
-        assert {row[0] for row in found} == {name for (name,) in names}
+        others = {"references_exist", "access_rules_are_those_of_the_schema"}
+        assert {row[0] for row in found} == {name for (name,) in names} | others
         assert {row[1] for row in found} == {"holds"}
 
     def test_reports_violations(self, connection: psycopg.Connection) -> None:
@@ -344,6 +345,32 @@ class TestCheck:
         broken = [row[:3] for row in rows(result.stdout) if row[1] == "broken"]
         assert ["every_charge_has_its_subject", "broken", "2"] in broken
         assert f"{len(broken)} of " in result.stdout
+
+    def test_finds_rows_that_a_restore_left_without_the_rows_they_refer_to(
+        self, connection: psycopg.Connection
+    ) -> None:
+        connection.execute(
+            "set session_replication_role = replica;"
+            "insert into public.contract_links (contract_id, voucher_id) values (gen_random_uuid(), 'gone')"
+        )
+        [row] = [row for row in rows(run("check").stdout) if row[0] == "references_exist"]
+        assert row[1:] == [
+            "broken", "2", "contract_links_contract_id_fkey (1), contract_links_voucher_id_fkey (1)"
+        ]  # fmt: skip
+
+    def test_names_the_access_rules_that_are_not_those_of_the_schema(
+        self, database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", database)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "grant select on public.transfers to anon; drop trigger tg_transfers__charge on public.transfers"
+            )
+        result = run("check")
+        assert result.exit_code == 1
+        assert "not declared: public.transfers: grant select to anon\n" in result.stdout
+        assert "missing: public.transfers: trigger CREATE TRIGGER tg_transfers__charge" in result.stdout
+        assert "1 of 11 rules are broken." in result.stdout
 
 
 @pytest.mark.parametrize("command", ["settle", "invoice", "pay", "void", "statement", "check"])

@@ -1,4 +1,4 @@
-"""`make migration NAME=...`: writes into `supabase/migrations/` what `sql/` says."""
+"""`make migration NAME=...`: writes into `supabase/migrations/` what `sql/` says, and the access rules beside it."""
 
 import re
 import sys
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 import typer
 
+from api.database import rules
 from api.database.migrations import MIGRATIONS, apply_platform, migrate, run_file
 from api.settings import ROOT
 from tests.support import npm
@@ -36,6 +37,7 @@ def main(name: str) -> None:
     if not RELEASED:
         FIRST.write_text(first_migration())
         typer.echo(f"Wrote {FIRST.relative_to(ROOT)}.")
+        _write_rules()
         return
     if not re.fullmatch(r"\w+", name):
         sys.exit("Name the migration: make migration NAME=add_notes.")
@@ -46,6 +48,15 @@ def main(name: str) -> None:
     file = MIGRATIONS / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{name}.sql"
     file.write_text(DRAFTED + difference)
     typer.echo(f"Drafted {file.relative_to(ROOT)}: read it, complete it, and run the tests of tests/schema.")
+    _write_rules()
+
+
+def _write_rules() -> None:
+    """Writes the access rules that the migrations make."""
+    with run_server() as server, server.database() as url:
+        migrate(url)
+        rules.write_declared(url)
+    typer.echo(f"Wrote {rules.DECLARED.relative_to(ROOT)}.")
 
 
 def schema_files() -> list[Path]:
