@@ -1,54 +1,25 @@
 """Tokens: JWTs that authenticate a thinker, at this API and at the Data API."""
 
-import asyncio
-import json
-import logging
 import os
 import secrets
 import time
-from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jwt
-from anyio import to_thread
-from jwt.exceptions import PyJWKClientConnectionError, PyJWKSetError, PyJWTError
+from jwt.exceptions import PyJWTError
 
 from api.actor import Actor, thinker_id
-from api.errors import ApiError, PortalError
+from api.errors import PortalError
 from api.settings import MIN_SECRET_LENGTH, Settings
+
+if TYPE_CHECKING:
+    from api.public_keys import PublicKeys
 
 LIFETIME_SECONDS = 3600
 """How long a token of /api/presence/verify is valid: as long as one of Supabase Auth."""
 
-RETRY_SECONDS = 5.0
-"""Delay before a failed fetch of keys is repeated."""
-
 _ASYMMETRIC = ("ES256", "RS256", "EdDSA")
-
-_log = logging.getLogger(__name__)
-
-
-class PublicKeys:
-    """The keys of a JWKS at a URL: cached for five minutes, and fetched again for an unknown key."""
-
-    def __init__(self, url: str) -> None:
-        """Take the URL; the first token fetches it."""
-        self._client = jwt.PyJWKClient(url, timeout=3)
-        self._fetching = asyncio.Lock()
-        self._retry_at = 0.0
-
-    async def of(self, token: str) -> jwt.PyJWK:
-        """The key that a token names. Raises PyJWTError for an unknown key, ApiError: token_keys_away."""
-        # one fetch at a time: concurrent requests wait for its result instead of each holding a thread
-        async with self._fetching:
-            if time.monotonic() < self._retry_at:
-                raise ApiError("token_keys_away")
-            try:
-                return await to_thread.run_sync(self._client.get_signing_key_from_jwt, token)
-            except (PyJWKClientConnectionError, PyJWKSetError, HTTPException, OSError, json.JSONDecodeError) as error:
-                self._retry_at = time.monotonic() + RETRY_SECONDS
-                _log.warning("no keys: %r", error)
-                raise ApiError("token_keys_away") from error
 
 
 class Tokens:
@@ -57,7 +28,7 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         """Raise PortalError if there is no secret and none can be stored in DATA_DIR."""
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else _own_secret(settings.data_dir)
-        self._keys = PublicKeys(settings.jwks_url) if settings.jwks_url else None
+        self._keys = _public_keys(settings.jwks_url) if settings.jwks_url else None
 
     def issue(self, actor: Actor, lifetime: int = LIFETIME_SECONDS) -> str:
         """A token for the actor; `lifetime` in seconds."""
@@ -90,6 +61,13 @@ class Tokens:
             return _actor(claims)
         except (PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             return None
+
+
+def _public_keys(url: str) -> "PublicKeys":
+    # imports httpx, which takes a tenth of a second
+    from api.public_keys import PublicKeys
+
+    return PublicKeys(url)
 
 
 def _actor(claims: dict[str, object]) -> Actor | None:

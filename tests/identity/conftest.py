@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -23,11 +24,32 @@ ED_KEY = Ed25519PrivateKey.generate()
 
 @dataclass
 class KeyServer:
-    """A server of public keys, as a Supabase project has one."""
+    """A server of public keys, as a Supabase project has one. It answers while `answers` is set."""
 
     url: str = ""
     requests: int = 0
     keys: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+    answers: Event = field(default_factory=Event)
+
+    @contextmanager
+    def failing(self, status: int = 200, keys: list[dict[str, Any]] | None = None) -> Iterator[None]:
+        """Answers with this status and these keys during the block."""
+        before = self.status, self.keys
+        self.status, self.keys = status, self.keys if keys is None else keys
+        try:
+            yield
+        finally:
+            self.status, self.keys = before
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Answers nothing during the block."""
+        self.answers.clear()
+        try:
+            yield
+        finally:
+            self.answers.set()
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +63,18 @@ def key_server() -> Iterator[KeyServer]:
         ]
     )
 
+    served.answers.set()
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.requests += 1
-            self.send_response(200)
+            served.answers.wait()
+            self.send_response(served.status)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             is_page = self.path.endswith(".html")
-            self.wfile.write(b"<p>Sorry</p>" if is_page else json.dumps({"keys": served.keys}).encode())
+            with suppress(ConnectionError):
+                self.wfile.write(b"<p>Sorry</p>" if is_page else json.dumps({"keys": served.keys}).encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
