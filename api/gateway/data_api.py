@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
-from postgrest.exceptions import APIErrorFromJSON
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from api.actor import Actor
@@ -36,6 +35,14 @@ _CODE_OF_POSTGREST = re.compile(r"|PGRST\w{3}|[0-9A-Z]{5}")
 _log = logging.getLogger(__name__)
 # httpx logs every request at INFO
 logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class _Error(BaseModel):
+    """The body of an error of PostgREST."""
+
+    code: str
+    message: str | None = None
+    details: object = None
 
 
 class DataApiGateway:
@@ -117,11 +124,11 @@ async def _require_result(response: httpx.Response) -> None:
 def _api_error(response: httpx.Response) -> ApiError | None:
     """The ApiError for an error of PostgREST or of a gateway before it; None if it is a bug of this server."""
     try:
-        body = APIErrorFromJSON.model_validate_json(response.content)
+        body = _Error.model_validate_json(response.content)
     except ValidationError:
         return _gateway_error(response)
     code, message = body.code, body.message or ""
-    if code is None or not _CODE_OF_POSTGREST.fullmatch(code):
+    if not _CODE_OF_POSTGREST.fullmatch(code):
         return _gateway_error(response)
     if code in _AWAY:
         _log.warning("database away: %s %s", code, message)
