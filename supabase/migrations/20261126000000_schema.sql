@@ -764,7 +764,8 @@ $$;
 
 comment on function private.store_response is
   'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
-  'Returns the response.';
+  'Returns the response. Its caller sets timezone to UTC: another request, whose time zone may differ, gets the same '
+  'response.';
 
 -- sql/30_rate_limits/tables/request_counts.sql
 create unlogged table private.request_counts (
@@ -951,6 +952,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
@@ -1012,6 +1014,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array('send_heartbeat', send_heartbeat.pair_code, send_heartbeat.status);
@@ -1065,6 +1068,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array('verify_presence');
@@ -1352,10 +1356,11 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
-    'book_voucher', book_voucher.voucher_id, book_voucher.slot_start at time zone 'UTC'
+    'book_voucher', book_voucher.voucher_id, book_voucher.slot_start
   );
   response jsonb := private.replay_response(book_voucher.idempotency_key, request);
   holder   uuid := private.acting_thinker();
@@ -1446,6 +1451,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -1571,12 +1577,13 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
     'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
-    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
-    issue_voucher.valid_until at time zone 'UTC', issue_voucher.allowed_slots, issue_voucher.price_amount,
+    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from,
+    issue_voucher.valid_until, issue_voucher.allowed_slots, issue_voucher.price_amount,
     issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
     issue_voucher.terms
   );
@@ -1966,6 +1973,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -2268,6 +2276,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request     jsonb := jsonb_build_array('accept_mortgage_offer', accept_mortgage_offer.offer_id);
@@ -2364,6 +2373,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request     jsonb := jsonb_build_array(
@@ -2586,6 +2596,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request     jsonb := jsonb_build_array(
@@ -2672,6 +2683,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -2904,6 +2916,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request    jsonb := jsonb_build_array(
@@ -3491,6 +3504,7 @@ returns integer
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);

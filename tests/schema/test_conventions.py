@@ -82,6 +82,15 @@ def test_every_function_fixes_its_search_path(connection: psycopg.Connection) ->
     )
 
 
+def test_no_function_ends_in_an_error_that_postgrest_repeats(connection: psycopg.Connection) -> None:
+    """A serialization failure or a deadlock, which PostgREST (up to 14) repeats without end."""
+    assert not names(
+        connection,
+        f"select oid::regprocedure::text from pg_proc where pronamespace::regnamespace::text in {OURS} "
+        "and concat(prosrc, proconfig) ~* '40001|40P01|serialization_failure|deadlock_detected|isolation'",
+    )
+
+
 def test_figures_are_not_compiled(connection: psycopg.Connection) -> None:
     """On Supabase, PostgreSQL 15 and 17 would spend seconds on compiling what runs for milliseconds."""
     reads_figures = (

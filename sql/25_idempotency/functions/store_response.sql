@@ -22,4 +22,5 @@ $$;
 
 comment on function private.store_response is
   'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
-  'Returns the response.';
+  'Returns the response. Its caller sets timezone to UTC: another request, whose time zone may differ, gets the same '
+  'response.';

@@ -3,10 +3,11 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
-    'book_voucher', book_voucher.voucher_id, book_voucher.slot_start at time zone 'UTC'
+    'book_voucher', book_voucher.voucher_id, book_voucher.slot_start
   );
   response jsonb := private.replay_response(book_voucher.idempotency_key, request);
   holder   uuid := private.acting_thinker();

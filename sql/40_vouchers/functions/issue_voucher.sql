@@ -19,12 +19,13 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array(
     'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
-    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from at time zone 'UTC',
-    issue_voucher.valid_until at time zone 'UTC', issue_voucher.allowed_slots, issue_voucher.price_amount,
+    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from,
+    issue_voucher.valid_until, issue_voucher.allowed_slots, issue_voucher.price_amount,
     issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
     issue_voucher.terms
   );

@@ -3,6 +3,7 @@ returns integer
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   request  jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
