@@ -50,8 +50,12 @@ class Gateway(Protocol):
         ...
 
 
-def api_error(state: str, message: str, detail: str) -> ApiError | None:
-    """The ApiError for an error of PostgreSQL, by its SQLSTATE and message; None if it is a bug of this server."""
+def api_error(state: str, message: str, detail: str, constraint: str = "") -> ApiError | None:
+    """The ApiError for an error of PostgreSQL, by its SQLSTATE and message; None if it is a bug of this server.
+
+    `constraint` is the name of the violated constraint. Without it the name is read from the message, which works in
+    English only.
+    """
     if state.startswith("PT") and message in ERRORS:
         return ApiError(message, detail)
     if state in ("22023", "42501") and _NO_ROLE.fullmatch(message):
@@ -62,8 +66,9 @@ def api_error(state: str, message: str, detail: str) -> ApiError | None:
         return ApiError("database_read_only")
     # data exceptions, violated constraints, texts too long for an index: no column takes the value
     if state[:2] in ("22", "23") or state == "54000":
-        rule = _CONSTRAINT.search(message)
-        return ApiError("value_invalid", rule[1].replace("_", " ") if rule else message)
+        named = _CONSTRAINT.search(message)
+        rule = constraint or (named[1] if named else "")
+        return ApiError("value_invalid", rule.replace("_", " ") or message)
     # deadlocks, serialization failures, lock, statement and transaction timeouts: a later request may succeed
     if state[:2] in ("40", "55") or state in ("57014", "25P03", "25P04"):
         _log.warning("database busy: %s %s", state, message)

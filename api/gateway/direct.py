@@ -121,7 +121,11 @@ def _is_alive(connection: AsyncConnection) -> bool:
 def _api_error(error: psycopg.Error) -> Exception:
     """The ApiError for a client; the error itself where it is a bug of this server."""
     if error.sqlstate is not None:
-        return api_error(error.sqlstate, error.diag.message_primary or "", error.diag.message_detail or "") or error
+        diag = error.diag
+        found = api_error(
+            error.sqlstate, diag.message_primary or "", diag.message_detail or "", diag.constraint_name or ""
+        )
+        return found or error
     if isinstance(error, psycopg.DataError):
         return ApiError("value_invalid", "NUL" if "NUL" in str(error) else str(error))
     if isinstance(error, psycopg.OperationalError):

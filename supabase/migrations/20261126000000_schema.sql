@@ -186,7 +186,9 @@ strict
 set search_path = ''
 as $$
   select case
-    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' then public_id::uuid
+    when public_id collate "C"
+      ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
+      then public_id::uuid
     else (
       select (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid
       from (select encode(sha256(convert_to(public_id, 'UTF8')), 'hex') as hex) digest
@@ -208,7 +210,7 @@ as $$
 begin
   raise sqlstate 'PT403' using
     message = 'append_only',
-    detail = format('%s of %I: what happened is kept as it was written', lower(tg_op), tg_table_name);
+    detail = format('%s of %I: what happened is kept as it was written', lower(tg_op collate "C"), tg_table_name);
 end;
 $$;
 
@@ -505,7 +507,7 @@ grant execute on function private.require_admin to authenticated, service_role;
 -- sql/20_identity/tables/thinkers.sql
 create table public.thinkers (
   id          uuid        primary key,
-  public_id   text        not null unique,
+  public_id   text        collate "C" not null unique,
   roles       text[]      not null default '{}',
   meta        jsonb       not null default '{}',
   verified_at timestamptz,
@@ -664,8 +666,8 @@ $$;
 
 -- sql/25_idempotency/tables/idempotency_keys.sql
 create table private.idempotency_keys (
-  actor       text        not null,
-  key         text        not null,
+  actor       text        collate "C" not null,
+  key         text        collate "C" not null,
   fingerprint bytea       not null,
   response    jsonb       not null,
   created_at  timestamptz not null default now(),
@@ -769,7 +771,7 @@ comment on function private.store_response is
 
 -- sql/30_rate_limits/tables/request_counts.sql
 create unlogged table private.request_counts (
-  client         text        primary key,
+  client         text        collate "C" primary key,
   requests       integer     not null,
   window_ends_at timestamptz not null
 );
@@ -836,8 +838,8 @@ grant execute on function public.count_request to service_role;
 create table public.presence_sessions (
   id           uuid        primary key default private.new_uuid(),
   thinker_id   uuid        not null unique references public.thinkers (id) on delete cascade,
-  pair_code    text,
-  room_id      text,
+  pair_code    text        collate "C",
+  room_id      text        collate "C",
   status       text        not null default 'online',
   silenced     boolean     not null default false,
   last_seen_at timestamptz not null default now(),
@@ -884,7 +886,7 @@ create policy "thinkers see themselves and the others in their room"
 
 -- sql/35_presence/tables/rooms.sql
 create table public.rooms (
-  id         text        primary key,
+  id         text        collate "C" primary key,
   type       text        not null default 'mixed',
   owner_id   uuid        references public.thinkers (id) on delete restrict,
   meta       jsonb       not null default '{}',
@@ -1105,7 +1107,7 @@ grant execute on function public.verify_presence to authenticated;
 
 -- sql/40_vouchers/tables/vouchers.sql
 create table public.vouchers (
-  id               text        primary key default private.new_id('v'),
+  id               text        collate "C" primary key default private.new_id('v'),
   issuer_id        uuid        not null references public.thinkers (id) on delete restrict,
   holder_id        uuid        references public.thinkers (id) on delete restrict,
   issued_to        uuid        references public.thinkers (id) on delete restrict,
@@ -1117,7 +1119,7 @@ create table public.vouchers (
   valid_until      timestamptz not null,
   allowed_slots    jsonb       not null default '[]',
   price_amount     bigint,
-  price_currency   text,
+  price_currency   text        collate "C",
   status           text        not null default 'issued',
   transferable     boolean     not null default false,
   terms            jsonb       not null default '{}',
@@ -1192,8 +1194,8 @@ create policy "everybody sees an open offer"
 create extension if not exists btree_gist with schema extensions;
 
 create table public.voucher_bookings (
-  id            text        primary key default private.new_id('b'),
-  voucher_id    text        not null references public.vouchers (id) on delete restrict,
+  id            text        collate "C" primary key default private.new_id('b'),
+  voucher_id    text        collate "C" not null references public.vouchers (id) on delete restrict,
   issuer_id     uuid        not null references public.thinkers (id) on delete restrict,
   holder_id     uuid        not null references public.thinkers (id) on delete restrict,
   slot_start    timestamptz not null,
@@ -1255,7 +1257,7 @@ for each statement execute function private.tg_append_only__refuse();
 
 -- sql/40_vouchers/tables/voucher_templates.sql
 create table public.voucher_templates (
-  id               text    primary key,
+  id               text    collate "C" primary key,
   service_type     text    not null,
   title            text    not null,
   default_duration integer not null,
@@ -1614,9 +1616,10 @@ begin
     date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now())));
   voucher.allowed_slots := coalesce(issue_voucher.allowed_slots, '[]');
   voucher.price_amount := issue_voucher.price_amount;
-  voucher.price_currency :=
-    case when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR')) end;
-  voucher.status := lower(coalesce(issue_voucher.status, 'issued'));
+  voucher.price_currency := case
+    when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR') collate "C")
+  end;
+  voucher.status := lower(coalesce(issue_voucher.status, 'issued') collate "C");
   voucher.transferable := coalesce(issue_voucher.transferable, false);
   voucher.terms := coalesce(issue_voucher.terms, '{}');
   voucher.created_at := now();
@@ -1802,8 +1805,8 @@ create table public.contracts (
   name        text        not null,
   mime_type   text,
   byte_size   bigint      not null,
-  storage_url text        not null unique,
-  hash_sha256 text        not null,
+  storage_url text        collate "C" not null unique,
+  hash_sha256 text        collate "C" not null,
   created_by  uuid        references public.thinkers (id) on delete restrict,
   created_at  timestamptz not null default now(),
 
@@ -1849,8 +1852,8 @@ create policy "creators and parties see their documents"
 create table public.contract_links (
   id          uuid        primary key default private.new_uuid(),
   contract_id uuid        not null references public.contracts (id) on delete cascade,
-  voucher_id  text        references public.vouchers (id) on delete restrict,
-  room_id     text        references public.rooms (id) on delete restrict,
+  voucher_id  text        collate "C" references public.vouchers (id) on delete restrict,
+  room_id     text        collate "C" references public.rooms (id) on delete restrict,
   role        text        not null default 'primary',
   created_at  timestamptz not null default now(),
 
@@ -2045,7 +2048,7 @@ grant execute on function public.record_contract to service_role;
 
 -- sql/50_mortgages/tables/properties.sql
 create table public.properties (
-  id         text  primary key,
+  id         text  collate "C" primary key,
   address    text,
   meta       jsonb not null default '{}',
   created_by uuid  references public.thinkers (id) on delete restrict,
@@ -2072,15 +2075,15 @@ grant select on public.properties to service_role, authenticated;
 
 -- sql/50_mortgages/tables/mortgage_applications.sql
 create table public.mortgage_applications (
-  id             text         primary key default private.new_id('app'),
-  property_id    text         references public.properties (id) on delete restrict,
+  id             text         collate "C" primary key default private.new_id('app'),
+  property_id    text         collate "C" references public.properties (id) on delete restrict,
   borrower_id    uuid         not null references public.thinkers (id) on delete restrict,
   desired_loan   bigint,
-  currency       text,
+  currency       text         collate "C",
   duration_years integer,
   rate_type      text,
   max_interest   numeric(6,4),
-  status         text         not null default 'open',
+  status         text         collate "C" not null default 'open',
   visibility     text         not null default 'private',
   meta           jsonb        not null default '{}',
   submission_ts  timestamptz  not null default now(),
@@ -2125,8 +2128,8 @@ grant select on public.mortgage_applications to service_role, authenticated;
 
 -- sql/50_mortgages/tables/mortgage_offers.sql
 create table public.mortgage_offers (
-  id              text         primary key default private.new_id('mort-offer'),
-  application_id  text         not null references public.mortgage_applications (id) on delete restrict,
+  id              text         collate "C" primary key default private.new_id('mort-offer'),
+  application_id  text         collate "C" not null references public.mortgage_applications (id) on delete restrict,
   lender_id       uuid         not null references public.thinkers (id) on delete restrict,
   interest_rate   numeric(6,4),
   monthly_payment bigint,
@@ -2178,8 +2181,8 @@ grant select on public.mortgage_offers to service_role, authenticated;
 
 -- sql/50_mortgages/tables/mortgage_contracts.sql
 create table public.mortgage_contracts (
-  id                 text        primary key default private.new_id('mort-contract'),
-  offer_id           text        not null unique references public.mortgage_offers (id) on delete restrict,
+  id                 text        collate "C" primary key default private.new_id('mort-contract'),
+  offer_id           text        collate "C" not null unique references public.mortgage_offers (id) on delete restrict,
   contract_id        uuid        references public.contracts (id) on delete restrict,
   status             text        not null default 'draft',
   borrower_signed_at timestamptz,
@@ -2396,10 +2399,10 @@ begin
   if apply_for_mortgage.duration_years not between 1 and 100 then
     raise sqlstate 'PT400' using message = 'duration_out_of_range';
   end if;
-  if lower(apply_for_mortgage.rate_type) not in ('fixed', 'variable') then
+  if lower(apply_for_mortgage.rate_type collate "C") not in ('fixed', 'variable') then
     raise sqlstate 'PT400' using message = 'rate_type_unknown';
   end if;
-  if lower(apply_for_mortgage.status) not in ('open', 'offered', 'accepted', 'rejected') then
+  if lower(apply_for_mortgage.status collate "C") not in ('open', 'offered', 'accepted', 'rejected') then
     raise sqlstate 'PT400' using message = 'application_status_unknown';
   end if;
   perform private.check_interest(apply_for_mortgage.max_interest);
@@ -2418,11 +2421,14 @@ begin
     apply_for_mortgage.property_id,
     borrower,
     apply_for_mortgage.desired_loan,
-    case when apply_for_mortgage.desired_loan is not null then upper(coalesce(apply_for_mortgage.currency, 'EUR')) end,
+    case
+      when apply_for_mortgage.desired_loan is not null
+        then upper(coalesce(apply_for_mortgage.currency, 'EUR') collate "C")
+    end,
     apply_for_mortgage.duration_years,
-    lower(apply_for_mortgage.rate_type),
+    lower(apply_for_mortgage.rate_type collate "C"),
     apply_for_mortgage.max_interest,
-    lower(coalesce(apply_for_mortgage.status, 'open')),
+    lower(coalesce(apply_for_mortgage.status, 'open') collate "C"),
     coalesce(apply_for_mortgage.visibility, 'private'),
     coalesce(apply_for_mortgage.meta, '{}')
   )
@@ -2763,15 +2769,15 @@ grant execute on function public.sign_mortgage_contract to authenticated, servic
 
 -- sql/55_telbank/tables/transfers.sql
 create table public.transfers (
-  id               text           primary key,
+  id               text           collate "C" primary key,
   thinker_id       uuid           references public.thinkers (id) on delete restrict,
   direction        text           not null,
-  wallet_address   text,
-  network          text,
+  wallet_address   text           collate "C",
+  network          text           collate "C",
   crypto_amount    numeric(36,18) not null,
   crypto_symbol    text           not null,
   fiat_amount      bigint         not null,
-  fiat_currency    text           not null,
+  fiat_currency    text           collate "C" not null,
   external_account text,
   label            text           not null,
   meta             jsonb          not null default '{}',
@@ -2844,12 +2850,12 @@ strict
 set search_path = ''
 as $$
   select case
-    when upper(currency) in (
+    when upper(currency collate "C") in (
       'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF',
       'XPF'
     ) then 0
-    when upper(currency) in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
-    when upper(currency) in ('CLF', 'UYW') then 4
+    when upper(currency collate "C") in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
+    when upper(currency collate "C") in ('CLF', 'UYW') then 4
     else 2
   end
 $$;
@@ -3042,10 +3048,10 @@ create trigger tg_transfers__touch_new
 -- sql/60_events/tables/events.sql
 create table public.events (
   id           uuid        not null default private.new_uuid(),
-  type         text        not null,
+  type         text        collate "C" not null,
   actor_id     uuid        references public.thinkers (id) on delete restrict,
-  subject_type text,
-  subject_id   text,
+  subject_type text        collate "C",
+  subject_id   text        collate "C",
   meta         jsonb       not null default '{}',
   created_at   timestamptz not null default now(),
 
@@ -3100,8 +3106,8 @@ for each statement execute function private.tg_append_only__refuse();
 
 -- sql/60_events/tables/telemetry_events.sql
 create table public.telemetry_events (
-  id         text        primary key default private.new_id('te'),
-  type       text        not null,
+  id         text        collate "C" primary key default private.new_id('te'),
+  type       text        collate "C" not null,
   path       text,
   actor_id   uuid        references public.thinkers (id) on delete set null,
   meta       jsonb,
@@ -3155,10 +3161,10 @@ as $$
       e.created_at,
       coalesce(e.subject_type, 'unknown') as feature,
       e.type,
-      e.type ~* 'error|fail'
-        or (e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') ~* 'error') as is_error,
-      e.type ~* 'fix|resolve' as is_fix,
-      e.type ~* 'critical|crash' as is_crash
+      e.type collate "C" ~* 'error|fail'
+        or (e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') collate "C" ~* 'error') as is_error,
+      e.type collate "C" ~* 'fix|resolve' as is_fix,
+      e.type collate "C" ~* 'critical|crash' as is_crash
     from public.events e
     where e.created_at > now() - interval '30 days'
   ),
@@ -3293,7 +3299,7 @@ as $$
     cross join lateral (
       select case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end as type
     ) reported
-    where reported.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
+    where reported.type collate "C" ~* 'error|fail' and e.created_at > now() - interval '30 days'
   )
   select jsonb_build_object(
     'total', (select count(*) from errors),
@@ -3987,13 +3993,13 @@ create trigger tg_vouchers__write_issue
 
 -- sql/65_fees/tables/fees.sql
 create table public.fees (
-  id             text         primary key,
+  id             text         collate "C" primary key,
   scope          text         not null,
   percentage     numeric(6,4) not null default 0,
   fixed_amount   bigint       not null default 0,
   min_cents      bigint,
   max_cents      bigint,
-  currency       text,
+  currency       text         collate "C",
   active         boolean      not null default false,
   beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
                               references public.thinkers (id) on delete restrict,
@@ -4055,7 +4061,7 @@ create table public.settlements (
   period_from    date        not null,
   period_to      date        not null,
   total_cents    bigint      not null,
-  currency       text        not null,
+  currency       text        collate "C" not null,
   status         text        not null default 'open',
   void_reason    text,
   created_at     timestamptz not null default now(),
@@ -4118,16 +4124,16 @@ for each statement execute function private.tg_append_only__refuse();
 -- sql/65_fees/tables/fee_events.sql
 create table public.fee_events (
   id             uuid         primary key default private.new_uuid(),
-  fee_id         text         not null references public.fees (id) on delete restrict,
-  subject_type   text         not null,
-  subject_id     text         not null,
+  fee_id         text         collate "C" not null references public.fees (id) on delete restrict,
+  subject_type   text         collate "C" not null,
+  subject_id     text         collate "C" not null,
   base_cents     bigint,
   rate           numeric(6,4),
   fixed_cents    bigint,
   unrounded      numeric,
   bound          text,
   amount_cents   bigint       not null,
-  currency       text         not null,
+  currency       text         collate "C" not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   reverses       uuid         unique references public.fee_events (id) on delete restrict,
   settlement_id  uuid,
@@ -4219,13 +4225,13 @@ for each statement execute function private.tg_append_only__refuse();
 -- sql/65_fees/tables/fee_versions.sql
 create table public.fee_versions (
   id             uuid         primary key default private.new_uuid(),
-  fee_id         text         not null references public.fees (id) on delete restrict,
+  fee_id         text         collate "C" not null references public.fees (id) on delete restrict,
   scope          text         not null,
   percentage     numeric(6,4) not null,
   fixed_amount   bigint       not null,
   min_cents      bigint,
   max_cents      bigint,
-  currency       text,
+  currency       text         collate "C",
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp()
@@ -4388,7 +4394,7 @@ immutable
 strict
 set search_path = ''
 as $$
-  select coalesce(nullif(left(upper(regexp_replace(currency, '\s', '', 'g')), 32), ''), 'XXX')
+  select coalesce(nullif(left(upper(regexp_replace(currency collate "C", '\s', '', 'g')), 32), ''), 'XXX')
 $$;
 
 comment on function private.currency_code is
@@ -4665,7 +4671,8 @@ begin
   select settle_fees.period_to::timestamp at time zone s.time_zone into period_end from private.settings s;
 
   if coalesce(settle_fees.dry_run, false) then
-    select coalesce(jsonb_agg(to_jsonb(due) order by due.beneficiary_uid, due.currency), '[]') into settlements
+    select coalesce(jsonb_agg(to_jsonb(due) order by due.beneficiary_uid collate "C", due.currency), '[]')
+    into settlements
     from (
       select
         null::uuid as id, e.beneficiary_id, private.uid_of(e.beneficiary_id) as beneficiary_uid,
@@ -4716,7 +4723,7 @@ begin
       jsonb_agg(
         private.settlement_json(m::public.settlements)
           || jsonb_build_object('fee_events', s.fee_events, 'reversals', s.reversals)
-        order by private.uid_of(m.beneficiary_id), m.currency
+        order by private.uid_of(m.beneficiary_id) collate "C", m.currency
       ),
       '[]'
     )
@@ -5130,8 +5137,8 @@ create trigger tg_vouchers__keep_price
 
 -- sql/70_jobs/tables/jobs.sql
 create table private.jobs (
-  name        text        primary key,
-  schedule    text        not null,
+  name        text        collate "C" primary key,
+  schedule    text        collate "C" not null,
   late_after  interval    not null,
   description text       not null,
   added_at    timestamptz not null default now(),
@@ -5167,7 +5174,7 @@ insert into private.jobs (name, schedule, late_after, description) values
 -- sql/70_jobs/tables/job_runs.sql
 create table private.job_runs (
   id          bigint      primary key generated by default as identity,
-  job         text        not null references private.jobs (name) on delete cascade,
+  job         text        collate "C" not null references private.jobs (name) on delete cascade,
   started_at  timestamptz not null,
   finished_at timestamptz not null,
   done        bigint,
@@ -5562,7 +5569,7 @@ grant select on private.fee_event_facts to service_role, stats_reader;
 -- sql/75_stats/facts/invariant_facts.sql
 create view private.invariant_facts
 as
-select 'bookings_do_not_overlap' as name, count(*) as violations,
+select 'bookings_do_not_overlap' collate "C" as name, count(*) as violations,
   'Active bookings that begin before an earlier one of the same voucher has ended.' as meaning
 from (
   select
@@ -5782,7 +5789,7 @@ grant select on private.settlement_facts to service_role, stats_reader;
 -- sql/75_stats/facts/telemetry_facts.sql
 create view private.telemetry_facts
 as
-select t.type ~* 'error|fail' as is_error, t.created_at
+select t.type collate "C" ~* 'error|fail' as is_error, t.created_at
 from public.telemetry_events t;
 
 comment on view private.telemetry_facts is

@@ -16,7 +16,7 @@ from supabase import PostgrestAPIError
 
 from api.actor import SERVER, Actor
 from api.errors import ApiError
-from api.gateway import Gateway, Json
+from api.gateway import Gateway, Json, api_error
 from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
 from api.settings import Settings
@@ -200,3 +200,10 @@ def test_a_code_has_its_status(
     assert (refusal.code, refusal.status) == (reason, status)
     assert refusal.message("de")
     assert refusal.message("en")
+
+
+def test_a_violated_constraint_is_named_in_every_language_of_the_server() -> None:
+    told = "neue Zeile für Relation »vouchers« verletzt Check-Constraint »price_is_a_safe_amount«"
+    error = api_error("23514", told, "", "price_is_a_safe_amount")
+    assert error
+    assert error.detail == "price is a safe amount"

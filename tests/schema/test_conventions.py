@@ -171,3 +171,35 @@ def test_outsiders_may_call_only_functions_without_secrets(connection: psycopg.C
 def test_the_five_templates_of_the_portal_exist(connection: psycopg.Connection) -> None:
     templates = names(connection, "select id from public.voucher_templates order by id")
     assert templates == ["consulting", "machine", "membership", "therapy", "viewing"]
+
+
+# a call with the database's collation, in pg_constraint.conbin
+IN_THE_DATABASE_COLLATION = re.compile(r":(?:op)?funcid (\d+)[^{}]* :inputcollid 100 ")
+
+
+def test_no_index_depends_on_the_locale(connection: psycopg.Connection) -> None:
+    # after a restore into another locale, or an upgrade of the system's library, it would be in another order
+    assert not names(
+        connection,
+        f"select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indexrelid "
+        f"where c.relnamespace::regnamespace::text in {OURS} "
+        f"and exists (select from unnest(i.indcollation::oid[]) as used where used not in (0, '\"C\"'::regcollation))",
+    )
+
+
+def test_no_constraint_depends_on_the_locale(connection: psycopg.Connection) -> None:
+    used = {
+        (name, int(function))
+        for name, expression in connection.execute(
+            f"select conname, conbin::text from pg_constraint "
+            f"where contype = 'c' and connamespace::regnamespace::text in {OURS}".encode()
+        )
+        for function in IN_THE_DATABASE_COLLATION.findall(expression)
+    }
+    # equality and lengths are the same in every collation, and the names of time zones are ASCII
+    harmless = connection.execute(
+        "select oid::int from pg_proc where proname in "
+        "('texteq', 'textne', 'textcat', 'char_length', 'octet_length', 'arraycontained', 'timezone')"
+    ).fetchall()
+    assert "voucher_status_is_valid" in {name for name, _ in used}
+    assert [name for name, function in used if (function,) not in harmless] == []

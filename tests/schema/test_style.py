@@ -34,3 +34,14 @@ def test_lines_are_short_and_without_trailing_spaces_or_tabs() -> None:
 def test_keywords_are_in_lower_case() -> None:
     found = {str(file.relative_to(ROOT)): KEYWORD.findall(code(file.read_text())) for file in FILES}
     assert {file: keywords for file, keywords in found.items() if keywords} == {}
+
+
+def test_letters_of_a_function_do_not_depend_on_the_locale() -> None:
+    # a constraint of a table gets the collation from its column (tests/schema/test_conventions.py)
+    assert [
+        (str(file.relative_to(ROOT)), line.strip())
+        for file in ROOT.glob("sql/**/*.sql")
+        if file.parent.name != "tables"
+        for line in file.read_text().splitlines()
+        if re.search(r"\b(upper|lower|initcap)\(|~\*|\bilike\b|\\[sSwWdDmM]|\[\[:", line) and 'collate "C"' not in line
+    ] == []

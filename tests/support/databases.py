@@ -76,10 +76,13 @@ class Server(ABC):
         with psycopg.connect(self.url()) as connection:
             return connection.info.parameter_status("server_version") or "of unknown version"
 
-    def create(self, template: str = "template0") -> str:
-        """Creates a database as a copy of the template and returns its name."""
+    def create(self, template: str = "template0", locale: str | None = None) -> str:
+        """Creates a database as a copy of the template and returns its name; a locale needs template0."""
         name = f"test_{next(self._numbers)}"
-        self._administer("create database {} template {} strategy file_copy", name, template)
+        names = (name, template, locale) if locale else (name, template)
+        self._administer(
+            f"create database {{}} template {{}} strategy file_copy{' locale {}' if locale else ''}", *names
+        )
         return name
 
     def drop(self, database: str) -> None:
@@ -87,9 +90,9 @@ class Server(ABC):
         self._administer("drop database if exists {} with (force)", database)
 
     @contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
+    def database(self, template: str = "template0", locale: str | None = None) -> Iterator[str]:
         """Yields the URL of a new database and drops it afterwards."""
-        name = self.create(template)
+        name = self.create(template, locale)
         try:
             yield self.url(name)
         finally:

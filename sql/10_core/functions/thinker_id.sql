@@ -6,7 +6,9 @@ strict
 set search_path = ''
 as $$
   select case
-    when public_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' then public_id::uuid
+    when public_id collate "C"
+      ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
+      then public_id::uuid
     else (
       select (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid
       from (select encode(sha256(convert_to(public_id, 'UTF8')), 'hex') as hex) digest

@@ -6,7 +6,7 @@ as $$
 begin
   raise sqlstate 'PT403' using
     message = 'append_only',
-    detail = format('%s of %I: what happened is kept as it was written', lower(tg_op), tg_table_name);
+    detail = format('%s of %I: what happened is kept as it was written', lower(tg_op collate "C"), tg_table_name);
 end;
 $$;
 

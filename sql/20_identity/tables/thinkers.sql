@@ -1,6 +1,6 @@
 create table public.thinkers (
   id          uuid        primary key,
-  public_id   text        not null unique,
+  public_id   text        collate "C" not null unique,
   roles       text[]      not null default '{}',
   meta        jsonb       not null default '{}',
   verified_at timestamptz,

@@ -1,6 +1,6 @@
 create table private.idempotency_keys (
-  actor       text        not null,
-  key         text        not null,
+  actor       text        collate "C" not null,
+  key         text        collate "C" not null,
   fingerprint bytea       not null,
   response    jsonb       not null,
   created_at  timestamptz not null default now(),

@@ -1,5 +1,5 @@
 create unlogged table private.request_counts (
-  client         text        primary key,
+  client         text        collate "C" primary key,
   requests       integer     not null,
   window_ends_at timestamptz not null
 );

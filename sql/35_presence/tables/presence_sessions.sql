@@ -1,8 +1,8 @@
 create table public.presence_sessions (
   id           uuid        primary key default private.new_uuid(),
   thinker_id   uuid        not null unique references public.thinkers (id) on delete cascade,
-  pair_code    text,
-  room_id      text,
+  pair_code    text        collate "C",
+  room_id      text        collate "C",
   status       text        not null default 'online',
   silenced     boolean     not null default false,
   last_seen_at timestamptz not null default now(),

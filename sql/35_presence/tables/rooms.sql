@@ -1,5 +1,5 @@
 create table public.rooms (
-  id         text        primary key,
+  id         text        collate "C" primary key,
   type       text        not null default 'mixed',
   owner_id   uuid        references public.thinkers (id) on delete restrict,
   meta       jsonb       not null default '{}',

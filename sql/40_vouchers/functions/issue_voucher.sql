@@ -56,9 +56,10 @@ begin
     date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now())));
   voucher.allowed_slots := coalesce(issue_voucher.allowed_slots, '[]');
   voucher.price_amount := issue_voucher.price_amount;
-  voucher.price_currency :=
-    case when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR')) end;
-  voucher.status := lower(coalesce(issue_voucher.status, 'issued'));
+  voucher.price_currency := case
+    when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR') collate "C")
+  end;
+  voucher.status := lower(coalesce(issue_voucher.status, 'issued') collate "C");
   voucher.transferable := coalesce(issue_voucher.transferable, false);
   voucher.terms := coalesce(issue_voucher.terms, '{}');
   voucher.created_at := now();

@@ -1,8 +1,8 @@
 create extension if not exists btree_gist with schema extensions;
 
 create table public.voucher_bookings (
-  id            text        primary key default private.new_id('b'),
-  voucher_id    text        not null references public.vouchers (id) on delete restrict,
+  id            text        collate "C" primary key default private.new_id('b'),
+  voucher_id    text        collate "C" not null references public.vouchers (id) on delete restrict,
   issuer_id     uuid        not null references public.thinkers (id) on delete restrict,
   holder_id     uuid        not null references public.thinkers (id) on delete restrict,
   slot_start    timestamptz not null,

@@ -1,5 +1,5 @@
 create table public.voucher_templates (
-  id               text    primary key,
+  id               text    collate "C" primary key,
   service_type     text    not null,
   title            text    not null,
   default_duration integer not null,

@@ -1,5 +1,5 @@
 create table public.vouchers (
-  id               text        primary key default private.new_id('v'),
+  id               text        collate "C" primary key default private.new_id('v'),
   issuer_id        uuid        not null references public.thinkers (id) on delete restrict,
   holder_id        uuid        references public.thinkers (id) on delete restrict,
   issued_to        uuid        references public.thinkers (id) on delete restrict,
@@ -11,7 +11,7 @@ create table public.vouchers (
   valid_until      timestamptz not null,
   allowed_slots    jsonb       not null default '[]',
   price_amount     bigint,
-  price_currency   text,
+  price_currency   text        collate "C",
   status           text        not null default 'issued',
   transferable     boolean     not null default false,
   terms            jsonb       not null default '{}',

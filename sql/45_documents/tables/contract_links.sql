@@ -1,8 +1,8 @@
 create table public.contract_links (
   id          uuid        primary key default private.new_uuid(),
   contract_id uuid        not null references public.contracts (id) on delete cascade,
-  voucher_id  text        references public.vouchers (id) on delete restrict,
-  room_id     text        references public.rooms (id) on delete restrict,
+  voucher_id  text        collate "C" references public.vouchers (id) on delete restrict,
+  room_id     text        collate "C" references public.rooms (id) on delete restrict,
   role        text        not null default 'primary',
   created_at  timestamptz not null default now(),
 

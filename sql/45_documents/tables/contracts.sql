@@ -3,8 +3,8 @@ create table public.contracts (
   name        text        not null,
   mime_type   text,
   byte_size   bigint      not null,
-  storage_url text        not null unique,
-  hash_sha256 text        not null,
+  storage_url text        collate "C" not null unique,
+  hash_sha256 text        collate "C" not null,
   created_by  uuid        references public.thinkers (id) on delete restrict,
   created_at  timestamptz not null default now(),
 

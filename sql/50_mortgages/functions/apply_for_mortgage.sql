@@ -38,10 +38,10 @@ begin
   if apply_for_mortgage.duration_years not between 1 and 100 then
     raise sqlstate 'PT400' using message = 'duration_out_of_range';
   end if;
-  if lower(apply_for_mortgage.rate_type) not in ('fixed', 'variable') then
+  if lower(apply_for_mortgage.rate_type collate "C") not in ('fixed', 'variable') then
     raise sqlstate 'PT400' using message = 'rate_type_unknown';
   end if;
-  if lower(apply_for_mortgage.status) not in ('open', 'offered', 'accepted', 'rejected') then
+  if lower(apply_for_mortgage.status collate "C") not in ('open', 'offered', 'accepted', 'rejected') then
     raise sqlstate 'PT400' using message = 'application_status_unknown';
   end if;
   perform private.check_interest(apply_for_mortgage.max_interest);
@@ -60,11 +60,14 @@ begin
     apply_for_mortgage.property_id,
     borrower,
     apply_for_mortgage.desired_loan,
-    case when apply_for_mortgage.desired_loan is not null then upper(coalesce(apply_for_mortgage.currency, 'EUR')) end,
+    case
+      when apply_for_mortgage.desired_loan is not null
+        then upper(coalesce(apply_for_mortgage.currency, 'EUR') collate "C")
+    end,
     apply_for_mortgage.duration_years,
-    lower(apply_for_mortgage.rate_type),
+    lower(apply_for_mortgage.rate_type collate "C"),
     apply_for_mortgage.max_interest,
-    lower(coalesce(apply_for_mortgage.status, 'open')),
+    lower(coalesce(apply_for_mortgage.status, 'open') collate "C"),
     coalesce(apply_for_mortgage.visibility, 'private'),
     coalesce(apply_for_mortgage.meta, '{}')
   )

@@ -1,6 +1,6 @@
 create table public.mortgage_contracts (
-  id                 text        primary key default private.new_id('mort-contract'),
-  offer_id           text        not null unique references public.mortgage_offers (id) on delete restrict,
+  id                 text        collate "C" primary key default private.new_id('mort-contract'),
+  offer_id           text        collate "C" not null unique references public.mortgage_offers (id) on delete restrict,
   contract_id        uuid        references public.contracts (id) on delete restrict,
   status             text        not null default 'draft',
   borrower_signed_at timestamptz,

@@ -1,6 +1,6 @@
 create table public.mortgage_offers (
-  id              text         primary key default private.new_id('mort-offer'),
-  application_id  text         not null references public.mortgage_applications (id) on delete restrict,
+  id              text         collate "C" primary key default private.new_id('mort-offer'),
+  application_id  text         collate "C" not null references public.mortgage_applications (id) on delete restrict,
   lender_id       uuid         not null references public.thinkers (id) on delete restrict,
   interest_rate   numeric(6,4),
   monthly_payment bigint,

@@ -1,5 +1,5 @@
 create table public.properties (
-  id         text  primary key,
+  id         text  collate "C" primary key,
   address    text,
   meta       jsonb not null default '{}',
   created_by uuid  references public.thinkers (id) on delete restrict,

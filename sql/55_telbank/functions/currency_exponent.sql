@@ -6,12 +6,12 @@ strict
 set search_path = ''
 as $$
   select case
-    when upper(currency) in (
+    when upper(currency collate "C") in (
       'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF',
       'XPF'
     ) then 0
-    when upper(currency) in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
-    when upper(currency) in ('CLF', 'UYW') then 4
+    when upper(currency collate "C") in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
+    when upper(currency collate "C") in ('CLF', 'UYW') then 4
     else 2
   end
 $$;

@@ -12,10 +12,10 @@ as $$
       e.created_at,
       coalesce(e.subject_type, 'unknown') as feature,
       e.type,
-      e.type ~* 'error|fail'
-        or (e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') ~* 'error') as is_error,
-      e.type ~* 'fix|resolve' as is_fix,
-      e.type ~* 'critical|crash' as is_crash
+      e.type collate "C" ~* 'error|fail'
+        or (e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') collate "C" ~* 'error') as is_error,
+      e.type collate "C" ~* 'fix|resolve' as is_fix,
+      e.type collate "C" ~* 'critical|crash' as is_crash
     from public.events e
     where e.created_at > now() - interval '30 days'
   ),

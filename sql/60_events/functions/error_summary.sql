@@ -14,7 +14,7 @@ as $$
     cross join lateral (
       select case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end as type
     ) reported
-    where reported.type ~* 'error|fail' and e.created_at > now() - interval '30 days'
+    where reported.type collate "C" ~* 'error|fail' and e.created_at > now() - interval '30 days'
   )
   select jsonb_build_object(
     'total', (select count(*) from errors),

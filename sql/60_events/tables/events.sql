@@ -1,9 +1,9 @@
 create table public.events (
   id           uuid        not null default private.new_uuid(),
-  type         text        not null,
+  type         text        collate "C" not null,
   actor_id     uuid        references public.thinkers (id) on delete restrict,
-  subject_type text,
-  subject_id   text,
+  subject_type text        collate "C",
+  subject_id   text        collate "C",
   meta         jsonb       not null default '{}',
   created_at   timestamptz not null default now(),
 

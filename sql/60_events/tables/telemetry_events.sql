@@ -1,6 +1,6 @@
 create table public.telemetry_events (
-  id         text        primary key default private.new_id('te'),
-  type       text        not null,
+  id         text        collate "C" primary key default private.new_id('te'),
+  type       text        collate "C" not null,
   path       text,
   actor_id   uuid        references public.thinkers (id) on delete set null,
   meta       jsonb,

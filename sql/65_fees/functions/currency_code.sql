@@ -5,7 +5,7 @@ immutable
 strict
 set search_path = ''
 as $$
-  select coalesce(nullif(left(upper(regexp_replace(currency, '\s', '', 'g')), 32), ''), 'XXX')
+  select coalesce(nullif(left(upper(regexp_replace(currency collate "C", '\s', '', 'g')), 32), ''), 'XXX')
 $$;
 
 comment on function private.currency_code is

@@ -20,7 +20,8 @@ begin
   select settle_fees.period_to::timestamp at time zone s.time_zone into period_end from private.settings s;
 
   if coalesce(settle_fees.dry_run, false) then
-    select coalesce(jsonb_agg(to_jsonb(due) order by due.beneficiary_uid, due.currency), '[]') into settlements
+    select coalesce(jsonb_agg(to_jsonb(due) order by due.beneficiary_uid collate "C", due.currency), '[]')
+    into settlements
     from (
       select
         null::uuid as id, e.beneficiary_id, private.uid_of(e.beneficiary_id) as beneficiary_uid,
@@ -71,7 +72,7 @@ begin
       jsonb_agg(
         private.settlement_json(m::public.settlements)
           || jsonb_build_object('fee_events', s.fee_events, 'reversals', s.reversals)
-        order by private.uid_of(m.beneficiary_id), m.currency
+        order by private.uid_of(m.beneficiary_id) collate "C", m.currency
       ),
       '[]'
     )

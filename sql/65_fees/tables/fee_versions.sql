@@ -1,12 +1,12 @@
 create table public.fee_versions (
   id             uuid         primary key default private.new_uuid(),
-  fee_id         text         not null references public.fees (id) on delete restrict,
+  fee_id         text         collate "C" not null references public.fees (id) on delete restrict,
   scope          text         not null,
   percentage     numeric(6,4) not null,
   fixed_amount   bigint       not null,
   min_cents      bigint,
   max_cents      bigint,
-  currency       text,
+  currency       text         collate "C",
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp()

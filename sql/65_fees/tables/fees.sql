@@ -1,11 +1,11 @@
 create table public.fees (
-  id             text         primary key,
+  id             text         collate "C" primary key,
   scope          text         not null,
   percentage     numeric(6,4) not null default 0,
   fixed_amount   bigint       not null default 0,
   min_cents      bigint,
   max_cents      bigint,
-  currency       text,
+  currency       text         collate "C",
   active         boolean      not null default false,
   beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
                               references public.thinkers (id) on delete restrict,

@@ -4,7 +4,7 @@ create table public.settlements (
   period_from    date        not null,
   period_to      date        not null,
   total_cents    bigint      not null,
-  currency       text        not null,
+  currency       text        collate "C" not null,
   status         text        not null default 'open',
   void_reason    text,
   created_at     timestamptz not null default now(),

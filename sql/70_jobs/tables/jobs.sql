@@ -1,6 +1,6 @@
 create table private.jobs (
-  name        text        primary key,
-  schedule    text        not null,
+  name        text        collate "C" primary key,
+  schedule    text        collate "C" not null,
   late_after  interval    not null,
   description text       not null,
   added_at    timestamptz not null default now(),

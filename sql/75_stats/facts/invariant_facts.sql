@@ -1,6 +1,6 @@
 create view private.invariant_facts
 as
-select 'bookings_do_not_overlap' as name, count(*) as violations,
+select 'bookings_do_not_overlap' collate "C" as name, count(*) as violations,
   'Active bookings that begin before an earlier one of the same voucher has ended.' as meaning
 from (
   select

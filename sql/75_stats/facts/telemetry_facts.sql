@@ -1,6 +1,6 @@
 create view private.telemetry_facts
 as
-select t.type ~* 'error|fail' as is_error, t.created_at
+select t.type collate "C" ~* 'error|fail' as is_error, t.created_at
 from public.telemetry_events t;
 
 comment on view private.telemetry_facts is
