@@ -17,12 +17,12 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 API_KEY = "fuzz-key"
 
 
-@pytest.fixture(params=["direct", "data api"])
-def fuzzed_portal(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of the app on the test's own database, through each gateway."""
+@pytest.fixture
+def fuzzed_portal(gateway: str, database: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of the app on the test's own database, through the gateway that the test names."""
     settings = settings_in(tmp_path, ts_api_key=SecretStr(API_KEY), rate_limit="off")
     with ExitStack() as running:
-        if request.param == "direct":
+        if gateway == "direct":
             yield running.enter_context(serve(settings, database))
         else:
             settings = running.enter_context(through_data_api(settings, database))

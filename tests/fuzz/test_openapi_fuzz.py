@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.conftest import API_KEY
 from tests.support.serving import Connection
 from tests.support.stress import sized
@@ -33,10 +35,13 @@ def fuzz(portal: str, scheme: str, credential: str, folder: Path) -> None:
     assert int(generated[1]) > sized(usual=40, full=100) * OPERATIONS
 
 
+# each of the callers and each gateway once; all four combinations at full size
+@pytest.mark.parametrize("gateway", sized(usual=["direct"], full=["direct", "data api"]))
 def test_answers_to_a_trusted_server_conform_to_the_document(fuzzed_portal: str, tmp_path: Path) -> None:
     fuzz(fuzzed_portal, "apiKey", f'api_key = "{API_KEY}"', tmp_path)
 
 
+@pytest.mark.parametrize("gateway", sized(usual=["data api"], full=["direct", "data api"]))
 def test_answers_to_a_thinker_conform_to_the_document(fuzzed_portal: str, tmp_path: Path) -> None:
     with Connection(fuzzed_portal) as connection:
         token = connection.post("/api/presence/verify", {"token": "a token of the portal"}).body["access_token"]

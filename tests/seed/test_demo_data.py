@@ -19,6 +19,7 @@ from tests.support.acting import call, one, thinker
 from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
+from tests.support.stress import sized
 
 pytestmark = pytest.mark.clock
 
@@ -107,7 +108,7 @@ NOT_SEEN_LAST = """
 """
 
 
-@pytest.mark.parametrize("minutes", range(0, 180, 20))
+@pytest.mark.parametrize("minutes", range(0, 180, sized(usual=60, full=20)))
 def test_nobody_acts_after_its_last_presence(database: str, tmp_path: Path, minutes: int) -> None:
     # an evening on which somebody is always present
     evening = datetime.now(BERLIN).replace(hour=18, minute=10) - timedelta(days=1) + timedelta(minutes=minutes)
