@@ -154,6 +154,7 @@ def test_one_of_two_cancellations_of_the_only_booking_succeeds(portal: str, data
             assert active_bookings(database) == 0
 
 
+@pytest.mark.slow
 def test_a_voucher_agrees_with_its_bookings_at_every_moment_of_a_storm(database: str, voucher: str) -> None:
     over = Event()
 

@@ -20,6 +20,8 @@ from tests.support.waiting import wait_until
 SERVER = """
 import sys
 from moto.server import ThreadedMotoServer
+
+pytestmark = pytest.mark.slow
 server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)

@@ -305,6 +305,7 @@ def test_a_client_that_disconnects_leaves_nothing(portal: str, database: str, fo
     wait_until(lambda: nothing_is_left(folder, database))
 
 
+@pytest.mark.slow
 def test_a_database_that_stops_during_an_upload_leaves_nothing(
     portal: str, database: str, folder: Path, server: Server
 ) -> None:

@@ -158,6 +158,7 @@ def test_a_year_partition_made_by_an_operator_is_kept(connection: psycopg.Connec
     assert homes(connection) == {"2020-02-01Z": "2020", "2021-02-01Z": "2021_02"}
 
 
+@pytest.mark.slow
 def test_concurrent_runs_beside_many_writers_lose_nothing(database: str, connection: psycopg.Connection) -> None:
     connection.execute(
         sql.SQL("drop table private.{}").format(sql.Identifier(f"events_{name_of(month(connection, 3))}"))
@@ -259,6 +260,7 @@ def test_a_month_that_is_not_over_is_never_dropped(connection: psycopg.Connectio
     assert len(log(connection)) >= 3
 
 
+@pytest.mark.slow
 def test_a_purge_beside_many_writers_loses_nothing(database: str, connection: psycopg.Connection) -> None:
     old = [month(connection, -number) for number in range(15, 35)]
     purged = Event()

@@ -184,6 +184,7 @@ def compare(connection: psycopg.Connection, price: Price, base: int, currency: s
     assert fee_charges(connection, price, base, currency) == charged(price, base, currency)
 
 
+@pytest.mark.slow
 def test_any_fee_charges_what_decimals_give(books: psycopg.Connection) -> None:
     compare(books)
 

@@ -20,6 +20,8 @@ from tests.support.acting import act, act_or_reason, one, thinker, unchecked
 from tests.support.charging import violations
 from tests.support.stress import sized
 
+pytestmark = pytest.mark.slow
+
 THINKERS = ["anna", "ben", "clara"]
 BENEFICIARIES = ["togethersystems", "anna", "dora"]
 FEES = {"voucher.booking": "voucher", "voucher.second": "voucher", "transfer.logged": "transfer"}

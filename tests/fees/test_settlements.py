@@ -340,6 +340,7 @@ def test_a_terminated_run_has_settled_nothing(database: str) -> None:
         assert violations(watching) == {}
 
 
+@pytest.mark.slow
 def test_a_server_killed_during_a_run_has_settled_nothing(database: str, server: Server) -> None:
     with connections(database, 3) as (settling, holding, watching), ThreadPoolExecutor(1) as thread:
         charges = [charge(holding, 1) for _ in range(10)]
@@ -360,6 +361,7 @@ def test_a_server_killed_during_a_run_has_settled_nothing(database: str, server:
         assert violations(connection) == {}
 
 
+@pytest.mark.slow
 def test_a_server_killed_before_the_commit_has_settled_nothing_and_after_it_everything(
     database: str, server: Server
 ) -> None:

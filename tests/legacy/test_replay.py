@@ -8,7 +8,13 @@ from tests.legacy.replay import GENERATIONS, Scenario, load_deviations, load_sce
 SCENARIOS = load_scenarios()
 DEVIATIONS = load_deviations(SCENARIOS)
 CASES = [
-    pytest.param(generation, scenario, id=f"gen{generation}-{scenario.name}")
+    pytest.param(
+        generation,
+        scenario,
+        id=f"gen{generation}-{scenario.name}",
+        # it sends hundreds of requests
+        marks=[pytest.mark.slow] if scenario.name.endswith("rate-limits") else [],
+    )
     for generation in GENERATIONS
     for scenario in SCENARIOS
     if scenario.steps_of(generation)

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from api.settings import ROOT
 from tests.support import npm
+
+pytestmark = pytest.mark.slow
 
 ALLOWED = ROOT / "supabase" / "allowed_findings.toml"
 

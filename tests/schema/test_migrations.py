@@ -51,6 +51,7 @@ def cli(folder: Path, *arguments: str, url: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_cli_agrees_with_the_recorded_migrations(empty_database: str, project: Path) -> None:
     migrate(empty_database, project / "supabase" / "migrations")
     listed = cli(project, "migration", "list", url=empty_database)
@@ -60,6 +61,7 @@ def test_the_cli_agrees_with_the_recorded_migrations(empty_database: str, projec
     assert [row["name"] for row in history(empty_database)] == ["one"]
 
 
+@pytest.mark.slow
 def test_migrations_applied_by_the_cli_are_not_applied_again(empty_database: str, project: Path) -> None:
     cli(project, "db", "push", url=empty_database)
     folder = project / "supabase" / "migrations"

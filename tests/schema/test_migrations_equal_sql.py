@@ -5,6 +5,7 @@ from collections import Counter
 from difflib import unified_diff
 
 import psycopg
+import pytest
 
 from api.database.migrations import MIGRATIONS, PLATFORM, migrate
 from tests.support.databases import Server
@@ -86,6 +87,7 @@ drop function public.error_summary;
 """
 
 
+@pytest.mark.slow
 def test_a_drafted_migration_makes_the_difference(server: Server) -> None:
     with server.database() as before, server.database() as after:
         load_sql(before)

@@ -15,6 +15,8 @@ from tests.support.databases import run_server
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.waiting import wait_for_row
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def archiving() -> Iterator[str]:

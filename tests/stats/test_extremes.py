@@ -13,7 +13,7 @@ from tests.support.acting import call, one, unchecked
 from tests.support.days import portal_today
 from tests.support.serving import Connection
 
-pytestmark = pytest.mark.clock
+pytestmark = [pytest.mark.clock, pytest.mark.slow]
 
 SAFE = 2**53 - 1
 MANY = 5000

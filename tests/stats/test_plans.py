@@ -11,7 +11,7 @@ from tests.support.acting import one, unchecked
 from tests.support.databases import Server
 from tests.support.days import use_portal_zone
 
-pytestmark = pytest.mark.clock
+pytestmark = [pytest.mark.clock, pytest.mark.slow]
 
 ROWS = 30_000
 DAYS = 400
