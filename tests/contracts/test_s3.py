@@ -17,11 +17,11 @@ from tests.support.forms import END, begun, field, file, upload
 from tests.support.serving import serve
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SERVER = """
 import sys
 from moto.server import ThreadedMotoServer
-
-pytestmark = pytest.mark.slow
 server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
