@@ -80,11 +80,13 @@ def run() -> None:
     settings.refuse_open_host()
     with suppress(KeyboardInterrupt), _listen(settings) as listener, _database_to_serve(settings) as url:
         if url is not None:
-            migrations.migrate(url)
+            # a read-only database, such as a replica, is served as it is
+            with suppress(psycopg.errors.ReadOnlySqlTransaction):
+                migrations.migrate(url)
+                _make_event_partitions(url)
+                if settings.is_seeded:
+                    migrations.seed(url)
             rules.refuse_other_rules(url)
-            _make_event_partitions(url)
-            if settings.is_seeded:
-                migrations.seed(url)
         _serve(settings, url, listener)
     console.print("Stopped.")
 

@@ -4,12 +4,13 @@ from litestar import get
 from pydantic import BaseModel
 
 from api.actor import Actor
+from api.errors import ApiError
 from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 
 
 class Health(BaseModel):
-    """The server and its database answer."""
+    """The server and its database answer, and requests can be carried out."""
 
     ok: bool = True
 
@@ -22,6 +23,7 @@ class Health(BaseModel):
     tags=["health"],
 )
 async def health(gateway: InjectedGateway) -> Health:
-    """200 only when the database answers."""
-    await gateway.call("ping", Actor("anon"))
+    """200 only when the database answers and can be written."""
+    if not await gateway.call("ping", Actor("anon")):
+        raise ApiError("database_read_only")
     return Health()

@@ -167,13 +167,15 @@ comment on function private.new_uuid is
 create function public.ping()
 returns boolean
 language sql
-stable
+volatile -- PostgREST calls other functions in a read-only transaction
 set search_path = ''
 as $$
-  select true
+  select current_setting('transaction_read_only') = 'off'
 $$;
 
-comment on function public.ping is 'True if the database answers and the caller may use it (GET /health).';
+comment on function public.ping is
+  'True if the database answers, the caller may use it and it can be written; false if it is read-only, such as a '
+  'replica (GET /health).';
 
 grant execute on function public.ping to anon, authenticated, service_role;
 
@@ -798,6 +800,11 @@ declare
   latest  timestamptz := moment + interval '2 minutes';
   counted private.request_counts;
 begin
+  -- nothing can be counted, and reading goes on
+  if current_setting('transaction_read_only') = 'on' then
+    return jsonb_build_object('requests', 0, 'seconds_left', 60);
+  end if;
+
   insert into private.request_counts as c (client, requests, window_ends_at)
   values (left(count_request.client, 255), 1, moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
@@ -830,7 +837,8 @@ $$;
 
 comment on function public.count_request is
   'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
-  'The count is exact over any number of servers. Returns {requests, seconds_left}.';
+  'The count is exact over any number of servers. Returns {requests, seconds_left}; a read-only database counts '
+  'nothing.';
 
 grant execute on function public.count_request to service_role;
 

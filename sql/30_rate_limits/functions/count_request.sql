@@ -10,6 +10,11 @@ declare
   latest  timestamptz := moment + interval '2 minutes';
   counted private.request_counts;
 begin
+  -- nothing can be counted, and reading goes on
+  if current_setting('transaction_read_only') = 'on' then
+    return jsonb_build_object('requests', 0, 'seconds_left', 60);
+  end if;
+
   insert into private.request_counts as c (client, requests, window_ends_at)
   values (left(count_request.client, 255), 1, moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
@@ -42,6 +47,7 @@ $$;
 
 comment on function public.count_request is
   'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
-  'The count is exact over any number of servers. Returns {requests, seconds_left}.';
+  'The count is exact over any number of servers. Returns {requests, seconds_left}; a read-only database counts '
+  'nothing.';
 
 grant execute on function public.count_request to service_role;
