@@ -30,7 +30,8 @@ class CountedInPostgres(RateLimitMiddleware):
                 history=[now] * min(counted["requests"], self.max_requests + 1), reset=now + counted["seconds_left"]
             )
             if counted["requests"] > self.max_requests:
-                raise TooManyRequestsException(headers=self.create_response_headers(counts))
+                headers = {"retry-after": str(counted["seconds_left"])} | self.create_response_headers(counts)
+                raise TooManyRequestsException(headers=headers)
             send = self.create_send_wrapper(send, counts)
         await self.app(scope, receive, send)
 

@@ -16,7 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
     r"(?P<year>\d{4})(-(?P<month>\d\d)(-(?P<day>\d\d))?)?"
     r"([T ](?P<hour>\d\d):(?P<minute>\d\d)(:(?P<second>\d\d)([.,](?P<fraction>\d+))?)?"
-    r"(?P<zone>Z|[+-]\d\d:?\d\d)?)?",
+    r"(?P<zone>Z|[+-]\d\d:?[0-5]\d)?)?",
     re.ASCII,
 )
 
@@ -27,7 +27,8 @@ ISO_PATTERN = r"^\d{4}(-\d{2}(-\d{2})?)?([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+
 def iso_time(text: str) -> datetime | None:
     """The time of an ISO 8601 text, in the forms that JavaScript knows: a date is midnight; no zone means UTC.
 
-    Times keep milliseconds. None where the text is no date of the calendar.
+    As in PostgreSQL, 24:00:00 is the next midnight, and second 60 (a leap second) the next minute. Times keep
+    milliseconds. None where the text is no date of the calendar.
     """
     match = _ISO.fullmatch(text.strip())
     if match is None:
@@ -37,17 +38,14 @@ def iso_time(text: str) -> datetime | None:
     offset = timedelta()
     if zone != "Z":
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:])) * (-1 if zone[0] == "-" else 1)
+    hour, minute, second = (int(parts[part] or 0) for part in ("hour", "minute", "second"))
+    thousandths = int((parts["fraction"] or "0")[:3].ljust(3, "0"))
+    if (hour, minute, second, thousandths) > (24, 0, 0, 0) or minute > 59 or (second, thousandths) > (60, 0):
+        return None
     try:
-        return datetime(
-            int(parts["year"]),
-            int(parts["month"] or 1),
-            int(parts["day"] or 1),
-            int(parts["hour"] or 0),
-            int(parts["minute"] or 0),
-            int(parts["second"] or 0),
-            int((parts["fraction"] or "0")[:3].ljust(3, "0")) * 1000,
-            timezone(offset),
-        ).astimezone(UTC)
+        day = datetime(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1), tzinfo=timezone(offset))
+        since_midnight = timedelta(hours=hour, minutes=minute, seconds=second, milliseconds=thousandths)
+        return (day + since_midnight).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

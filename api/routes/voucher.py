@@ -185,10 +185,12 @@ def slot_id(slot_start: str) -> str:
     return f"slot-{iso_millis(slot_start)}"
 
 
-def slot_start(slot_id: object) -> datetime | None:
+def slot_start(text: object) -> datetime | None:
     """The start of the slot with this id; None for any other spelling than the listed one."""
-    match = re.fullmatch(SLOT_ID, slot_id) if isinstance(slot_id, str) else None
-    return iso_time(match[1]) if match else None
+    match = re.fullmatch(SLOT_ID, text) if isinstance(text, str) else None
+    start = iso_time(match[1]) if match else None
+    # 24:00:00 and second 60 are other spellings
+    return start if start and slot_id(start.isoformat()) == text else None
 
 
 @post(
