@@ -146,7 +146,7 @@ def test_months_are_not_settled_until_the_job_is_enabled(connection: psycopg.Con
 def test_violated_invariants_are_named(connection: psycopg.Connection) -> None:
     connection.execute(
         "create or replace view stats.invariants as select * from "
-        "(values ('a', 0::bigint, 'x'), ('b', 2, 'y'), ('c', 1, 'z')) as i (name, violations, meaning)"
+        "(values ('a' collate \"C\", 0::bigint, 'x'), ('b', 2, 'y'), ('c', 1, 'z')) as i (name, violations, meaning)"
     )
     assert run(connection, "check-invariants") == Run(None, "Violated: b (2), c (1)")
 
