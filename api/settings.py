@@ -1,12 +1,25 @@
 """The settings, read from the environment and from `.env`; `.env.example` explains each."""
 
+import os
 import re
+import unicodedata
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
+import psycopg
 from dotenv import load_dotenv
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.errors import PortalError
@@ -27,10 +40,110 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_BYTE_ORDER_MARK = "\ufeff"
+"""Some editors begin a file with it; then it is part of the first name in `.env`."""
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 MIN_SECRET_LENGTH = 32
 """Characters: HS256 needs a key as long as its hash."""
+
+
+def _check_text(text: str) -> None:
+    """Raises ValueError for what nobody sees in a text, and what a program that reads files in its own way left there.
+
+    A header, for one, cannot hold a newline: a key that ends with one would never be the key that a client sends.
+    """
+    if text != text.strip():
+        raise ValueError("it begins or ends with white space or a newline: remove it")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        raise ValueError("it is in quotation marks: remove them")
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") or (c.isspace() and c != " ") for c in text):
+        raise ValueError("it holds a character that cannot be seen: type it again")
+
+
+def _host(host: str) -> str:
+    """An address or a name, in lower case; an IPv6 address without the brackets that it has in a URL."""
+    host = host.lower()
+    if re.fullmatch(r"\[.*\]", host):
+        host = host[1:-1]
+    try:
+        ip_address(host)
+    except ValueError:
+        if not re.fullmatch(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?", host):
+            raise ValueError("it must be an address or a name, without http:// and port") from None
+    return host
+
+
+def _origin(origin: str) -> str:
+    """An origin as browsers write it: without the default port."""
+    parts = _ORIGIN.fullmatch(origin)
+    if parts is None:
+        raise ValueError("it must be like https://portal.example.org, comma separated")
+    return origin.removesuffix(_DEFAULT_PORTS[parts[1]])
+
+
+def _folder(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError:
+        raise ValueError(f"there is no user for the {path.parts[0]} in it") from None
+
+
+def _existing_folder(path: Path) -> Path:
+    if not _folder(path).is_dir():
+        raise ValueError(f"there is no folder {path}")
+    return _folder(path)
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in url:
+        raise ValueError("it must be a URL like https://project.supabase.co")
+    if parts.port == 0:
+        raise ValueError("there is no port 0")
+    return url
+
+
+def _project(url: str) -> str:
+    """The URL of a project, without the slash at its end."""
+    url = _web_address(url).rstrip("/")
+    if re.search(r"[?#]|/(rest|auth)/v1$", url):
+        raise ValueError("it must be the address of the project, without /rest/v1")
+    return url
+
+
+def _ascii(key: SecretStr) -> SecretStr:
+    """Raises ValueError for a key that no header can hold."""
+    if not key.get_secret_value().isascii():
+        raise ValueError("it holds other characters than ASCII")
+    return key
+
+
+def _store(url: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+://[^\s/?#]+(/[^\s?#]*)?", url):
+        raise ValueError("it must be like s3://bucket/prefix")
+    return url
+
+
+def _postgresql_url(url: str) -> str:
+    """Checks what libpq reads from a URL. No message repeats a part of it, for that may be of the password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        unknown = re.search(r'invalid (?:URI query parameter|connection option): "?(\w+)', str(error))
+        if unknown is not None:
+            raise ValueError(f"PostgreSQL knows no parameter {unknown[1]}: remove it from the URL") from None
+        if "percent" in str(error):
+            raise ValueError("write % as %25, for it begins the code of a character in a URL") from None
+        raise ValueError("it is no PostgreSQL URL, like postgresql://user:password@host:5432/database") from None
+    if "@" in str(parts.get("host", "")):
+        raise ValueError("write @ in the password as %40")
+    if not re.fullmatch(r"\d*(,\d*)*", str(parts.get("port", ""))):
+        raise ValueError("the port is no number; write / in the password as %2F")
+    return url
+
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
@@ -40,33 +153,37 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
-    database_url: str | None = Field(default=None, repr=False)
-    supabase_url: str | None = None
-    supabase_anon_key: SecretStr | None = None
-    data_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = HOME / ".data"
-    host: str = "127.0.0.1"
+    database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = Field(default=None, repr=False)
+    supabase_url: Annotated[str, AfterValidator(_project)] | None = None
+    supabase_anon_key: Annotated[SecretStr, AfterValidator(_ascii)] | None = None
+    data_dir: Annotated[Path, AfterValidator(_folder)] = HOME / ".data"
+    host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     seed: bool | None = None
-    portal_dir: Path | None = None
+    portal_dir: Annotated[Path, AfterValidator(_existing_folder)] | None = None
     ts_api_key: SecretStr | None = None
     jwt_secret: Annotated[SecretStr, Field(min_length=MIN_SECRET_LENGTH)] | None = None
-    jwks_url: str | None = None
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    jwks_url: Annotated[str, AfterValidator(_web_address)] | None = None
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)] = ()
     token_secret_optional: SecretStr = SecretStr("")
     presence_hash_key: SecretStr | None = None
     rate_limit: Literal["on", "off", "auto"] = "auto"
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
-    storage_url: str | None = None
+    storage_url: Annotated[str, AfterValidator(_store)] | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check(cls, value: object) -> object:
+        if isinstance(value, str):
+            _check_text(value)
+        return value
 
     @model_validator(mode="after")
     def _complete_supabase(self) -> Self:
         if self.supabase_url is not None:
             if self.supabase_anon_key is None or self.jwt_secret is None:
                 raise ValueError("SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too")
-            self.supabase_url = self.supabase_url.rstrip("/")
             self.jwks_url = self.jwks_url or f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
-        if not all(_ORIGIN.fullmatch(origin) for origin in self.cors_origins):
-            raise ValueError("CORS_ORIGINS must be like https://portal.example.org, comma separated")
         return self
 
     @property
@@ -109,14 +226,28 @@ def load_settings() -> Settings:
     `.env` is loaded into the environment, where the storage library finds its AWS_* variables too.
     Raises PortalError with the names of the invalid variables.
     """
-    load_dotenv(HOME / ".env")
     try:
-        return Settings()
+        load_dotenv(HOME / ".env")
+    except (UnicodeError, OSError) as error:
+        raise PortalError(f"{HOME / '.env'} cannot be read: it must be a file of UTF-8.") from error
+    for name in [name for name in os.environ if name.startswith(_BYTE_ORDER_MARK)]:
+        os.environ.setdefault(name.removeprefix(_BYTE_ORDER_MARK), os.environ.pop(name))
+    problems = []
+    for name, value in os.environ.items():
+        if name.startswith("AWS_"):
+            try:
+                _check_text(value)
+            except ValueError as problem:
+                problems.append(f"{name}: {problem}")
+    try:
+        settings = Settings()
     except ValidationError as error:
-        problems = (
+        problems += [
             ": ".join(
                 (*(str(name).upper() for name in problem["loc"][:1]), problem["msg"].removeprefix("Value error, "))
             )
             for problem in error.errors()
-        )
-        raise PortalError(f"The settings make no sense: {'; '.join(problems)}.") from None
+        ]
+    if problems:
+        raise PortalError(f"The settings make no sense: {'; '.join(problems)}.")
+    return settings

@@ -1,8 +1,10 @@
 """What the environment says, and what the settings make of it."""
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
+from dotenv import load_dotenv
 from pydantic import SecretStr
 
 from api.errors import PortalError
@@ -38,14 +40,33 @@ def test_any_other_address_needs_a_key(host: str, monkeypatch: pytest.MonkeyPatc
     Settings(host=host).refuse_open_host()
 
 
+KEYS = {"SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
+
+
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
         ({"SUPABASE_URL": "https://x.supabase.co"}, "SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too"),
+        ({"SUPABASE_URL": "x.supabase.co"} | KEYS, "SUPABASE_URL: it must be a URL"),
+        ({"SUPABASE_URL": "https://x.supabase.co/rest/v1/"} | KEYS, "SUPABASE_URL: .* without /rest/v1"),
+        ({"SUPABASE_URL": "https://x.supabase.co:99999"} | KEYS, "SUPABASE_URL: Port out of range"),
+        ({"SUPABASE_ANON_KEY": "schlüssel"}, "SUPABASE_ANON_KEY: .*ASCII"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET: .*at least 32"),
-        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must be like"),
-        ({"CORS_ORIGINS": "https://portal.example.org/"}, "CORS_ORIGINS must be like"),
-        ({"CORS_ORIGINS": "https://a.example.org, b.example.org"}, "CORS_ORIGINS must be like"),
+        ({"JWKS_URL": "keys.json"}, "JWKS_URL: it must be a URL"),
+        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS: it must be like"),
+        ({"CORS_ORIGINS": "https://portal.example.org/"}, "CORS_ORIGINS: it must be like"),
+        ({"CORS_ORIGINS": "https://a.example.org, b.example.org"}, "CORS_ORIGINS: it must be like"),
+        ({"HOST": "http://127.0.0.1"}, "HOST: .* without http:// and port"),
+        ({"HOST": "127.0.0.1:8000"}, "HOST: .* without http:// and port"),
+        ({"DATA_DIR": "~nobody-has-this-name/data"}, "DATA_DIR: there is no user"),
+        ({"PORTAL_DIR": "/nowhere"}, "PORTAL_DIR: there is no folder /nowhere"),
+        ({"STORAGE_URL": "bucket"}, "STORAGE_URL: it must be like s3://bucket/prefix"),
+        ({"STORAGE_URL": "s3:/bucket"}, "STORAGE_URL: it must be like s3://bucket/prefix"),
+        ({"DATABASE_URL": "postgres//u:SECRET@h/db"}, "DATABASE_URL: it is no PostgreSQL URL"),
+        ({"DATABASE_URL": "postgresql://u:SECRET%ZZ@h/db"}, "DATABASE_URL: write % as %25"),
+        ({"DATABASE_URL": "postgresql://u:SECRET@x@h/db"}, "DATABASE_URL: write @ in the password as %40"),
+        ({"DATABASE_URL": "postgresql://u:SECRET/x@h/db"}, "DATABASE_URL: .*write / in the password as %2F"),
+        ({"DATABASE_URL": "postgresql://u:SECRET@h/db?pgbouncer=true"}, "DATABASE_URL: .*no parameter pgbouncer"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(
@@ -53,7 +74,68 @@ def test_settings_that_make_no_sense_are_named(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(PortalError, match=problem):
+    with pytest.raises(PortalError, match=problem) as refusal:
+        load_settings()
+    assert "SECRET@" not in str(refusal.value)
+    assert "SECRET%" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", [*(name.upper() for name in Settings.model_fields), "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize(
+    ("mistake", "problem"),
+    [
+        ("{}\n", "white space or a newline"),
+        (" {}", "white space or a newline"),
+        ("{}\r", "white space or a newline"),
+        ('"{}"', "quotation marks"),
+        ("\u200b{}", "cannot be seen"),
+        ("x\u00a0{}", "cannot be seen"),
+        ("\udcff{}", "cannot be seen"),
+    ],
+    ids=["newline", "blank", "carriage return", "quotes", "no width", "no break", "no UTF-8"],
+)
+def test_what_nobody_sees_in_a_setting_is_named(
+    name: str, mistake: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, mistake.format("x" * 32))
+    with pytest.raises(PortalError, match=f"{name}: it .*{problem}"):
+        load_settings()
+
+
+@pytest.mark.parametrize("host", ["[::1]", "::1"])
+def test_an_ipv6_address_may_have_its_brackets(host: str) -> None:
+    settings = Settings(host=host)
+    assert (settings.host, settings.is_loopback_only) == ("::1", True)
+
+
+def test_an_origin_has_no_default_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example.org:443,http://b.example.org:80,http://[::1]:3000")
+    assert load_settings().cors_origins == ("https://a.example.org", "http://b.example.org", "http://[::1]:3000")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:100%25@h:5432/db?sslmode=require",
+        "postgres://u:p%40ss@a:1,b:2/db",
+        "postgresql:///db?host=/tmp",
+        "postgresql://[::1]/db",
+        "host=h dbname=db",
+    ],
+)
+def test_what_libpq_reads_is_a_database(url: str) -> None:
+    assert Settings(database_url=url).database_url == url
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.settings.load_dotenv", load_dotenv)
+    monkeypatch.setattr("api.settings.HOME", tmp_path)
+    monkeypatch.setenv("PORT", "1")  # so that the environment is put back
+    monkeypatch.delenv("PORT")
+    (tmp_path / ".env").write_text("PORT=9000\n", "utf-8-sig")
+    assert load_settings().port == 9000
+    (tmp_path / ".env").write_text("PORT=9000\n", "utf-16")
+    with pytest.raises(PortalError, match=r"\.env cannot be read"):
         load_settings()
 
 

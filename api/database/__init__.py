@@ -28,11 +28,6 @@ def connect(url: str) -> psycopg.Connection:
     """A connection in autocommit mode with client encoding UTF-8. Raises PortalError if it cannot be made."""
     try:
         return psycopg.connect(url, autocommit=True, client_encoding="utf8", connect_timeout=10)
-    except psycopg.ProgrammingError as error:
-        # psycopg's message would show the password
-        raise PortalError(
-            "DATABASE_URL is no PostgreSQL URL: postgresql://user:password@host:5432/database."
-        ) from error
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise PortalError(f"The database cannot be reached ({reason}): check DATABASE_URL.") from error
