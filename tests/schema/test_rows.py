@@ -112,6 +112,35 @@ def test_an_invalid_row_is_refused_by_its_rule(
     assert refused.value.diag.constraint_name == rule
 
 
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("time_zone = 'CEST'", "time_zone_is_known"),  # known to `at time zone`, but not to a session
+        ("time_zone = 'UTC+2'", "time_zone_is_known"),  # two hours to the west for both, against what people mean
+        ("time_zone = '+02:00'", "time_zone_is_known"),
+        ("time_zone = ''", "time_zone_is_known"),
+        ("time_zone = 'Europe/Berlin '", "time_zone_is_known"),
+        ("time_zone = 'Europe/Berliner'", "time_zone_is_known"),
+        ("time_zone = 'posix/Europe/Berlin'", "time_zone_is_known"),
+        ("events_kept = '29 days'", "events_are_kept_for_a_month_to_a_millennium"),
+        ("events_kept = '-13 months'", "events_are_kept_for_a_month_to_a_millennium"),
+        ("events_kept = '1001 years'", "events_are_kept_for_a_month_to_a_millennium"),
+        ("only_row = false", "there_is_one_row"),
+    ],
+)
+def test_an_invalid_setting_is_refused_by_its_rule(rows: psycopg.Connection, change: str, rule: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        rows.execute(f"update private.settings set {change}".encode())
+    assert refused.value.diag.constraint_name == rule
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires", "Asia/Kathmandu"])
+def test_a_region_is_a_time_zone(rows: psycopg.Connection, zone: str) -> None:
+    with rows.transaction(force_rollback=True):
+        rows.execute("update private.settings set time_zone = %s", (zone,))
+        rows.execute("select set_config('TimeZone', time_zone, true) from private.settings")
+
+
 @pytest.mark.parametrize("table", ["events", "fee_events", "fee_versions"])
 @pytest.mark.parametrize(
     "change", ["update public.{} set id = gen_random_uuid()", "delete from public.{}", "truncate public.{}"]

@@ -5,7 +5,7 @@ create table private.settings (
   events_kept         interval not null default '13 months',
 
   constraint there_is_one_row check (only_row),
-  constraint time_zone_is_known check (timestamptz 'epoch' at time zone time_zone is not null),
+  constraint time_zone_is_known check (private.is_time_zone(time_zone)),
   constraint events_are_kept_for_a_month_to_a_millennium
     check (events_kept between interval '1 month' and interval '1000 years')
 );
@@ -13,7 +13,8 @@ create table private.settings (
 comment on table private.settings is
   'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
 comment on column private.settings.time_zone is
-  'The time zone in which days and months begin, for settlement periods and for figures by day.';
+  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such '
+  'as Europe/Berlin.';
 comment on column private.settings.settles_on_schedule is
   'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
   'By hand settling always works.';
