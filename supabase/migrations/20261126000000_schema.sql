@@ -23,55 +23,6 @@ alter default privileges in schema public revoke all on sequences from anon, aut
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
 alter default privileges revoke execute on functions from public;
 
--- sql/10_core/functions/is_time_zone.sql
-create function private.is_time_zone(name text)
-returns boolean
-language sql
-stable
-set search_path = ''
-as $$
-  select exists (
-    select from pg_catalog.pg_timezone_names as z
-    where
-      z.name = is_time_zone.name
-      -- unknown to browsers
-      and z.name !~ '^(posix/|right/|posixrules$|localtime$|Factory$)'
-  );
-$$;
-
-comment on function private.is_time_zone is
-  'True for the name of a region such as Europe/Berlin, which a session, a browser and `at time zone` understand in the '
-  'same way. An abbreviation such as CEST is none of a session, and UTC+2 means the opposite to it. For check constraints.';
-
--- sql/10_core/tables/settings.sql
-create table private.settings (
-  only_row            boolean  primary key default true,
-  time_zone           text     not null default 'Europe/Berlin',
-  settles_on_schedule boolean  not null default false,
-  events_kept         interval not null default '13 months',
-
-  constraint there_is_one_row check (only_row),
-  constraint time_zone_is_known check (private.is_time_zone(time_zone)),
-  constraint events_are_kept_for_a_month_to_a_millennium
-    check (events_kept between interval '1 month' and interval '1000 years')
-);
-
-comment on table private.settings is
-  'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
-comment on column private.settings.time_zone is
-  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such '
-  'as Europe/Berlin.';
-comment on column private.settings.settles_on_schedule is
-  'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
-  'By hand settling always works.';
-comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
-
-alter table private.settings enable row level security;
-
-grant select on private.settings to service_role;
-
-insert into private.settings default values;
-
 -- sql/10_core/functions/check_json.sql
 create function private.check_json(value jsonb)
 returns boolean
@@ -112,6 +63,26 @@ $$;
 
 comment on function private.in_calendar is
   'True if every given time is null or within the years 1 to 9999, which clients can parse. For check constraints.';
+
+-- sql/10_core/functions/is_time_zone.sql
+create function private.is_time_zone(name text)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (
+    select from pg_catalog.pg_timezone_names as z
+    where
+      z.name = is_time_zone.name
+      -- unknown to browsers
+      and z.name collate "C" !~ '^(posix/|right/|posixrules$|localtime$|Factory$)'
+  );
+$$;
+
+comment on function private.is_time_zone is
+  'True for the name of a time zone as sessions and browsers know it: Europe/Berlin. CEST is an abbreviation, and '
+  'UTC+2 lies in the west. For check constraints.';
 
 -- sql/10_core/functions/iso.sql
 create function private.iso(moment timestamptz)
@@ -240,6 +211,35 @@ $$;
 comment on function private.tg_append_only__refuse is
   'Refuses every change of an append-only table, by its owner too. '
   'Raises: append_only (403).';
+
+-- sql/12_settings/tables/settings.sql
+create table private.settings (
+  only_row            boolean  primary key default true,
+  time_zone           text     not null default 'Europe/Berlin',
+  settles_on_schedule boolean  not null default false,
+  events_kept         interval not null default '13 months',
+
+  constraint there_is_one_row check (only_row),
+  constraint time_zone_is_known check (private.is_time_zone(time_zone)),
+  constraint events_are_kept_for_a_month_to_a_millennium
+    check (events_kept between interval '1 month' and interval '1000 years')
+);
+
+comment on table private.settings is
+  'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
+comment on column private.settings.time_zone is
+  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such '
+  'as Europe/Berlin.';
+comment on column private.settings.settles_on_schedule is
+  'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
+  'By hand settling always works.';
+comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
+
+alter table private.settings enable row level security;
+
+grant select on private.settings to service_role;
+
+insert into private.settings default values;
 
 -- sql/15_access/held_vouchers.sql
 create function private.held_vouchers()

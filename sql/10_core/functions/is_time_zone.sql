@@ -14,5 +14,5 @@ as $$
 $$;
 
 comment on function private.is_time_zone is
-  'True for the name of a time zone as sessions and browsers know it: Europe/Berlin. CEST is an abbreviation, and UTC+2 '
-  'lies in the west. For check constraints.';
+  'True for the name of a time zone as sessions and browsers know it: Europe/Berlin. CEST is an abbreviation, and '
+  'UTC+2 lies in the west. For check constraints.';
