@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LIFETIME_SECONDS = 3600
 """How long a token of /api/presence/verify is valid: as long as one of Supabase Auth."""
 
+AUDIENCE = "authenticated"
+"""The audience of every token, as of those of Supabase Auth; PostgREST checks it where `jwt-aud` is set."""
+
 _ASYMMETRIC = ("ES256", "RS256", "EdDSA")
 
 
@@ -33,7 +36,7 @@ class Tokens:
     def issue(self, actor: Actor, lifetime: int = LIFETIME_SECONDS) -> str:
         """A token for the actor; `lifetime` in seconds."""
         now = int(time.time())
-        claims = actor.claims() | {"aud": actor.role, "iat": now, "exp": now + lifetime}
+        claims = actor.claims() | {"aud": AUDIENCE, "iat": now, "exp": now + lifetime}
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     async def read(self, token: str) -> Actor | None:
@@ -54,7 +57,7 @@ class Tokens:
                 token,
                 key,
                 algorithms=[algorithm],
-                audience="authenticated",
+                audience=AUDIENCE,
                 # the clocks of issuer and server may differ: only the expiry counts
                 options={"require": ["exp", "sub", "aud"], "verify_iat": False},
             )

@@ -8,6 +8,7 @@ import pytest
 from tests.support.data_api import through_data_api
 from tests.support.databases import Server
 from tests.support.serving import Connection, serve, settings_in
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -47,4 +48,6 @@ def test_requests_get_503_while_the_database_of_a_data_api_is_away(
         finally:
             server.start()
         assert [(answer.status, answer.body) for answer in answers] == [(503, AWAY), (503, AWAY)]
+        # PostgREST tries to connect again at growing intervals, up to half a minute
+        wait_until(lambda: connection.get("/health").status == 200)
         assert connection.post("/api/voucher/issue", {"issuerUid": "anna"}).status == 200

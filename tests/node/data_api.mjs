@@ -1,5 +1,6 @@
-// A test double of PostgREST, for machines that have none: @supabase/lite reads the tables, and what it does otherwise
-// than PostgREST (transactions, errors, tokens, POST /rpc) is done here. Serves <URL>/rest/v1 and prints the URL.
+// A test double of PostgREST 14, for machines that have none: @supabase/lite reads the tables, and what it does otherwise
+// than PostgREST (transactions, errors, tokens, relationships, POST /rpc) is done here. What the double cannot do, it
+// answers with 501, so that no test rests on it. Serves <URL>/rest/v1 and prints the URL.
 //
 // It takes PostgREST's own settings from the environment. OWNER_URI is a second connection that may see the whole
 // catalog: lite reads the information_schema, which shows the authenticator nothing. It ends when its standard input does.
@@ -13,6 +14,7 @@ import pg from "pg";
 
 const SCHEMA = process.env.PGRST_DB_SCHEMAS;
 const ANON = process.env.PGRST_DB_ANON_ROLE;
+const AUDIENCE = process.env.PGRST_JWT_AUD;
 const SECRET = new TextEncoder().encode(process.env.PGRST_JWT_SECRET);
 // clock skew, as in PostgREST
 const CLOCK_SKEW = 30;
@@ -35,6 +37,18 @@ function refuse(status, code, message, details = null, hint = null) {
   return Response.json({ code, details, hint, message }, { status });
 }
 
+/** An answer that ends the work on a request. */
+class Refusal extends Error {
+  constructor(...refused) {
+    super();
+    this.response = refuse(...refused);
+  }
+}
+
+function leaveOut(what) {
+  return refuse(501, "DOUBLE", `The double of PostgREST cannot ${what}.`);
+}
+
 function statusOf({ code, message }) {
   const { claims } = asking.getStore();
   if (code === "42501") return claims.role === ANON ? 401 : 403;
@@ -50,8 +64,9 @@ function refuseAsPostgrest(error) {
   if (severity && code !== "57P03") return refuse(statusOf(error), code, message, detail, hint);
   if (/^(57P03|ECONNREFUSED|ENOENT)$/.test(code))
     return refuse(503, "PGRST000", "Database connection error. Retrying the connection.", message);
+  // a connection that ends without a farewell has no code
   if (/^(ECONNRESET|EPIPE)$/.test(code) || /^Connection terminated|not queryable$/.test(message))
-    return refuse(503, "PGRST001", "Database client error. Retrying the connection.", message);
+    return refuse(400, "", "");
   if (message === "timeout exceeded when trying to connect")
     return refuse(504, "PGRST003", "Timed out acquiring connection from connection pool.");
   throw error;
@@ -115,15 +130,30 @@ class Authenticator extends PostgresConnection {
   }
 
   async withContext(_, work) {
-    const { claims, readOnly } = asking.getStore();
-    const transaction = this.kysely.transaction().setAccessMode(readOnly ? "read only" : "read write");
     try {
-      return await transaction.execute(async (connection) => {
-        await setUp(claims).execute(connection);
-        return work(connection);
-      });
+      return await this.inTransaction(asking.getStore().readOnly, work);
     } catch (error) {
       return refuseAsPostgrest(error);
+    }
+  }
+
+  /** Does the work in one transaction as the caller. */
+  async inTransaction(readOnly, work) {
+    const transaction = this.kysely.transaction().setAccessMode(readOnly ? "read only" : "read write");
+    let first;
+    try {
+      return await transaction.execute(async (connection) => {
+        try {
+          await setUp(asking.getStore().claims).execute(connection);
+          return await work(connection);
+        } catch (error) {
+          first = error;
+          throw error;
+        }
+      });
+    } catch (error) {
+      // not that of the rollback on a closed connection
+      throw first ?? error;
     }
   }
 }
@@ -156,7 +186,20 @@ class Catalog {
       // a foreign key is one to one by a constraint; lite would take a partial unique index for one
       const constraints = new Set(tables.unique_constraints.map(({ table, name }) => `${table}.${name}`));
       tables.indexes = tables.indexes.filter(({ table, name }) => constraints.has(`${table}.${name}`));
-      return { functions: rows, tables };
+      // lite confuses tables of the same name in several schemas
+      for (const [kind, objects] of Object.entries(tables))
+        if (objects[0]?.schema) tables[kind] = objects.filter(({ schema }) => schema === SCHEMA);
+      const keys = Map.groupBy(tables.foreign_keys, (row) => `${row.table}.${row.foreign_key_name}`).values();
+      const relations = [...keys].flatMap(([row, ...more]) => {
+        const { foreign_key_name: name, table, column, ref_table, ref_column } = row;
+        // a key of several columns cannot be named by one of them
+        const [from, to] = more.length > 0 ? [] : [column, ref_column];
+        return [
+          { name, origin: table, other: ref_table, from, to },
+          { name, origin: ref_table, other: table, from: to, to: from },
+        ];
+      });
+      return { functions: rows, tables, relations };
     } finally {
       await owner.close();
     }
@@ -190,12 +233,9 @@ async function call(name, request) {
     const source = given.length > 0 ? sql`from json_to_record(${body}::text::json) as arguments (${columns})` : sql``;
     const results = sql`(select ${sql.ref(`${SCHEMA}.${name}`)}(${named}) as result ${source}) as results`;
     const json = returns_set ? sql`coalesce(json_agg(result), '[]')` : sql`coalesce(json_agg(result) -> 0, 'null')`;
-    const { claims } = asking.getStore();
-    const transaction = authenticator.kysely.transaction().setAccessMode(read_only ? "read only" : "read write");
-    const { rows } = await transaction.execute(async (connection) => {
-      await setUp(claims).execute(connection);
-      return sql`select ${returns_void ? sql`count(result)` : json}::text as body from ${results}`.execute(connection);
-    });
+    const { rows } = await authenticator.inTransaction(read_only, (connection) =>
+      sql`select ${returns_void ? sql`count(result)` : json}::text as body from ${results}`.execute(connection),
+    );
     if (returns_void) return new Response(null, { status: 204 });
     return new Response(rows[0].body, { headers: { "Content-Type": "application/json; charset=utf-8" } });
   } catch (error) {
@@ -215,13 +255,108 @@ function refuseUnknown(name, given) {
   );
 }
 
-/** The claims of the token, with a role; anon's where there is no token. Throws jose's errors. */
+/** The parts of a `select`: separated by commas outside of parentheses. */
+function partsOf(select) {
+  const parts = [""];
+  let depth = 0;
+  for (const character of select) {
+    depth += { "(": 1, ")": -1 }[character] ?? 0;
+    if (character === "," && depth === 0) parts.push("");
+    else parts[parts.length - 1] += character;
+  }
+  return parts.map((part) => part.trim());
+}
+
+/** The name of a table in place of a column, for which lite would take the whole row. */
+function noColumn(table) {
+  return [400, "42703", `column ${table}.${table} does not exist`];
+}
+
+const EMBEDDED = /^(\.{3})?(?:([^:()]+):)?([^!:()]+)((?:![^!()]+)*)\((.*)\)$/s;
+const COLUMN = /^(?:[^:]+:(?!:))?([^:.-]+)/;
+
+/**
+ * The `select` with the foreign key that each embedded table comes by, because lite guesses it otherwise. Throws what
+ * PostgREST answers where it finds none, or several. It also relates tables by a third one, whose primary key contains
+ * both foreign keys, and a table to itself, one to many: this schema has neither.
+ */
+function qualify(select, table, relations) {
+  const qualified = partsOf(select).map((part) => {
+    const [embedded, spread = "", alias, target, modifiers, inner] = EMBEDDED.exec(part) ?? [];
+    if (!embedded) {
+      if (COLUMN.exec(part)?.[1] === table) throw new Refusal(...noColumn(table));
+      return part;
+    }
+    const hints = modifiers.split("!").slice(1);
+    const joins = hints.filter((hint) => ["inner", "left"].includes(hint));
+    const hint = hints.find((hint) => !joins.includes(hint));
+    const [found, ...more] = relations.filter(
+      ({ name, origin, other, from, to }) =>
+        origin === table &&
+        other !== table &&
+        (hint ? other === target && [name, from, to].includes(hint) : [other, name, from].includes(target)),
+    );
+    const names = `'${table}' and '${target}'`;
+    if (!found)
+      throw new Refusal(400, "PGRST200", `Could not find a relationship between ${names} in the schema cache`);
+    if (more.length > 0)
+      throw new Refusal(300, "PGRST201", `Could not embed because more than one relationship was found for ${names}`);
+    const name = alias ?? (target === found.other || spread ? undefined : target);
+    const chosen = [found.other, found.name, ...joins].join("!");
+    return `${spread}${name ? `${name}:` : ""}${chosen}(${qualify(inner, found.other, relations)})`;
+  });
+  return qualified.join();
+}
+
+/** Embedded rows are jsonb, whose keys are in the order of length, and then of bytes. */
+function asJsonb(value) {
+  if (Array.isArray(value)) return value.map(asJsonb);
+  if (value === null || typeof value !== "object") return value;
+  const entries = Object.entries(value).map(([key, part]) => [Buffer.from(key), asJsonb(part)]);
+  entries.sort(([a], [b]) => a.length - b.length || a.compare(b));
+  return Object.fromEntries(entries);
+}
+
+const JSON_TYPES = /^(\*\/\*|application\/json)$/;
+const MEDIA_TYPES = /^(\*\/\*|application\/json|text\/csv|application\/vnd\.pgrst\.(object|array)(\+json)?)$/;
+
+/** GET of a table, and what else lite does as PostgREST. */
+async function read(name, request) {
+  const url = new URL(request.url);
+  const { relations } = await catalog.read();
+  const ordered = (url.searchParams.get("order") ?? "").split(",").map((part) => part.split(".")[0]);
+  if (url.searchParams.has(name) || ordered.includes(name)) return refuse(...noColumn(name));
+  const select = url.searchParams.get("select");
+  try {
+    if (select) url.searchParams.set("select", qualify(select, name, relations));
+  } catch (error) {
+    if (error instanceof Refusal) return error.response;
+    throw error;
+  }
+  const response = await app.fetch(new Request(url, { method: request.method, headers: request.headers }));
+  if (
+    request.method === "HEAD" ||
+    !select?.includes("(") ||
+    !response.ok ||
+    !response.headers.get("Content-Type")?.includes("json")
+  )
+    return response;
+  const rows = await response.json();
+  const shown = [rows].flat().map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, asJsonb(v)])));
+  const headers = new Headers(response.headers);
+  headers.delete("Content-Length");
+  return new Response(JSON.stringify(Array.isArray(rows) ? shown : shown[0]), { status: response.status, headers });
+}
+
+/** The claims of the token, with a role; anon's where there is no token. Throws jose's errors, or the answer. */
 async function claimsOf(request) {
   const [scheme, token] = (request.headers.get("Authorization") ?? "").split(" ");
   if (scheme.toLowerCase() !== "bearer") return { role: ANON };
   const options = { algorithms: ["HS256"], clockTolerance: CLOCK_SKEW };
   const { payload } = await jwtVerify(token ?? "", SECRET, options);
-  if (payload.iat > Date.now() / 1000 + CLOCK_SKEW) throw new errors.JWTExpired("JWT issued at future", payload);
+  if (AUDIENCE && payload.aud && ![payload.aud].flat().includes(AUDIENCE))
+    throw new Refusal(401, "PGRST303", "JWT not in audience");
+  if (payload.iat > Date.now() / 1000 + CLOCK_SKEW) throw new Refusal(401, "PGRST303", "JWT issued at future");
   return { role: ANON, ...payload };
 }
 
@@ -230,11 +365,12 @@ async function answer(request) {
   try {
     claims = await claimsOf(request);
   } catch (error) {
+    if (error instanceof Refusal) return error.response;
     if (!(error instanceof errors.JOSEError)) throw error;
     if (error instanceof errors.JWTExpired) return refuse(401, "PGRST303", "JWT expired");
     return refuse(401, "PGRST301", "No suitable key or wrong key type");
   }
-  const { pathname } = new URL(request.url);
+  const { pathname, search } = new URL(request.url);
   const readOnly = ["GET", "HEAD"].includes(request.method);
   return asking.run({ claims, readOnly }, async () => {
     try {
@@ -243,11 +379,19 @@ async function answer(request) {
       console.error(error);
       return refuse(503, "PGRST002", "Could not query the database for the schema cache. Retrying.");
     }
-    const [, name] = /^\/rest\/v1\/rpc\/([^/]+)$/.exec(pathname) ?? [];
-    if (name && request.method === "POST") return call(decodeURIComponent(name), request);
+    const types = (request.headers.get("Accept") ?? "*/*").split(",").map((type) => type.split(";")[0].trim());
+    if (!types.some((type) => MEDIA_TYPES.test(type)))
+      return refuse(406, "PGRST107", `None of these media types are available: ${types.join(", ")}`);
+    const [, rpc, name] = /^\/rest\/v1\/(rpc\/)?([^/]+)$/.exec(pathname) ?? [];
+    if (!name) return leaveOut("describe the API");
+    if (rpc) {
+      if (request.method !== "POST" || search || !types.some((type) => JSON_TYPES.test(type)))
+        return leaveOut("GET a function, or answer with anything but its whole result in JSON");
+      return call(decodeURIComponent(name), request);
+    }
     // lite would check the token again, without tolerance for clock skew
     request.headers.delete("Authorization");
-    return app.fetch(request);
+    return readOnly ? read(decodeURIComponent(name), request) : app.fetch(request);
   });
 }
 

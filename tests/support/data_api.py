@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from api.actor import Actor, Role
 from api.settings import Settings
+from api.tokens import AUDIENCE
 from tests.support.npm import NODE, install
 
 JWT_SECRET = "a secret of the tests that has 32 characters"
@@ -26,9 +27,11 @@ JWT_SECRET = "a secret of the tests that has 32 characters"
 Environment: TypeAlias = dict[str, str]
 
 
-def token(role: Role, uid: str | None = None, lifetime: int = 3600, secret: str = JWT_SECRET) -> str:
+def token(
+    role: Role, uid: str | None = None, lifetime: int = 3600, secret: str = JWT_SECRET, audience: str = AUDIENCE
+) -> str:
     """An access token; one with a negative lifetime has expired."""
-    claims = Actor(role, uid).claims() | {"aud": role, "exp": int(time.time()) + lifetime}
+    claims = Actor(role, uid).claims() | {"aud": audience, "exp": int(time.time()) + lifetime}
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
@@ -46,6 +49,7 @@ def run_data_api(database_url: str, jwt_secret: str = JWT_SECRET) -> Iterator[st
         "PGRST_DB_ANON_ROLE": "anon",
         "PGRST_DB_MAX_ROWS": "1000",
         "PGRST_JWT_SECRET": jwt_secret,
+        "PGRST_JWT_AUD": AUDIENCE,
         # no LISTEN: it would keep databases from being dropped or copied
         "PGRST_DB_CHANNEL_ENABLED": "false",
     }
