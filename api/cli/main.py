@@ -12,7 +12,7 @@ import uvicorn
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import check, jobs, settlements
+from api.cli import backup, check, jobs, settlements
 from api.cli.owner import console
 from api.cli.tables import Row, Table
 from api.database import connect, migrations, open_database, rules
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(settlements.app)
 app.add_typer(check.app)
+app.add_typer(backup.app)
 app.add_typer(jobs.app, name="jobs")
 
 

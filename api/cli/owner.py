@@ -9,6 +9,7 @@ from json import loads
 import psycopg
 from psycopg.types.json import set_json_loads
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from api.database import connect, migrations, open_database
 from api.errors import PortalError
@@ -38,6 +39,26 @@ def owner_connection() -> Iterator[psycopg.Connection]:
                 yield connection
             except psycopg.Error as error:
                 raise PortalError(_sentence(error)) from error
+
+
+def progress() -> Progress:
+    """A progress bar on standard error; invisible where that is not a terminal."""
+    terminal = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(
+        *columns,
+        console=terminal,
+        transient=True,
+        disable=not terminal.is_terminal,
+        # a redirected standard output would be printed on the terminal
+        redirect_stdout=False,
+    )
 
 
 def _sentence(error: psycopg.Error) -> str:

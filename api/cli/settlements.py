@@ -18,9 +18,8 @@ import typer
 from psycopg import IsolationLevel
 from psycopg.rows import class_row
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from api.cli.owner import console, owner_connection
+from api.cli.owner import console, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.errors import PortalError
 
@@ -106,8 +105,8 @@ def settle(
             if dry_run:
                 settled += _would_settle(connection, _months(connection, month))
             else:
-                with _progress() as progress:
-                    for due in progress.track(_months(connection, month), description="Settling"):
+                with progress() as bar:
+                    for due in bar.track(_months(connection, month), description="Settling"):
                         settled += _settle(connection, due)
         finally:
             # each month is a transaction: what was settled before an error stays settled
@@ -179,9 +178,9 @@ def statement(
         if output is None and sys.stdout.isatty():
             _write(format, sys.stdout, settlement, pages, _exponent(connection, settlement))
             return
-        with _progress() as progress, _open(output) as file:
-            task = progress.add_task("Writing", total=settlement["fee_events"])
-            pages = _advancing(pages, partial(progress.advance, task))
+        with progress() as bar, _open(output) as file:
+            task = bar.add_task("Writing", total=settlement["fee_events"])
+            pages = _advancing(pages, partial(bar.advance, task))
             _write(format, file, settlement, pages, _exponent(connection, settlement))
 
 
@@ -400,26 +399,6 @@ def _write_json(file: TextIO, settlement: Record, pages: Iterable[list[Record]])
 def _major(minor: int | str | None, exponent: int) -> str:
     """Minor units as an exact decimal: 1234 cents are 12.34. Empty for None."""
     return "" if minor is None else f"{Decimal(minor).scaleb(-exponent):f}"
-
-
-def _progress() -> Progress:
-    """A progress bar on standard error; invisible where that is not a terminal."""
-    terminal = Console(stderr=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(
-        *columns,
-        console=terminal,
-        transient=True,
-        disable=not terminal.is_terminal,
-        # a redirected standard output would be printed on the terminal
-        redirect_stdout=False,
-    )
 
 
 @contextmanager

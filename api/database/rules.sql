@@ -118,7 +118,7 @@ of_routine as (
   select
       r.oid,
       case when r.prosecdef then 'runs with the rights of its owner' else 'runs with the rights of its caller' end
-    || coalesce(', ' || array_to_string(r.proconfig, ', '), '') as rule
+    || coalesce(', ' || (select s from unnest(r.proconfig) as s where s like 'search_path=%'), '') as rule
   from routine r
   union all
   select r.oid, 'another owner' from routine r cross join owner o where r.proowner <> o.id

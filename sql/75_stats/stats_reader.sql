@@ -13,8 +13,3 @@ begin
   end if;
 end;
 $$;
-
-grant usage on schema stats to stats_reader;
-
--- the views call these functions with the rights of their reader
-grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;

@@ -628,6 +628,29 @@ comment on function private.ensure_thinker is
   'Returns the id of the thinker with this uid, and creates the thinker if it does not exist; null for null. '
   'Raises: uid_invalid (400).';
 
+-- sql/20_identity/functions/follow_new_users.sql
+create function private.follow_new_users()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- plain PostgreSQL has no auth.users
+  if to_regclass('auth.users') is null or exists (
+    select from pg_catalog.pg_trigger t
+    where t.tgrelid = to_regclass('auth.users') and t.tgname = 'tg_users__make_thinker'
+  ) then
+    return;
+  end if;
+  execute 'create trigger tg_users__make_thinker after insert on auth.users '
+    'for each row execute function private.tg_users__make_thinker()';
+end;
+$$;
+
+comment on function private.follow_new_users is
+  'Lets each new user of Supabase Auth become a thinker. A dump of the portal''s schemas does not contain this trigger: '
+  'call it after a restore.';
+
 -- sql/20_identity/functions/known_actor.sql
 create function private.known_actor()
 returns uuid
@@ -676,16 +699,7 @@ $$;
 comment on function private.tg_users__make_thinker is
   'Creates a thinker with the same id for every new user of Supabase Auth.';
 
--- plain PostgreSQL has no auth.users
-do $$
-begin
-  if to_regclass('auth.users') is not null then
-    create trigger tg_users__make_thinker
-    after insert on auth.users
-    for each row execute function private.tg_users__make_thinker();
-  end if;
-end;
-$$;
+select private.follow_new_users();
 
 -- sql/25_idempotency/tables/idempotency_keys.sql
 create table private.idempotency_keys (
@@ -5480,15 +5494,6 @@ comment on function private.run_job is
   'A job that is already running is not started again: its row has neither done nor error. An unknown name fails with '
   'invalid_parameter_value (22023).';
 
--- sql/75_stats/stats.sql
-create schema stats;
-
-comment on schema stats is
-  'Views for dashboards. Days begin in the time zone of private.settings. The views run with the rights of the reader '
-  '(security_invoker), and read only the views *_facts in private: columns without names and texts.';
-
-grant usage on schema stats to service_role;
-
 -- sql/75_stats/stats_reader.sql
 -- roles belong to the whole server: another database may have created this one already
 do $$
@@ -5506,7 +5511,14 @@ begin
 end;
 $$;
 
-grant usage on schema stats to stats_reader;
+-- sql/75_stats/stats.sql
+create schema stats;
+
+comment on schema stats is
+  'Views for dashboards. Days begin in the time zone of private.settings. The views run with the rights of the reader '
+  '(security_invoker), and read only the views *_facts in private: columns without names and texts.';
+
+grant usage on schema stats to service_role, stats_reader;
 
 -- the views call these functions with the rights of their reader
 grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;

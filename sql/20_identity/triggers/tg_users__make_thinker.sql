@@ -17,13 +17,4 @@ $$;
 comment on function private.tg_users__make_thinker is
   'Creates a thinker with the same id for every new user of Supabase Auth.';
 
--- plain PostgreSQL has no auth.users
-do $$
-begin
-  if to_regclass('auth.users') is not null then
-    create trigger tg_users__make_thinker
-    after insert on auth.users
-    for each row execute function private.tg_users__make_thinker();
-  end if;
-end;
-$$;
+select private.follow_new_users();
