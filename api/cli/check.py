@@ -10,6 +10,7 @@ from api.database.rules import differences
 
 app = typer.Typer()
 
+
 @app.command()
 def check() -> None:
     """Check the stored data and the access rules.

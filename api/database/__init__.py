@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psycopg
 
@@ -27,7 +28,30 @@ def open_database(settings: Settings) -> Iterator[str]:
 def connect(url: str) -> psycopg.Connection:
     """A connection in autocommit mode with client encoding UTF-8. Raises PortalError if it cannot be made."""
     try:
-        return psycopg.connect(url, autocommit=True, client_encoding="utf8", connect_timeout=10)
+        # a prepared statement would be missing on the next connection behind a transaction pooler
+        return psycopg.connect(url, autocommit=True, prepare_threshold=None, client_encoding="utf8", connect_timeout=10)
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise PortalError(f"The database cannot be reached ({reason}): check DATABASE_URL.") from error
+
+
+def require_session(url: str) -> None:
+    """Raises PortalError where the URL leads through a transaction pooler, whose clients share connections."""
+    with connect(url) as connection, connect(url) as other:
+        name = str(uuid4())
+        connection.execute("select set_config('portal.session', %s, false)", [name])
+        with other.transaction():
+            taken = _session(other) == name
+            # while the other one keeps a connection, a pooler must answer from a third one
+            if taken or _session(connection) != name:
+                raise PortalError(
+                    "The command needs a session of its own, and DATABASE_URL leads through a transaction pooler: use "
+                    "the direct connection or a session pooler (port 5432 on Supabase)."
+                )
+
+
+def _session(connection: psycopg.Connection) -> str | None:
+    row = connection.execute("select current_setting('portal.session', true)").fetchone()
+    assert row
+    name: str | None = row[0]
+    return name

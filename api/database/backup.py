@@ -1,7 +1,7 @@
 """Backs up the portal's schemas into one file, and restores a dump into an empty database.
 
-A backup is a zip file: `database.dump` of pg_dump, `roles.sql` with the roles that its grants name and the settings of the
-database, and `rows.json` with the number of rows of each table.
+A backup is a zip file: `database.dump` of pg_dump, `roles.sql` with the roles that its grants name and the settings of
+the database, and `rows.json` with the number of rows of each table.
 """
 
 import json
@@ -40,9 +40,23 @@ _HEADER = re.compile(rb"-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: ([
 _OWNER = re.compile(rb"ALTER .* OWNER TO .*;\n")
 
 _TABLES = """
-    select oid::regclass::text from pg_class
+    select format('%%I.%%I', relnamespace::regnamespace::text, relname) from pg_class
     where relnamespace::regnamespace::text = any (%s) and relkind = 'r'
     order by 1
+"""
+
+# such as btree_gist, whose operators an index uses
+_EXTENSIONS = """
+    select distinct e.extname
+    from pg_depend own
+    join pg_depend of on (of.classid, of.objid, of.deptype) = (own.refclassid, own.refobjid, 'e')
+    join pg_extension e on e.oid = of.refobjid
+    where (own.classid, own.objid) in (
+      select 'pg_class'::regclass, c.oid from pg_class c where c.relnamespace::regnamespace::text = any (%(schemas)s)
+      union all
+      select 'pg_proc'::regclass, p.oid from pg_proc p where p.pronamespace::regnamespace::text = any (%(schemas)s)
+    )
+    and e.extname <> 'plpgsql'
 """
 
 # a role that exists in the target stays as it is; passwords cannot be read
@@ -77,7 +91,8 @@ _ROLES_QUERY = """
       where name !~ '[.]' and name <> 'default_transaction_read_only' or setrole <> 0
     )
     select format(
-      E'do $role$ begin if not exists (select from pg_roles where rolname = %L) then\\n  create role %I %s;\\n%send if; end $role$;',
+      'do $role$ begin if not exists (select from pg_roles where rolname = %L) then create role %I %s; %s end if; '
+        'end $role$;',
       n.rolname, n.rolname,
       concat_ws(' ',
         case when n.rolcanlogin then 'login' else 'nologin' end,
@@ -85,14 +100,17 @@ _ROLES_QUERY = """
         case when n.rolbypassrls then 'bypassrls' end,
         'connection limit ' || n.rolconnlimit
       ),
-      (select string_agg(format(E'  alter role %I %s;\\n', n.rolname, q.assignment), '') from quoted q where q.setrole = n.oid)
+      (select string_agg(format('alter role %I %s;', n.rolname, q.assignment), ' ') from quoted q where setrole = n.oid)
     )
     from named n
     union all
     select format('grant %I to %I;', a.rolname, b.rolname)
     from pg_auth_members m join named a on a.oid = m.roleid join named b on b.oid = m.member
     union all
-    select format('do $set$ begin execute format(%L, current_database()); end $set$;', 'alter database %I ' || assignment)
+    select format(
+      'do $set$ begin execute format(%L, current_database()); end $set$;',
+      'alter database %I ' || replace(assignment, '%', '%%')
+    )
     from quoted where setrole = 0 and setdatabase <> 0
 """
 
@@ -138,6 +156,7 @@ def restore(url: str, file: Path, on_size: Callable[[int], None], step: Step) ->
             on_size(_count_objects(dump, programs))
             _make_roles(connection, dump.roles)
             _revoke_default_privileges(connection)
+            extensions = _harmless_extensions(connection)
         arguments = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
         psql = programs / "psql"
         with (
@@ -145,20 +164,28 @@ def restore(url: str, file: Path, on_size: Callable[[int], None], step: Step) ->
             running(psql, *arguments, url=url, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process,
         ):
             assert process.stdin
-            process.stdin.writelines(_portal_lines(lines, version, step))
+            process.stdin.writelines(_portal_lines(lines, version, extensions, step))
         with connect(url) as connection:
-            lost = [f"{table}: {_count(connection, table)} rows instead of {rows}" for table, rows in dump.rows.items()
-                    if _count(connection, table) != rows]
+            lost = [
+                f"{table}: {_count(connection, table)} rows instead of {rows}"
+                for table, rows in dump.rows.items()
+                if _count(connection, table) != rows
+            ]
     migrations.migrate(url)
     with connect(url) as connection:
         connection.execute("select private.follow_new_users()")
         connection.execute("select private.install_jobs()")
         connection.execute("analyze")
-        wrong = [*lost, *(f"{name}: {number} dangling rows" for name, number in dangling_references(connection).items()),
-                 *map(str, differences(connection))]
+        wrong = [
+            *lost,
+            *(f"{name}: {number} dangling rows" for name, number in dangling_references(connection).items()),
+            *map(str, differences(connection)),
+        ]
     if wrong:
-        raise PortalError(f"{file} is restored, but not as it must be ({len(wrong)} differences, the first is "
-                          f"`{wrong[0]}`): `portal check` lists more.")
+        raise PortalError(
+            f"{file} is restored, but not as it must be ({len(wrong)} differences, the first is "
+            f"`{wrong[0]}`): `portal check` lists more."
+        )
 
 
 @dataclass(frozen=True)
@@ -185,7 +212,9 @@ def _write_backup(url: str, target: IO[bytes], step: Step) -> None:
         archive.writestr(_ROWS, json.dumps({table: _count(connection, table) for table in tables}, indent=1))
         pg_dump = find_programs(connection.info.server_version // 10000)[0] / "pg_dump"
         schemas = [f"--schema={schema}" for schema in SCHEMAS]
-        arguments = ["--format=custom", "--no-owner", "--verbose", f"--snapshot={snapshot}", *schemas]
+        found = connection.execute(_EXTENSIONS, {"schemas": list(SCHEMAS)})
+        extensions = [f"--extension={name}" for (name,) in found]
+        arguments = ["--format=custom", "--no-owner", "--verbose", f"--snapshot={snapshot}", *schemas, *extensions]
         with (
             archive.open(_DUMP, "w", force_zip64=True) as entry,
             running(pg_dump, *arguments, url=url, on_message=advance) as process,
@@ -218,7 +247,8 @@ def _programs_for(dump: _Dump, version: int) -> Path:
     """The folder of programs for a server of this version that can read the dump."""
     found = find_programs(version)
     for folder in found[:-1]:
-        if dump.is_text or subprocess.run([folder / "pg_restore", "--list", dump.path], capture_output=True, check=False).returncode == 0:
+        command: list[str | Path] = [folder / "pg_restore", "--list", dump.path]
+        if dump.is_text or subprocess.run(command, capture_output=True, check=False).returncode == 0:  # noqa: S603
             return folder
     return found[-1]
 
@@ -246,7 +276,7 @@ def _count_objects(dump: _Dump, programs: Path) -> int:
     return len(headers)
 
 
-def _portal_lines(lines: Iterable[bytes], version: int, step: Step) -> Iterator[bytes]:
+def _portal_lines(lines: Iterable[bytes], version: int, extensions: set[bytes], step: Step) -> Iterator[bytes]:
     """Those lines of a dump that make the portal's schemas, in a form that a server of this version understands."""
     is_ours, is_copy = True, False
     for line in lines:
@@ -254,7 +284,8 @@ def _portal_lines(lines: Iterable[bytes], version: int, step: Step) -> Iterator[
             is_copy = line != b"\\.\n"
         elif header := _HEADER.match(line):
             step()
-            is_ours = _is_ours(header[1], header[2], header[3])
+            name, kind, schema = header.groups()
+            is_ours = name in extensions if kind == b"EXTENSION" else _is_ours(name, kind, schema)
         elif line.startswith((b"\\restrict ", b"\\unrestrict ")):
             yield line
             continue
@@ -272,6 +303,12 @@ def _is_ours(name: bytes, kind: bytes, schema: bytes) -> bool:
     if schema == b"-":
         return kind in (b"SCHEMA", b"ACL", b"COMMENT") and name.removeprefix(b"SCHEMA ") in ours[1:]
     return schema in ours and kind not in (b"DEFAULT ACL", b"PUBLICATION TABLE")
+
+
+def _harmless_extensions(connection: psycopg.Connection) -> set[bytes]:
+    """Extensions that the server has and everybody may install. Others, such as pg_cron, are the host's."""
+    rows = connection.execute("select name from pg_available_extension_versions where trusted").fetchall()
+    return {name.encode() for (name,) in rows}
 
 
 def _refuse_used_database(connection: psycopg.Connection) -> None:

