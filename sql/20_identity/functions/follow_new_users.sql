@@ -17,5 +17,5 @@ end;
 $$;
 
 comment on function private.follow_new_users is
-  'Lets each new user of Supabase Auth become a thinker. A dump of the portal''s schemas has no triggers of auth.users: '
-  'call this function after a restore.';
+  'Lets each new user of Supabase Auth become a thinker. A dump of the portal''s schemas leaves this trigger out: call '
+  'the function after a restore.';
