@@ -17,7 +17,8 @@ from api.settings import Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
 
-_LOCATION = re.compile(r"^(.*?)(:\d*)?$")  # a host and its port
+_LOCATION = re.compile(r"(.*?)(:\d*)?", re.DOTALL)  # a host and its port
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Caller(ABC):
@@ -119,7 +120,7 @@ def _names_loopback(connection: Connection) -> bool:
     host = connection.headers.get("host")
     if host is None:
         return True  # every browser sends it
-    name = _LOCATION.sub(r"\1", host.lower()).strip("[]")
+    name = _with_port(host.lower(), "")[0].strip("[]")
     try:
         return ip_address(name).is_loopback
     except ValueError:
@@ -131,4 +132,13 @@ def _is_cross_origin(connection: Connection) -> bool:
     origin, settings = connection.headers.get("origin"), connection.app.state.settings
     if origin is None or origin in settings.cors_origins:
         return False
-    return origin.lower().partition("://")[2] != connection.headers.get("host", "").lower()
+    scheme, _, place = origin.lower().partition("://")
+    default = _DEFAULT_PORTS.get(scheme, "")
+    return not place or _with_port(place, default) != _with_port(connection.headers.get("host", "").lower(), default)
+
+
+def _with_port(place: str, default: str) -> tuple[str, str]:
+    """A host and its port: browsers leave out the default one, proxies may not."""
+    parts = _LOCATION.fullmatch(place)
+    assert parts  # matches any text
+    return parts[1], (parts[2] or "").removeprefix(":") or default

@@ -77,7 +77,8 @@ def _asset(name: str) -> Asset | None:
     return _files().get(name)
 
 
-@get(["/", "/{name:str}"])
+# the page names its files admin/..., which is /admin/admin/... where its own address is /admin/
+@get(["/", "/{name:str}", "/admin/{name:str}"])
 async def page(
     name: FromPath[str] = _INDEX,
     accept_encoding: Annotated[str, HeaderParameter(name="accept-encoding")] = "",

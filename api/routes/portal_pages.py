@@ -2,6 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from litestar import Request, get
 from litestar.exceptions import NotFoundException
@@ -29,7 +30,8 @@ def portal_pages(folder: Path) -> HTTPRouteHandler:
         if file.is_dir():
             if not request.scope["raw_path"].endswith(b"/"):
                 query = f"?{request.url.query}" if request.url.query else ""
-                return Redirect(f"{request.url.path}/{query}")
+                # relative, because a proxy may serve the pages below a prefix
+                return Redirect(f"./{quote(parts[-1])}/{query}")
             file /= "index.html"
         if not file.is_file():
             raise NotFoundException

@@ -363,6 +363,15 @@ def test_the_cookie_is_secure_if_the_portal_is_served_over_https(shared_database
         ({"Host": "rebound.example.org", "Origin": "http://rebound.example.org"}, 403),
         ({"Host": "localhost.example.org"}, 403),
         ({"Origin": "http://["}, 403),
+        # browsers leave out the default port of an origin, proxies may name it
+        ({"Host": "portal.localhost:443", "Origin": "https://portal.localhost"}, 200),
+        ({"Host": "portal.localhost", "Origin": "https://portal.localhost:443"}, 200),
+        ({"Host": "portal.localhost:80", "Origin": "http://portal.localhost"}, 200),
+        ({"Host": "[::1]:80", "Origin": "http://[::1]"}, 200),
+        ({"Host": "portal.localhost:443", "Origin": "http://portal.localhost"}, 403),
+        ({"Host": "portal.localhost:8443", "Origin": "https://portal.localhost"}, 403),
+        ({"Host": "portal.localhost", "Origin": "https://portal.localhost:8443"}, 403),
+        ({"Host": "portal.localhost:443", "Origin": "https://elsewhere.localhost"}, 403),
         ({"Host": "127.0.0.1.example.org"}, 403),
     ],
 )

@@ -7,7 +7,7 @@ const scheme = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new WeakMap(); // by element: what was drawn, and how to remove it
 
 let vega;
-const loadVega = () => (vega ??= import("/admin/vega.js"));
+const loadVega = () => (vega ??= import("./vega.js"));
 
 // what a series is drawn as: bars stand on each other; points and rings are drawn only where something happened
 const MARKS = {

@@ -3,6 +3,9 @@
 const KEPT = "ts-admin-proof"; // for this tab only
 const PATIENCE_MS = 20_000; // longer than the server's own timeout
 
+/** What stands before /admin in the page's address: the prefix that a proxy strips. */
+const PREFIX = location.pathname.replace(/\/admin(\/(index\.html)?)?$/, "");
+
 /** A failed request: its status (0 if the server cannot be reached) and the error of the server. */
 export class NoAnswer extends Error {
   constructor(status, sentence) {
@@ -34,7 +37,7 @@ export async function ask(path, { signal, given = proof() } = {}) {
   try {
     // keeps figures out of the browser's cache on disk
     const either = signal ? AbortSignal.any([signal, late]) : late;
-    response = await fetch(`/api/admin${path}`, { headers, signal: either, cache: "no-store" });
+    response = await fetch(`${PREFIX}/api/admin${path}`, { headers, signal: either, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new NoAnswer(0, "");
