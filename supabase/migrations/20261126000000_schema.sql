@@ -535,6 +535,7 @@ create table public.thinkers (
   meta        jsonb       not null default '{}',
   verified_at timestamptz,
   created_at  timestamptz not null default now(),
+  no_overlap_across_vouchers boolean not null default false,
 
   constraint id_follows_from_public_id check (id = private.thinker_id(public_id)),
   constraint public_id_has_1_to_255_characters check (char_length(public_id) between 1 and 255),
@@ -549,6 +550,9 @@ comment on column public.thinkers.public_id is
   'The uid that the portal uses: thinker-<12 hex> derived from a token, a uid that a browser generated, or the id of a '
   'Supabase Auth user.';
 comment on column public.thinkers.roles is 'Additional permissions of a thinker: lender, notary, admin.';
+comment on column public.thinkers.no_overlap_across_vouchers is
+  'Whether this issuer has one appointment at a time, over all of its vouchers; by default only bookings of one '
+  'voucher never overlap. Set by operators.';
 comment on column public.thinkers.meta is 'Optional profile; visible to contacts, like every column here.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 
@@ -1247,6 +1251,7 @@ create table public.voucher_bookings (
   cancel_reason text,
   created_at    timestamptz not null default now(),
   cancelled_at  timestamptz,
+  no_overlap_across_vouchers boolean not null default false,
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
@@ -1257,12 +1262,18 @@ create table public.voucher_bookings (
   constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
   constraint bookings_of_a_voucher_never_overlap
-    exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked')
+    exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked'),
+  constraint no_overlap_across_vouchers
+    exclude using gist (issuer_id with =, tstzrange(slot_start, slot_end) with &&)
+    where (status = 'booked' and no_overlap_across_vouchers)
 );
 
 comment on table public.voucher_bookings is
   'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
+comment on column public.voucher_bookings.no_overlap_across_vouchers is
+  'The issuer''s option (thinkers.no_overlap_across_vouchers), for the constraint. Triggers keep it for active '
+  'bookings that are not over.';
 
 -- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
 create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
@@ -1351,6 +1362,7 @@ declare
   voucher     public.vouchers;
   first_start timestamptz;
   last_start  timestamptz;
+  exclusive   boolean;
   slots       jsonb;
 begin
   select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
@@ -1358,6 +1370,7 @@ begin
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
+  select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = voucher.issuer_id;
   first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
@@ -1381,6 +1394,16 @@ begin
       and b.status = 'booked'
       and tstzrange(b.slot_start, b.slot_end)
         && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
+  )
+  and not (
+    exclusive and exists (
+      select from public.voucher_bookings b
+      where b.issuer_id = voucher.issuer_id
+        and b.status = 'booked'
+        and b.no_overlap_across_vouchers
+        and tstzrange(b.slot_start, b.slot_end)
+          && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
+    )
   );
 
   return slots;
@@ -1389,8 +1412,9 @@ $$;
 
 comment on function public.available_slots is
   'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
-  'active booking. Lists slots that start between slots_from and slots_to (both included), at most one year; by '
-  'default the first year of the voucher. A voucher that is not open to the caller is not found. '
+  'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
+  'start between slots_from and slots_to (both included), at most one year; by default the voucher''s first year. '
+  'A voucher that is not open to the caller is not found. '
   'Raises: voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
@@ -1460,8 +1484,10 @@ $$;
 
 comment on function public.book_voucher is
   'Books a slot of a voucher for the acting thinker. Returns {booking, voucher}. A voucher that is not open to the '
-  'caller is not found; slot_start null is a slot that is not offered. voucher_not_bookable has the voucher''s status '
-  'as detail. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'caller is not found; slot_start null is a slot that is not offered. If the issuer has one appointment at a time '
+  '(thinkers.no_overlap_across_vouchers), a slot is also taken by a booking of another of its vouchers. '
+  'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
+  'the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
   'request_in_progress, slot_not_offered, slot_taken, voucher_not_bookable (409); idempotency_key_reused (422).';
 
@@ -1798,6 +1824,65 @@ comment on function private.voucher_json is
   'servers and admins see the holder.';
 
 grant execute on function private.voucher_json to service_role, authenticated;
+
+-- sql/40_vouchers/triggers/tg_thinkers__apply_no_overlap.sql
+create function private.tg_thinkers__apply_no_overlap()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.voucher_bookings b
+  set no_overlap_across_vouchers = new.no_overlap_across_vouchers
+  where b.issuer_id = new.id and b.status = 'booked' and b.slot_end > now();
+  return null;
+end;
+$$;
+
+comment on function private.tg_thinkers__apply_no_overlap is
+  'Applies a changed option no_overlap_across_vouchers to the issuer''s active bookings that are not over. If these '
+  'overlap, they violate the constraint, and the option stays off.';
+
+create trigger tg_thinkers__apply_no_overlap
+  after update of no_overlap_across_vouchers on public.thinkers
+  for each row
+  when (old.no_overlap_across_vouchers <> new.no_overlap_across_vouchers)
+  execute function private.tg_thinkers__apply_no_overlap();
+
+-- sql/40_vouchers/triggers/tg_voucher_bookings__copy_no_overlap.sql
+create function private.tg_voucher_bookings__copy_no_overlap()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  exclusive boolean;
+begin
+  -- for share: the option stays as it is until this booking is committed
+  select t.no_overlap_across_vouchers into exclusive
+  from public.thinkers t
+  where t.id = new.issuer_id
+  for share;
+
+  -- history that an operator inserts may overlap
+  new.no_overlap_across_vouchers := coalesce(exclusive and new.slot_end > now(), false);
+  if new.no_overlap_across_vouchers then
+    -- one booking at a time: two at the same hour would wait for each other
+    perform pg_advisory_xact_lock(hashtextextended('appointments_of:' || new.issuer_id, 0));
+  end if;
+  return new;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__copy_no_overlap is
+  'Copies the issuer''s option no_overlap_across_vouchers to a new booking, for the constraint.';
+
+create trigger tg_voucher_bookings__copy_no_overlap
+  before insert or update of issuer_id on public.voucher_bookings
+  for each row
+  execute function private.tg_voucher_bookings__copy_no_overlap();
 
 -- sql/40_vouchers/triggers/tg_voucher_bookings__keep_cancelled.sql
 create function private.tg_voucher_bookings__keep_cancelled()

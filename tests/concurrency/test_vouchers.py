@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event
@@ -14,6 +15,7 @@ from api.actor import SERVER
 from tests.support.acting import call, call_or_reason, connections, one, thinker
 from tests.support.parallel import ask_at_once, at_once
 from tests.support.serving import Answer, Connection
+from tests.support.waiting import wait_for_row
 
 NINE = datetime(2030, 5, 1, 9, tzinfo=UTC)
 SLOT = "slot-2030-05-01T09:00:00.000Z"
@@ -102,6 +104,37 @@ def test_one_of_overlapping_slots_booked_at_once_succeeds(database: str) -> None
         )
     assert Counter(outcome for outcome in outcomes if isinstance(outcome, str)) == {"slot_taken": 19}
     assert active_bookings(database) == 1
+
+
+def test_one_of_the_vouchers_of_an_exclusive_issuer_is_booked_at_an_hour(database: str) -> None:
+    vouchers = [issue(database, f"v{i}", hours=2) for i in range(20)]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("update public.thinkers set no_overlap_across_vouchers = true")
+    with connections(database, 20) as opened:
+        outcomes = at_once(
+            [
+                partial(call_or_reason, c, thinker(f"holder-{v}"), "book_voucher", voucher_id=v, slot_start=NINE)
+                for v, c in zip(vouchers, opened, strict=True)
+            ]
+        )
+    # not a deadlock
+    assert Counter(outcome for outcome in outcomes if isinstance(outcome, str)) == {"slot_taken": 19}
+    assert active_bookings(database) == 1
+
+
+def test_an_issuer_becomes_exclusive_before_or_after_a_booking(database: str) -> None:
+    first, second = (issue(database, voucher, hours=2) for voucher in ("first", "second"))
+    holder = thinker("holder")
+    with connections(database, 3) as (booking, choosing, watching), ThreadPoolExecutor(2) as threads:
+        with booking.transaction():
+            call(booking, holder, "book_voucher", voucher_id=first, slot_start=NINE)
+            chosen = threads.submit(
+                choosing.execute,
+                "update public.thinkers set no_overlap_across_vouchers = true where public_id = 'issuer'",
+            )
+            wait_for_row(watching, "select from pg_stat_activity where wait_event_type = 'Lock'")
+        chosen.result()
+        assert call_or_reason(watching, holder, "book_voucher", voucher_id=second, slot_start=NINE) == "slot_taken"
 
 
 def test_not_even_the_superuser_can_insert_overlapping_bookings_at_once(database: str, voucher: str) -> None:

@@ -5,6 +5,7 @@ create table public.thinkers (
   meta        jsonb       not null default '{}',
   verified_at timestamptz,
   created_at  timestamptz not null default now(),
+  no_overlap_across_vouchers boolean not null default false,
 
   constraint id_follows_from_public_id check (id = private.thinker_id(public_id)),
   constraint public_id_has_1_to_255_characters check (char_length(public_id) between 1 and 255),
@@ -19,6 +20,9 @@ comment on column public.thinkers.public_id is
   'The uid that the portal uses: thinker-<12 hex> derived from a token, a uid that a browser generated, or the id of a '
   'Supabase Auth user.';
 comment on column public.thinkers.roles is 'Additional permissions of a thinker: lender, notary, admin.';
+comment on column public.thinkers.no_overlap_across_vouchers is
+  'Whether this issuer has one appointment at a time, over all of its vouchers; by default only bookings of one '
+  'voucher never overlap. Set by operators.';
 comment on column public.thinkers.meta is 'Optional profile; visible to contacts, like every column here.';
 comment on column public.thinkers.verified_at is 'When the thinker last proved its token at /api/presence/verify.';
 

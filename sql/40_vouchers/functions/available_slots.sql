@@ -14,6 +14,7 @@ declare
   voucher     public.vouchers;
   first_start timestamptz;
   last_start  timestamptz;
+  exclusive   boolean;
   slots       jsonb;
 begin
   select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
@@ -21,6 +22,7 @@ begin
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
+  select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = voucher.issuer_id;
   first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
@@ -44,6 +46,16 @@ begin
       and b.status = 'booked'
       and tstzrange(b.slot_start, b.slot_end)
         && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
+  )
+  and not (
+    exclusive and exists (
+      select from public.voucher_bookings b
+      where b.issuer_id = voucher.issuer_id
+        and b.status = 'booked'
+        and b.no_overlap_across_vouchers
+        and tstzrange(b.slot_start, b.slot_end)
+          && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
+    )
   );
 
   return slots;
@@ -52,8 +64,9 @@ $$;
 
 comment on function public.available_slots is
   'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
-  'active booking. Lists slots that start between slots_from and slots_to (both included), at most one year; by '
-  'default the first year of the voucher. A voucher that is not open to the caller is not found. '
+  'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
+  'start between slots_from and slots_to (both included), at most one year; by default the voucher''s first year. '
+  'A voucher that is not open to the caller is not found. '
   'Raises: voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;

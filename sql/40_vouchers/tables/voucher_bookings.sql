@@ -11,6 +11,7 @@ create table public.voucher_bookings (
   cancel_reason text,
   created_at    timestamptz not null default now(),
   cancelled_at  timestamptz,
+  no_overlap_across_vouchers boolean not null default false,
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
@@ -21,12 +22,18 @@ create table public.voucher_bookings (
   constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
   constraint bookings_of_a_voucher_never_overlap
-    exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked')
+    exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked'),
+  constraint no_overlap_across_vouchers
+    exclude using gist (issuer_id with =, tstzrange(slot_start, slot_end) with &&)
+    where (status = 'booked' and no_overlap_across_vouchers)
 );
 
 comment on table public.voucher_bookings is
   'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
+comment on column public.voucher_bookings.no_overlap_across_vouchers is
+  'The issuer''s option (thinkers.no_overlap_across_vouchers), for the constraint. Triggers keep it for active '
+  'bookings that are not over.';
 
 -- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
 create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);

@@ -1,0 +1,32 @@
+create function private.tg_voucher_bookings__copy_no_overlap()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  exclusive boolean;
+begin
+  -- for share: the option stays as it is until this booking is committed
+  select t.no_overlap_across_vouchers into exclusive
+  from public.thinkers t
+  where t.id = new.issuer_id
+  for share;
+
+  -- history that an operator inserts may overlap
+  new.no_overlap_across_vouchers := coalesce(exclusive and new.slot_end > now(), false);
+  if new.no_overlap_across_vouchers then
+    -- one booking at a time: two at the same hour would wait for each other
+    perform pg_advisory_xact_lock(hashtextextended('appointments_of:' || new.issuer_id, 0));
+  end if;
+  return new;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__copy_no_overlap is
+  'Copies the issuer''s option no_overlap_across_vouchers to a new booking, for the constraint.';
+
+create trigger tg_voucher_bookings__copy_no_overlap
+  before insert or update of issuer_id on public.voucher_bookings
+  for each row
+  execute function private.tg_voucher_bookings__copy_no_overlap();
