@@ -21,7 +21,7 @@ console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 @contextmanager
 def owner_connection() -> Iterator[psycopg.Connection]:
-    """Yields a connection as the schema's owner, in autocommit mode, in the portal's time zone.
+    """Yields a connection as the schema's owner, in autocommit mode.
 
     Numbers in JSON keep every digit. Raises PortalError where there is only the Data API of a project, where the
     database lacks a migration, and in place of every error of the database.
@@ -35,7 +35,6 @@ def owner_connection() -> Iterator[psycopg.Connection]:
         with connect(url) as connection:
             set_json_loads(partial(loads, parse_float=Decimal), connection)
             try:
-                connection.execute("select set_config('TimeZone', s.time_zone, false) from private.settings s")
                 yield connection
             except psycopg.Error as error:
                 raise PortalError(_sentence(error)) from error

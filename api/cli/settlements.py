@@ -186,10 +186,12 @@ def statement(
 
 @contextmanager
 def _one_snapshot(connection: psycopg.Connection) -> Iterator[None]:
-    """A read-only transaction whose queries all see the same state of the database."""
+    """A read-only transaction in the portal's time zone, whose queries all see the same state of the database."""
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     with connection.transaction():
+        # for this transaction only: behind a transaction pooler the next one may have another connection
+        connection.execute("select set_config('TimeZone', s.time_zone, true) from private.settings s")
         yield
 
 
@@ -202,7 +204,7 @@ def _months(connection: psycopg.Connection, month: datetime | None) -> list[date
 
 def _today(connection: psycopg.Connection) -> date:
     """Today in the portal's time zone."""
-    row = connection.execute("select current_date").fetchone()
+    row = connection.execute("select (now() at time zone s.time_zone)::date from private.settings s").fetchone()
     assert row
     today: date = row[0]
     return today

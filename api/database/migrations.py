@@ -68,15 +68,12 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[Migration]:
     it stay applied.
     """
     migrations = read_migrations(folder)
-    with connect(url) as connection, _migration_lock(connection):
-        for statement in _HISTORY:
-            connection.execute(statement)
-        apply_platform(connection)
-        applied = {migration.version for migration in _read_history(connection)}
-        pending = [migration for migration in migrations if migration.version not in applied]
-        for migration in pending:
-            _apply(connection, migration)
-        return pending
+    with connect(url) as connection:
+        with _locked(connection):
+            for statement in _HISTORY:
+                connection.execute(statement)
+            apply_platform(connection)
+        return [migration for migration in migrations if _apply(connection, migration)]
 
 
 def status(url: str, folder: Path = MIGRATIONS) -> list[Status]:
@@ -131,14 +128,14 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 @contextmanager
-def _migration_lock(connection: psycopg.Connection) -> Iterator[None]:
-    """Holds the lock of migrations; waits for concurrent ones."""
-    connection.execute("select pg_advisory_lock(%s)", [_LOCK])
-    try:
+def _locked(connection: psycopg.Connection) -> Iterator[None]:
+    """A transaction that holds the lock of migrations; waits for concurrent ones.
+
+    Not a lock of the session: behind a transaction pooler it would stay with a connection that others use next.
+    """
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
         yield
-    finally:
-        if not connection.broken:
-            connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
 
 
 def _read_history(connection: psycopg.Connection) -> list[Migration]:
@@ -153,19 +150,23 @@ def _read_history(connection: psycopg.Connection) -> list[Migration]:
         ).fetchall()
 
 
-def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
+    """Applies a migration, unless it is recorded as applied. Returns whether it was applied now."""
     try:
-        # what a migration sets for its session is not for the next one
-        connection.execute("reset all")
-        with connection.transaction():
+        with _locked(connection):
+            if migration.version in {applied.version for applied in _read_history(connection)}:
+                return False
             connection.execute("select set_config('portal.migration', %s, true)", [migration.text])
             connection.execute(_RUN)
+            # what a migration sets for its session is not for others that use this connection of a pooler
+            connection.execute("reset all")
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
                 [migration.version, migration.name, [migration.text]],
             )
             # PostgREST reads the schema when it starts, and when it is notified
             connection.execute("notify pgrst, 'reload schema'")
+            return True
     except psycopg.Error as error:
         line = _failed_line(error.diag, migration.text)
         raise PortalError(f"{migration.file} failed{line} and left nothing: {error.diag.message_primary}") from error

@@ -155,7 +155,7 @@ def test_two_concurrent_runs_apply_each_file_once(empty_database: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(counts) == [0, 0, 0, len(read_migrations(MIGRATIONS))]
+    assert sum(counts) == len(read_migrations(MIGRATIONS))
 
 
 def test_status_compares_files_and_database(empty_database: str, tmp_path: Path) -> None:
