@@ -112,9 +112,10 @@ def _doubles(value: object) -> object:
 
 async def _require_result(response: httpx.Response) -> None:
     """Raise the ApiError for an answer that is no result. A bug of this server is left to the client to raise."""
-    if response.status_code == 204 or (response.is_success and "json" in response.headers.get("content-type", "")):
+    content = await response.aread()
+    is_json = "json" in response.headers.get("content-type", "")
+    if response.status_code == 204 or (response.is_success and is_json and content):
         return
-    await response.aread()
     error = _api_error(response)
     if error is not None:
         error.retry_after = error.retry_after or response.headers.get("retry-after", "")

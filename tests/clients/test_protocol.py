@@ -242,6 +242,7 @@ def test_a_stable_function_and_a_table_are_read_in_a_read_only_transaction(api: 
         # no row of the table
         ("/vouchers?select=vouchers", 400, "42703"),
         ("/vouchers?select=nosuch", 400, "42703"),
+        ("/vouchers?select=price_amount.sum()", 400, "PGRST123"),
         ("/vouchers?order=vouchers", 400, "42703"),
         ("/vouchers?vouchers=eq.x", 400, "42703"),
     ],
@@ -276,6 +277,17 @@ def test_only_known_media_types_are_answered(api: httpx.Client, accept: str, sta
     response = api.get("/voucher_templates?limit=1", headers={"Accept": accept})
     assert response.status_code == status
     assert status == 200 or response.json()["code"] == "PGRST107"
+
+
+def test_a_stored_answer_does_not_depend_on_the_preferred_time_zone(api: httpx.Client) -> None:
+    tokyo = {"Prefer": "timezone=Asia/Tokyo", **_as("authenticated", "anna")}
+    [read] = api.get("/vouchers?id=eq.v-viewing&select=valid_from", headers=tokyo).json()
+    assert read == {"valid_from": "2030-01-08T23:00:00+09:00"}
+    call = '{"valid_from": "2030-01-07T09:00:00Z", "idempotency_key": "k"}'
+    first = _call(api, "issue_voucher", call, **tokyo)
+    again = _call(api, "issue_voucher", call, **_as("authenticated", "anna"))
+    assert first.json()["valid_from"] == "2030-01-07T09:00:00+00:00"
+    assert first.json() == again.json()
 
 
 def test_a_change_of_nothing_is_accepted_and_changes_nothing(api: httpx.Client) -> None:

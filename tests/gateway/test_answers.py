@@ -82,6 +82,7 @@ CASES = {
     "no route": Case(404, {"message": "no Route matched with those values"}, "database_away", "SUPABASE_URL"),
     "restricted": Case(402, {"message": "exceed_egress_quota"}, "database_away", "exceed_egress_quota"),
     "another server": Case(200, PAGE, "outcome_unknown", "Sorry", {"Content-Type": "text/html"}),
+    "an empty result": Case(200, "", "outcome_unknown", "200"),
     # limits
     "too large": Case(413, PAGE, "too_large", ""),
     "too many": Case(429, {"message": "API rate limit exceeded"}, "busy", "429", {"Retry-After": "7"}),

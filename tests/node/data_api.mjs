@@ -73,9 +73,10 @@ function refuseAsPostgrest(error) {
 }
 
 /** What PostgREST sets for each transaction. */
-function setUp(claims) {
+function setUp({ claims, timeZone }) {
   return sql`select set_config('role', ${claims.role}, true),
-    set_config('request.jwt.claims', ${JSON.stringify(claims)}, true), set_config('search_path', ${SCHEMA}, true)`;
+    set_config('request.jwt.claims', ${JSON.stringify(claims)}, true), set_config('search_path', ${SCHEMA}, true),
+    (select set_config('timezone', name, true) from pg_timezone_names where name = ${timeZone ?? null})`;
 }
 
 function connectionOptions(uri) {
@@ -144,7 +145,7 @@ class Authenticator extends PostgresConnection {
     try {
       return await transaction.execute(async (connection) => {
         try {
-          await setUp(asking.getStore().claims).execute(connection);
+          await setUp(asking.getStore()).execute(connection);
           return await work(connection);
         } catch (error) {
           first = error;
@@ -220,10 +221,12 @@ async function call(name, request) {
   const body = (await request.text()) || "{}";
   let given;
   try {
-    given = Object.keys(JSON.parse(body)).sort();
+    given = JSON.parse(body);
   } catch {
     return refuse(400, "PGRST102", "Empty or invalid json");
   }
+  if (given?.constructor !== Object) return leaveOut("take arguments without names");
+  given = Object.keys(given).sort();
   try {
     const found = await catalog.find(name, given);
     if (!found) return refuseUnknown(`${SCHEMA}.${name}`, given);
@@ -273,6 +276,7 @@ function noColumn(table) {
 }
 
 const EMBEDDED = /^(\.{3})?(?:([^:()]+):)?([^!:()]+)((?:![^!()]+)*)\((.*)\)$/s;
+const AGGREGATE = /(^|\.)(avg|count|max|min|sum)$/;
 const COLUMN = /^(?:[^:]+:(?!:))?([^:.-]+)/;
 
 /**
@@ -287,6 +291,8 @@ function qualify(select, table, relations) {
       if (COLUMN.exec(part)?.[1] === table) throw new Refusal(...noColumn(table));
       return part;
     }
+    if (inner === "" && AGGREGATE.test(target))
+      throw new Refusal(400, "PGRST123", "Use of aggregate functions is not allowed");
     const hints = modifiers.split("!").slice(1);
     const joins = hints.filter((hint) => ["inner", "left"].includes(hint));
     const hint = hints.find((hint) => !joins.includes(hint));
@@ -372,7 +378,8 @@ async function answer(request) {
   }
   const { pathname, search } = new URL(request.url);
   const readOnly = ["GET", "HEAD"].includes(request.method);
-  return asking.run({ claims, readOnly }, async () => {
+  const timeZone = /(?:^|,)\s*timezone=([^,\s]+)/.exec(request.headers.get("Prefer"))?.[1];
+  return asking.run({ claims, readOnly, timeZone }, async () => {
     try {
       await catalog.read();
     } catch (error) {
@@ -385,8 +392,13 @@ async function answer(request) {
     const [, rpc, name] = /^\/rest\/v1\/(rpc\/)?([^/]+)$/.exec(pathname) ?? [];
     if (!name) return leaveOut("describe the API");
     if (rpc) {
-      if (request.method !== "POST" || search || !types.some((type) => JSON_TYPES.test(type)))
-        return leaveOut("GET a function, or answer with anything but its whole result in JSON");
+      const { method, headers } = request;
+      const isJson =
+        /^application\/json/.test(headers.get("Content-Type") ?? "application/json") &&
+        types.some((type) => JSON_TYPES.test(type));
+      const hasOptions = (headers.get("Content-Profile") ?? SCHEMA) !== SCHEMA || /count=/.test(headers.get("Prefer"));
+      if (method !== "POST" || search || !isJson || hasOptions)
+        return leaveOut("call a function but by a POST of JSON, which is answered with its whole result");
       return call(decodeURIComponent(name), request);
     }
     // lite would check the token again, without tolerance for clock skew
