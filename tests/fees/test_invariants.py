@@ -8,7 +8,7 @@ import pytest
 
 from api.actor import SERVER
 from tests.fees.scene import add_fee, book, booked, cancel, charge, issue, set_fee, settle, thinker_named
-from tests.support.acting import act, thinker, unchecked
+from tests.support.acting import act, one, thinker, unchecked
 from tests.support.charging import violations
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
@@ -282,4 +282,27 @@ def test_writes_whose_events_were_purged_break_no_rule(kept: psycopg.Connection)
     with unchecked(kept):
         kept.execute("update public.transfers set created_at = created_at - interval '14 months'")
         kept.execute("delete from public.events where type = 'transfer.logged'")
+    assert violations(kept) == {}
+
+
+def test_history_is_charged_when_it_is_inserted_and_breaks_no_rule(kept: psycopg.Connection) -> None:
+    with unchecked(kept):
+        kept.execute("update public.fee_versions set valid_from = '2020-01-01'")
+    set_fee(kept, active=False)
+    kept.execute(
+        "insert into public.vouchers (id, issuer_id, valid_from, valid_until, price_amount, price_currency, created_at)"
+        " select 'old', issuer_id, '2025-01-01', '2025-01-02', 500, 'EUR', now() - interval '2 months'"
+        " from public.vouchers limit 1"
+    )
+    kept.execute(
+        "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at)"
+        " select 'old', id, issuer_id, issuer_id, valid_from, valid_until, created_at from public.vouchers"
+        " where id = 'old'"
+    )
+    kept.execute("update public.vouchers set status = 'booked', holder_id = issuer_id where id = 'old'")
+    logged = one(
+        kept, "select created_at = now() from public.events where subject_id = 'old' and type = 'voucher.book'"
+    )
+    assert logged
+    assert one(kept, "select count(*) from public.fee_events where subject_id = 'old'") == 0
     assert violations(kept) == {}
