@@ -51,6 +51,7 @@ ERRORS: dict[str, Error] = {
     "not_signed_in": Error(401, "Nicht angemeldet", "not signed in"),
     "not_yourself": Error(403, "Nur für die eigene Uid erlaubt", "allowed for your own uid only"),
     "not_an_admin": Error(403, "Nur Admins dürfen das sehen", "only admins may see this"),
+    "not_a_server": Error(403, "Nur für vertrauenswürdige Server", "only trusted servers may do this"),
     "append_only": Error(403, "Was geschehen ist, bleibt geschrieben", "what happened stays written"),
     "foreign_origin": Error(
         403,

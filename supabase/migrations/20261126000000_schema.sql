@@ -527,6 +527,25 @@ comment on function private.require_admin is
 
 grant execute on function private.require_admin to authenticated, service_role;
 
+-- sql/15_access/require_service.sql
+create function private.require_service()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not (private.is_service() or private.is_operator()) then
+    raise sqlstate 'PT403' using message = 'not_a_server';
+  end if;
+end;
+$$;
+
+comment on function private.require_service is
+  'Lets trusted servers and operators (private.is_operator) pass. For functions that only service_role may execute: a '
+  'wrong grant alone opens none of them. '
+  'Raises: not_a_server (403).';
+
 -- sql/20_identity/tables/thinkers.sql
 create table public.thinkers (
   id          uuid        primary key,
@@ -839,6 +858,8 @@ declare
   latest  timestamptz := moment + interval '2 minutes';
   counted private.request_counts;
 begin
+  perform private.require_service();
+
   -- nothing can be counted, and reading goes on
   if current_setting('transaction_read_only') = 'on' then
     return jsonb_build_object('requests', 0, 'seconds_left', 60);
@@ -877,7 +898,8 @@ $$;
 comment on function public.count_request is
   'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
   'The count is exact over any number of servers. Returns {requests, seconds_left}; a read-only database counts '
-  'nothing.';
+  'nothing. '
+  'Raises: not_a_server (403).';
 
 grant execute on function public.count_request to service_role;
 
@@ -2116,6 +2138,8 @@ declare
   contract jsonb;
   link_id  uuid;
 begin
+  perform private.require_service();
+
   if response is not null then
     return response;
   end if;
@@ -2169,8 +2193,8 @@ comment on function public.record_contract is
   'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
   'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server (403); '
+  'voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.record_contract to service_role;
 

@@ -14,6 +14,8 @@ EXPECTED: dict[str, list[bool]] = yaml.safe_load(Path(__file__).with_name("funct
 # one stranger represents all signed-in thinkers
 ROLES = {"anon": "anon", "authenticated": "stranger", "service_role": "service_role"}
 
+OF_SERVERS = [name for name, who in EXPECTED.items() if name.startswith("public.") and who == [False, False, True]]
+
 OURS = "pronamespace::regnamespace::text in ('public', 'private')"
 
 
@@ -41,8 +43,17 @@ def test_nobody_executes_a_trigger_function(world: psycopg.Connection, role: str
     assert [function for (function,) in found if may_execute(world, function, role)] == []
 
 
-def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
-    """Returns whether the caller may call the function with nulls; the effects are rolled back."""
+@pytest.mark.parametrize("caller", ["anon", "anon without claims", "stranger"])
+@pytest.mark.parametrize("function", OF_SERVERS)
+def test_a_wrong_grant_opens_no_function_of_a_server(world: psycopg.Connection, function: str, caller: str) -> None:
+    with world.transaction(force_rollback=True):
+        world.execute("grant execute on all functions in schema public to anon, authenticated")
+        with pytest.raises(psycopg.Error, match="not_a_server"), acting(world, CALLERS[caller]):
+            world.execute(call_with_nulls(world, function))
+
+
+def call_with_nulls(world: psycopg.Connection, function: str) -> sql.SQL:
+    """Returns a statement that calls the function with nulls."""
     found = world.execute(
         "select array(select format_type(t, null) from unnest(proargtypes) with ordinality as a (t, n) order by n), "
         "provariadic <> 0 from pg_proc where oid = %s::regproc",
@@ -55,11 +66,16 @@ def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
     arguments = [f"a{n}" for n in range(len(types))]
     if variadic:
         arguments[-1] = f"variadic {arguments[-1]}"
-    call = f"select {function}({', '.join(arguments)}) from (select {nulls} offset 0) as nulls"
+    return sql.SQL(f"select {function}({', '.join(arguments)}) from (select {nulls} offset 0) as nulls")
+
+
+def may_execute(world: psycopg.Connection, function: str, role: str) -> bool:
+    """Returns whether the caller may call the function with nulls; the effects are rolled back."""
+    call = call_with_nulls(world, function)
     schema, _, name = function.partition(".")
     try:
         with acting(world, CALLERS[ROLES[role]]):
-            world.execute(sql.SQL(call))
+            world.execute(call)
     except psycopg.errors.InsufficientPrivilege as denied:
         doors = (f"permission denied for function {name}", f"permission denied for schema {schema}")
         if denied.diag.message_primary not in doors:

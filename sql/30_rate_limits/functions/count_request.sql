@@ -10,6 +10,8 @@ declare
   latest  timestamptz := moment + interval '2 minutes';
   counted private.request_counts;
 begin
+  perform private.require_service();
+
   -- nothing can be counted, and reading goes on
   if current_setting('transaction_read_only') = 'on' then
     return jsonb_build_object('requests', 0, 'seconds_left', 60);
@@ -48,6 +50,7 @@ $$;
 comment on function public.count_request is
   'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
   'The count is exact over any number of servers. Returns {requests, seconds_left}; a read-only database counts '
-  'nothing.';
+  'nothing. '
+  'Raises: not_a_server (403).';
 
 grant execute on function public.count_request to service_role;

@@ -25,6 +25,8 @@ declare
   contract jsonb;
   link_id  uuid;
 begin
+  perform private.require_service();
+
   if response is not null then
     return response;
   end if;
@@ -78,7 +80,7 @@ comment on function public.record_contract is
   'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
   'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server (403); '
+  'voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.record_contract to service_role;
