@@ -1,6 +1,7 @@
 """The store of documents: a local folder, or any service with the S3 protocol (Supabase Storage, R2, B2, S3)."""
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -10,6 +11,10 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from api.errors import ApiError
 from api.settings import Settings
+
+_FAILURE = "the store of documents (STORAGE_URL and AWS_*, or DATA_DIR) fails: %.300s"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Storage:
         try:
             await obstore.put_async(self._store, path, hashed())
         except (BaseError, OSError) as error:
+            _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error
         return Stored(size, digest.hexdigest())
 
@@ -61,4 +67,5 @@ class Storage:
         except FileNotFoundError:
             pass
         except (BaseError, OSError) as error:
+            _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error

@@ -111,8 +111,11 @@ def test_a_client_that_disconnects_leaves_nothing_in_the_bucket(portal: str, buc
     assert contracts_in(database) == 0
 
 
-def test_a_missing_bucket_is_an_unavailable_store(portal: str, bucket: str, database: str) -> None:
+def test_a_missing_bucket_is_an_unavailable_store(
+    portal: str, bucket: str, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
     httpx.delete(bucket).raise_for_status()
     answer = upload(portal, file(b"text"))
     assert (answer.status, answer.body) == (503, {"ok": False, "error": "document store not available"})
     assert contracts_in(database) == 0
+    assert "STORAGE_URL" in caplog.text
