@@ -49,6 +49,12 @@ def test_a_booking_can_be_cancelled_in_plain_sql(session: psycopg.Connection) ->
     assert one(session, "select cancelled_at = created_at from public.voucher_bookings")
 
 
+def test_a_voucher_until_now_of_a_client_behind_can_be_issued(session: psycopg.Connection) -> None:
+    until = "2026-01-01T00:00:00+00:00"
+    voucher = act(session, ANNA, "issue_voucher", valid_until=until)
+    assert voucher["valid_from"] == voucher["valid_until"] == until
+
+
 def test_a_transfer_can_be_logged_and_settled(session: psycopg.Connection) -> None:
     session.execute(
         "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label, "

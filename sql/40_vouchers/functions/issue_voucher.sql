@@ -51,7 +51,9 @@ begin
   voucher.title := coalesce(issue_voucher.title, 'Unbenannter Service');
   voucher.description := coalesce(issue_voucher.description, '');
   voucher.duration_minutes := coalesce(issue_voucher.duration_minutes, 60);
-  voucher.valid_from := date_trunc('milliseconds', coalesce(issue_voucher.valid_from, now()));
+  -- a valid_until of a client whose clock is behind is kept
+  voucher.valid_from :=
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, least(issue_voucher.valid_until, now())));
   voucher.valid_until :=
     date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now())));
   voucher.allowed_slots := coalesce(issue_voucher.allowed_slots, '[]');
@@ -91,9 +93,10 @@ $$;
 
 comment on function public.issue_voucher is
   'Issues a voucher of the acting thinker. Arguments that are null get the default of the legacy API: 60 minutes of '
-  '"Unbenannter Service", valid from now until now. price_amount is in the currency''s minor unit (cents); times are '
-  'stored with milliseconds. Returns the voucher. A repeated call with the same idempotency_key returns the stored '
-  'response (private.replay_response). '
+  '"Unbenannter Service", valid from now until now; if only a past valid_until or a future valid_from is given, the '
+  'other is the same time. price_amount is in the currency''s minor unit (cents); times are stored with milliseconds. '
+  'Returns the voucher. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, uid_invalid, '
   'valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); request_in_progress, '
   'voucher_exists (409); idempotency_key_reused (422).';
