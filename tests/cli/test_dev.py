@@ -72,9 +72,9 @@ def test_it_follows_changes_of_python_and_of_functions(checkout: Path) -> None:
             wait_until(lambda: health() == (200, True))
 
             [ping] = checkout.glob("sql/*/**/ping.sql")
-            replace(ping, "select true", "select 1 / 0 = 1")
+            replace(ping, "= 'off'", "= (1 / 0)::text")
             wait_until(lambda: health()[0] != 200)
-            replace(ping, "select 1 / 0 = 1", "select true")
+            replace(ping, "= (1 / 0)::text", "= 'off'")
             wait_until(lambda: health() == (200, True))
             assert "Restarting" not in log.read_text()
 
