@@ -30,7 +30,7 @@ relation as (
   from pg_class c
   join space s on s.oid = c.relnamespace
   left join pg_inherits i on i.inhrelid = c.oid and c.relispartition
-  where c.relkind in ('r', 'p', 'v', 'm', 'f')
+  where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     and not exists (
         select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
     )
@@ -62,11 +62,33 @@ of_relation as (
   cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) as p (privilege)
   where has_table_privilege(g.id, r.oid, p.privilege)
   union all
+  select r.oid, 'grant usage to ' || g.name
+  from relation r
+  cross join grantee g
+  where case when r.relkind = 'S' then has_sequence_privilege(g.id, r.oid, 'usage') end
+  union all
   select r.oid, format('grant %s of some columns to %s', p.privilege, g.name)
   from relation r
   cross join grantee g
   cross join unnest(array['select', 'insert', 'update', 'references']) as p (privilege)
   where has_any_column_privilege(g.id, r.oid, p.privilege) and not has_table_privilege(g.id, r.oid, p.privilege)
+  union all
+  select r.oid, 'may grant ' || lower(a.privilege_type) || ' to others: ' || g.name
+  from relation r
+  cross join aclexplode(r.relacl) as a
+  join grantee g on g.id = a.grantee
+  where a.is_grantable
+  union all
+  -- PostgreSQL 17 has it first
+  select r.oid, 'grant maintain to ' || g.name
+  from relation r
+  cross join aclexplode(r.relacl) as a
+  join grantee g on g.id = a.grantee
+  where a.privilege_type = 'MAINTAIN'
+  union all
+  select w.ev_class, 'rewrite rule ' || quote_ident(w.rulename)
+  from pg_rewrite w
+  where w.rulename <> '_RETURN'
   union all
   select p.polrelid, format(
     '%s policy %I %s to %s%s%s',
@@ -127,6 +149,12 @@ of_routine as (
   from routine r
   cross join grantee g
   where has_function_privilege(g.id, r.oid, 'execute')
+  union all
+  select r.oid, 'may grant execute to others: ' || g.name
+  from routine r
+  cross join aclexplode(r.proacl) as a
+  join grantee g on g.id = a.grantee
+  where a.is_grantable
 ),
 
 rule as (

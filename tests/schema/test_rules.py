@@ -22,6 +22,16 @@ OPENED: list[tuple[str, str]] = [
         "grant insert on private.job_runs to service_role",
         "not declared: private.job_runs: grant insert to service_role",
     ),
+    (
+        "grant select on public.vouchers to authenticated with grant option",
+        "public.vouchers: may grant select to others: authenticated",
+    ),
+    (
+        "grant execute on function public.book_voucher to authenticated with grant option",
+        "may grant execute to others: authenticated",
+    ),
+    ("create rule forget as on delete to public.rooms do instead nothing", "public.rooms: rewrite rule forget"),
+    ("grant usage on sequence private.job_runs_id_seq to anon", "private.job_runs_id_seq: grant usage to anon"),
     ("grant usage on schema private to anon", "not declared: schema private: grant usage to anon"),
     ("grant create on schema public to authenticated", "not declared: schema public: grant create to authenticated"),
     (
