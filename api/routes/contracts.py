@@ -69,6 +69,7 @@ class Contracts(ApiModel):
         "value_invalid",
         "uid_invalid",
         "voucher_not_found",
+        "not_a_server",
         "not_your_room",
         "too_large",
         "storage_away",
