@@ -69,6 +69,12 @@ CASES = {
         "database_read_only",
         "read-only",
     ),
+    "replica": Case(
+        400,
+        refusal("0A000", "cannot set transaction read-write mode during recovery"),
+        "database_read_only",
+        "read-only",
+    ),
     "disk full": Case(503, refusal("53100", "could not extend file"), "database_away", "53100"),
     "I/O error": Case(500, refusal("58030", "could not read block"), "database_away", "58030"),
     "stopped": Case(503, refusal("57P01", "terminating connection"), "database_away", "57P01"),
