@@ -170,7 +170,8 @@ class _Server:
         with suppress(psutil.Error):
             postmaster.send_signal(signal.SIGINT)  # "fast": it ends its sessions and writes everything
         deadline = time.monotonic() + STOP_SECONDS
-        while self._is_running():
+        # it removes its file a moment before it ends
+        while not _has_ended(postmaster):
             if time.monotonic() > deadline:
                 _log.warning("The embedded database (process %s) does not stop; see %s.", postmaster.pid, self.log)
                 return
@@ -185,8 +186,7 @@ class _Server:
 
     def _is_running(self) -> bool:
         """Whether any process serves this folder."""
-        for child in _children:
-            child.poll()  # or one that has ended would stay as a zombie
+        _reap_children()
         return self._postmaster() is not None or self._is_listening()
 
     def _postmaster(self) -> psutil.Process | None:
@@ -289,6 +289,20 @@ class _Server:
         # not how it refused to be asked meanwhile
         fatal = [line for line in lines if re.search(r"(FATAL|PANIC):(?!  the database system is)", line)]
         return re.sub(r"^.*?(?=FATAL|PANIC)", "", (fatal or lines or ["it wrote nothing"])[-1]).strip()
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    _reap_children()
+    try:
+        # of another process, which may not have asked for it yet
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _reap_children() -> None:
+    for child in _children:
+        child.poll()  # or one that has ended would stay as a zombie
 
 
 def _data_folder(process: psutil.Process) -> str:

@@ -285,6 +285,7 @@ def test_writes_whose_events_were_purged_break_no_rule(kept: psycopg.Connection)
     assert violations(kept) == {}
 
 
+@pytest.mark.clock
 def test_history_is_charged_when_it_is_inserted_and_breaks_no_rule(kept: psycopg.Connection) -> None:
     with unchecked(kept):
         kept.execute("update public.fee_versions set valid_from = '2020-01-01'")
