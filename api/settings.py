@@ -44,7 +44,7 @@ _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 _BYTE_ORDER_MARK = "\ufeff"
 """Some editors begin a file with it; then it is part of the first name in `.env`."""
 
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 MIN_SECRET_LENGTH = 32
 """Characters: HS256 needs a key as long as its hash."""
@@ -81,7 +81,7 @@ def _origin(origin: str) -> str:
     parts = _ORIGIN.fullmatch(origin)
     if parts is None:
         raise ValueError("it must be like https://portal.example.org, comma separated")
-    return origin.removesuffix(_DEFAULT_PORTS[parts[1]])
+    return origin.removesuffix(f":{DEFAULT_PORTS[parts[1]]}")
 
 
 def _folder(path: Path) -> Path:

@@ -13,12 +13,11 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.settings import Settings
+from api.settings import DEFAULT_PORTS, Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
 
 _LOCATION = re.compile(r"(.*?)(:\d*)?", re.DOTALL)  # a host and its port
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Caller(ABC):
@@ -133,7 +132,7 @@ def _is_cross_origin(connection: Connection) -> bool:
     if origin is None or origin in settings.cors_origins:
         return False
     scheme, _, place = origin.lower().partition("://")
-    default = _DEFAULT_PORTS.get(scheme, "")
+    default = DEFAULT_PORTS.get(scheme, "")
     return not place or _with_port(place, default) != _with_port(connection.headers.get("host", "").lower(), default)
 
 
