@@ -118,7 +118,7 @@ async def _require_result(response: httpx.Response) -> None:
         return
     error = _api_error(response)
     if error is not None:
-        error.retry_after = error.retry_after or response.headers.get("retry-after", "")
+        error.retry_after = response.headers.get("retry-after", error.retry_after)
         raise error
 
 
@@ -156,7 +156,7 @@ def _gateway_error(response: httpx.Response) -> ApiError:
     status, text = response.status_code, response.text[:200]
     if status == 429:
         _log.warning("the gateway at SUPABASE_URL limits requests: %s %r", status, text)
-        return ApiError("busy", retry_after=response.headers.get("retry-after", "1"))
+        return ApiError("busy", retry_after="1")
     if status == 413:
         return ApiError("too_large")
     if status in (401, 403):
