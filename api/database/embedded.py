@@ -96,7 +96,7 @@ def _restarting(server: "_Server") -> Iterator[None]:
 
 
 class _Server:
-    """The server of one data folder, whoever has started it."""
+    """The server of one data folder. Another process may have started it."""
 
     def __init__(self, data_dir: Path) -> None:
         """Raises PortalError for a path at which no client could reach the server's socket."""
