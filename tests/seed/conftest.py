@@ -10,6 +10,7 @@ import pytest
 
 from api.database.migrations import SEED, seed
 from tests.support.databases import Server
+from tests.support.usage import tables
 
 Connect = Callable[[str], psycopg.Connection]
 
@@ -38,16 +39,6 @@ def seed_at(url: str, moment: datetime, folder: Path, text: str = SEED.read_text
     file = folder / "seed.sql"
     file.write_text("--" + text.replace("now()", f"timestamptz '{moment.isoformat()}'"))
     seed(url, file)
-
-
-def tables(connection: psycopg.Connection) -> list[str]:
-    """Returns every table with rows of the portal; partitions are left out."""
-    found = connection.execute(
-        "select oid::regclass::text from pg_class"
-        " where relnamespace in ('public'::regnamespace, 'private'::regnamespace)"
-        " and relkind in ('r', 'p') and not relispartition order by 1"
-    ).fetchall()
-    return [name for (name,) in found]
 
 
 def dump(url: str, since: datetime | None = None) -> dict[str, list[str]]:

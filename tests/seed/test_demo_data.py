@@ -14,12 +14,13 @@ from psycopg.conninfo import make_conninfo
 from api.actor import SERVER
 from api.database.migrations import SEED, migrate, seed
 from api.errors import PortalError
-from tests.seed.conftest import dump, seed_at, tables
+from tests.seed.conftest import dump, seed_at
 from tests.support.acting import call, one, thinker
 from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
 from tests.support.stress import sized
+from tests.support.usage import tables
 
 pytestmark = pytest.mark.clock
 
