@@ -38,16 +38,20 @@ def connect(url: str) -> psycopg.Connection:
 def require_session(url: str) -> None:
     """Raises PortalError where the URL leads through a transaction pooler, whose clients share connections."""
     with connect(url) as connection, connect(url) as other:
-        name = str(uuid4())
-        connection.execute("select set_config('portal.session', %s, false)", [name])
-        with other.transaction():
-            taken = _session(other) == name
-            # while the other one keeps a connection, a pooler must answer from a third one
-            if taken or _session(connection) != name:
-                raise PortalError(
-                    "The command needs a session of its own, and DATABASE_URL leads through a transaction pooler: use "
-                    "the direct connection or a session pooler (port 5432 on Supabase)."
-                )
+        # more than once, for a busy pooler may give a client the connection back that it had before
+        if not all(_keeps_its_session(connection, other) for _ in range(10)):
+            raise PortalError(
+                "The command needs a session of its own, and DATABASE_URL leads through a transaction pooler: use "
+                "the direct connection or a session pooler (port 5432 on Supabase)."
+            )
+
+
+def _keeps_its_session(connection: psycopg.Connection, other: psycopg.Connection) -> bool:
+    name = str(uuid4())
+    connection.execute("select set_config('portal.session', %s, false)", [name])
+    with other.transaction():
+        # while the other one keeps a connection, a pooler answers from a third one
+        return _session(other) != name and _session(connection) == name
 
 
 def _session(connection: psycopg.Connection) -> str | None:
