@@ -14,6 +14,7 @@ from api.http.callers import CallerMiddleware
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import read_key
 from api.http.openapi import RequestSchemas, openapi_config
+from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
 from api.routes import contracts, health, presence, telbank, telemetry, voucher
@@ -44,7 +45,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
     storage, tokens = Storage(settings), Tokens(settings)
     gateway = _gateway(settings, tokens, database_url)
-    return LegacyRouting(
+    app = LegacyRouting(
         Litestar(
             _routes(settings),
             lifespan=[lambda _: gateway.open()],
@@ -62,6 +63,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             openapi_config=openapi_config(settings),
         )
     )
+    return Wire(app)
 
 
 def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Gateway:

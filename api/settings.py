@@ -121,6 +121,12 @@ def _ascii(key: SecretStr) -> SecretStr:
     return key
 
 
+def _header(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise ValueError("it must be the name of a header, such as X-Forwarded-For")
+    return name
+
+
 def _store(url: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+://[^\s/?#]+(/[^\s?#]*)?", url):
         raise ValueError("it must be like s3://bucket/prefix")
@@ -169,6 +175,7 @@ class Settings(BaseSettings):
     presence_hash_key: SecretStr | None = None
     rate_limit: Literal["on", "off", "auto"] = "auto"
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
+    client_address_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-For"
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
 
     @field_validator("*", mode="before")

@@ -60,6 +60,8 @@ KEYS = {"SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
         ({"HOST": "127.0.0.1:8000"}, "HOST: .* without http:// and port"),
         ({"DATA_DIR": "~nobody-has-this-name/data"}, "DATA_DIR: there is no user"),
         ({"PORTAL_DIR": "/nowhere"}, "PORTAL_DIR: there is no folder /nowhere"),
+        ({"CLIENT_ADDRESS_HEADER": "X-Forwarded-For: "}, "CLIENT_ADDRESS_HEADER: "),
+        ({"CLIENT_ADDRESS_HEADER": "X Forwarded"}, "CLIENT_ADDRESS_HEADER: it must be the name of a header"),
         ({"STORAGE_URL": "bucket"}, "STORAGE_URL: it must be like s3://bucket/prefix"),
         ({"STORAGE_URL": "s3:/bucket"}, "STORAGE_URL: it must be like s3://bucket/prefix"),
         ({"DATABASE_URL": "postgres//u:SECRET@h/db"}, "DATABASE_URL: it is no PostgreSQL URL"),

@@ -9,7 +9,7 @@ from api.settings import Settings
 
 
 def client_address(request: Request[Any, Any, Any]) -> str:
-    """The client's address, as a trusted proxy forwards it, else the peer's own.
+    """The client's address, as a trusted proxy forwards it in CLIENT_ADDRESS_HEADER, else the peer's own.
 
     An IPv6 address is cut to its network of 64 bits, within which a client can choose its address.
     """
@@ -17,11 +17,10 @@ def client_address(request: Request[Any, Any, Any]) -> str:
     peer = _peer(request)
     if not _is_proxy(peer, settings):
         return _network(peer)
-    forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
+    forwarded = ",".join(request.headers.getall(settings.client_address_header, []))
     # the last address that is no trusted proxy's: a client can invent the ones before it
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-    last = next((hop for hop in reversed(hops) if not _is_proxy(hop, settings)), peer)
-    return _network(request.headers.get("cf-connecting-ip") or last)
+    return _network(next((hop for hop in reversed(hops) if not _is_proxy(hop, settings)), peer))
 
 
 def is_https(request: Request[Any, Any, Any]) -> bool:

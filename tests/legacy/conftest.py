@@ -34,6 +34,7 @@ def settings_of(generation: int, folder: Path, api_key: str | None = None) -> Se
         presence_hash_key=SecretStr("mot-presence") if second else None,
         rate_limit="on" if second else "off",
         trusted_proxies=(ip_network("127.0.0.1"),) if second else (),
+        client_address_header="CF-Connecting-IP",
         storage_url=None,
     )
 

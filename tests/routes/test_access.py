@@ -85,9 +85,9 @@ class Limited:
     def __init__(self, database: str, folder: pytest.TempPathFactory, stack: ExitStack) -> None:
         self._database, self._folder, self._stack = database, folder, stack
 
-    def start(self, *trusted: str) -> str:
+    def start(self, *trusted: str, **changes: str) -> str:
         networks = tuple(ip_network(address) for address in trusted)
-        settings = settings_in(self._folder.mktemp("limited"), rate_limit="on", trusted_proxies=networks)
+        settings = settings_in(self._folder.mktemp("limited"), rate_limit="on", trusted_proxies=networks, **changes)
         return self._stack.enter_context(serve(settings, self._database))
 
 
@@ -299,7 +299,8 @@ def test_the_line_that_the_proxy_adds_counts(limited: Limited) -> None:
     ("first", "second", "is_same"),
     [
         ({"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}, False),
-        ({"CF-Connecting-IP": "192.0.2.1"}, {"CF-Connecting-IP": "192.0.2.2"}, False),
+        # a header that no setting names is the client's own
+        ({"CF-Connecting-IP": "192.0.2.1"}, {"CF-Connecting-IP": "192.0.2.2"}, True),
         # a client may send anything before the address that the proxy adds
         ({"X-Forwarded-For": "1.1.1.1, 192.0.2.1"}, {"X-Forwarded-For": "2.2.2.2,192.0.2.1"}, True),
         # two proxies of the operator in a row
@@ -319,3 +320,12 @@ def test_a_trusted_proxy_names_the_client(
     with Connection(limited.start("127.0.0.0/8")) as connection:
         answers = [connection.ask("POST", "/api/voucher/cancel", {}, headers=headers) for headers in (first, second)]
     assert [left(answer) for answer in answers] == [59, 58 if is_same else 59]
+
+
+def test_a_setting_names_the_header_of_the_proxies(limited: Limited) -> None:
+    with Connection(limited.start("127.0.0.0/8", client_address_header="CF-Connecting-IP")) as connection:
+        answers = [
+            cancel(connection, cf_connecting_ip=address, x_forwarded_for=invented)
+            for address, invented in (("192.0.2.1", "a"), ("192.0.2.1", "b"), ("192.0.2.2", "b"))
+        ]
+    assert [left(answer) for answer in answers] == [59, 58, 59]

@@ -1,0 +1,56 @@
+"""What holds for every request and answer on the wire, whatever the route: clear framing, and headers of security."""
+
+from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
+
+_CALLER = "Cookie, Authorization, Origin, X-TS-APIKEY, X-MOT-User"
+"""The headers of a request that tell who calls."""
+
+_TWO_LENGTHS = b'{"ok":false,"error":"bad request"}'
+
+
+class Wire:
+    """Refuses a request whose body has two lengths, and adds headers to every answer.
+
+    `X-Content-Type-Options: nosniff` to all of them; to those of /api, which depend on the caller, `Vary` and
+    `Cache-Control: private`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap the application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the application answer."""
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        headers = Headers.from_scope(scope)
+        depends_on_caller = scope["path"].lower().lstrip("/").startswith("api/")
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                added = MutableScopeHeaders.from_message(message)
+                added["x-content-type-options"] = "nosniff"
+                if depends_on_caller:
+                    added["vary"] = _CALLER
+                    added.setdefault("cache-control", "private")
+            await send(message)
+
+        # a proxy may read the one length and this server the other, and so see other requests (RFC 9112, 6.1)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            await send_with_headers(_refusal())
+            await send(HTTPResponseBodyEvent(type="http.response.body", body=_TWO_LENGTHS, more_body=False))
+            return
+        await self.app(scope, receive, send_with_headers)
+
+
+def _refusal() -> HTTPResponseStartEvent:
+    headers = [
+        (b"content-type", b"application/json; charset=utf-8"),
+        (b"content-length", str(len(_TWO_LENGTHS)).encode()),
+        # what follows on the connection may be the other reading of the body
+        (b"connection", b"close"),
+    ]
+    return HTTPResponseStartEvent(type="http.response.start", status=400, headers=headers)

@@ -1,0 +1,85 @@
+"""What every request and answer has, whatever the route: one length, and headers that keep it with its caller."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from api.settings import ROOT
+from tests.support.serving import Connection, serve, settings_in
+
+KEY = "a long random text"
+PAGE = "https://portal.example.org"
+
+
+@pytest.fixture(scope="module")
+def url(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an app with a key, a page of another origin, and pages of its own."""
+    folder = tmp_path_factory.mktemp("portal")
+    (folder / "index.html").write_text("<p>start</p>")
+    data = tmp_path_factory.mktemp("data")
+    settings = settings_in(data, ts_api_key=KEY, cors_origins=(PAGE,), portal_dir=folder)
+    with serve(settings, shared_database) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-TS-APIKEY": KEY}, {}, {"X-TS-APIKEY": KEY, "Origin": PAGE}],
+    ids=["answered", "refused", "a page of another origin"],
+)
+@pytest.mark.parametrize("path", ["/api/voucher/list", "//API/voucher/list/", "/api/unknown", "/api/autofix/status"])
+def test_an_answer_of_the_api_is_its_callers(url: str, path: str, headers: dict[str, str]) -> None:
+    with Connection(url) as connection:
+        answer = connection.ask("GET", path, headers=headers)
+    assert answer.headers["cache-control"] == "private"
+    assert {"Cookie", "Authorization", "Origin"} <= set(answer.headers["vary"].split(", "))
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_token_is_stored_by_no_cache(url: str) -> None:
+    with Connection(url) as connection:
+        assert connection.post("/api/presence/verify", {"token": "t"}).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/unknown", "/health", "/schema", "/schema/unknown", "/admin", "/admin/admin.js"]
+)
+def test_no_answer_has_a_type_to_guess(url: str, path: str) -> None:
+    with Connection(url) as connection:
+        assert connection.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/admin", "/schema", "/schema/swagger", "/schema/elements", "/schema/redoc"])
+def test_no_page_loads_a_script_of_another_server(url: str, path: str) -> None:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port)) as peer:
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: peer.recv(65536), b""))
+    assert not re.search(rb"<(script|link)[^>]+//", answer)
+
+
+SMUGGLED = b"GET /api/presence/catalog/apis HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", ["/api/voucher/issue", "/api/contracts/upload", "/health", "/unknown"])
+@pytest.mark.parametrize("chunked", ["chunked", "Chunked"])
+def test_a_body_with_two_lengths_is_refused(url: str, path: str, chunked: str) -> None:
+    address = urlsplit(url)
+    request = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: {chunked}\r\n\r\n0\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=10) as peer:
+        peer.sendall(request.encode() + SMUGGLED)
+        answers = b"".join(iter(lambda: peer.recv(65536), b""))
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    # what follows is not answered: the connection is closed
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
+def test_actions_of_the_workflows_are_pinned_by_commit() -> None:
+    files = sorted(Path(ROOT / ".github" / "workflows").glob("*.yml"))
+    used = [line for file in files for line in re.findall(r"uses: (.*)", file.read_text())]
+    assert used
+    assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action)] == []
