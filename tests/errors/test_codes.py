@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from api.app import create_app
 from api.errors import ERRORS, ApiError
 from api.http.openapi import ANY_KEY, error_responses
+from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
 from api.settings import ROOT
 from tests.errors.raised import SqlFunctions, raised_by
@@ -26,8 +27,9 @@ def sql(shared_database: str) -> SqlFunctions:
 def app(tmp_path: Path) -> Litestar:
     """The application, without a database."""
     app = create_app(settings_in(tmp_path), "postgresql:///unused")
-    assert isinstance(app, LegacyRouting)
-    return app.app
+    assert isinstance(app, Wire)
+    assert isinstance(app.app, LegacyRouting)
+    return app.app.app
 
 
 def test_comments_of_sql_functions_name_the_codes_that_they_raise(sql: SqlFunctions) -> None:
