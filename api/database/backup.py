@@ -37,7 +37,9 @@ _DUMP, _ROLES, _ROWS = "database.dump", "roles.sql", "rows.json"
 
 # the header of an object, or of a table's rows, in the text of a dump
 _HEADER = re.compile(rb"-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: ([^;]+); Owner: ")
-_OWNER = re.compile(rb"ALTER .* OWNER TO .*;\n")
+# whoever restores owns everything
+_OWNER = re.compile(rb"(ALTER .* OWNER TO|SET SESSION AUTHORIZATION) .*;\n|RESET SESSION AUTHORIZATION;\n")
+_END = b"-- PostgreSQL database dump complete\n"
 
 _TABLES = """
     select format('%%I.%%I', relnamespace::regnamespace::text, relname) from pg_class
@@ -157,7 +159,7 @@ def restore(url: str, file: Path, on_size: Callable[[int], None], step: Step) ->
             _make_roles(connection, dump.roles)
             _revoke_default_privileges(connection)
             extensions = _harmless_extensions(connection)
-        arguments = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1")
+        arguments = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1")
         psql = programs / "psql"
         with (
             _text(dump, programs) as lines,
@@ -266,9 +268,9 @@ def _text(dump: _Dump, programs: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _count_objects(dump: _Dump, programs: Path) -> int:
-    """The number of objects. Raises PortalError for a dump of rows only, or without rows."""
+    """The number of objects. Raises PortalError for a dump of rows only, without rows, or without its end."""
     with _text(dump, programs) as lines:
-        headers = [header for line in lines if (header := _HEADER.match(line))]
+        headers = [header for line, is_row in _read(lines) if not is_row and (header := _HEADER.match(line))]
     if not any(header[1] == b"private" and header[2] == b"SCHEMA" for header in headers):
         raise PortalError("The dump has no schema `private`: dump the whole database, without --data-only.")
     if not any(header[2] == b"TABLE DATA" for header in headers):
@@ -276,32 +278,63 @@ def _count_objects(dump: _Dump, programs: Path) -> int:
     return len(headers)
 
 
-def _portal_lines(lines: Iterable[bytes], version: int, extensions: set[bytes], step: Step) -> Iterator[bytes]:
-    """Those lines of a dump that make the portal's schemas, in a form that a server of this version understands."""
-    is_ours, is_copy = True, False
+def _read(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """The lines of a dump, each with whether it is part of a row, which may look like anything else.
+
+    Raises PortalError at the end of a dump that was cut off.
+    """
+    is_copy = is_insert = is_complete = False
+    quotes = 0
     for line in lines:
         if is_copy:
+            yield line, True
             is_copy = line != b"\\.\n"
-        elif header := _HEADER.match(line):
-            step()
-            name, kind, schema = header.groups()
-            is_ours = name in extensions if kind == b"EXTENSION" else _is_ours(name, kind, schema)
-        elif line.startswith((b"\\restrict ", b"\\unrestrict ")):
-            yield line
-            continue
-        elif _OWNER.fullmatch(line) or (version < 17 and line == b"SET transaction_timeout = 0;\n"):
-            continue
+        elif is_insert or line.startswith(b"INSERT INTO "):
+            yield line, True
+            quotes += line.count(b"'")
+            is_insert = quotes % 2 == 1 or not line.endswith(b";\n")
         else:
+            yield line, False
             is_copy = line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n")
-        if is_ours:
+            if line not in (b"\n", b"--\n") and not line.startswith(b"\\unrestrict "):
+                is_complete = line == _END
+    if not is_complete:
+        raise PortalError("The dump was cut off: its end is missing.")
+
+
+def _portal_lines(lines: Iterable[bytes], version: int, extensions: set[bytes], step: Step) -> Iterator[bytes]:
+    """Those lines of a dump that make the portal's schemas, in a form that a server of this version understands.
+
+    Only the last line commits, for psql takes the end of a killed process for the end of the dump.
+    """
+    is_ours: bool | None = None
+    yield b"begin;\n"
+    for line, is_row in _read(lines):
+        if is_row:
+            is_wanted = bool(is_ours)
+        elif line.startswith((b"\\restrict ", b"\\unrestrict ")):
+            is_wanted = True
+        elif _OWNER.fullmatch(line) or (version < 17 and line == b"SET transaction_timeout = 0;\n"):
+            is_wanted = False
+        else:
+            if header := _HEADER.match(line):
+                step()
+                name, kind, schema = header.groups()
+                is_ours = name in extensions if kind == b"EXTENSION" else _is_ours(name, kind, schema)
+            # before the first object, pg_dump --clean drops what an empty database does not have
+            is_wanted = line.startswith((b"SET ", b"SELECT ")) if is_ours is None else is_ours
+        if is_wanted:
             yield line
+    yield b"commit;\n"
 
 
 def _is_ours(name: bytes, kind: bytes, schema: bytes) -> bool:
     """Whether an object is the portal's. The schema public and its default privileges are the database's own."""
     ours = [schema.encode() for schema in SCHEMAS]
     if schema == b"-":
-        return kind in (b"SCHEMA", b"ACL", b"COMMENT") and name.removeprefix(b"SCHEMA ") in ours[1:]
+        # in quotation marks with --quote-all-identifiers
+        schema = name.removeprefix(b"SCHEMA ").strip(b'"')
+        return kind in (b"SCHEMA", b"ACL", b"COMMENT") and schema in ours[1:]
     return schema in ours and kind not in (b"DEFAULT ACL", b"PUBLICATION TABLE")
 
 

@@ -13,10 +13,11 @@ import pytest
 from api.database.programs import find_programs
 from api.errors import PortalError
 from api.settings import ROOT
-from tests.cli.running import portal
+from tests.cli.running import PORTAL, portal
 from tests.support.acting import call_or_reason, thinker
 from tests.support.databases import EMBEDDED, Server, run_server
 from tests.support.usage import rows, use
+from tests.support.waiting import wait_for_row
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,8 @@ def used(server: Server, migrated: str) -> Iterator[str]:
             "grant usage on schema stats to metabase; grant select on stats.owed to metabase;"
             # texts that look like parts of a dump
             "insert into public.vouchers (id, issuer_id, title, valid_from, valid_until)"
-            " select '-- Name: x; Type: TABLE; Schema: auth; Owner: -', id, E'\\\\.\\nCOPY x FROM stdin;\\n',"
+            " select '-- Name: x; Type: TABLE; Schema: auth; Owner: -', id, E'\\\\.\\nCOPY x FROM stdin;\\n"
+            "-- Name: x; Type: TABLE; Schema: auth; Owner: -\\n\\n--\\n-- PostgreSQL database dump complete\\n',"
             " now(), now() from public.thinkers limit 1"
         )
         yield url
@@ -68,6 +70,12 @@ def dumps(used: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pg_dump = EMBEDDED / "pg_dump"
     for name in ("plain", "directory", "tar"):
         subprocess.run([pg_dump, f"--format={name}", f"--file={folder / name}", used], check=True)
+    inserts = ["--clean", "--if-exists", "--create", "--inserts", "--rows-per-insert=10"]
+    names = ["--quote-all-identifiers", "--use-set-session-authorization"]
+    subprocess.run([pg_dump, *inserts, *names, f"--file={folder / 'inserts'}", used], check=True)
+    whole = (folder / "plain").read_bytes()
+    (folder / "until its rows").write_bytes(whole[: whole.rindex(b"; Type: TABLE DATA; Schema: public")])
+    (folder / "until its end").write_bytes(whole[: whole.rindex(b"-- PostgreSQL database dump complete")])
     for part in ("data", "schema"):
         subprocess.run([pg_dump, "--format=custom", f"--{part}-only", f"--file={folder / part}", used], check=True)
     (folder / "text").write_text("no dump")
@@ -99,7 +107,7 @@ def check(target: str, source: str) -> None:
     assert "rules hold." in portal("check", DATABASE_URL=target)
 
 
-@pytest.mark.parametrize("name", ["portal", "plain", "directory", "tar"])
+@pytest.mark.parametrize("name", ["portal", "plain", "directory", "tar", "inserts"])
 def test_a_dump_is_restored_into_another_cluster(target: str, used: str, dumps: Path, name: str) -> None:
     with psycopg.connect(target, autocommit=True) as connection:
         if name != "portal":
@@ -156,6 +164,8 @@ def test_the_plain_commands_of_the_documentation_restore(
         ("data", "without --data-only"),
         ("schema", "without --schema-only"),
         ("text", "is no dump of one database"),
+        ("until its rows", "was cut off"),
+        ("until its end", "was cut off"),
         ("missing", "Cannot read"),
     ],
 )
@@ -168,6 +178,21 @@ def test_a_failed_restore_leaves_nothing(target: str, dumps: Path) -> None:
     with pytest.raises(PortalError, match=r'psql failed: .* role "metabase" does not exist'):
         portal("restore", str(dumps / "tar"), DATABASE_URL=target)
     with psycopg.connect(target) as connection:
+        assert connection.execute("select to_regnamespace('private')").fetchone() == (None,)
+
+
+def test_a_killed_restore_leaves_nothing(target: str, dumps: Path) -> None:
+    psql = "from pg_stat_activity where datname = current_database() and application_name = 'psql'"
+    with psycopg.connect(target) as blocking, psycopg.connect(target, autocommit=True) as connection:
+        blocking.execute("create schema private")
+        with subprocess.Popen(
+            [*PORTAL, "restore", dumps / "portal"], env=os.environ | {"DATABASE_URL": target}
+        ) as process:
+            wait_for_row(connection, f"select {psql} and wait_event_type = 'Lock'")
+            process.kill()
+        blocking.rollback()
+        # psql reads what was sent before
+        wait_for_row(connection, f"select where not exists (select {psql})")
         assert connection.execute("select to_regnamespace('private')").fetchone() == (None,)
 
 
