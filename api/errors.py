@@ -208,6 +208,9 @@ ERRORS: dict[str, Error] = {
         "Ein Zeitraum hat 1 bis 1096 Tage in den Jahren 1 bis 9999",
         "a period has 1 to 1096 days of the years 1 to 9999",
     ),
+    "reason_required": Error(400, "Ein Grund ist erforderlich", "a reason is required"),
+    "fee_event_not_found": Error(404, "Gebühr nicht gefunden", "charge not found"),
+    "fee_already_reversed": Error(409, "Gebühr ist schon zurückgenommen", "charge is already reversed"),
     "settlement_not_found": Error(404, "Abrechnung nicht gefunden", "settlement not found"),
     "settlement_move_refused": Error(
         409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"

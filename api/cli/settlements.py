@@ -28,7 +28,7 @@ PAGE = 10_000
 
 COLUMNS = (
     "id", "created_at", "fee_id", "subject_type", "subject_id", "base_cents", "rate", "fixed_cents", "unrounded",
-    "bound", "amount_cents", "currency", "reverses",
+    "bound", "amount_cents", "currency", "reverses", "reason",
 )  # fmt: skip
 """The columns of a statement as CSV."""
 
@@ -366,7 +366,7 @@ def _full_row(event: Record, major: Callable[[int | str | None], str]) -> Row:
 def _short_row(event: Record, major: Callable[[int | str | None], str]) -> Row:
     """A fee event with its time, fee and amount, and its calculation in the note."""
     if event["reverses"] is not None:
-        calculation = f"reverses {event['reverses']}"
+        calculation = f"reverses {event['reverses']}" + (f": {event['reason']}" if event["reason"] else "")
     else:
         base, rate, fixed = major(event["base_cents"]), _percent(event["rate"]), major(event["fixed_cents"])
         calculation = f"{base} × {rate} + {fixed} = {major(event['unrounded'])}"

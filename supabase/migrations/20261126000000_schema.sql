@@ -1619,7 +1619,8 @@ $$;
 comment on function public.cancel_booking is
   'Cancels a booking, given by its id or as the caller''s oldest active booking of a voucher. Allowed for its holder, '
   'its issuer and trusted servers. The voucher is offered again unless it has another active booking. A cancelled '
-  'booking stays as it is. Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
+  'booking stays as it is. From the start of its slot on, its charges stay (fees.reversed_after_start). '
+  'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
   'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
   'request_in_progress (409); idempotency_key_reused (422).';
@@ -4159,6 +4160,7 @@ create table public.fees (
   beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
                               references public.thinkers (id) on delete restrict,
   meta           jsonb        not null default '{}',
+  reversed_after_start boolean not null default false,
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
@@ -4188,6 +4190,9 @@ comment on column public.fees.min_cents is
   'The minimum charge, in the minor unit of the fee''s currency; applies if the whole charge is in that currency.';
 comment on column public.fees.max_cents is 'The maximum charge, under the same conditions as min_cents.';
 comment on column public.fees.currency is 'The currency of fixed_amount, min_cents and max_cents.';
+comment on column public.fees.reversed_after_start is
+  'Whether a booking that is cancelled from the start of its slot on gets the charge back, as one that is cancelled '
+  'earlier does.';
 comment on column public.fees.beneficiary_id is
   'The thinker who is owed the charges made from now on; by default the thinker togethersystems, the portal itself.';
 
@@ -4293,6 +4298,7 @@ create table public.fee_events (
   reverses       uuid         unique references public.fee_events (id) on delete restrict,
   settlement_id  uuid,
   created_at     timestamptz  not null default now(),
+  reason         text,
 
   constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
   constraint subject_id_is_not_empty check (subject_id <> ''),
@@ -4308,6 +4314,8 @@ create table public.fee_events (
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),
   constraint only_a_charge_is_bounded check (bound is null or reverses is null),
+  constraint only_a_reversal_has_a_reason check (reason is null or reverses is not null),
+  constraint reason_has_at_most_1_mib check (octet_length(reason) <= 1048576),
   -- one charge per fee, subject and currency, and one reversal of it, even if a trigger runs twice
   constraint one_charge_a_fee_and_subject
     unique nulls not distinct (subject_type, subject_id, fee_id, currency, reverses),
@@ -4333,6 +4341,8 @@ comment on column public.fee_events.amount_cents is
 comment on column public.fee_events.beneficiary_id is
   'The thinker who is owed the amount: the fee''s beneficiary at the time of the charge.';
 comment on column public.fee_events.reverses is 'The charge that this row reverses.';
+comment on column public.fee_events.reason is
+  'Why an operator gave the charge back; null for a charge, and for the reversal of a cancelled booking.';
 comment on column public.fee_events.settlement_id is
   'The settlement that contains it; null if it is due, also after its settlement was voided.';
 
@@ -4345,7 +4355,8 @@ create index fee_events_unsettled_idx on public.fee_events (created_at) where se
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.fee_events
   alter column subject_id set statistics 0,
-  alter column bound set statistics 0;
+  alter column bound set statistics 0,
+  alter column reason set statistics 0;
 
 alter table public.fee_events enable row level security;
 
@@ -4373,7 +4384,7 @@ create policy "parties and beneficiaries see the charges"
 create trigger tg_fee_events__refuse
 before delete or truncate or update of
   id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate,
-  fixed_cents, unrounded, bound, reverses
+  fixed_cents, unrounded, bound, reverses, reason
 on public.fee_events
 for each statement execute function private.tg_append_only__refuse();
 
@@ -4389,7 +4400,8 @@ create table public.fee_versions (
   currency       text         collate "C",
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
-  valid_from     timestamptz  not null default clock_timestamp()
+  valid_from     timestamptz  not null default clock_timestamp(),
+  reversed_after_start boolean not null default false
 );
 
 comment on table public.fee_versions is
@@ -4782,6 +4794,51 @@ comment on function public.pay_settlement is
 
 grant execute on function public.pay_settlement to authenticated, service_role;
 
+-- sql/65_fees/functions/reverse_fee.sql
+create function public.reverse_fee(fee_event_id uuid, reason text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  charged  public.fee_events;
+  reversal public.fee_events;
+begin
+  perform private.require_admin();
+  if btrim(coalesce(reverse_fee.reason, '')) = '' then
+    raise sqlstate 'PT400' using message = 'reason_required';
+  end if;
+
+  select * into charged from public.fee_events e where e.id = reverse_fee.fee_event_id and e.reverses is null;
+  if not found then
+    raise sqlstate 'PT404' using message = 'fee_event_not_found';
+  end if;
+
+  insert into public.fee_events (
+    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses, reason
+  )
+  values (
+    charged.fee_id, charged.subject_type, charged.subject_id, -charged.amount_cents, charged.currency,
+    charged.beneficiary_id, charged.id, reverse_fee.reason
+  )
+  on conflict (reverses) do nothing
+  returning * into reversal;
+  if not found then
+    raise sqlstate 'PT409' using message = 'fee_already_reversed';
+  end if;
+
+  return to_jsonb(reversal);
+end;
+$$;
+
+comment on function public.reverse_fee is
+  'Gives a charge back, whatever became of its subject: a new fee event with the reason, due in the next settlement. '
+  'The event fee.reversed says who did it. Returns the new fee event. A reversal is not a charge. '
+  'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); fee_already_reversed (409).';
+
+grant execute on function public.reverse_fee to authenticated, service_role;
+
 -- sql/65_fees/functions/settle_due_months.sql
 create function private.settle_due_months()
 returns bigint
@@ -4981,6 +5038,39 @@ create trigger tg_fee_events__total
   for each statement
   execute function private.tg_fee_events__total();
 
+-- sql/65_fees/triggers/tg_fee_events__write_event.sql
+create function private.tg_fee_events__write_event()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'fee.reversed', private.known_actor(), 'fee_event', new.id,
+    jsonb_build_object(
+      'reverses', new.reverses,
+      'amountCents', new.amount_cents,
+      'currency', new.currency,
+      'reason', left(new.reason, 1000),
+      'by', coalesce(auth.role(), session_user)
+    )
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_fee_events__write_event is
+  'Writes the event fee.reversed for a charge that an operator reversed: its actor is the acting admin; `by` names the '
+  'database role of a caller, or the login of an operator.';
+
+create trigger tg_fee_events__write_event
+  after insert on public.fee_events
+  for each row
+  when (new.reason is not null)
+  execute function private.tg_fee_events__write_event();
+
 -- sql/65_fees/triggers/tg_fees__keep_version.sql
 create function private.tg_fees__keep_version()
 returns trigger
@@ -4994,11 +5084,12 @@ declare
 begin
   if before is distinct from after then
     insert into public.fee_versions (
-      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id, valid_from
+      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,
+      reversed_after_start, valid_from
     )
     select
       new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
-      new.beneficiary_id,
+      new.beneficiary_id, new.reversed_after_start,
       -- after the previous version, also if the clock was set back since then
       greatest(clock_timestamp(), max(v.valid_from) + interval '1 microsecond')
     from public.fee_versions v
@@ -5250,14 +5341,19 @@ begin
   insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses)
   select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, c.beneficiary_id, c.id
   from public.fee_events c
+  join public.fees f on f.id = c.fee_id
   where c.subject_type = 'voucher_booking' and c.subject_id = new.id and c.reverses is null
+    -- afterwards the appointment may have taken place
+    and (new.cancelled_at < new.slot_start or f.reversed_after_start)
   on conflict (reverses) do nothing;
   return null;
 end;
 $$;
 
 comment on function private.tg_voucher_bookings__reverse is
-  'Reverses the charges of a cancelled booking: one new row each, with the same beneficiary.';
+  'Reverses the charges of a booking that is cancelled before its slot starts: one new row each, with the same '
+  'beneficiary. Later, whoever cancels it, only those of fees with reversed_after_start; an operator can reverse the '
+  'others (public.reverse_fee).';
 
 create trigger tg_voucher_bookings__reverse
   after update of status on public.voucher_bookings
@@ -5788,13 +5884,31 @@ end
 
 union all
 select 'every_cancellation_is_reversed_once', count(*),
-  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active.'
+  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active, or was '
+  'cancelled too late for its fee. Only fees that were in force for an hour before and after a late cancellation are '
+  'checked. What an operator reversed, with a reason, is valid.'
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
 where c.reverses is null and c.subject_type = 'voucher_booking'
   and (
-    (b.status is distinct from 'booked') <> (r.id is not null)
+    case
+      when r.reason is not null then false
+      when b.status = 'booked' then r.id is not null
+      when b.cancelled_at >= b.slot_start then exists (
+        select from public.fee_versions f
+        where f.fee_id = c.fee_id
+          and f.reversed_after_start <> (r.id is not null)
+          and f.valid_from < b.cancelled_at - interval '1 hour'
+          and not exists (
+            select from public.fee_versions g
+            where g.fee_id = f.fee_id
+              and (g.valid_from, g.id) > (f.valid_from, f.id)
+              and g.valid_from <= b.cancelled_at + interval '1 hour'
+          )
+      )
+      else r.id is null
+    end
     or (r.amount_cents, r.currency, r.beneficiary_id, r.fee_id, r.subject_type, r.subject_id)
       <> (-c.amount_cents, c.currency, c.beneficiary_id, c.fee_id, c.subject_type, c.subject_id)
   )
@@ -5843,8 +5957,8 @@ where (o.status = 'accepted') <> (c.id is not null)
 union all
 select 'every_write_has_its_event', count(*),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
-  'telemetry and settlements with more or fewer events than changes, within the time for which events are kept. '
-  '(Heartbeats and matches have no rows to compare with.)'
+  'telemetry, reversals by an operator, and settlements with more or fewer events than changes, within the time '
+  'for which events are kept. (Heartbeats and matches have no rows to compare with.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
@@ -5859,6 +5973,7 @@ from (
   from public.mortgage_contracts c
   union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
   union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
+  union all select 'fee.reversed', e.id::text, e.created_at, 1 from public.fee_events e where e.reason is not null
   union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
   union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
   union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s

@@ -39,6 +39,7 @@ class FeeEvent:
     bound: str | None
     reverses: UUID | None
     settlement_id: UUID | None
+    reason: str | None
 
 
 def fee_events(connection: psycopg.Connection, subject_id: str | None = None) -> list[FeeEvent]:
@@ -114,6 +115,15 @@ def booked(
 def cancel(connection: psycopg.Connection, booking: str, actor: Actor = HOLDER) -> None:
     """Cancels a booking."""
     act(connection, actor, "cancel_booking", booking_id=booking)
+
+
+def late(connection: psycopg.Connection, booking: str) -> None:
+    """Lets the slot of a booking start now."""
+    connection.execute(
+        "update public.voucher_bookings set slot_start = clock_timestamp(), slot_end = clock_timestamp() + '1 hour'"
+        " where id = %s",
+        (booking,),
+    )
 
 
 def charge(

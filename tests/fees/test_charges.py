@@ -1,13 +1,14 @@
 """Charges through functions and plain SQL: in the same transaction, once, with an explanation, and reversed."""
 
 from decimal import Decimal
+from functools import partial
 from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg import errors
 
-from api.actor import SERVER
+from api.actor import SERVER, Actor
 from tests.fees.arithmetic import SAFE
 from tests.fees.scene import (
     HOLDER,
@@ -21,12 +22,14 @@ from tests.fees.scene import (
     cancel,
     fee_events,
     issue,
+    late,
     set_fee,
     settle,
     thinker_named,
 )
-from tests.support.acting import act, act_or_reason, connections, one, thinker
+from tests.support.acting import act, act_or_reason, call, call_or_reason, connections, one, thinker
 from tests.support.charging import violations
+from tests.support.parallel import at_once
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 
@@ -315,8 +318,8 @@ def test_a_change_of_beneficiary_does_not_alter_earlier_charges(books: psycopg.C
 
 def versions(connection: psycopg.Connection, fee_id: str = "voucher.booking") -> list[tuple[object, ...]]:
     return connection.execute(
-        "select scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id"
-        " from public.fee_versions where fee_id = %s order by valid_from, id",
+        "select scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,"
+        " reversed_after_start from public.fee_versions where fee_id = %s order by valid_from, id",
         (fee_id,),
     ).fetchall()
 
@@ -327,7 +330,7 @@ def fee_changes(connection: psycopg.Connection) -> list[tuple[str, dict[str, obj
     ).fetchall()
 
 
-DEFAULT = ("voucher", Decimal("0.02"), 0, None, None, None, True, PORTAL)
+DEFAULT = ("voucher", Decimal("0.02"), 0, None, None, None, True, PORTAL, False)
 DEFAULT_META = {
     "scope": "voucher",
     "percentage": 0.02,
@@ -337,6 +340,7 @@ DEFAULT_META = {
     "max_cents": None,
     "active": True,
     "beneficiary_id": str(PORTAL),
+    "reversed_after_start": False,
 }
 
 
@@ -346,6 +350,7 @@ DEFAULT_META = {
         ({"percentage": Decimal("0.03")}, DEFAULT_META | {"percentage": 0.03}),
         ({"active": False}, DEFAULT_META | {"active": False}),
         ({"scope": "room"}, DEFAULT_META | {"scope": "room"}),
+        ({"reversed_after_start": True}, DEFAULT_META | {"reversed_after_start": True}),
         (
             {"fixed_amount": 5, "currency": "EUR", "min_cents": 1, "max_cents": 9},
             DEFAULT_META | {"fixed_amount": 5, "currency": "EUR", "min_cents": 1, "max_cents": 9},
@@ -359,13 +364,14 @@ def test_a_change_of_a_fee_leaves_a_version_and_an_event(
     set_fee(books, "voucher.booking", **columns)
     [default, changed] = versions(books)
     assert default == DEFAULT
-    assert [float(v) if isinstance(v, Decimal) else v for v in changed[:-1]] == list(kept.values())[:-1]
+    assert [float(v) if isinstance(v, Decimal) else v for v in changed[:7]] == list(kept.values())[:7]
+    assert changed[-1] == kept["reversed_after_start"]
     assert fee_changes(books) == [("voucher.booking", {"before": DEFAULT_META, "after": kept})]
 
 
 def test_a_new_fee_leaves_a_version_and_an_event(books: psycopg.Connection) -> None:
     books.execute("insert into public.fees (id, scope) values ('new', 'room')")
-    assert versions(books, "new") == [("room", Decimal(0), 0, None, None, None, False, PORTAL)]
+    assert versions(books, "new") == [("room", Decimal(0), 0, None, None, None, False, PORTAL, False)]
     [(fee, meta)] = fee_changes(books)
     assert (fee, meta["before"]) == ("new", None)
     assert meta["after"] == DEFAULT_META | {"scope": "room", "percentage": 0.0, "active": False}
@@ -438,6 +444,110 @@ def test_a_cancellation_after_the_settlement_belongs_to_the_next(books: psycopg.
     assert violations(books) == {}
 
 
+# from the start of the slot on
+
+
+@pytest.mark.parametrize("actor", [HOLDER, ISSUER, SERVER])
+def test_a_cancellation_from_the_start_on_leaves_the_charge(books: psycopg.Connection, actor: Actor) -> None:
+    booking = booked(books)
+    late(books, booking)
+    cancel(books, booking, actor)
+    assert one(books, "select status from public.voucher_bookings") == "cancelled"
+    assert amounts(books) == [(240, "EUR")]
+    assert violations(books) == {}
+
+
+def test_the_moment_of_the_start_is_late_and_the_one_before_is_not(books: psycopg.Connection) -> None:
+    issue(books)
+    early, at_the_start = book(books), book(books, slot=1)
+    for booking, before in ((early, "1 microsecond"), (at_the_start, "0")):
+        books.execute(
+            "update public.voucher_bookings set status = 'cancelled', cancelled_at = slot_start - %s::interval"
+            " where id = %s",
+            (before, booking),
+        )
+    assert amounts(books, early) == [(-240, "EUR"), (240, "EUR")]
+    assert amounts(books, at_the_start) == [(240, "EUR")]
+
+
+def test_a_fee_that_allows_it_is_reversed_from_the_start_on_too(books: psycopg.Connection) -> None:
+    add_fee(books, "voucher.handling", "voucher", fixed_amount=30, currency="EUR", reversed_after_start=True)
+    booking = booked(books)
+    late(books, booking)
+    cancel(books, booking)
+    assert amounts(books) == [(-30, "EUR"), (30, "EUR"), (240, "EUR")]
+
+
+def test_an_operator_gives_a_charge_back_once_and_says_why(books: psycopg.Connection) -> None:
+    booking = booked(books)
+    late(books, booking)
+    cancel(books, booking)
+    settle(books)
+    [charge] = fee_events(books)
+    returned = one(books, "select public.reverse_fee(%s, 'nobody came')", charge.id)
+    [back, _] = fee_events(books)
+    assert (str(back.id), back.reverses, back.amount_cents, back.reason) == (
+        *(returned["id"], charge.id, -240, "nobody came"),
+    )
+    assert (back.currency, back.beneficiary_id, back.settlement_id) == ("EUR", PORTAL, None)
+    for event_id, code in ((charge.id, "fee_already_reversed"), (back.id, "fee_event_not_found")):
+        refused = act_or_reason(books, SERVER, "reverse_fee", fee_event_id=event_id, reason="again")
+        assert refused == code
+    assert [made["total_cents"] for made in settle(books)] == [-240]
+    assert violations(books) == {}
+
+
+@pytest.mark.parametrize(
+    ("actor", "by"), [(None, "session_user"), (SERVER, "'service_role'"), (thinker("boss", "admin"), "'authenticated'")]
+)
+def test_the_log_says_who_gave_a_charge_back(books: psycopg.Connection, actor: Actor | None, by: LiteralString) -> None:
+    booked(books)
+    thinker_named(books, "boss")
+    [charge] = fee_events(books)
+    if actor:
+        act(books, actor, "reverse_fee", fee_event_id=charge.id, reason="goodwill")
+    else:
+        books.execute("select public.reverse_fee(%s, 'goodwill')", (charge.id,))
+    [logged] = books.execute(
+        f"select private.uid_of(actor_id), meta ->> 'by' = {by}, meta ->> 'reason', meta ->> 'reverses'"
+        " from public.events where type = 'fee.reversed'"
+    ).fetchall()
+    assert logged == (actor and actor.uid, True, "goodwill", str(charge.id))
+
+
+def test_only_operators_give_a_charge_back_and_only_with_a_reason(books: psycopg.Connection) -> None:
+    booked(books)
+    [charge] = fee_events(books)
+    for actor in (HOLDER, ISSUER):
+        assert act_or_reason(books, actor, "reverse_fee", fee_event_id=charge.id, reason="mine") == "not_an_admin"
+    for empty in (None, "", "  "):
+        assert act_or_reason(books, SERVER, "reverse_fee", fee_event_id=charge.id, reason=empty) == "reason_required"
+    assert amounts(books) == [(240, "EUR")]
+
+
+def test_cancellations_and_a_reversal_at_the_start_give_a_charge_back_once(database: str) -> None:
+    with connections(database, 3) as (first, second, third):
+        issue(first, hours=20)
+        for slot in range(20):
+            booking = book(first, slot=slot)
+            [charge] = fee_events(first, booking)
+            first.execute(
+                "update public.voucher_bookings set slot_start = clock_timestamp() + interval '3 ms' where id = %s",
+                (booking,),
+            )
+            cancelled, again, reversal = at_once(
+                [
+                    partial(call, first, HOLDER, "cancel_booking", booking_id=booking),
+                    partial(call, second, ISSUER, "cancel_booking", booking_id=booking),
+                    partial(call_or_reason, third, SERVER, "reverse_fee", fee_event_id=charge.id, reason="goodwill"),
+                ]
+            )
+            assert cancelled == again
+            assert amounts(first, booking) == [(-240, "EUR"), (240, "EUR")]
+            assert isinstance(reversal, dict) or reversal == "fee_already_reversed"
+        assert violations(first) == {}
+
+
 # impossible for everybody, even the owner
 
 
@@ -487,7 +597,7 @@ def test_a_new_fee_event_belongs_to_no_settlement(books: psycopg.Connection) -> 
 
 COLUMNS = [
     "id", "fee_id", "subject_type", "subject_id", "base_cents", "rate", "fixed_cents", "unrounded", "bound",
-    "amount_cents", "currency", "beneficiary_id", "reverses", "created_at",
+    "amount_cents", "currency", "beneficiary_id", "reverses", "created_at", "reason",
 ]  # fmt: skip
 
 

@@ -136,6 +136,13 @@ BREAKS: list[tuple[str, int, LiteralString]] = [
         " select fee_id, subject_type, subject_id, -amount_cents, currency, beneficiary_id, id from public.fee_events"
         f" where id = ({CHARGE_OF_W})",
     ),
+    # a late cancellation whose charge was reversed although the fee stays
+    (
+        "every_cancellation_is_reversed_once",
+        1,
+        "update public.fee_versions set valid_from = '2020-01-01';"
+        " update public.voucher_bookings set slot_start = cancelled_at where status = 'cancelled'",
+    ),
     # a charge for a subject that does not exist
     ("every_charge_has_its_subject", 1, "update public.fee_events set subject_id = 'x' where currency = 'KWD'"),
     (

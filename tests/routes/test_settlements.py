@@ -193,6 +193,7 @@ class TestStatement:
                 "unrounded": "300.625",
                 "bound": "minimum",
                 "reverses": None,
+                "reason": None,
             },
             same
             | {
@@ -205,6 +206,7 @@ class TestStatement:
                 "unrounded": None,
                 "bound": None,
                 "reverses": str(charged),
+                "reason": None,
             },
         ]
 
@@ -293,6 +295,7 @@ class TestFees:
             "minCents": None,
             "maxCents": None,
             "active": True,
+            "reversedAfterStart": False,
             "beneficiaryUid": "togethersystems",
             "meta": {},
             "versions": [],
@@ -318,6 +321,7 @@ class TestFees:
             "minCents": 8,
             "maxCents": 9007199254740991,
             "active": False,
+            "reversedAfterStart": False,
             "beneficiaryUid": "notary",
         }
         assert {key: fee[key] for key in newest.keys() - {"validFrom"}}.items() <= newest.items()

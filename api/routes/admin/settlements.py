@@ -27,6 +27,9 @@ class Price(ApiModel):
     min_cents: int | None = Field(description="The least that is charged, in minor units of `currency`.")
     max_cents: int | None = Field(description="The most that is charged, in minor units of `currency`.")
     active: bool
+    reversed_after_start: bool = Field(
+        description="Whether a booking that is cancelled after the start of its slot gets the charge back."
+    )
     beneficiary_uid: str
 
 
@@ -105,6 +108,7 @@ class FeeEvent(ApiModel):
     )
     bound: Literal["minimum", "maximum"] | None = Field(description="Which bound of the fee applied.")
     reverses: UUID | None = Field(description="The charge that it takes back.")
+    reason: str | None = Field(description="Why an operator took it back; null otherwise.")
 
 
 class Statement(ApiModel):

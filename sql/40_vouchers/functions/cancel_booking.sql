@@ -83,7 +83,8 @@ $$;
 comment on function public.cancel_booking is
   'Cancels a booking, given by its id or as the caller''s oldest active booking of a voucher. Allowed for its holder, '
   'its issuer and trusted servers. The voucher is offered again unless it has another active booking. A cancelled '
-  'booking stays as it is. Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
+  'booking stays as it is. From the start of its slot on, its charges stay (fees.reversed_after_start). '
+  'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
   'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
   'request_in_progress (409); idempotency_key_reused (422).';

@@ -14,6 +14,7 @@ create table public.fee_events (
   reverses       uuid         unique references public.fee_events (id) on delete restrict,
   settlement_id  uuid,
   created_at     timestamptz  not null default now(),
+  reason         text,
 
   constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
   constraint subject_id_is_not_empty check (subject_id <> ''),
@@ -29,6 +30,8 @@ create table public.fee_events (
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),
   constraint only_a_charge_is_bounded check (bound is null or reverses is null),
+  constraint only_a_reversal_has_a_reason check (reason is null or reverses is not null),
+  constraint reason_has_at_most_1_mib check (octet_length(reason) <= 1048576),
   -- one charge per fee, subject and currency, and one reversal of it, even if a trigger runs twice
   constraint one_charge_a_fee_and_subject
     unique nulls not distinct (subject_type, subject_id, fee_id, currency, reverses),
@@ -54,6 +57,8 @@ comment on column public.fee_events.amount_cents is
 comment on column public.fee_events.beneficiary_id is
   'The thinker who is owed the amount: the fee''s beneficiary at the time of the charge.';
 comment on column public.fee_events.reverses is 'The charge that this row reverses.';
+comment on column public.fee_events.reason is
+  'Why an operator gave the charge back; null for a charge, and for the reversal of a cancelled booking.';
 comment on column public.fee_events.settlement_id is
   'The settlement that contains it; null if it is due, also after its settlement was voided.';
 
@@ -66,7 +71,8 @@ create index fee_events_unsettled_idx on public.fee_events (created_at) where se
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.fee_events
   alter column subject_id set statistics 0,
-  alter column bound set statistics 0;
+  alter column bound set statistics 0,
+  alter column reason set statistics 0;
 
 alter table public.fee_events enable row level security;
 
@@ -94,6 +100,6 @@ create policy "parties and beneficiaries see the charges"
 create trigger tg_fee_events__refuse
 before delete or truncate or update of
   id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate,
-  fixed_cents, unrounded, bound, reverses
+  fixed_cents, unrounded, bound, reverses, reason
 on public.fee_events
 for each statement execute function private.tg_append_only__refuse();

@@ -9,7 +9,8 @@ create table public.fee_versions (
   currency       text         collate "C",
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
-  valid_from     timestamptz  not null default clock_timestamp()
+  valid_from     timestamptz  not null default clock_timestamp(),
+  reversed_after_start boolean not null default false
 );
 
 comment on table public.fee_versions is

@@ -10,6 +10,7 @@ create table public.fees (
   beneficiary_id uuid         not null default '6753616d-40b8-8b53-8e99-7b58caa8f8f6'
                               references public.thinkers (id) on delete restrict,
   meta           jsonb        not null default '{}',
+  reversed_after_start boolean not null default false,
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
@@ -39,6 +40,9 @@ comment on column public.fees.min_cents is
   'The minimum charge, in the minor unit of the fee''s currency; applies if the whole charge is in that currency.';
 comment on column public.fees.max_cents is 'The maximum charge, under the same conditions as min_cents.';
 comment on column public.fees.currency is 'The currency of fixed_amount, min_cents and max_cents.';
+comment on column public.fees.reversed_after_start is
+  'Whether a booking that is cancelled from the start of its slot on gets the charge back, as one that is cancelled '
+  'earlier does.';
 comment on column public.fees.beneficiary_id is
   'The thinker who is owed the charges made from now on; by default the thinker togethersystems, the portal itself.';
 

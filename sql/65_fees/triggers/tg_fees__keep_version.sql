@@ -10,11 +10,12 @@ declare
 begin
   if before is distinct from after then
     insert into public.fee_versions (
-      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id, valid_from
+      fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,
+      reversed_after_start, valid_from
     )
     select
       new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
-      new.beneficiary_id,
+      new.beneficiary_id, new.reversed_after_start,
       -- after the previous version, also if the clock was set back since then
       greatest(clock_timestamp(), max(v.valid_from) + interval '1 microsecond')
     from public.fee_versions v

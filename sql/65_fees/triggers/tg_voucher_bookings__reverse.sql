@@ -8,14 +8,19 @@ begin
   insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses)
   select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, c.beneficiary_id, c.id
   from public.fee_events c
+  join public.fees f on f.id = c.fee_id
   where c.subject_type = 'voucher_booking' and c.subject_id = new.id and c.reverses is null
+    -- afterwards the appointment may have taken place
+    and (new.cancelled_at < new.slot_start or f.reversed_after_start)
   on conflict (reverses) do nothing;
   return null;
 end;
 $$;
 
 comment on function private.tg_voucher_bookings__reverse is
-  'Reverses the charges of a cancelled booking: one new row each, with the same beneficiary.';
+  'Reverses the charges of a booking that is cancelled before its slot starts: one new row each, with the same '
+  'beneficiary. Later, whoever cancels it, only those of fees with reversed_after_start; an operator can reverse the '
+  'others (public.reverse_fee).';
 
 create trigger tg_voucher_bookings__reverse
   after update of status on public.voucher_bookings

@@ -66,13 +66,31 @@ end
 
 union all
 select 'every_cancellation_is_reversed_once', count(*),
-  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active.'
+  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active, or was '
+  'cancelled too late for its fee. Only fees that were in force for an hour before and after a late cancellation are '
+  'checked. What an operator reversed, with a reason, is valid.'
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
 where c.reverses is null and c.subject_type = 'voucher_booking'
   and (
-    (b.status is distinct from 'booked') <> (r.id is not null)
+    case
+      when r.reason is not null then false
+      when b.status = 'booked' then r.id is not null
+      when b.cancelled_at >= b.slot_start then exists (
+        select from public.fee_versions f
+        where f.fee_id = c.fee_id
+          and f.reversed_after_start <> (r.id is not null)
+          and f.valid_from < b.cancelled_at - interval '1 hour'
+          and not exists (
+            select from public.fee_versions g
+            where g.fee_id = f.fee_id
+              and (g.valid_from, g.id) > (f.valid_from, f.id)
+              and g.valid_from <= b.cancelled_at + interval '1 hour'
+          )
+      )
+      else r.id is null
+    end
     or (r.amount_cents, r.currency, r.beneficiary_id, r.fee_id, r.subject_type, r.subject_id)
       <> (-c.amount_cents, c.currency, c.beneficiary_id, c.fee_id, c.subject_type, c.subject_id)
   )
@@ -121,8 +139,8 @@ where (o.status = 'accepted') <> (c.id is not null)
 union all
 select 'every_write_has_its_event', count(*),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
-  'telemetry and settlements with more or fewer events than changes, within the time for which events are kept. '
-  '(Heartbeats and matches have no rows to compare with.)'
+  'telemetry, reversals by an operator, and settlements with more or fewer events than changes, within the time '
+  'for which events are kept. (Heartbeats and matches have no rows to compare with.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
@@ -137,6 +155,7 @@ from (
   from public.mortgage_contracts c
   union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
   union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
+  union all select 'fee.reversed', e.id::text, e.created_at, 1 from public.fee_events e where e.reason is not null
   union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
   union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
   union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s
