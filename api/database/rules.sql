@@ -123,11 +123,10 @@ of_relation as (
   join pg_constraint c on c.conrelid = r.oid
   where c.contype in ('p', 'u', 'x', 'f', 'c') and (not r.is_partition or c.contype = 'c')
   union all
-  select r.oid, 'not null ' || string_agg(quote_ident(a.attname), ', ' order by a.attname)
+  select r.oid, 'not null ' || quote_ident(a.attname)
   from relation r
   join pg_attribute a on a.attrelid = r.oid
   where a.attnum > 0 and a.attnotnull and not a.attisdropped and r.relkind in ('r', 'p')
-  group by r.oid
   union all
   select r.oid, case when i.indisvalid then '' else 'invalid ' end || 'index ' || pg_get_indexdef(i.indexrelid)
   from relation r
@@ -189,6 +188,10 @@ rule as (
   select 'function ' || r.name, o.rule
   from routine r
   join of_routine o on o.oid = r.oid
+  union all
+  -- a setting of the database or of its owner may switch them off
+  select 'sessions', 'run triggers and check references'
+  where current_setting('session_replication_role') <> 'replica'
   union all
   select 'users of Supabase Auth', 'become thinkers'
   where to_regclass('auth.users') is null
