@@ -58,7 +58,7 @@ def postmaster(data: Path) -> psutil.Process | None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_stops_cleanly_and_finds_its_data_again(data_dir: Path, ending: signal.Signals) -> None:
-    with running() as (process, origin):
+    with running(SEED="off") as (process, origin):
         process.send_signal(ending)
         output, _ = process.communicate(timeout=15)
         assert origin in output

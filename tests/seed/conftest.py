@@ -15,11 +15,18 @@ from tests.support.usage import tables
 Connect = Callable[[str], psycopg.Connection]
 
 
+@pytest.fixture(scope="session")
+def seeded(server: Server, migrated: str) -> str:
+    """The name of a database with the demo data, a template for copies: do not connect to it."""
+    name = server.create(template=migrated)
+    seed(server.url(name))
+    return name
+
+
 @pytest.fixture(scope="module")
-def demo(server: Server, migrated: str) -> Iterator[str]:
+def demo(server: Server, seeded: str) -> Iterator[str]:
     """The URL, as superuser, of a database with the demo data, for all tests of a module: change nothing there."""
-    with server.database(template=migrated) as url:
-        seed(url)
+    with server.database(template=seeded) as url:
         yield url
 
 
