@@ -169,10 +169,12 @@ def _has_extensions(server: Server) -> bool:
     return found == (len(_EXTENSIONS),)
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ignores the developer's settings: what a test does not set has its default, and data is in tmp_path."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setattr("api.settings.load_dotenv", lambda _: False)
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ignores the developer's settings: what a test does not set has its default, and data is in a temporary folder."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in Settings.model_fields:
+            environment.delenv(name.upper(), raising=False)
+        environment.setenv("DATA_DIR", str(tmp_path_factory.getbasetemp() / "data"))
+        environment.setattr("api.settings.load_dotenv", lambda _: False)
+        yield
