@@ -44,6 +44,7 @@ RESTART_SECONDS = 5.0
 """How often a process that uses the server looks whether it still runs."""
 
 _SOCKET = ".s.PGSQL.5432"
+_USERS = ".users"
 
 _NEW = ".postgres-"
 """How the name of a data folder begins that is being made."""
@@ -81,7 +82,7 @@ def _restarting(server: "_Server") -> Iterator[None]:
     def watch() -> None:
         while not leaving.wait(RESTART_SECONDS):
             try:
-                if server.start_if_stopped():
+                if server.start_if_stopped(create=False):
                     _log.warning("The embedded database had ended and is started again; see %s.", server.log)
             except (OSError, PortalError) as error:
                 _log.warning("The embedded database cannot be started again: %s", error)
@@ -100,7 +101,9 @@ class _Server:
 
     def __init__(self, data_dir: Path) -> None:
         """Raises PortalError for a path at which no client could reach the server's socket."""
-        self._data_dir, self._folder = data_dir, data_dir / "postgres"
+        # where links lead, so that all who use one folder know of each other
+        self._folder = (data_dir / "postgres").resolve()
+        self._data_dir = self._folder.parent
         self._socket = self._folder / _SOCKET
         self.log = self._folder / "log"
         self._started: subprocess.Popen[bytes] | None = None
@@ -115,7 +118,7 @@ class _Server:
         """Becomes a user of the server, and waits until it answers. Raises PortalError if it does not start."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
         # the system releases the lock of a process that is killed
-        self._users = (self._data_dir / ".users").open("a")
+        self._users = (self._data_dir / _USERS).open("a")
         fcntl.flock(self._users, fcntl.LOCK_SH)
         try:
             self._wait_until_ready()
@@ -124,7 +127,12 @@ class _Server:
             raise
 
     def leave(self) -> None:
-        """Stops the server if no other process uses it."""
+        """Stops the server if no other process uses it, and its folder is still where it was."""
+        if self._was_moved():
+            # what is there now, if anything, is another folder
+            _log.warning("%s was moved: its server goes on, until another command uses it there.", self._data_dir)
+            self._users.close()
+            return
         with self._users, self._locked():
             fcntl.flock(self._users, fcntl.LOCK_UN)
             try:
@@ -132,6 +140,12 @@ class _Server:
             except BlockingIOError:
                 return
             self._stop()
+
+    def _was_moved(self) -> bool:
+        try:
+            return not os.path.samestat(os.fstat(self._users.fileno()), (self._data_dir / _USERS).stat())
+        except FileNotFoundError:
+            return True
 
     def _wait_until_ready(self) -> None:
         """Starts the server where it does not run, and waits until it answers. Raises PortalError if it ends."""
@@ -152,12 +166,17 @@ class _Server:
             time.sleep(pause)
             pause = min(2 * pause, 0.5)  # the server logs each attempt
 
-    def start_if_stopped(self) -> bool:
-        """Starts the server where it does not run, without waiting for it; returns whether it was started."""
+    def start_if_stopped(self, *, create: bool = True) -> bool:
+        """Starts the server where it does not run, without waiting for it; returns whether it was started.
+
+        Raises PortalError where it cannot, and where its folder is not there, unless it is to be created.
+        """
         with self._locked():
             if self._is_running():
                 return False
             if not (self._folder / "PG_VERSION").exists():
+                if not create:
+                    raise PortalError(f"{self._folder} is gone.")
                 self._create()
             self._start()
             return True

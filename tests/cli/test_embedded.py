@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Timer
 
@@ -74,6 +75,43 @@ def test_a_server_of_another_folder_is_never_stopped(data_dir: Path) -> None:
             assert folder_of(url) == f"{data_dir}/postgres"
             server.send_signal(signal.SIGINT)
             server.wait(30)
+
+
+def test_a_folder_behind_a_link_has_one_server_for_all_its_users(data_dir: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="portal-") as other, run_embedded(data_dir) as url:
+        (Path(other) / "postgres").symlink_to(data_dir / "postgres")
+        server = postmaster(data_dir)
+        with run_embedded(Path(other)) as other_url:
+            assert folder_of(other_url) == folder_of(url)
+        assert postmaster(data_dir) == server
+        assert server.is_running()
+
+
+def test_the_server_of_a_folder_at_the_place_of_a_moved_one_is_not_stopped(template: Path, data_dir: Path) -> None:
+    place, moved = data_dir / "place", data_dir / "moved"
+    copy(template, place)
+    with ExitStack() as later:
+        with run_embedded(place):
+            place.rename(moved)
+            copy(template, place)
+            later.enter_context(run_embedded(place))
+        assert postmaster(place).is_running()
+        # the next command ends it
+        with run_embedded(moved):
+            server = postmaster(moved)
+        assert not server.is_running()
+
+
+def test_no_database_is_created_in_place_of_one_that_was_moved(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embedded, "RESTART_SECONDS", 0.1)
+    folder, moved = data_dir / "postgres", data_dir / "moved"
+    with run_embedded(data_dir):
+        folder.rename(moved)
+        wait_until(lambda: "is gone" in caplog.text)
+        assert not folder.exists()
+        moved.rename(folder)
 
 
 @pytest.mark.parametrize("content", ["", "{own}\n/elsewhere\n"], ids=["empty", "of another program"])
