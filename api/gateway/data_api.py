@@ -104,7 +104,7 @@ def _doubles(value: object) -> object:
             return [_doubles(part) for part in value]
         case Decimal():
             double = float(value)
-            if not math.isfinite(double):
+            if not math.isfinite(double) or (double == 0 and value != 0):
                 raise ApiError("json_unreasonable")
             return double
     return value

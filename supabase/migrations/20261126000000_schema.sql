@@ -24,19 +24,59 @@ alter default privileges in schema public revoke all on functions from anon, aut
 alter default privileges revoke execute on functions from public;
 
 -- sql/10_core/functions/check_json.sql
-create function private.check_json(value jsonb)
+create function private.check_json(value jsonb, levels integer default 63, bytes integer default 4194304)
 returns boolean
 language plpgsql
 immutable
 set search_path = ''
 as $$
+declare
+  deepest integer;
+  is_out  boolean;
+  printed bigint;
 begin
-  -- clients' parsers have limits: one unreadable row would make a whole list unreadable
-  if octet_length(value::text) > 4194304
+  -- clients' parsers have limits: one unreadable row would make a whole list unreadable. Most values are small, and
+  -- have no numbers that are printed much longer than they are stored
+  if pg_column_size(value) > 8192
     or jsonb_path_exists(value, '$.**{63}')
     or jsonb_path_exists(
-      value, '$.** ? (@.type() == "number" && (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308))'
+      value,
+      'strict $.** ? (@.type() == "number" && @ != 0 && (@ >= 1e16 || @ <= -1e16 || (@ < 1e-4 && @ > -1e-4)))'
     ) then
+    -- not by jsonb_path_query, whose time grows with the square of the number of values
+    with recursive part as (
+      select check_json.value, 0 as level
+      union all
+      select inside.value, part.level + 1
+      from part
+      cross join lateral (
+        select e.value from jsonb_array_elements(case jsonb_typeof(part.value) when 'array' then part.value end) as e
+        union all
+        select e.value from jsonb_each(case jsonb_typeof(part.value) when 'object' then part.value end) as e
+      ) inside
+      where part.level < check_json.levels and jsonb_typeof(part.value) in ('array', 'object')
+    ),
+    number as (
+      select part.level, case jsonb_typeof(part.value) when 'number' then part.value::numeric end as number
+      from part
+    ),
+    judged as (
+      select
+        n.level, n.number,
+        abs(n.number) > 1.7976931348623157e308 or abs(n.number) < 2.5e-324 and n.number <> 0 as is_out
+      from number n
+    )
+    select max(j.level), bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text))
+    into deepest, is_out, printed
+    from judged j;
+
+    -- 1e308 is sent as 5 bytes and printed as 309, a zero as up to 16,384
+    if deepest >= check_json.levels or is_out or printed > 4194304 then
+      raise sqlstate 'PT400' using message = 'json_unreasonable';
+    end if;
+  end if;
+
+  if octet_length(case when check_json.bytes is not null then value end::text) > check_json.bytes then
     raise sqlstate 'PT400' using message = 'json_unreasonable';
   end if;
   return true;
@@ -44,7 +84,9 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. For check constraints. '
+  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. For check constraints, '
+  'and for what is to be printed or hashed before: with bytes null only levels and numbers are checked, and nothing is '
+  'printed that is much longer than it was sent. '
   'Raises: json_unreasonable (400).';
 
 -- sql/10_core/functions/in_calendar.sql
@@ -747,6 +789,25 @@ comment on column private.idempotency_keys.fingerprint is 'SHA-256 of the functi
 create index idempotency_keys_created_at_idx on private.idempotency_keys (created_at);
 
 alter table private.idempotency_keys enable row level security;
+
+-- sql/25_idempotency/functions/checked_request.sql
+create function private.checked_request(request jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  -- a column's JSON is up to three levels within the request; how long it is, is the column's rule
+  perform private.check_json(checked_request.request, levels => 66, bytes => null);
+  return checked_request.request;
+end;
+$$;
+
+comment on function private.checked_request is
+  'Returns a function''s name and arguments, of which some are JSON of the client. Checks levels and numbers first, so '
+  'that a small request cannot become gigabytes when it is hashed, or shown in the error of a constraint. '
+  'Raises: json_unreasonable (400).';
 
 -- sql/25_idempotency/functions/idempotency_key_owner.sql
 create function private.idempotency_key_owner()
@@ -1674,12 +1735,14 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request  jsonb := jsonb_build_array(
-    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
-    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from,
-    issue_voucher.valid_until, issue_voucher.allowed_slots, issue_voucher.price_amount,
-    issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
-    issue_voucher.terms
+  request  jsonb := private.checked_request(
+    jsonb_build_array(
+      'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
+      issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from,
+      issue_voucher.valid_until, issue_voucher.allowed_slots, issue_voucher.price_amount,
+      issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
+      issue_voucher.terms
+    )
   );
   response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
   holder   uuid := private.thinker_id(issue_voucher.holder_uid);
@@ -1749,9 +1812,9 @@ comment on function public.issue_voucher is
   'other is the same time. price_amount is in the currency''s minor unit (cents); times are stored with milliseconds. '
   'Returns the voucher. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, uid_invalid, '
-  'valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); request_in_progress, '
-  'voucher_exists (409); idempotency_key_reused (422).';
+  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
+  'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
+  'request_in_progress, voucher_exists (409); idempotency_key_reused (422).';
 
 grant execute on function public.issue_voucher to authenticated;
 
@@ -2535,11 +2598,13 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request     jsonb := jsonb_build_array(
-    'apply_for_mortgage', apply_for_mortgage.application_id, apply_for_mortgage.property_id,
-    apply_for_mortgage.desired_loan, apply_for_mortgage.currency, apply_for_mortgage.duration_years,
-    apply_for_mortgage.rate_type, apply_for_mortgage.max_interest, apply_for_mortgage.status,
-    apply_for_mortgage.visibility, apply_for_mortgage.meta
+  request     jsonb := private.checked_request(
+    jsonb_build_array(
+      'apply_for_mortgage', apply_for_mortgage.application_id, apply_for_mortgage.property_id,
+      apply_for_mortgage.desired_loan, apply_for_mortgage.currency, apply_for_mortgage.duration_years,
+      apply_for_mortgage.rate_type, apply_for_mortgage.max_interest::text, apply_for_mortgage.status,
+      apply_for_mortgage.visibility, apply_for_mortgage.meta
+    )
   );
   response    jsonb := private.replay_response(apply_for_mortgage.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
@@ -2603,8 +2668,8 @@ comment on function public.apply_for_mortgage is
   'currency''s minor unit (cents), max_interest a fraction a year. Returns the application. A repeated call with the '
   'same idempotency_key returns the stored response (private.replay_response). '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
-  'interest_out_of_range, rate_type_unknown, uid_invalid (400); not_signed_in (401); application_exists, '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
+  'application_exists, request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.apply_for_mortgage to authenticated;
 
@@ -2761,10 +2826,12 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request     jsonb := jsonb_build_array(
-    'offer_mortgage', offer_mortgage.application_id, offer_mortgage.offer_id, offer_mortgage.interest_rate,
-    offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
-    offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
+  request     jsonb := private.checked_request(
+    jsonb_build_array(
+      'offer_mortgage', offer_mortgage.application_id, offer_mortgage.offer_id, offer_mortgage.interest_rate::text,
+      offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
+      offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
+    )
   );
   response    jsonb := private.replay_response(offer_mortgage.idempotency_key, request);
   lender      uuid := private.acting_thinker();
@@ -2833,8 +2900,8 @@ comment on function public.offer_mortgage is
   'unit (cents); loan to terms_ref are free JSON of the lender. Without room_refs a room for the negotiation is '
   'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, uid_invalid (400); not_signed_in '
-  '(401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
+  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, uid_invalid (400); '
+  'not_signed_in (401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
   'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;
@@ -3081,10 +3148,12 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request    jsonb := jsonb_build_array(
-    'log_transfer', log_transfer.direction, log_transfer.crypto_amount, log_transfer.crypto_symbol,
-    log_transfer.fiat_major, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
-    log_transfer.network, log_transfer.external_account, log_transfer.meta
+  request    jsonb := private.checked_request(
+    jsonb_build_array(
+      'log_transfer', log_transfer.direction, log_transfer.crypto_amount::text, log_transfer.crypto_symbol,
+      log_transfer.fiat_major::text, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
+      log_transfer.network, log_transfer.external_account, log_transfer.meta
+    )
   );
   response   jsonb := private.replay_response(log_transfer.idempotency_key, request);
   thinker    uuid;
@@ -3146,8 +3215,8 @@ comment on function public.log_transfer is
   'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
   '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, uid_invalid (400); '
-  'not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
+  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.log_transfer to authenticated, service_role;
 
@@ -3669,7 +3738,7 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request  jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
+  request  jsonb := private.checked_request(jsonb_build_array('record_telemetry', record_telemetry.events));
   response jsonb := private.replay_response(record_telemetry.idempotency_key, request);
   actor    uuid;
   stored   integer;
@@ -3714,8 +3783,8 @@ comment on function public.record_telemetry is
   'Stores what pages report: an array of at most 1,000 {type, path, actor_uid, meta}; events without a type are '
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
-  'Raises: events_required, idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); too_many_events (413); idempotency_key_reused (422).';
+  'Raises: events_required, idempotency_key_invalid, json_unreasonable, uid_invalid (400); not_signed_in (401); '
+  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;
 

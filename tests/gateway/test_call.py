@@ -188,6 +188,7 @@ def test_an_unknown_function_is_a_server_error(database: str) -> None:
         (thinker("t"), "issue_voucher", {"valid_from": "no date"}, "value_invalid", 400),
         (thinker("t"), "issue_voucher", {"voucher_id": "x" * 256}, "value_invalid", 400),
         (thinker("t"), "issue_voucher", {"terms": Json([Decimal("1e400")])}, "json_unreasonable", 400),
+        (thinker("t"), "issue_voucher", {"terms": Json([Decimal("1e-16383")])}, "json_unreasonable", 400),
         (thinker("t"), "issue_voucher", {"title": "\0"}, "value_invalid", 400),
         (thinker("t"), "issue_voucher", {"title": "\ud800"}, "value_invalid", 400),
         (thinker("\ud800"), "issue_voucher", {}, "value_invalid", 400),

@@ -22,12 +22,14 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request  jsonb := jsonb_build_array(
-    'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
-    issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from,
-    issue_voucher.valid_until, issue_voucher.allowed_slots, issue_voucher.price_amount,
-    issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
-    issue_voucher.terms
+  request  jsonb := private.checked_request(
+    jsonb_build_array(
+      'issue_voucher', issue_voucher.voucher_id, issue_voucher.service_type, issue_voucher.title,
+      issue_voucher.description, issue_voucher.duration_minutes, issue_voucher.valid_from,
+      issue_voucher.valid_until, issue_voucher.allowed_slots, issue_voucher.price_amount,
+      issue_voucher.price_currency, issue_voucher.status, issue_voucher.holder_uid, issue_voucher.transferable,
+      issue_voucher.terms
+    )
   );
   response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
   holder   uuid := private.thinker_id(issue_voucher.holder_uid);
@@ -97,8 +99,8 @@ comment on function public.issue_voucher is
   'other is the same time. price_amount is in the currency''s minor unit (cents); times are stored with milliseconds. '
   'Returns the voucher. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, uid_invalid, '
-  'valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); request_in_progress, '
-  'voucher_exists (409); idempotency_key_reused (422).';
+  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
+  'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
+  'request_in_progress, voucher_exists (409); idempotency_key_reused (422).';
 
 grant execute on function public.issue_voucher to authenticated;

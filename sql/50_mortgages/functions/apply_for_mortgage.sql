@@ -18,11 +18,13 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request     jsonb := jsonb_build_array(
-    'apply_for_mortgage', apply_for_mortgage.application_id, apply_for_mortgage.property_id,
-    apply_for_mortgage.desired_loan, apply_for_mortgage.currency, apply_for_mortgage.duration_years,
-    apply_for_mortgage.rate_type, apply_for_mortgage.max_interest, apply_for_mortgage.status,
-    apply_for_mortgage.visibility, apply_for_mortgage.meta
+  request     jsonb := private.checked_request(
+    jsonb_build_array(
+      'apply_for_mortgage', apply_for_mortgage.application_id, apply_for_mortgage.property_id,
+      apply_for_mortgage.desired_loan, apply_for_mortgage.currency, apply_for_mortgage.duration_years,
+      apply_for_mortgage.rate_type, apply_for_mortgage.max_interest::text, apply_for_mortgage.status,
+      apply_for_mortgage.visibility, apply_for_mortgage.meta
+    )
   );
   response    jsonb := private.replay_response(apply_for_mortgage.idempotency_key, request);
   borrower    uuid := private.acting_thinker();
@@ -86,7 +88,7 @@ comment on function public.apply_for_mortgage is
   'currency''s minor unit (cents), max_interest a fraction a year. Returns the application. A repeated call with the '
   'same idempotency_key returns the stored response (private.replay_response). '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
-  'interest_out_of_range, rate_type_unknown, uid_invalid (400); not_signed_in (401); application_exists, '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
+  'application_exists, request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.apply_for_mortgage to authenticated;

@@ -19,10 +19,12 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request     jsonb := jsonb_build_array(
-    'offer_mortgage', offer_mortgage.application_id, offer_mortgage.offer_id, offer_mortgage.interest_rate,
-    offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
-    offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
+  request     jsonb := private.checked_request(
+    jsonb_build_array(
+      'offer_mortgage', offer_mortgage.application_id, offer_mortgage.offer_id, offer_mortgage.interest_rate::text,
+      offer_mortgage.monthly_payment, offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment,
+      offer_mortgage.fees, offer_mortgage.validity, offer_mortgage.terms_ref, offer_mortgage.room_refs
+    )
   );
   response    jsonb := private.replay_response(offer_mortgage.idempotency_key, request);
   lender      uuid := private.acting_thinker();
@@ -91,8 +93,8 @@ comment on function public.offer_mortgage is
   'unit (cents); loan to terms_ref are free JSON of the lender. Without room_refs a room for the negotiation is '
   'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, uid_invalid (400); not_signed_in '
-  '(401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
+  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, uid_invalid (400); '
+  'not_signed_in (401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
   'request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;

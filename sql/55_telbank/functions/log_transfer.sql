@@ -18,10 +18,12 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request    jsonb := jsonb_build_array(
-    'log_transfer', log_transfer.direction, log_transfer.crypto_amount, log_transfer.crypto_symbol,
-    log_transfer.fiat_major, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
-    log_transfer.network, log_transfer.external_account, log_transfer.meta
+  request    jsonb := private.checked_request(
+    jsonb_build_array(
+      'log_transfer', log_transfer.direction, log_transfer.crypto_amount::text, log_transfer.crypto_symbol,
+      log_transfer.fiat_major::text, log_transfer.fiat_currency, log_transfer.label, log_transfer.wallet_address,
+      log_transfer.network, log_transfer.external_account, log_transfer.meta
+    )
   );
   response   jsonb := private.replay_response(log_transfer.idempotency_key, request);
   thinker    uuid;
@@ -83,7 +85,7 @@ comment on function public.log_transfer is
   'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
   '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, uid_invalid (400); '
-  'not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
+  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.log_transfer to authenticated, service_role;

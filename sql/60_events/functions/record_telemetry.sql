@@ -6,7 +6,7 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  request  jsonb := jsonb_build_array('record_telemetry', record_telemetry.events);
+  request  jsonb := private.checked_request(jsonb_build_array('record_telemetry', record_telemetry.events));
   response jsonb := private.replay_response(record_telemetry.idempotency_key, request);
   actor    uuid;
   stored   integer;
@@ -51,7 +51,7 @@ comment on function public.record_telemetry is
   'Stores what pages report: an array of at most 1,000 {type, path, actor_uid, meta}; events without a type are '
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
-  'Raises: events_required, idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); too_many_events (413); idempotency_key_reused (422).';
+  'Raises: events_required, idempotency_key_invalid, json_unreasonable, uid_invalid (400); not_signed_in (401); '
+  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;

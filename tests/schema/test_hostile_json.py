@@ -1,0 +1,46 @@
+"""A small JSON must not become gigabytes: `1e-16383` has eight characters and is printed with 16,385."""
+
+import psycopg
+import pytest
+
+from tests.support.acting import call_or_reason, connections, one, thinker
+
+# what the functions with JSON parameters require besides
+REQUIRED: dict[str, dict[str, object]] = {
+    "offer_mortgage": {"application_id": "a"},
+    "log_transfer": {
+        "direction": "in", "crypto_amount": 1, "crypto_symbol": "ETH", "fiat_major": 1, "fiat_currency": "EUR",
+    },
+}  # fmt: skip
+
+JSON_PARAMETERS = """
+    select p.proname, p.proargnames[n]
+    from pg_proc p cross join unnest(p.proargtypes) with ordinality as argument (type, n)
+    where p.pronamespace = 'public'::regnamespace and argument.type = 'jsonb'::regtype
+    order by 1, 2
+"""
+
+
+def test_no_parameter_takes_much_memory_before_it_is_refused(shared_database: str) -> None:
+    with psycopg.connect(shared_database) as connection:
+        parameters = connection.execute(JSON_PARAMETERS).fetchall()
+    assert len(parameters) == 12
+    for function, parameter in parameters:
+        assert peak_megabytes(shared_database, function, parameter, "1e-16383", 12_000) < 100, (function, parameter)
+
+
+@pytest.mark.parametrize("number", ["1e308", "5e-324", "0e-16383"])
+def test_no_number_takes_much_memory_before_it_is_refused(shared_database: str, number: str) -> None:
+    assert peak_megabytes(shared_database, "issue_voucher", "terms", number, 100_000) < 100
+
+
+def peak_megabytes(database: str, function: str, parameter: str, number: str, times: int) -> int:
+    """The most memory that a backend has had after it refused this number so many times; an idle one has about 30."""
+    # an event of telemetry, and JSON as good as any other
+    value = f'[{{"type": "seen", "meta": [{",".join([number] * times)}]}}]'
+    with connections(database, 1) as [connection]:
+        params = REQUIRED.get(function, {}) | {parameter: value, "idempotency_key": "k"}
+        assert call_or_reason(connection, thinker("t"), function, **params) == "json_unreasonable"
+        status: str = one(connection, "select pg_read_file('/proc/self/status')")
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) // 1024
