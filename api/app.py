@@ -9,8 +9,9 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from api.gateway import Gateway
 from api.gateway.direct import DirectGateway
+from api.gateway.shares import Shares
 from api.http.body import MAX_BODY_BYTES, PortalRequest
-from api.http.callers import CallerMiddleware
+from api.http.callers import CallerMiddleware, calls_of
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import read_key
 from api.http.openapi import RequestSchemas, openapi_config
@@ -49,9 +50,9 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
         Litestar(
             _routes(settings),
             lifespan=[lambda _: gateway.open()],
-            state=State({"settings": settings, "gateway": gateway, "tokens": tokens}),
+            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens}),
             dependencies={
-                "gateway": Provide(lambda: gateway, sync_to_thread=False),
+                "gateway": Provide(calls_of, sync_to_thread=False),
                 "idempotency_key": Provide(read_key, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),
             },

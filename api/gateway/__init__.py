@@ -33,12 +33,8 @@ def json_or_default(value: object) -> Json | None:
 
 
 @runtime_checkable
-class Gateway(Protocol):
+class Calls(Protocol):
     """The database, as routes see it."""
-
-    def open(self) -> AbstractAsyncContextManager[None]:
-        """Make ready for calls; release everything at the end."""
-        ...
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """Call `public.<function>` as the actor and return its result: JSON, as the function's comment describes it.
@@ -47,6 +43,17 @@ class Gateway(Protocol):
         `database_away`, `database_read_only` or `busy` when the call was not made or was rolled back; `outcome_unknown`
         when the connection broke before the result came.
         """
+        ...
+
+
+class Gateway(Calls, Protocol):
+    """The database, as the application opens and closes it."""
+
+    connections: int
+    """How many calls can be made at once."""
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Make ready for calls; release everything at the end."""
         ...
 
 

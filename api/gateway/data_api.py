@@ -48,6 +48,9 @@ class _Error(BaseModel):
 class DataApiGateway:
     """Calls functions as `POST /rest/v1/rpc/<function>`."""
 
+    connections = 10
+    """Those that PostgREST has to its database by default (`db-pool`)."""
+
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         """Take SUPABASE_URL and its key, and what signs the actors' tokens. `open` it before the first call."""
         assert settings.supabase_url is not None
@@ -67,7 +70,7 @@ class DataApiGateway:
             yield
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
-        """See Gateway. PostgREST makes each request one transaction."""
+        """See Calls. PostgREST makes each request one transaction."""
         try:
             query = self._client.rpc(function, {name: _plain(value) for name, value in params.items()})
             # this request's own headers: the client's are shared by concurrent calls

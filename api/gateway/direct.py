@@ -17,8 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Json, api_error
-
-MAX_CONNECTIONS = 16
+from api.gateway.shares import PATIENCE_SECONDS
 
 CALL_SECONDS = 15.0
 """How long to wait for a server that neither answers nor closes the connection."""
@@ -38,6 +37,8 @@ _encode_json = msgspec.json.Encoder(decimal_format="number").encode
 class DirectGateway:
     """Calls functions on pooled connections."""
 
+    connections = 16
+
     def __init__(self, database_url: str) -> None:
         """Take a libpq URL. `open` it before the first call."""
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
@@ -50,10 +51,9 @@ class DirectGateway:
                 "application_name": "togethersystems-api",
             },
             min_size=0,
-            max_size=MAX_CONNECTIONS,
+            max_size=self.connections,
             open=False,
-            # how long a request waits for a free connection
-            timeout=3.0,
+            timeout=PATIENCE_SECONDS,
             # no background retries with growing delays: the next request opens a new connection
             reconnect_timeout=0.0,
         )
@@ -65,7 +65,7 @@ class DirectGateway:
             yield
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
-        """See Gateway. Two statements and one Sync are one implicit transaction and one round trip."""
+        """See Calls. Two statements and one Sync are one implicit transaction and one round trip."""
         statement = sql.SQL("select public.{}({})").format(
             sql.Identifier(function),
             sql.SQL(", ").join(
@@ -97,7 +97,7 @@ class DirectGateway:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         """A live connection of the pool; those that the server has closed meanwhile are discarded."""
-        for _ in range(MAX_CONNECTIONS):
+        for _ in range(self.connections):
             connection = await self._pool.getconn()
             if _is_alive(connection):
                 break

@@ -5,14 +5,17 @@ import re
 from abc import ABC, abstractmethod
 from ipaddress import ip_address
 
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, Request
 from litestar.datastructures import State
+from litestar.enums import HttpMethod
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from api.actor import Actor
 from api.errors import ApiError
+from api.gateway import Calls
+from api.gateway.shares import Shares
 from api.settings import DEFAULT_PORTS, Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
@@ -60,6 +63,19 @@ class ProvenCaller(Caller):
     def as_caller(self, uid: str | None = None) -> Actor:
         """The thinker of the token."""
         return self.actor if uid is None else self.as_thinker(uid)
+
+
+def calls_of(request: Request[Caller, None, State]) -> Calls:
+    """The calls that a route may make for a request: within the share of its caller, and of reads or of writes."""
+    shares: Shares = request.app.state.shares
+    return shares.of(is_operator=is_operator(request), is_read=request.method == HttpMethod.GET)
+
+
+def is_operator(request: Request[Caller, None, State]) -> bool:
+    """Whether the caller has the API key; on a server without one, whether it reads /api/admin."""
+    settings: Settings = request.app.state.settings
+    has_key = settings.ts_api_key is not None or request.scope["path"].startswith("/api/admin/")
+    return has_key and isinstance(request.user, TrustedCaller)
 
 
 Connection = ASGIConnection[BaseRouteHandler, Caller, None, State]

@@ -2,10 +2,12 @@
 
 from litestar.di import NamedDependency
 
-from api.gateway import Gateway
+from api.gateway import Calls
 from api.storage import Storage
 
-InjectedGateway = NamedDependency[Gateway]
+InjectedGateway = NamedDependency[Calls]
+"""See `calls_of`."""
+
 InjectedStorage = NamedDependency[Storage]
 
 IdempotencyKey = NamedDependency[str | None]

@@ -10,8 +10,8 @@ from litestar.middleware.rate_limit import CacheObject, RateLimitConfig, RateLim
 from litestar.types import Receive, Scope, Send
 
 from api.actor import SERVER
-from api.gateway import Gateway
-from api.http.callers import Caller
+from api.gateway.shares import Shares
+from api.http.callers import Caller, is_operator
 from api.http.proxies import client_address
 from api.settings import Settings
 
@@ -23,8 +23,9 @@ class CountedInPostgres(RateLimitMiddleware):
         """Count the request, before its body is read. Raises TooManyRequestsException above the limit."""
         request: Request[Caller, None, State] = scope["litestar_app"].request_class(scope)
         if await self.should_check_request(request):
-            gateway: Gateway = request.app.state.gateway
-            counted = await gateway.call("count_request", SERVER, client=self.cache_key_from_request(request))
+            shares: Shares = request.app.state.shares
+            calls = shares.of(is_operator=is_operator(request), is_read=False)
+            counted = await calls.call("count_request", SERVER, client=self.cache_key_from_request(request))
             now = int(time.time())
             counts = CacheObject(
                 history=[now] * min(counted["requests"], self.max_requests + 1), reset=now + counted["seconds_left"]

@@ -1,11 +1,11 @@
 """Health, /health: for load balancers and monitors."""
 
 from litestar import get
+from litestar.datastructures import State
 from pydantic import BaseModel
 
-from api.actor import Actor
 from api.errors import ApiError
-from api.http.dependencies import InjectedGateway
+from api.gateway.shares import Shares
 from api.http.openapi import error_responses
 
 
@@ -22,8 +22,9 @@ class Health(BaseModel):
     responses=error_responses(language="en", is_open=True),
     tags=["health"],
 )
-async def health(gateway: InjectedGateway) -> Health:
+async def health(state: State) -> Health:
     """200 only when the database answers and can be written."""
-    if not await gateway.call("ping", Actor("anon")):
+    shares: Shares = state.shares
+    if not await shares.ping():
         raise ApiError("database_read_only")
     return Health()

@@ -1,0 +1,141 @@
+"""While one kind of caller takes all connections that it may, the others are answered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+
+import psycopg
+import pytest
+
+from api.actor import Actor
+from api.gateway.data_api import DataApiGateway
+from api.gateway.direct import DirectGateway
+from api.gateway.shares import Shares
+from tests.support.data_api import JWT_SECRET, through_data_api, token
+from tests.support.parallel import ask_at_once
+from tests.support.serving import Answer, Connection, serve, settings_in
+from tests.support.waiting import wait_for_row
+
+KEY = "a long random text"
+OPERATOR = {"X-TS-APIKEY": KEY}
+ANNA, BEN = ({"Authorization": f"Bearer {token('authenticated', uid)}"} for uid in ("anna", "ben"))
+
+MANY = 40
+"""More than the gateway has connections."""
+
+
+class Held:
+    """A gateway whose calls are answered when the test says so."""
+
+    def __init__(self, connections: int) -> None:
+        self.connections = connections
+        self.under_way = 0
+        self.answer = asyncio.Event()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        yield
+
+    async def call(self, function: str, actor: Actor, **params: object) -> object:
+        self.under_way += 1
+        return await self.answer.wait()
+
+
+@pytest.mark.parametrize("gateway", [DirectGateway.connections, DataApiGateway.connections])
+def test_each_kind_of_request_leaves_connections_for_the_next(gateway: int) -> None:
+    async def under_way() -> list[int]:
+        held = Held(gateway)
+        shares = Shares(held)
+        kinds: list[Callable[[], Awaitable[object]]] = [
+            partial(shares.of(is_operator=is_operator, is_read=is_read).call, "ping", Actor("anon"))
+            for is_operator, is_read in ((False, True), (False, False), (True, True), (True, False))
+        ]
+        counts, tasks = [], []
+        for ask in (*kinds, shares.ping):
+            tasks += [asyncio.ensure_future(ask()) for _ in range(MANY)]
+            for _ in tasks:
+                await asyncio.sleep(0)  # lets each of them come as far as it can
+            counts.append(held.under_way)
+        held.answer.set()
+        assert await asyncio.gather(*tasks) == [True] * len(tasks)
+        return counts
+
+    lists, callers, lists_of_operators, operators, all_connections = asyncio.run(under_way())
+    assert 0 < lists < callers < lists_of_operators < operators < all_connections == gateway
+
+
+@pytest.fixture(scope="module", params=["direct", "data api"])
+def url(
+    request: pytest.FixtureRequest, shared_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of an app with a key, through each of the gateways."""
+    settings = settings_in(tmp_path_factory.mktemp("keyed"), ts_api_key=KEY, jwt_secret=JWT_SECRET, rate_limit="off")
+    with ExitStack() as stack:
+        if request.param == "data api":
+            settings = stack.enter_context(through_data_api(settings, shared_database))
+        url = stack.enter_context(serve(settings, None if settings.supabase_url else shared_database))
+        # the Data API reads the catalog at its first call, which would wait for locked tables
+        assert ask_at_once(url, a_list(OPERATOR))[0].status == 200
+        yield url
+
+
+def a_list(headers: dict[str, str]) -> Callable[[Connection], Answer]:
+    return lambda connection: connection.ask("GET", "/api/voucher/list", headers=headers)
+
+
+def a_write(headers: dict[str, str]) -> Callable[[Connection], Answer]:
+    return lambda connection: connection.ask("POST", "/api/voucher/cancel", {"voucherId": "v"}, headers=headers)
+
+
+def a_heartbeat(headers: dict[str, str]) -> Callable[[Connection], Answer]:
+    return lambda connection: connection.ask("POST", "/api/presence/heartbeat", {"thinker_id": "ben"}, headers=headers)
+
+
+def health(connection: Connection) -> Answer:
+    return connection.get("/health")
+
+
+def the_log(connection: Connection) -> Answer:
+    return connection.ask("GET", "/api/admin/events", headers=OPERATOR)
+
+
+@contextmanager
+def waiting(database: str, url: str, *questions: Callable[[Connection], Answer]) -> Iterator[None]:
+    """Asks what needs the vouchers, which are locked during the block."""
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(database) as holding,
+        psycopg.connect(database, autocommit=True) as watching,
+    ):
+        holding.execute("lock table public.vouchers")
+        asked = thread.submit(ask_at_once, url, *questions)
+        wait_for_row(watching, "select from pg_stat_activity where wait_event_type = 'Lock' having count(*) >= 3")
+        yield
+        holding.rollback()
+        assert {answer.status for answer in asked.result()} <= {200, 404, 503}
+
+
+def test_lists_leave_connections_for_writes(url: str, shared_database: str) -> None:
+    with waiting(shared_database, url, *[a_list(ANNA)] * MANY):
+        answers = ask_at_once(url, a_heartbeat(BEN), health, the_log)
+    assert [answer.status for answer in answers] == [200] * 3
+
+
+def test_callers_leave_connections_for_operators(url: str, shared_database: str) -> None:
+    with waiting(shared_database, url, *[a_list(ANNA), a_write(ANNA)] * MANY):
+        answers = ask_at_once(url, a_heartbeat(OPERATOR), health, the_log)
+    assert [answer.status for answer in answers] == [200] * 3
+
+
+def test_lists_of_operators_leave_connections_for_others(url: str, shared_database: str) -> None:
+    with waiting(shared_database, url, *[a_list(OPERATOR)] * MANY):
+        answers = ask_at_once(url, a_heartbeat(BEN), a_heartbeat(OPERATOR), health)
+    assert [answer.status for answer in answers] == [200] * 3
+
+
+def test_operators_leave_a_connection_for_health(url: str, shared_database: str) -> None:
+    with waiting(shared_database, url, *[a_write(OPERATOR)] * MANY):
+        answers = ask_at_once(url, *[health] * MANY)
+    assert {answer.status for answer in answers} == {200}
