@@ -132,6 +132,7 @@ def fee(percentage: float, fixed_amount: int = 0, currency: str | None = None) -
         "active": True,
         "beneficiary_id": beneficiary,
         "min_cents": None,
+        "reversed_after_start": False,
         "max_cents": None,
     }
 
