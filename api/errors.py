@@ -78,6 +78,7 @@ ERRORS: dict[str, Error] = {
     ),
     "unsupported_encoding": Error(415, "unsupported content encoding", "unsupported content encoding"),
     "too_large": Error(413, "request body too large", "request body too large"),
+    "body_timeout": Error(408, "request body too slow", "request body too slow"),
     "rate_limited": Error(429, "rate limit exceeded", "rate limit exceeded"),
     "database_away": Error(
         503,

@@ -176,6 +176,7 @@ class Settings(BaseSettings):
     rate_limit: Literal["on", "off", "auto"] = "auto"
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
     client_address_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-For"
+    request_timeout: int = Field(default=20, ge=1, le=3600)
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
 
     @field_validator("*", mode="before")

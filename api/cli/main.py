@@ -8,7 +8,6 @@ from typing import Annotated
 
 import psycopg
 import typer
-import uvicorn
 from rich.console import Console
 from rich.markup import escape
 
@@ -174,17 +173,11 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _serve(settings: Settings, url: str | None, listener: socket.socket) -> None:
-    from api.app import create_app  # imported late: --help does not need it
+    # imported late: --help does not need them
+    from api.app import create_app
+    from api.http.server import Server
 
-    config = uvicorn.Config(
-        create_app(settings, url),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # TRUSTED_PROXIES decides
-        timeout_graceful_shutdown=5,
-    )
-    server = uvicorn.Server(config)
+    server = Server(create_app(settings, url), settings)
     _print_addresses(settings, listener.getsockname()[1])
     server.run(sockets=[listener])
     if not server.started:

@@ -27,7 +27,9 @@ def _handle_api_error(request: Request[Any, Any, Any], error: ApiError) -> Respo
     An opt of the route that is named like the code replaces it by another code.
     """
     opt = request.route_handler.opt
-    headers = {"Retry-After": error.retry_after} if error.retry_after else None
+    headers = {"Retry-After": error.retry_after} if error.retry_after else {}
+    if error.code == "body_timeout":
+        headers["Connection"] = "close"  # the rest of the body is not waited for
     error = ApiError(opt.get(error.code, error.code), error.detail)
     message = error.message(opt.get("language", "de"))
     return Response(ErrorBody(error=message), status_code=error.status, headers=headers)

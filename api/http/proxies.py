@@ -15,12 +15,12 @@ def client_address(request: Request[Any, Any, Any]) -> str:
     """
     settings: Settings = request.app.state.settings
     peer = _peer(request)
-    if not _is_proxy(peer, settings):
-        return _network(peer)
+    if not is_proxy(peer, settings):
+        return network_of(peer)
     forwarded = ",".join(request.headers.getall(settings.client_address_header, []))
     # the last address that is no trusted proxy's: a client can invent the ones before it
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-    return _network(next((hop for hop in reversed(hops) if not _is_proxy(hop, settings)), peer))
+    return network_of(next((hop for hop in reversed(hops) if not is_proxy(hop, settings)), peer))
 
 
 def is_https(request: Request[Any, Any, Any]) -> bool:
@@ -29,19 +29,21 @@ def is_https(request: Request[Any, Any, Any]) -> bool:
         return True
     settings: Settings = request.app.state.settings
     forwarded: str = request.headers.get("x-forwarded-proto", "")
-    return _is_proxy(_peer(request), settings) and forwarded.partition(",")[0].strip().lower() == "https"
+    return is_proxy(_peer(request), settings) and forwarded.partition(",")[0].strip().lower() == "https"
 
 
 def _peer(request: Request[Any, Any, Any]) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _is_proxy(address: str, settings: Settings) -> bool:
+def is_proxy(address: str, settings: Settings) -> bool:
+    """Whether TRUSTED_PROXIES names the address."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """An IPv6 address cut to its network of 64 bits, an IPv4 address as it is."""
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, 64), strict=False))

@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import uvicorn
-
 from api.app import create_app
+from api.http.server import Server
 from api.settings import Settings
 
 
@@ -26,9 +25,7 @@ def serve(settings: Settings, database_url: str | None) -> Iterator[str]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         app = create_app(settings, database_url)
-        # a connection that a test leaves idle for a while, on a busy machine, is not hung up on
-        config = uvicorn.Config(app, log_level="warning", proxy_headers=False, timeout_keep_alive=600)
-        server = uvicorn.Server(config)
+        server = Server(app, settings)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -44,7 +41,8 @@ def serve(settings: Settings, database_url: str | None) -> Iterator[str]:
 def settings_in(folder: Path, **changes: Any) -> Settings:
     """The defaults with the data in a folder, and these changes; whatever the environment says."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    return Settings(**defaults | {"data_dir": folder} | changes)
+    # a connection that a test leaves idle for a while, on a busy machine, is not hung up on
+    return Settings(**defaults | {"data_dir": folder, "request_timeout": 600} | changes)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,205 @@
+"""The HTTP server: uvicorn, which neither idle nor slow clients can fill (docs/security.md, "Slow clients").
+
+uvicorn limits neither the number of connections nor the time for a header, a body or an unread answer.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections.abc import Collection
+from typing import Any, cast
+
+import h11
+import uvicorn
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from api.errors import ApiError
+from api.http.proxies import is_proxy, network_of
+from api.settings import Settings
+
+MIN_BYTES_PER_SECOND = 8 * 1024
+"""A client may send and read more slowly for REQUEST_TIMEOUT only."""
+
+MAX_CONNECTIONS = 512
+
+_ACCEPTED_AT_ONCE = 32
+_QUEUE = 1024
+_OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
+"""Files that are not connections: of Python, of the database's connections, and connections that are being closed."""
+
+_MAX_SMALL_CHUNKS = 1000
+_SMALL_CHUNK = 256
+
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+_log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Serves an application on a socket that listens."""
+
+    config: "_Config"
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        """Take the application, and how long it waits for a client from the settings."""
+        super().__init__(_Config(app, settings))
+        self._last_warning = -60.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, with a long queue of which asyncio accepts only a few connections before it serves them."""
+        asyncio.get_running_loop().set_exception_handler(self._handle_exception)
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(_QUEUE)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Hang up on clients that take too long; called ten times a second."""
+        if counter % 5 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in cast("list[_Protocol]", list(self.server_state.connections)):
+                connection.hang_up_if_late(now)
+        return await super().on_tick(counter)
+
+    def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Write at most one line a minute where the system has no more files: asyncio tries again for ever."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._last_warning >= 60:
+            self._last_warning = loop.time()
+            _log.error("new connections have to wait: %s (`ulimit -n` sets how many)", error.strerror)
+
+
+class _Config(uvicorn.Config):
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        super().__init__(
+            _timing_bodies(app, settings.request_timeout),
+            http=_Protocol,
+            ws="none",
+            backlog=_ACCEPTED_AT_ONCE,
+            log_level="error",  # below are only lines that any client can make it write
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # TRUSTED_PROXIES decides
+            timeout_keep_alive=settings.request_timeout,
+            timeout_graceful_shutdown=5,
+        )
+        self.settings = settings
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # a request may open a file itself
+        self.max_connections = min(MAX_CONNECTIONS, max(8, (files - _OTHER_FILES) // 2))
+
+
+class _Protocol(H11Protocol):
+    """A connection. From `idle_since` on it waits for a request, if there is none that is not answered."""
+
+    config: _Config
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it: of too many connections, the one that waits longest for a request is closed."""
+        super().connection_made(transport)
+        self.conn = _StrictConnection(h11.SERVER)
+        self.idle_since = self.loop.time()
+        self._unread_until: float | None = None
+        peer = self.client[0] if self.client else ""
+        self.network = network_of(peer)
+        connections, most = cast("set[_Protocol]", self.connections), self.config.max_connections
+        self._make_room(connections, most)
+        if not is_proxy(peer, self.config.settings):
+            self._make_room([other for other in connections if other.network == self.network], most // 4)
+
+    def _make_room(self, connections: Collection["_Protocol"], most: int) -> None:
+        if len(connections) <= most or self.transport.is_closing():
+            return
+        longest = min((other for other in connections if other.is_idle), key=lambda other: other.idle_since)
+        if longest is self:
+            # every other one has a request
+            self.transport.write(_BUSY)
+            self.transport.close()
+        else:
+            longest.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of one that is answered already."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read nearly all that was written."""
+        self._unread_until = None
+        super().resume_writing()
+
+    def hang_up_if_late(self, now: float) -> None:
+        """Close the connection if its client takes too long to send a request, or to read an answer."""
+        timeout = self.config.settings.request_timeout
+        unread = self.transport.get_write_buffer_size()
+        if not unread:
+            self._unread_until = None
+            if self.is_idle and now - self.idle_since > timeout:
+                self.transport.abort()
+        elif self._unread_until is None:
+            self._unread_until = now + timeout + unread / MIN_BYTES_PER_SECOND
+        elif now > self._unread_until:
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that is no HTTP, unless there is an answer already."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+
+class _StrictConnection(h11.Connection):
+    """Refuses a body in tiny chunks, each of which costs more than its bytes."""
+
+    _small_chunks = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next event. Raises h11.RemoteProtocolError."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._small_chunks = 0
+        elif isinstance(event, h11.Data) and len(event.data) < _SMALL_CHUNK:
+            self._small_chunks += 1
+            if self._small_chunks > _MAX_SMALL_CHUNKS:
+                raise h11.RemoteProtocolError("too many small chunks")
+        return event
+
+
+def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:
+    """The application, whose requests end with ApiError body_timeout where the client sends a body too slowly."""
+
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        left = float(timeout)
+        is_complete = scope["type"] != ScopeType.HTTP
+
+        async def receive_in_time() -> ReceiveMessage:
+            nonlocal left, is_complete
+            if is_complete:
+                return await receive()
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            try:
+                async with asyncio.timeout(left):
+                    message = await receive()
+            except TimeoutError as error:
+                raise ApiError("body_timeout") from error
+            body = cast(bytes, message.get("body", b""))
+            left = min(timeout, left - (loop.time() - began) + len(body) / MIN_BYTES_PER_SECOND)
+            is_complete = not message.get("more_body", False)
+            return message
+
+        await app(scope, receive_in_time, send)
+
+    return timed

@@ -1,0 +1,239 @@
+"""Clients that are idle, slow or many take neither the connections nor the time of the server from others."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from ipaddress import ip_network
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from api.http import server as http_server
+from tests.cli.running import PORTAL
+from tests.support.serving import Connection, serve, settings_in
+from tests.support.waiting import wait_until
+
+JSON = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+CHUNKED = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+REFUSED = b"POST /api/unknown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+
+
+@contextmanager
+def connected(url: str, sent: bytes = b"", source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """Yields a connection on which this was sent."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=30, source_address=(source, 0)) as client:
+        client.sendall(sent)
+        yield client
+
+
+@contextmanager
+def asking(url: str, source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """Yields a connection with a request whose body the server waits for."""
+    with connected(url, JSON.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"), source) as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        yield client
+
+
+def received(client: socket.socket) -> bytes:
+    """Returns what arrives until the server hangs up."""
+    answer = b""
+    with suppress(ConnectionResetError):
+        while part := client.recv(65536):
+            answer += part
+    return answer
+
+
+def others_are_served(url: str, source: str = "127.0.0.2") -> bool:
+    """Returns whether another caller can read and write, on a connection of its own."""
+    with Connection(url, source) as other:
+        issued = other.post("/api/voucher/issue", {"issuerUid": "anna"})
+        return (other.get("/health").status, issued.status) == (200, 200)
+
+
+@pytest.fixture(scope="module")
+def impatient(shared_database: str, shared_folder: Path) -> Iterator[str]:
+    """The URL of an app that waits a second for its clients."""
+    with serve(settings_in(shared_folder, request_timeout=1), shared_database) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param(b"", None, id="silent"),
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: loc", None, id="half a header"),
+        pytest.param(JSON + b"{", 408, id="half a body"),
+        pytest.param(CHUNKED + b"5\r\n{", 408, id="half a chunk"),
+        pytest.param(REFUSED, 404, id="no body after the answer"),
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, id="silent after an answer"),
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nG", 200, id="half a header after an answer"),
+    ],
+)
+def test_a_client_that_stops_is_hung_up_on(impatient: str, sent: bytes, status: int | None) -> None:
+    with connected(impatient, sent) as client:
+        assert others_are_served(impatient)
+        head = received(client).split(b"\r\n")[0]
+    assert head == (b"" if status is None else head)
+    assert status is None or head.split()[1] == str(status).encode()
+
+
+@pytest.mark.parametrize("sent", [b"GET /health HTTP/1.1\r\nX: ", JSON, REFUSED], ids=["header", "body", "unread"])
+def test_a_client_that_drips_is_hung_up_on(impatient: str, sent: bytes) -> None:
+    """Bytes that arrive one by one win no time."""
+    with connected(impatient, sent) as client:
+        client.settimeout(0.05)
+
+        def is_hung_up_on() -> bool:
+            try:
+                client.sendall(b"1")
+                return not client.recv(65536)
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        wait_until(is_hung_up_on)
+
+
+def test_a_slow_body_is_answered(impatient: str) -> None:
+    with connected(impatient, JSON) as client:
+        answer = received(client)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b'{"ok":false,"error":"request body too slow"}')
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_a_client_that_does_not_read_is_hung_up_on(impatient: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "MIN_BYTES_PER_SECOND", 2**30)
+    with connected(impatient) as client:
+
+        def is_hung_up_on() -> bool:
+            # more answers than the system keeps for a client
+            try:
+                client.sendall(b"GET /schema/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+            except OSError as error:
+                return not isinstance(error, TimeoutError)
+            return False
+
+        client.settimeout(0.05)
+        wait_until(is_hung_up_on)
+    assert others_are_served(impatient)
+
+
+@pytest.fixture
+def small(shared_database: str, shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an app with eight connections, two for an address; 127.0.0.9 is a proxy."""
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 8)
+    settings = settings_in(shared_folder, trusted_proxies=(ip_network("127.0.0.9"),))
+    with serve(settings, shared_database) as url:
+        yield url
+
+
+def test_of_too_many_connections_the_longest_idle_is_closed(small: str) -> None:
+    with connected(small) as first, connected(small) as second:
+        with connected(small, source="127.0.0.3"), Connection(small) as third:
+            assert third.get("/health").status == 200
+            assert received(first) == b""
+        second.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert received(second).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_address_gets_a_part_of_the_connections(small: str) -> None:
+    with asking(small), asking(small):
+        with connected(small) as third:
+            assert received(third).startswith(b"HTTP/1.1 503 ")
+        assert others_are_served(small)
+
+
+def test_a_proxy_may_have_all_connections(small: str) -> None:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(asking(small, "127.0.0.9")) for _ in range(8)]
+        with connected(small) as ninth:
+            assert received(ninth).startswith(b"HTTP/1.1 503 ")
+        for client in clients:
+            client.sendall(b"{}" + b" " * 998)
+            assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("head", [CHUNKED, REFUSED.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked")])
+def test_a_body_in_tiny_chunks_is_refused(small: str, head: bytes) -> None:
+    with connected(small, head) as client:
+        with suppress(OSError):
+            client.sendall(b"1\r\n \r\n" * 50_000)
+        received(client)
+    assert others_are_served(small)
+
+
+class Running(NamedTuple):
+    """A server of its own process, with 256 files."""
+
+    url: str
+    process: psutil.Process
+    log: Path
+
+
+@pytest.fixture
+def poor(database: str, tmp_path: Path) -> Iterator[Running]:
+    """A `portal run` with `ulimit -n 256`."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": str(port)}
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [*PORTAL, "run"],
+            env=os.environ | settings,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            while b"stop" not in process.stdout.readline():
+                assert process.poll() is None
+            yield Running(f"http://127.0.0.1:{port}", psutil.Process(process.pid), log)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+    assert process.returncode == 0, log.read_text()
+
+
+@pytest.mark.slow
+def test_three_hundred_connections_stop_nobody_and_write_nothing(poor: Running) -> None:
+    with ExitStack() as stack:
+        for sent in (
+            b"",
+            b"GET /health HTTP/1.1\r\n",
+            JSON + b"{",
+            b"nonsense\r\n\r\n",
+            CHUNKED + b"nonsense\r\n",
+        ) * 60:
+            with suppress(OSError):
+                stack.enter_context(connected(poor.url, sent))
+        wait_until(lambda: others_are_served(poor.url))
+        assert poor.process.num_fds() < 200
+    assert poor.log.read_text() == ""
+
+
+@pytest.mark.slow
+def test_a_machine_without_files_is_named_once(poor: Running) -> None:
+    wait_until(lambda: others_are_served(poor.url))
+    files = poor.process.num_fds()
+    poor.process.rlimit(psutil.RLIMIT_NOFILE, (files, 256))
+    with ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(connected(poor.url))
+        wait_until(lambda: "new connections have to wait" in poor.log.read_text())
+        poor.process.rlimit(psutil.RLIMIT_NOFILE, (256, 256))
+        assert others_are_served(poor.url)
+    assert len(poor.log.read_text().splitlines()) == 1
