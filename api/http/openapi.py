@@ -92,7 +92,15 @@ class _Plain(GenerateJsonSchema):
 
 _ANY_ROUTE = ("database_away", "database_read_only", "busy", "outcome_unknown")
 _ANY_CALLER = ("not_signed_in", "not_yourself", "foreign_origin", "token_keys_away")
-_ANY_BODY = ("invalid_json", "value_invalid", "text_expected", "json_unreasonable", "too_large", "unsupported_encoding")
+_ANY_BODY = (
+    "invalid_json",
+    "value_invalid",
+    "text_expected",
+    "json_unreasonable",
+    "too_large",
+    "body_timeout",
+    "unsupported_encoding",
+)
 
 ANY_KEY = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused")
 """The codes of a request with an Idempotency-Key."""

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, which neither idle nor slow clients can fill (docs/security.md, "Slow clients").
+"""The HTTP server: uvicorn, which neither idle nor slow clients can fill (docs/operation.md, "Slow clients").
 
 uvicorn limits neither the number of connections nor the time for a header, a body or an unread answer.
 """

@@ -72,6 +72,7 @@ class Contracts(ApiModel):
         "not_a_server",
         "not_your_room",
         "too_large",
+        "body_timeout",
         "storage_away",
         *ANY_KEY,
         language="en",

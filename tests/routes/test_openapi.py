@@ -13,7 +13,7 @@ from referencing.jsonschema import DRAFT202012
 from tests.support.serving import Answer, Connection
 
 # the routes of both generations with their statuses, besides 401 and 503, which every route has
-BODY = {400, 409, 413, 415, 422}
+BODY = {400, 408, 409, 413, 415, 422}
 ROUTES: dict[tuple[str, str], set[int]] = {
     ("post", "/api/presence/verify"): BODY,
     ("post", "/api/presence/heartbeat"): BODY,
@@ -38,7 +38,7 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("get", "/api/mortgage/application-list"): {400},
     ("post", "/api/mortgage/offer"): BODY | {404, 429},
     ("get", "/api/mortgage/offer-list"): {400, 429},
-    ("post", "/api/contracts/upload"): {400, 404, 409, 413, 422},
+    ("post", "/api/contracts/upload"): {400, 404, 408, 409, 413, 422},
     ("get", "/api/contracts/list"): {400},
     ("post", "/api/telemetry"): BODY | {429},
     ("get", "/api/admin/events"): {400},
