@@ -211,8 +211,9 @@ def poor(database: str, tmp_path: Path) -> Iterator[Running]:
 @pytest.mark.slow
 def test_three_hundred_connections_stop_nobody_and_write_nothing(poor: Running) -> None:
     with ExitStack() as stack:
-        kinds = (b"", b"GET /health HTTP/1.1\r\n", JSON + b"{", b"nonsense\r\n\r\n", CHUNKED + b"nonsense\r\n")
-        for i, sent in enumerate(kinds * 60):
+        nonsense = (b"nonsense\r\n\r\n", CHUNKED + b"nonsense\r\n")
+        kinds = (b"", b"GET /health HTTP/1.1\r\n", JSON + b"{")
+        for i, sent in enumerate(nonsense * 5 + kinds * 100):
             with suppress(OSError):
                 stack.enter_context(connected(poor.url, sent, f"127.0.1.{1 + i % 7}"))
         wait_until(lambda: others_are_served(poor.url))
