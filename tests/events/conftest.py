@@ -37,6 +37,13 @@ insert into public.transfers (
   id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label, thinker_id, external_account
 )
 values ('transfer', 'in', 1, 'ETH', 1, 'EUR', 'l', private.thinker_id('ann'), 'DE02120300000000202051');
+insert into public.fee_events (
+  id, fee_id, subject_type, subject_id, base_cents, rate, fixed_cents, unrounded, amount_cents, currency, beneficiary_id
+)
+values (
+  '00000000-0000-7000-8000-00000000000e', 'voucher.booking', 'voucher_booking', 'booking', 0, 0, 5, 5, 5, 'EUR',
+  private.thinker_id('ann')
+);
 insert into public.settlements (id, beneficiary_id, period_from, period_to, total_cents, currency)
 select id::uuid, private.thinker_id('ann'), '2026-01-01', '2026-02-01', 0, 'EUR'
 from unnest(array['00000000-0000-7000-8000-00000000000c', '00000000-0000-7000-8000-00000000000d']) as id;

@@ -19,6 +19,7 @@ SIGNED_BY_ALL = (
 )
 PERSON_A, PERSON_B = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000b"
 OPEN, INVOICED = "00000000-0000-7000-8000-00000000000c", "00000000-0000-7000-8000-00000000000d"
+CHARGE = "00000000-0000-7000-8000-00000000000e"
 NEW_ID = "00000000-0000-7000-8000-0000000000ff"
 DOCUMENT = {
     "contract_id": UUID(NEW_ID),
@@ -137,6 +138,10 @@ def fee(percentage: float, fixed_amount: int = 0, currency: str | None = None) -
     }
 
 
+REVERSED = Event(
+    "fee.reversed", None, "fee_event", ANY,
+    {"reverses": CHARGE, "amountCents": -5, "currency": "EUR", "reason": "nobody came", "by": "service_role"},
+)  # fmt: skip
 FEE = Event("fee.changed", None, "fee", "voucher.booking", {"before": fee(0.02), "after": fee(0.03, 30, "EUR")})
 
 WRITES = [
@@ -329,6 +334,11 @@ WRITES = [
         (FEE,),
     ),
     Write(
+        "charge given back",
+        function(SERVER, "reverse_fee", fee_event_id=UUID(CHARGE), reason="nobody came"),
+        (REVERSED,),
+    ),
+    Write(
         "settlement by hand",
         by_hand(
             "insert into public.settlements (id, beneficiary_id, period_from, period_to, total_cents, currency) "
@@ -499,6 +509,7 @@ def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
         as_operator(scene).execute("update public.fees set meta = %s, active = not active", (Jsonb(secret),))
         call(scene, SERVER, "pay_settlement", settlement_id=UUID(INVOICED))
         call(scene, SERVER, "void_settlement", settlement_id=UUID(OPEN))
+        call(scene, SERVER, "reverse_fee", fee_event_id=UUID(CHARGE), reason="nobody came")
 
         found = log(scene).values()
     assert {event.type for event in found} == {event.type for write in WRITES for event in write.events}
