@@ -356,13 +356,14 @@ def _refuse_used_database(connection: psycopg.Connection) -> None:
 
 
 def _make_roles(connection: psycopg.Connection, roles: str) -> None:
-    """Creates the roles that are missing: those of the backup, then those of the schema."""
+    """Creates the roles that are missing: those of the backup, then those of the schema; and sets their timeouts."""
     try:
         connection.execute(roles.encode() or b"select")
     except psycopg.Error as error:
         raise PortalError(f"The roles cannot be created: {error.diag.message_primary}") from error
     migrations.apply_platform(connection)
-    migrations.run_file(connection, ROOT / "sql" / "75_stats" / "stats_reader.sql")
+    for file in ("75_stats/stats_reader.sql", "10_core/timeouts.sql"):
+        migrations.run_file(connection, ROOT / "sql" / file)
 
 
 def _revoke_default_privileges(connection: psycopg.Connection) -> None:

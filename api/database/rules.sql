@@ -167,6 +167,13 @@ rule as (
   ) as a (attribute, is_set)
   where a.is_set
   union all
+  select 'role ' || r.name, 'has a ' || s.name
+  from role r
+  join pg_roles p on p.oid = r.id
+  cross join unnest(array['statement_timeout', 'lock_timeout']) as s (name)
+  where r.name in ('anon', 'authenticated')
+    and exists (select from unnest(p.rolconfig) as line where line like s.name || '=%' and line <> s.name || '=0')
+  union all
   select 'role ' || r.name, 'member of ' || m.roleid::regrole
   from role r
   join pg_auth_members m on m.member = r.id

@@ -22,10 +22,16 @@ from api.gateway.shares import PATIENCE_SECONDS
 CALL_SECONDS = 15.0
 """How long to wait for a server that neither answers nor closes the connection."""
 
-# give up on long-held locks (an open transaction in Studio) instead of exhausting the pool
-_AS_ACTOR = """
+LOCK_PATIENCE = "3s"
+"""How long to wait for a lock, instead of exhausting the pool behind an open transaction in Studio.
+
+Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
+"""
+
+# `set role` does not apply the role's own timeouts: those are for clients of the Data API
+_AS_ACTOR = f"""
     select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
-           set_config('lock_timeout', '3s', true), set_config('statement_timeout', '10s', true)
+           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', '10s', true)
 """
 
 _log = logging.getLogger(__name__)

@@ -23,6 +23,25 @@ alter default privileges in schema public revoke all on sequences from anon, aut
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
 alter default privileges revoke execute on functions from public;
 
+-- sql/10_core/timeouts.sql
+-- PostgREST applies filters to what a function returns while its transaction holds its locks. Roles belong to the whole
+-- server, and PostgREST reads only settings for all databases; what is set stays, as on Supabase.
+do $$
+declare
+  setting record;
+begin
+  for setting in
+    select r.rolname as role, s.name, s.value
+    from pg_catalog.pg_roles r
+    cross join (values ('statement_timeout', '2s'), ('lock_timeout', '1900ms')) as s (name, value)
+    where r.rolname in ('anon', 'authenticated')
+      and not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
+  loop
+    execute format('alter role %I set %I = %L', setting.role, setting.name, setting.value);
+  end loop;
+end;
+$$;
+
 -- sql/10_core/functions/check_json.sql
 create function private.check_json(value jsonb, levels integer default 63, bytes integer default 4194304)
 returns boolean
@@ -1060,6 +1079,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
@@ -1085,6 +1105,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
@@ -1095,6 +1116,16 @@ declare
 begin
   if response is not null then
     return response;
+  end if;
+
+  -- who is not online with this pair code takes no lock
+  if not exists (
+    select from public.presence_sessions s
+    where s.thinker_id = thinker
+      and s.pair_code = match_presence.pair_code
+      and s.status = 'online'
+  ) then
+    return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', null));
   end if;
 
   -- concurrent calls with this pair code wait, and then find the room that the first one created
@@ -1147,6 +1178,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array('send_heartbeat', send_heartbeat.pair_code, send_heartbeat.status);
@@ -1201,6 +1233,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array('verify_presence');
@@ -1509,6 +1542,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -1522,6 +1556,13 @@ declare
 begin
   if response is not null then
     return response;
+  end if;
+
+  -- only who may book locks the voucher
+  if not exists (
+    select from public.vouchers v where v.id = book_voucher.voucher_id and private.is_open_to_caller(v)
+  ) then
+    raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
   select * into voucher
@@ -1606,6 +1647,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -1622,6 +1664,21 @@ begin
 
   if cancel_booking.booking_id is null and cancel_booking.voucher_id is null then
     raise sqlstate 'PT400' using message = 'booking_or_voucher_required';
+  end if;
+
+  -- only a party locks the voucher
+  if not private.is_service() and not exists (
+    select from public.voucher_bookings b
+    where case
+        when cancel_booking.booking_id is null then b.voucher_id = cancel_booking.voucher_id
+        else b.id = cancel_booking.booking_id
+      end
+      and auth.uid() in (b.holder_id, b.issuer_id)
+  ) then
+    if exists (select from public.voucher_bookings b where b.id = cancel_booking.booking_id) then
+      raise sqlstate 'PT403' using message = 'not_a_party';
+    end if;
+    raise sqlstate 'PT404' using message = 'booking_not_found';
   end if;
 
   -- lock the voucher first, as book_voucher does: after waiting, this statement sees the other transaction's changes
@@ -1733,6 +1790,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := private.checked_request(
@@ -1922,6 +1980,9 @@ security definer
 set search_path = ''
 as $$
 begin
+  -- wait for the bookings that have read the option before
+  perform pg_advisory_xact_lock(hashtextextended('no_overlap_of:' || new.id, 0));
+
   update public.voucher_bookings b
   set no_overlap_across_vouchers = new.no_overlap_across_vouchers
   where b.issuer_id = new.id and b.status = 'booked' and b.slot_end > now();
@@ -1949,11 +2010,10 @@ as $$
 declare
   exclusive boolean;
 begin
-  -- for share: the option stays as it is until this booking is committed
-  select t.no_overlap_across_vouchers into exclusive
-  from public.thinkers t
-  where t.id = new.issuer_id
-  for share;
+  -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
+  -- from signing in while a stranger books
+  perform pg_advisory_xact_lock_shared(hashtextextended('no_overlap_of:' || new.issuer_id, 0));
+  select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap
   new.no_overlap_across_vouchers := coalesce(exclusive and new.slot_end > now(), false);
@@ -2499,6 +2559,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request     jsonb := jsonb_build_array('accept_mortgage_offer', accept_mortgage_offer.offer_id);
@@ -2512,13 +2573,10 @@ begin
     return response;
   end if;
 
-  -- lock the application first, so that two of its offers cannot be accepted concurrently
   select a.* into application
-  from public.mortgage_applications a
-  where a.id = (select o.application_id from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id)
-  for no key update;
-
-  select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
+  from public.mortgage_offers o
+  join public.mortgage_applications a on a.id = o.application_id
+  where o.id = accept_mortgage_offer.offer_id;
 
   if not found then
     raise sqlstate 'PT404' using message = 'offer_not_found';
@@ -2526,6 +2584,10 @@ begin
   if application.borrower_id <> borrower then
     raise sqlstate 'PT403' using message = 'not_the_offers_borrower';
   end if;
+
+  -- lock the application, so that two of its offers cannot be accepted concurrently
+  perform from public.mortgage_applications a where a.id = application.id for no key update;
+  select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
   if offer.status <> 'open' then
     raise sqlstate 'PT409' using message = 'offer_not_open', detail = offer.status;
   end if;
@@ -2596,6 +2658,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request     jsonb := private.checked_request(
@@ -2824,6 +2887,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request     jsonb := private.checked_request(
@@ -2913,6 +2977,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -2927,38 +2992,42 @@ begin
     return response;
   end if;
 
-  select * into contract
+  select a.borrower_id, o.lender_id into borrower, lender
   from public.mortgage_contracts c
-  where c.id = sign_mortgage_contract.contract_id
-  for no key update;
+  join public.mortgage_offers o on o.id = c.offer_id
+  join public.mortgage_applications a on a.id = o.application_id
+  where c.id = sign_mortgage_contract.contract_id;
 
   if not found then
     raise sqlstate 'PT404' using message = 'mortgage_contract_not_found';
   end if;
-
-  select a.borrower_id, o.lender_id into borrower, lender
-  from public.mortgage_offers o
-  join public.mortgage_applications a on a.id = o.application_id
-  where o.id = contract.offer_id;
 
   case sign_mortgage_contract.signer
     when 'borrower' then
       if auth.uid() is distinct from borrower then
         raise sqlstate 'PT403' using message = 'not_the_borrower';
       end if;
-      contract.borrower_signed_at := coalesce(contract.borrower_signed_at, now());
     when 'lender' then
       if auth.uid() is distinct from lender then
         raise sqlstate 'PT403' using message = 'not_the_lender';
       end if;
-      contract.lender_signed_at := coalesce(contract.lender_signed_at, now());
     when 'notary' then
       if not private.may_act_as('notary') then
         raise sqlstate 'PT403' using message = 'not_a_notary';
       end if;
-      contract.notary_signed_at := coalesce(contract.notary_signed_at, now());
     else
       raise sqlstate 'PT400' using message = 'signer_unknown';
+  end case;
+
+  select * into contract
+  from public.mortgage_contracts c
+  where c.id = sign_mortgage_contract.contract_id
+  for no key update;
+
+  case sign_mortgage_contract.signer
+    when 'borrower' then contract.borrower_signed_at := coalesce(contract.borrower_signed_at, now());
+    when 'lender' then contract.lender_signed_at := coalesce(contract.lender_signed_at, now());
+    when 'notary' then contract.notary_signed_at := coalesce(contract.notary_signed_at, now());
   end case;
 
   update public.mortgage_contracts c
@@ -3146,6 +3215,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request    jsonb := private.checked_request(
@@ -3378,6 +3448,7 @@ language sql
 stable
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
@@ -3514,6 +3585,7 @@ language sql
 stable
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
@@ -3588,6 +3660,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
@@ -3736,6 +3809,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := private.checked_request(jsonb_build_array('record_telemetry', record_telemetry.events));
@@ -4684,6 +4758,7 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;
@@ -4736,6 +4811,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.move_settlement(invoice_settlement.settlement_id, 'invoiced')
 $$;
@@ -4753,6 +4829,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
@@ -4792,6 +4869,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
@@ -4852,6 +4930,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.move_settlement(pay_settlement.settlement_id, 'paid')
 $$;
@@ -4869,6 +4948,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set statement_timeout = '10s'
 as $$
 declare
   charged  public.fee_events;
@@ -4935,6 +5015,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set statement_timeout = '10s'
 as $$
 declare
   period_end  timestamptz;
@@ -5047,6 +5128,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set statement_timeout = '10s'
 as $$
   select private.move_settlement(void_settlement.settlement_id, 'voided', void_settlement.reason)
 $$;
@@ -6686,6 +6768,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
 declare
   period  record;
@@ -6765,6 +6848,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
 declare
   period record;
@@ -6835,6 +6919,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
 declare
   period record;
@@ -6909,6 +6994,7 @@ set search_path = ''
 set jit = off
 -- the invariants would use temporary files with less
 set work_mem = '64MB'
+set statement_timeout = '10s'
 as $$
 declare
   most_events constant bigint := 5000000;
@@ -6978,6 +7064,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
 declare
   period record;
@@ -7054,6 +7141,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
 declare
   period  record;

@@ -72,11 +72,16 @@ function refuseAsPostgrest(error) {
   throw error;
 }
 
-/** What PostgREST sets for each transaction. */
-function setUp({ claims, timeZone }) {
-  return sql`select set_config('role', ${claims.role}, true),
-    set_config('request.jwt.claims', ${JSON.stringify(claims)}, true), set_config('search_path', ${SCHEMA}, true),
-    (select set_config('timezone', name, true) from pg_timezone_names where name = ${timeZone ?? null})`;
+/** What PostgREST sets for each transaction; `hoisted` are settings of the function that is called. */
+function setUp({ claims, timeZone }, roles, hoisted) {
+  const settings = Object.entries({ ...roles[claims.role], ...hoisted });
+  return sql`select ${sql.join([
+    sql`set_config('role', ${claims.role}, true)`,
+    sql`set_config('request.jwt.claims', ${JSON.stringify(claims)}, true)`,
+    sql`set_config('search_path', ${SCHEMA}, true)`,
+    sql`(select set_config('timezone', name, true) from pg_timezone_names where name = ${timeZone ?? null})`,
+    ...settings.map(([name, value]) => sql`set_config(${name}, ${value}, true)`),
+  ])}`;
 }
 
 function connectionOptions(uri) {
@@ -139,13 +144,14 @@ class Authenticator extends PostgresConnection {
   }
 
   /** Does the work in one transaction as the caller. */
-  async inTransaction(readOnly, work) {
+  async inTransaction(readOnly, work, hoisted = {}) {
+    const { roles } = await this.#catalog.read();
     const transaction = this.kysely.transaction().setAccessMode(readOnly ? "read only" : "read write");
     let first;
     try {
       return await transaction.execute(async (connection) => {
         try {
-          await setUp(asking.getStore()).execute(connection);
+          await setUp(asking.getStore(), roles, hoisted).execute(connection);
           return await work(connection);
         } catch (error) {
           first = error;
@@ -178,11 +184,20 @@ class Catalog {
       const { rows } = await sql`
         select p.proname as name, p.provolatile <> 'v' as read_only, p.proretset as returns_set,
                p.prorettype = 'void'::regtype as returns_void,
+               (select json_object_agg(split_part(line, '=', 1), substr(line, strpos(line, '=') + 1))
+                from unnest(p.proconfig) as line where line like 'statement_timeout=%') as hoisted,
                coalesce(json_object_agg(p.proargnames[n], format_type(t, null)) filter (where n > 0), '{}') as types,
                coalesce(json_agg(p.proargnames[n]) filter (where n <= p.pronargs - p.pronargdefaults), '[]') as required
         from pg_proc p left join unnest(p.proargtypes) with ordinality as a (t, n) on true
         where p.pronamespace = ${SCHEMA}::regnamespace and (p.pronargs = 0 or p.proargnames is not null)
         group by p.oid`.execute(owner.kysely);
+      // PostgREST reads the settings of roles for all databases, once
+      const settings = await sql`
+        select r.rolname, json_object_agg(split_part(line, '=', 1), substr(line, strpos(line, '=') + 1)) as settings
+        from pg_roles r cross join unnest(r.rolconfig) as line
+        where pg_has_role('authenticator', r.oid, 'member')
+        group by r.rolname`.execute(owner.kysely);
+      const roles = Object.fromEntries(settings.rows.map(({ rolname, settings }) => [rolname, settings]));
       const tables = await owner.introspect();
       // a foreign key is one to one by a constraint; lite would take a partial unique index for one
       const constraints = new Set(tables.unique_constraints.map(({ table, name }) => `${table}.${name}`));
@@ -200,7 +215,7 @@ class Catalog {
           { name, origin: ref_table, other: table, from: to, to: from },
         ];
       });
-      return { functions: rows, tables, relations };
+      return { functions: rows, roles, tables, relations };
     } finally {
       await owner.close();
     }
@@ -216,8 +231,16 @@ class Catalog {
   }
 }
 
+const FILTER = /^pgrst_scalar->>(\w+)=match\.(.*)$/s;
+
+/** A filter on a function's result, evaluated in its transaction; the only kind that the double knows. */
+function filterOf(filter) {
+  const [, key, pattern] = FILTER.exec(filter);
+  return sql`result ->> ${key}::text ~ ${pattern}::text`;
+}
+
 /** POST /rpc, as PostgREST does it: the database itself reads the arguments from JSON and writes the answer as JSON. */
-async function call(name, request) {
+async function call(name, filters, request) {
   const body = (await request.text()) || "{}";
   let given;
   try {
@@ -230,14 +253,18 @@ async function call(name, request) {
   try {
     const found = await catalog.find(name, given);
     if (!found) return refuseUnknown(`${SCHEMA}.${name}`, given);
-    const { types, read_only, returns_set, returns_void } = found;
+    const { types, read_only, returns_set, returns_void, hoisted } = found;
     const named = sql.join(given.map((a) => sql`${sql.ref(a)} => ${sql.ref(`arguments.${a}`)}`));
     const columns = sql.join(given.map((a) => sql`${sql.ref(a)} ${sql.raw(types[a])}`));
     const source = given.length > 0 ? sql`from json_to_record(${body}::text::json) as arguments (${columns})` : sql``;
     const results = sql`(select ${sql.ref(`${SCHEMA}.${name}`)}(${named}) as result ${source}) as results`;
+    const where = filters.length > 0 ? sql`where ${sql.join(filters.map(filterOf), sql` and `)}` : sql``;
     const json = returns_set ? sql`coalesce(json_agg(result), '[]')` : sql`coalesce(json_agg(result) -> 0, 'null')`;
-    const { rows } = await authenticator.inTransaction(read_only, (connection) =>
-      sql`select ${returns_void ? sql`count(result)` : json}::text as body from ${results}`.execute(connection),
+    const answer = sql`select ${returns_void ? sql`count(result)` : json}::text as body from ${results} ${where}`;
+    const { rows } = await authenticator.inTransaction(
+      read_only,
+      (connection) => answer.execute(connection),
+      hoisted ?? {},
     );
     if (returns_void) return new Response(null, { status: 204 });
     return new Response(rows[0].body, { headers: { "Content-Type": "application/json; charset=utf-8" } });
@@ -397,9 +424,10 @@ async function answer(request) {
         /^application\/json/.test(headers.get("Content-Type") ?? "application/json") &&
         types.some((type) => JSON_TYPES.test(type));
       const hasOptions = (headers.get("Content-Profile") ?? SCHEMA) !== SCHEMA || /count=/.test(headers.get("Prefer"));
-      if (method !== "POST" || search || !isJson || hasOptions)
+      const filters = [...new URLSearchParams(search)].map((filter) => filter.join("="));
+      if (method !== "POST" || !filters.every((filter) => FILTER.test(filter)) || !isJson || hasOptions)
         return leaveOut("call a function but by a POST of JSON, which is answered with its whole result");
-      return call(decodeURIComponent(name), request);
+      return call(decodeURIComponent(name), filters, request);
     }
     // lite would check the token again, without tolerance for clock skew
     request.headers.delete("Authorization");

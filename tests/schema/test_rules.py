@@ -46,6 +46,8 @@ OPENED: list[tuple[str, str]] = [
     ("grant pg_read_all_data to anon", "not declared: role anon: member of pg_read_all_data"),
     ("grant service_role to authenticated", "not declared: role authenticated: member of service_role"),
     ("alter role anon bypassrls", "not declared: role anon: bypasses row level security"),
+    ("alter role authenticated reset statement_timeout", "missing: role authenticated: has a statement_timeout"),
+    ("alter role anon set lock_timeout = 0", "missing: role anon: has a lock_timeout"),
     ("alter role stats_reader superuser", "not declared: role stats_reader: superuser"),
     ("alter role service_role nobypassrls", "missing: role service_role: bypasses row level security"),
     ("alter table public.vouchers disable row level security", "missing: public.vouchers: row level security"),
@@ -117,6 +119,7 @@ ALLOWED = [
     "alter table public.vouchers add column color text not null default ''",
     "select private.make_event_partition('2031-01-01Z')",
     "alter role stats_reader set statement_timeout = '5min'",
+    "alter role authenticated set statement_timeout = '8s'",
 ]
 
 

@@ -4,6 +4,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
@@ -14,6 +15,16 @@ declare
 begin
   if response is not null then
     return response;
+  end if;
+
+  -- who is not online with this pair code takes no lock
+  if not exists (
+    select from public.presence_sessions s
+    where s.thinker_id = thinker
+      and s.pair_code = match_presence.pair_code
+      and s.status = 'online'
+  ) then
+    return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', null));
   end if;
 
   -- concurrent calls with this pair code wait, and then find the room that the first one created

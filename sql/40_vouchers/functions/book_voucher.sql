@@ -4,6 +4,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -17,6 +18,13 @@ declare
 begin
   if response is not null then
     return response;
+  end if;
+
+  -- only who may book locks the voucher
+  if not exists (
+    select from public.vouchers v where v.id = book_voucher.voucher_id and private.is_open_to_caller(v)
+  ) then
+    raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
 
   select * into voucher

@@ -9,6 +9,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -25,6 +26,21 @@ begin
 
   if cancel_booking.booking_id is null and cancel_booking.voucher_id is null then
     raise sqlstate 'PT400' using message = 'booking_or_voucher_required';
+  end if;
+
+  -- only a party locks the voucher
+  if not private.is_service() and not exists (
+    select from public.voucher_bookings b
+    where case
+        when cancel_booking.booking_id is null then b.voucher_id = cancel_booking.voucher_id
+        else b.id = cancel_booking.booking_id
+      end
+      and auth.uid() in (b.holder_id, b.issuer_id)
+  ) then
+    if exists (select from public.voucher_bookings b where b.id = cancel_booking.booking_id) then
+      raise sqlstate 'PT403' using message = 'not_a_party';
+    end if;
+    raise sqlstate 'PT404' using message = 'booking_not_found';
   end if;
 
   -- lock the voucher first, as book_voucher does: after waiting, this statement sees the other transaction's changes

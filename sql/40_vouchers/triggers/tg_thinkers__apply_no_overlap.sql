@@ -5,6 +5,9 @@ security definer
 set search_path = ''
 as $$
 begin
+  -- wait for the bookings that have read the option before
+  perform pg_advisory_xact_lock(hashtextextended('no_overlap_of:' || new.id, 0));
+
   update public.voucher_bookings b
   set no_overlap_across_vouchers = new.no_overlap_across_vouchers
   where b.issuer_id = new.id and b.status = 'booked' and b.slot_end > now();

@@ -7,11 +7,10 @@ as $$
 declare
   exclusive boolean;
 begin
-  -- for share: the option stays as it is until this booking is committed
-  select t.no_overlap_across_vouchers into exclusive
-  from public.thinkers t
-  where t.id = new.issuer_id
-  for share;
+  -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
+  -- from signing in while a stranger books
+  perform pg_advisory_xact_lock_shared(hashtextextended('no_overlap_of:' || new.issuer_id, 0));
+  select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap
   new.no_overlap_across_vouchers := coalesce(exclusive and new.slot_end > now(), false);

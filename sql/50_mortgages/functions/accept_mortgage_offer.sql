@@ -4,6 +4,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request     jsonb := jsonb_build_array('accept_mortgage_offer', accept_mortgage_offer.offer_id);
@@ -17,13 +18,10 @@ begin
     return response;
   end if;
 
-  -- lock the application first, so that two of its offers cannot be accepted concurrently
   select a.* into application
-  from public.mortgage_applications a
-  where a.id = (select o.application_id from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id)
-  for no key update;
-
-  select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
+  from public.mortgage_offers o
+  join public.mortgage_applications a on a.id = o.application_id
+  where o.id = accept_mortgage_offer.offer_id;
 
   if not found then
     raise sqlstate 'PT404' using message = 'offer_not_found';
@@ -31,6 +29,10 @@ begin
   if application.borrower_id <> borrower then
     raise sqlstate 'PT403' using message = 'not_the_offers_borrower';
   end if;
+
+  -- lock the application, so that two of its offers cannot be accepted concurrently
+  perform from public.mortgage_applications a where a.id = application.id for no key update;
+  select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
   if offer.status <> 'open' then
     raise sqlstate 'PT409' using message = 'offer_not_open', detail = offer.status;
   end if;

@@ -4,6 +4,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -18,38 +19,42 @@ begin
     return response;
   end if;
 
-  select * into contract
+  select a.borrower_id, o.lender_id into borrower, lender
   from public.mortgage_contracts c
-  where c.id = sign_mortgage_contract.contract_id
-  for no key update;
+  join public.mortgage_offers o on o.id = c.offer_id
+  join public.mortgage_applications a on a.id = o.application_id
+  where c.id = sign_mortgage_contract.contract_id;
 
   if not found then
     raise sqlstate 'PT404' using message = 'mortgage_contract_not_found';
   end if;
-
-  select a.borrower_id, o.lender_id into borrower, lender
-  from public.mortgage_offers o
-  join public.mortgage_applications a on a.id = o.application_id
-  where o.id = contract.offer_id;
 
   case sign_mortgage_contract.signer
     when 'borrower' then
       if auth.uid() is distinct from borrower then
         raise sqlstate 'PT403' using message = 'not_the_borrower';
       end if;
-      contract.borrower_signed_at := coalesce(contract.borrower_signed_at, now());
     when 'lender' then
       if auth.uid() is distinct from lender then
         raise sqlstate 'PT403' using message = 'not_the_lender';
       end if;
-      contract.lender_signed_at := coalesce(contract.lender_signed_at, now());
     when 'notary' then
       if not private.may_act_as('notary') then
         raise sqlstate 'PT403' using message = 'not_a_notary';
       end if;
-      contract.notary_signed_at := coalesce(contract.notary_signed_at, now());
     else
       raise sqlstate 'PT400' using message = 'signer_unknown';
+  end case;
+
+  select * into contract
+  from public.mortgage_contracts c
+  where c.id = sign_mortgage_contract.contract_id
+  for no key update;
+
+  case sign_mortgage_contract.signer
+    when 'borrower' then contract.borrower_signed_at := coalesce(contract.borrower_signed_at, now());
+    when 'lender' then contract.lender_signed_at := coalesce(contract.lender_signed_at, now());
+    when 'notary' then contract.notary_signed_at := coalesce(contract.notary_signed_at, now());
   end case;
 
   update public.mortgage_contracts c

@@ -4,6 +4,7 @@ language sql
 stable
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
   select private.require_admin();
 

@@ -4,6 +4,7 @@ language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set statement_timeout = '2s'
 as $$
 declare
   request  jsonb := private.checked_request(jsonb_build_array('record_telemetry', record_telemetry.events));

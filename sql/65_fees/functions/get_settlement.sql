@@ -3,6 +3,7 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;

@@ -5,6 +5,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set statement_timeout = '10s'
 as $$
 declare
   period  record;

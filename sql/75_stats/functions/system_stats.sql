@@ -7,6 +7,7 @@ set search_path = ''
 set jit = off
 -- the invariants would use temporary files with less
 set work_mem = '64MB'
+set statement_timeout = '10s'
 as $$
 declare
   most_events constant bigint := 5000000;

@@ -1,0 +1,151 @@
+"""PostgREST applies a filter to a function's result while its transaction holds the locks: others go on meanwhile."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg import errors
+
+from api.gateway.direct import LOCK_PATIENCE
+from tests.support.acting import act, act_or_reason, call, connections, one, thinker
+from tests.support.data_api import token
+from tests.support.serving import Connection
+from tests.support.waiting import wait_for_row
+
+# the text has an odd number of a, and PostgreSQL tries for minutes to find an even one
+LONG = "a" * 501 + "b"
+BACKTRACKING = r"match.\m(a*)(a*)(a*)(a*)\1\2\3\4b\M"
+WINDOW = {"valid_from": "2030-05-01T09:00:00Z", "valid_until": "2030-05-01T17:00:00Z"}
+
+RUNNING = "select from pg_stat_activity where usename = 'authenticator' and state = 'active' and query ~ '{}'"
+
+
+@pytest.fixture
+def ask(database: str, shared_data_api: str) -> Iterator[Callable[..., httpx.Response]]:
+    """Sends a request of mallory to the Data API; the database is empty."""
+    with httpx.Client(base_url=f"{shared_data_api}/rest/v1", timeout=60) as client:
+        yield client.request
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "arguments", "filtered", "path", "body"),
+    [
+        (
+            "book_voucher",
+            {"voucher_id": "v", "slot_start": "2030-05-01T09:00:00Z"},
+            "voucher",
+            "/api/voucher/book",
+            {"voucherId": "v", "slotId": "slot-2030-05-01T10:00:00.000Z", "holderUid": "ben"},
+        ),
+        (
+            "issue_voucher",
+            {"title": LONG, "holder_uid": "ben"},
+            "title",
+            "/api/presence/heartbeat",
+            {"thinker_id": "ben"},
+        ),
+    ],
+    ids=["a stranger's offer", "a new thinker"],
+)
+def test_a_slow_filter_holds_nobody_up(
+    database: str,
+    shared_portal: str,
+    ask: Callable[..., httpx.Response],
+    function: str,
+    arguments: dict[str, str],
+    filtered: str,
+    path: str,
+    body: dict[str, Any],
+) -> None:
+    with connections(database, 1) as [watching], ThreadPoolExecutor(1) as threads, Connection(shared_portal) as portal:
+        call(watching, thinker("anna"), "issue_voucher", voucher_id="v", title=LONG, **WINDOW)
+        slow = threads.submit(
+            ask,
+            "POST",
+            f"/rpc/{function}",
+            params={f"pgrst_scalar->>{filtered}": BACKTRACKING},
+            json=arguments,
+            headers={"Authorization": f"Bearer {token('authenticated', 'mallory')}"},
+        )
+        wait_for_row(watching, RUNNING.format(function))
+        assert portal.post(path, body).status == 200
+        assert slow.result().json()["code"] == "57014"
+        assert one(watching, "select count(*) from public.thinkers where public_id = 'mallory'") == 0
+
+
+@pytest.mark.slow
+def test_a_slow_filter_of_an_outsider_ends(database: str, ask: Callable[..., httpx.Response]) -> None:
+    with connections(database, 1) as [connection]:
+        call(connection, thinker("anna"), "issue_voucher", description=LONG, **WINDOW)
+    answer = ask("GET", "/vouchers", params={"select": "id", "description": BACKTRACKING})
+    assert answer.json()["code"] == "57014"
+
+
+@contextmanager
+def locked(database: str) -> Iterator[psycopg.Connection]:
+    """A connection that does not wait, beside a transaction that has locked every row."""
+    with connections(database, 2) as (locking, asking), locking.transaction():
+        for table in ("vouchers", "voucher_bookings", "mortgage_applications", "mortgage_contracts"):
+            locking.execute(f"select from public.{table} for no key update".encode())
+        locking.execute("select pg_advisory_xact_lock(hashtextextended('match_presence:secret', 0))")
+        with asking.transaction():
+            asking.execute("set local lock_timeout = '1ms'")
+            yield asking
+
+
+def test_strangers_lock_nothing(database: str) -> None:
+    anna, ben, bank, mallory = thinker("anna"), thinker("ben"), thinker("bank", "lender"), thinker("mallory")
+    with connections(database, 1) as [connection]:
+        call(connection, anna, "issue_voucher", voucher_id="v", holder_uid="ben", **WINDOW)
+        booked = call(connection, ben, "book_voucher", voucher_id="v", slot_start="2030-05-01T09:00:00Z")
+        call(connection, ben, "apply_for_mortgage", application_id="a")
+        call(connection, bank, "offer_mortgage", application_id="a", offer_id="o")
+        contract = call(connection, ben, "accept_mortgage_offer", offer_id="o")["contract"]["id"]
+    refused = [
+        ("book_voucher", {"voucher_id": "v", "slot_start": "2030-05-01T10:00:00Z"}, "voucher_not_found"),
+        ("cancel_booking", {"voucher_id": "v"}, "booking_not_found"),
+        ("cancel_booking", {"booking_id": booked["booking"]["id"]}, "not_a_party"),
+        ("accept_mortgage_offer", {"offer_id": "o"}, "not_the_offers_borrower"),
+        ("sign_mortgage_contract", {"contract_id": contract, "signer": "lender"}, "not_the_lender"),
+        ("match_presence", {"pair_code": "secret"}, {"room_id": None}),
+    ]
+    with locked(database) as asking:
+        for function, params, reason in refused:
+            assert act_or_reason(asking, mallory, function, **params) == reason
+        with pytest.raises(errors.LockNotAvailable):
+            act(asking, anna, "cancel_booking", voucher_id="v")
+
+
+def test_an_issuer_signs_in_while_a_stranger_books(database: str) -> None:
+    anna, mallory = thinker("anna"), thinker("mallory")
+    with connections(database, 2) as (booking, signing_in):
+        call(signing_in, anna, "issue_voucher", voucher_id="v", **WINDOW)
+        with booking.transaction():
+            call(booking, mallory, "book_voucher", voucher_id="v", slot_start="2030-05-01T09:00:00Z")
+            signing_in.execute("set lock_timeout = '1ms'")
+            assert call(signing_in, anna, "verify_presence")["thinker_uid"] == "anna"
+
+
+# an admin may stop the portal anyway
+OF_ADMINS = {"settle_fees", "invoice_settlement", "pay_settlement", "void_settlement", "reverse_fee"}
+
+
+def test_every_function_that_locks_ends_before_others_give_up(shared_database: str) -> None:
+    with psycopg.connect(shared_database) as connection:
+        connection.execute("set intervalstyle = 'postgres'")
+        found = connection.execute(
+            """
+            select p.proname, split_part(line, '=', 2)::interval < %s::interval
+            from pg_proc p left join unnest(p.proconfig) as line on line like 'statement_timeout=%%'
+            where p.pronamespace = 'public'::regnamespace and p.provolatile = 'v'
+              and has_function_privilege('authenticated', p.oid, 'execute')
+            """,
+            (LOCK_PATIENCE,),
+        ).fetchall()
+    assert {name for name, ends in found if not ends} == OF_ADMINS | {"ping"}
+    assert len(found) > 10
