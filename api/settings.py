@@ -137,10 +137,14 @@ def _postgresql_url(url: str) -> str:
     """Checks what libpq reads from a URL. No message repeats a part of it, for that may be of the password."""
     try:
         parts = conninfo_to_dict(url)
+    except UnicodeError:
+        raise ValueError("write % as %25, for it begins the code of a character in a URL") from None
     except psycopg.ProgrammingError as error:
         unknown = re.search(r'invalid (?:URI query parameter|connection option): "?(\w+)', str(error))
         if unknown is not None:
             raise ValueError(f"PostgreSQL knows no parameter {unknown[1]}: remove it from the URL") from None
+        if "spaces" in str(error):
+            raise ValueError("write a space as %20") from None
         if "percent" in str(error):
             raise ValueError("write % as %25, for it begins the code of a character in a URL") from None
         raise ValueError("it is no PostgreSQL URL, like postgresql://user:password@host:5432/database") from None

@@ -22,6 +22,9 @@ LIFETIME_SECONDS = 3600
 AUDIENCE = "authenticated"
 """The audience of every token, as of those of Supabase Auth; PostgREST checks it where `jwt-aud` is set."""
 
+CLOCK_SECONDS = 30
+"""How much earlier than its `nbf` a token is valid, because clocks differ; PostgREST allows as much."""
+
 _ASYMMETRIC = ("ES256", "RS256", "EdDSA")
 
 
@@ -58,10 +61,10 @@ class Tokens:
                 key,
                 algorithms=[algorithm],
                 audience=AUDIENCE,
-                # the clocks of issuer and server may differ: only the expiry counts
-                options={"require": ["exp", "sub", "aud"], "verify_iat": False},
+                # the clocks of issuer and server may differ, and no token is valid for longer by that
+                options={"require": ["exp", "sub", "aud"], "verify_iat": False, "verify_nbf": False},
             )
-            return _actor(claims)
+            return _actor(claims) if claims.get("nbf", 0) <= time.time() + CLOCK_SECONDS else None
         except (PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             return None
 

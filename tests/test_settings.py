@@ -66,6 +66,8 @@ KEYS = {"SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
         ({"STORAGE_URL": "s3:/bucket"}, "STORAGE_URL: it must be like s3://bucket/prefix"),
         ({"DATABASE_URL": "postgres//u:SECRET@h/db"}, "DATABASE_URL: it is no PostgreSQL URL"),
         ({"DATABASE_URL": "postgresql://u:SECRET%ZZ@h/db"}, "DATABASE_URL: write % as %25"),
+        ({"DATABASE_URL": "postgresql://u:SECRET%C3@h/db"}, "DATABASE_URL: write % as %25"),
+        ({"DATABASE_URL": "postgresql://u:SECRET x@h/db"}, "DATABASE_URL: write a space as %20"),
         ({"DATABASE_URL": "postgresql://u:SECRET@x@h/db"}, "DATABASE_URL: write @ in the password as %40"),
         ({"DATABASE_URL": "postgresql://u:SECRET/x@h/db"}, "DATABASE_URL: .*write / in the password as %2F"),
         ({"DATABASE_URL": "postgresql://u:SECRET@h/db?pgbouncer=true"}, "DATABASE_URL: .*no parameter pgbouncer"),

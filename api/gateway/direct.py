@@ -53,6 +53,8 @@ class DirectGateway:
                 "autocommit": True,
                 # server-side prepared statements would break behind Supabase's transaction pooler
                 "prepare_threshold": None,
+                # whatever DATABASE_URL and PGCLIENTENCODING say
+                "client_encoding": "utf8",
                 "connect_timeout": 3,
                 "application_name": "togethersystems-api",
             },

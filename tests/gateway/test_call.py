@@ -208,3 +208,10 @@ def test_a_violated_constraint_is_named_in_every_language_of_the_server() -> Non
     error = api_error("23514", told, "", "price_is_a_safe_amount")
     assert error
     assert error.detail == "price is a safe amount"
+
+
+def test_the_encoding_of_the_url_makes_no_difference(database: str) -> None:
+    async def use(gateway: DirectGateway) -> Any:
+        return await gateway.call("issue_voucher", thinker("anna"), title="zł 🎉")
+
+    assert using(DirectGateway(f"{database}&client_encoding=latin1"), use)["title"] == "zł 🎉"

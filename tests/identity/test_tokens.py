@@ -55,6 +55,7 @@ FORGED = {
     "no expiry": signed(exp=None),
     "expiry in words": signed(exp="tomorrow"),
     "not yet valid": signed(nbf=NOW + 3600),
+    "valid from no time on": signed(nbf="now"),
     "wrong audience": signed(aud="portal"),
     "no audience": signed(aud=None),
     "no algorithm": unsigned("none"),
@@ -95,7 +96,7 @@ def test_an_invalid_token_is_refused(keyed: Connection, token: str) -> None:
     "token",
     [
         signed(),
-        signed(nbf=NOW - 1, iat=NOW + 5),
+        signed(nbf=NOW + 15, iat=NOW + 15),
         signed(aud=["authenticated", "more"]),
         signed(sub=str(thinker_id("anna")), public_id="anna"),
         with_key("ES256", "ec"),
