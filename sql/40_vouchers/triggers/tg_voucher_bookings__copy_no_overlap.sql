@@ -23,9 +23,9 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__copy_no_overlap is
-  'Copies the issuer''s option no_overlap_across_vouchers to a new booking, for the constraint.';
+  'Copies the issuer''s option no_overlap_across_vouchers to a new or moved booking, for the constraint.';
 
 create trigger tg_voucher_bookings__copy_no_overlap
-  before insert or update of issuer_id on public.voucher_bookings
+  before insert or update of issuer_id, slot_start, slot_end on public.voucher_bookings
   for each row
   execute function private.tg_voucher_bookings__copy_no_overlap();

@@ -1,6 +1,6 @@
 begin;
 \ir ../helpers.psql
-select plan(11);
+select plan(12);
 
 select tests.sign_in('issuer');
 select issue_voucher(v, valid_from => '2030-01-07 09:00Z', valid_until => '2030-01-07 11:00Z')
@@ -51,6 +51,12 @@ select lives_ok(
      select v.id, v.issuer_id, v.issuer_id, '2020-01-07 09:00Z', '2020-01-07 10:00Z' from vouchers v
      where v.id in ('v-1', 'v-2') $$,
   'appointments that are over may have overlapped'
+);
+select throws_ok(
+  $$ update voucher_bookings set slot_start = '2030-01-07 09:00Z', slot_end = '2030-01-07 10:00Z'
+     where voucher_id = 'v-2' and slot_start < now() $$,
+  '23P01', 'conflicting key value violates exclusion constraint "no_overlap_across_vouchers"',
+  'an appointment cannot be moved to another one'
 );
 update thinkers set no_overlap_across_vouchers = false where public_id = 'issuer';
 select tests.sign_in('holder');
