@@ -135,6 +135,7 @@ def fee(percentage: float, fixed_amount: int = 0, currency: str | None = None) -
         "min_cents": None,
         "reversed_after_start": False,
         "max_cents": None,
+        "reversed_after_start": False,
     }
 
 
