@@ -4971,7 +4971,7 @@ begin
     charged.fee_id, charged.subject_type, charged.subject_id, -charged.amount_cents, charged.currency,
     charged.beneficiary_id, charged.id, reverse_fee.reason
   )
-  on conflict (reverses) do nothing
+  on conflict do nothing
   returning * into reversal;
   if not found then
     raise sqlstate 'PT409' using message = 'fee_already_reversed';
@@ -5473,12 +5473,13 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking.';
+  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its own '
+  'voucher blocks time and sells nothing: it pays no fee.';
 
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings
   for each row
-  when (new.status = 'booked')
+  when (new.status = 'booked' and new.holder_id <> new.issuer_id)
   execute function private.tg_voucher_bookings__charge();
 
 -- sql/65_fees/triggers/tg_voucher_bookings__reverse.sql
@@ -5496,7 +5497,7 @@ begin
   where c.subject_type = 'voucher_booking' and c.subject_id = new.id and c.reverses is null
     -- afterwards the appointment may have taken place
     and (new.cancelled_at < new.slot_start or f.reversed_after_start)
-  on conflict (reverses) do nothing;
+  on conflict do nothing;
   return null;
 end;
 $$;
@@ -5896,9 +5897,11 @@ grant select on private.application_facts to service_role, stats_reader;
 create view private.booking_facts
 as
 select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at
-from public.voucher_bookings b;
+from public.voucher_bookings b
+-- an issuer that books its own voucher blocks time, and sells nothing
+where b.holder_id <> b.issuer_id;
 
-comment on view private.booking_facts is 'The columns of bookings that figures may read.';
+comment on view private.booking_facts is 'The bookings that figures count, without those of issuers with themselves, and the columns that figures may read.';
 
 grant select on private.booking_facts to service_role, stats_reader;
 
@@ -6001,8 +6004,8 @@ union all
 select 'every_booking_is_charged_once', count(*),
   'Bookings without the charge of a fee in a currency, or with two of them. Only fees that were in force for an hour '
   'before and after the booking are checked, because a change at the same time may or may not apply. A booking that '
-  'was inserted as cancelled has no charge. Only bookings that were logged within a day are checked: history that an '
-  'operator inserts is charged when it is inserted.'
+  'was inserted as cancelled, or that an issuer made with itself, has no charge. Only bookings that were logged within '
+  'a day are checked: history that an operator inserts is charged when it is inserted.'
 from public.voucher_bookings b
 join public.vouchers v on v.id = b.voucher_id
 join (
@@ -6018,7 +6021,7 @@ cross join lateral (
   union
   select f.currency where f.min_cents > 0 and (coalesce(v.price_amount, 0) = 0 or v.price_currency = f.currency)
 ) expected
-where case
+where b.holder_id <> b.issuer_id and case
   when (
     select count(*)
     from public.fee_events e

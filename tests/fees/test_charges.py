@@ -78,10 +78,20 @@ def test_bookings_in_plain_sql_are_charged_each(books: psycopg.Connection) -> No
     issue(books, "cheap", 25, "KWD")
     books.execute(
         "insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)"
-        " select v.id, v.issuer_id, v.issuer_id, v.valid_from + h * interval '1 hour',"
+        " select v.id, v.issuer_id, private.ensure_thinker('holder'), v.valid_from + h * interval '1 hour',"
         " v.valid_from + (h + 1) * interval '1 hour' from public.vouchers v, generate_series(0, 2) h"
     )
     assert amounts(books) == [(1, "KWD")] * 3 + [(200, "JPY")] * 3
+
+
+def test_an_issuer_that_books_its_own_voucher_blocks_the_slot_and_pays_nothing(books: psycopg.Connection) -> None:
+    add_fee(books, "voucher.handling", "voucher", fixed_amount=30, currency="EUR")
+    booking = book(books, issue(books), holder=ISSUER)
+    assert act_or_reason(books, HOLDER, "book_voucher", voucher_id="v", slot_start=NINE) == "slot_taken"
+    assert one(books, "select count(*) from private.booking_facts") == 0
+    cancel(books, booking, ISSUER)
+    assert fee_events(books) == []
+    assert violations(books) == {}
 
 
 def test_the_price_is_that_of_the_voucher_at_its_booking(books: psycopg.Connection) -> None:

@@ -231,7 +231,7 @@ class Books:
         )
         self.bookings = rows(
             Booking,
-            "public.voucher_bookings",
+            "public.voucher_bookings where holder_id <> issuer_id",
             "voucher_id, status, slot_start, slot_end, created_at, cancelled_at",
         )
         self.applications = rows(

@@ -207,6 +207,6 @@ def appointment(connection: psycopg.Connection, voucher: str, begin: datetime, e
     with unchecked(connection):
         connection.execute(
             "insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)"
-            " select %s, id, id, %s, %s from public.thinkers limit 1",
+            " select %s, id, private.new_uuid(), %s, %s from public.thinkers limit 1",
             (voucher, begin, end),
         )

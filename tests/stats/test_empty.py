@@ -25,7 +25,7 @@ ONE: dict[str, LiteralString] = {
     "voucher": "vouchers (id, issuer_id, valid_from, valid_until, price_amount, price_currency, created_at)"
     " values ('v', {thinker}, {at}, {at} + interval '2 hours', 100, 'EUR', {at})",
     "booking": "voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at)"
-    " values ('b', 'v', {thinker}, {thinker}, {at}, {at} + interval '1 hour', {at})",
+    " values ('b', 'v', {thinker}, private.new_uuid(), {at}, {at} + interval '1 hour', {at})",
     "application": "mortgage_applications (id, borrower_id, desired_loan, currency, created_at)"
     " values ('a', {thinker}, 100, 'EUR', {at})",
     "offer": "mortgage_offers (id, application_id, lender_id, interest_rate, room_refs, created_at)"

@@ -37,7 +37,7 @@ def huge(connection: psycopg.Connection) -> None:
         )
         connection.execute(
             "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end)"
-            " select 'b' || n, 'v', id, id, now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour'"
+            " select 'b' || n, 'v', id, private.new_uuid(), now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour'"
             f" from public.thinkers, generate_series(1, {MANY}) n"
         )
         connection.execute(
@@ -112,7 +112,7 @@ def test_the_24_most_used_currencies_of_revenue_loans_and_fees(connection: psyco
         )
         connection.execute(
             "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end,"
-            " created_at) select 'b' || c || '-' || n, 'v' || c, id, id, now() + n * interval '1 hour',"
+            " created_at) select 'b' || c || '-' || n, 'v' || c, id, private.new_uuid(), now() + n * interval '1 hour',"
             "   now() + (n + 1) * interval '1 hour', now() - n % 2 * interval '1 day'"
             " from public.thinkers, generate_series(1, 60) c, generate_series(1, c) n"
         )

@@ -29,7 +29,7 @@ select
   case i % 10 when 0 then v.created_at + interval '1 day' end
 from generate_series(1, current_setting('busy_year.rows')::int) as i
 join public.vouchers v on v.id = 'v' || i
-join people p on p.n = i % current_setting('busy_year.thinkers')::int
+join people p on p.n = (i + 1) % current_setting('busy_year.thinkers')::int
 cross join lateral (select v.valid_from + i % 24 * interval '1 hour' as slot) as s
 where v.created_at < now() - interval '1 day';
 

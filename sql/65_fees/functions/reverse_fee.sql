@@ -26,7 +26,7 @@ begin
     charged.fee_id, charged.subject_type, charged.subject_id, -charged.amount_cents, charged.currency,
     charged.beneficiary_id, charged.id, reverse_fee.reason
   )
-  on conflict (reverses) do nothing
+  on conflict do nothing
   returning * into reversal;
   if not found then
     raise sqlstate 'PT409' using message = 'fee_already_reversed';

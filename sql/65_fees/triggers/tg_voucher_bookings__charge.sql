@@ -13,10 +13,11 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking.';
+  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its own '
+  'voucher blocks time and sells nothing: it pays no fee.';
 
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings
   for each row
-  when (new.status = 'booked')
+  when (new.status = 'booked' and new.holder_id <> new.issuer_id)
   execute function private.tg_voucher_bookings__charge();

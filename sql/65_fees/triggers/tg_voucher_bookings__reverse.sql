@@ -12,7 +12,7 @@ begin
   where c.subject_type = 'voucher_booking' and c.subject_id = new.id and c.reverses is null
     -- afterwards the appointment may have taken place
     and (new.cancelled_at < new.slot_start or f.reversed_after_start)
-  on conflict (reverses) do nothing;
+  on conflict do nothing;
   return null;
 end;
 $$;

@@ -1,8 +1,10 @@
 create view private.booking_facts
 as
 select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at
-from public.voucher_bookings b;
+from public.voucher_bookings b
+-- an issuer that books its own voucher blocks time, and sells nothing
+where b.holder_id <> b.issuer_id;
 
-comment on view private.booking_facts is 'The columns of bookings that figures may read.';
+comment on view private.booking_facts is 'The bookings that figures count, without those of issuers with themselves, and the columns that figures may read.';
 
 grant select on private.booking_facts to service_role, stats_reader;
