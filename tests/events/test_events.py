@@ -135,7 +135,6 @@ def fee(percentage: float, fixed_amount: int = 0, currency: str | None = None) -
         "min_cents": None,
         "reversed_after_start": False,
         "max_cents": None,
-        "reversed_after_start": False,
     }
 
 
@@ -144,14 +143,6 @@ REVERSED = Event(
     {"reverses": CHARGE, "amountCents": -5, "currency": "EUR", "reason": "nobody came", "by": "service_role"},
 )  # fmt: skip
 FEE = Event("fee.changed", None, "fee", "voucher.booking", {"before": fee(0.02), "after": fee(0.03, 30, "EUR")})
-
-GIVEN_BACK: LiteralString = (
-    "insert into public.fee_events (id, fee_id, subject_type, subject_id, amount_cents, currency,"
-    "   beneficiary_id, base_cents, rate, fixed_cents, unrounded)"
-    f" values ('{NEW_ID}', 'voucher.booking', 'voucher_booking', 'booking', 5, 'EUR',"
-    "   private.thinker_id('ann'), 5, 1, 0, 5);"
-    f" select public.reverse_fee('{NEW_ID}', 'nobody came')"
-)
 
 WRITES = [
     # through the functions
@@ -259,16 +250,6 @@ WRITES = [
             "'2030-01-07 09:00Z', '2030-01-07 10:00Z', 'cancelled', 'ill', now())"
         ),
         (cancelled("ben", booking="new"),),
-    ),
-    Write(
-        "give a fee back",
-        by_hand(GIVEN_BACK),
-        (
-            Event(
-                *("fee.reversed", None, "fee_event", ANY),
-                {"reverses": NEW_ID, "amountCents": -5, "currency": "EUR", "reason": "nobody came", "by": "postgres"},
-            ),
-        ),
     ),
     Write(
         "apply by hand",
@@ -526,7 +507,6 @@ def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
         reported = [{"type": "page.view", "path": f"/x{mark}access_token={marker}", "meta": secret} for mark in "?#"]
         call(scene, ANN, "record_telemetry", events=reported)
         as_operator(scene).execute("update public.fees set meta = %s, active = not active", (Jsonb(secret),))
-        as_operator(scene).execute(GIVEN_BACK)
         call(scene, SERVER, "pay_settlement", settlement_id=UUID(INVOICED))
         call(scene, SERVER, "void_settlement", settlement_id=UUID(OPEN))
         call(scene, SERVER, "reverse_fee", fee_event_id=UUID(CHARGE), reason="nobody came")
