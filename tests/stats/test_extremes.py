@@ -37,7 +37,8 @@ def huge(connection: psycopg.Connection) -> None:
         )
         connection.execute(
             "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end)"
-            " select 'b' || n, 'v', id, private.new_uuid(), now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour'"
+            " select 'b' || n, 'v', id, private.new_uuid(), now() + n * interval '1 hour',"
+            "   now() + (n + 1) * interval '1 hour'"
             f" from public.thinkers, generate_series(1, {MANY}) n"
         )
         connection.execute(

@@ -42,7 +42,9 @@ FILL = f"""
     insert into public.voucher_bookings (
       id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, status, cancelled_at
     )
-    select 'b' || v.id, v.id, v.issuer_id, private.thinker_id('thinker-7'), v.valid_from, v.valid_from + interval '1 hour', v.created_at,
+    select 'b' || v.id, v.id, v.issuer_id, private.thinker_id('thinker-7'), v.valid_from,
+      v.valid_from + interval '1 hour',
+      v.created_at,
       case when cancelled then 'cancelled' else 'booked' end, case when cancelled then v.created_at end
     from public.vouchers v, lateral (select v.price_amount % 5 = 0) c (cancelled);
 
