@@ -79,6 +79,7 @@ ERRORS: dict[str, Error] = {
     "unsupported_encoding": Error(415, "unsupported content encoding", "unsupported content encoding"),
     "too_large": Error(413, "request body too large", "request body too large"),
     "body_timeout": Error(408, "request body too slow", "request body too slow"),
+    "daily_limit_reached": Error(429, "Tageslimit erreicht ({})", "daily limit reached ({})"),
     "rate_limited": Error(429, "rate limit exceeded", "rate limit exceeded"),
     "database_away": Error(
         503,
@@ -127,6 +128,11 @@ ERRORS: dict[str, Error] = {
     ),
     "slot_not_offered": Error(400, "Slot nicht verfügbar", "slot not available"),
     "slot_taken": Error(400, "Slot nicht verfügbar", "slot already booked"),
+    "too_many_bookings": Error(
+        409,
+        "Mehr als {} Buchungen, die noch nicht vorbei sind, sind nicht erlaubt",
+        "more than {} bookings that are not over are not allowed",
+    ),
     "booking_or_voucher_required": Error(
         400, "voucherId oder bookingId ist erforderlich", "voucherId or bookingId is required"
     ),

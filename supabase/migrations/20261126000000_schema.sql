@@ -279,11 +279,22 @@ create table private.settings (
   time_zone           text     not null default 'Europe/Berlin',
   settles_on_schedule boolean  not null default false,
   events_kept         interval not null default '13 months',
+  bookings_held       integer  not null default 1000,
+  vouchers_a_day      integer  not null default 5000,
+  applications_a_day  integer  not null default 1000,
+  new_thinkers_a_day  integer  not null default 1000,
+  telemetry_a_day     integer  not null default 50000,
+  telemetry_types_a_day integer not null default 200,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
   constraint events_are_kept_for_a_month_to_a_millennium
-    check (events_kept between interval '1 month' and interval '1000 years')
+    check (events_kept between interval '1 month' and interval '1000 years'),
+  constraint limits_are_not_negative check (
+    least(
+      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day
+    ) >= 0
+  )
 );
 
 comment on table private.settings is
@@ -295,6 +306,18 @@ comment on column private.settings.settles_on_schedule is
   'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
   'By hand settling always works.';
 comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
+comment on column private.settings.bookings_held is
+  'How many bookings that are not over one thinker may hold. These limits protect thinkers from each other; a trusted '
+  'server meets them only where it acts for a thinker.';
+comment on column private.settings.vouchers_a_day is 'How many vouchers one thinker may issue on a day (UTC).';
+comment on column private.settings.applications_a_day is
+  'How many mortgage applications one thinker may submit on a day (UTC).';
+comment on column private.settings.new_thinkers_a_day is
+  'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
+comment on column private.settings.telemetry_a_day is
+  'How many events of telemetry one thinker may report on a day (UTC).';
+comment on column private.settings.telemetry_types_a_day is
+  'How many different types these events may have on a day (UTC).';
 
 alter table private.settings enable row level security;
 
@@ -784,6 +807,86 @@ comment on function private.tg_users__make_thinker is
   'Creates a thinker with the same id for every new user of Supabase Auth.';
 
 select private.follow_new_users();
+
+-- sql/22_limits/tables/daily_use.sql
+create table private.daily_use (
+  thinker_id       uuid    primary key references public.thinkers (id) on delete cascade,
+  day              date    not null,
+  vouchers         integer not null,
+  applications     integer not null,
+  new_thinkers     integer not null,
+  telemetry_events integer not null,
+  telemetry_types  text[]  collate "C" not null
+);
+
+comment on table private.daily_use is
+  'What each thinker has written on its latest day (UTC), for the limits in private.settings. Written by use_today.';
+comment on column private.daily_use.telemetry_types is 'The different types of its events of telemetry on that day.';
+
+alter table private.daily_use enable row level security;
+
+-- sql/22_limits/functions/use_today.sql
+create function private.use_today(
+  vouchers         integer default 0,
+  applications     integer default 0,
+  new_thinkers     integer default 0,
+  telemetry_events integer default 0,
+  telemetry_types  text[]  default '{}'
+)
+returns void
+language plpgsql
+set search_path = ''
+set timezone = 'UTC'
+as $$
+declare
+  most    private.settings;
+  used    private.daily_use;
+  reached text;
+begin
+  if auth.uid() is null then
+    return;
+  end if;
+
+  insert into private.daily_use as u
+  values (
+    auth.uid(), current_date, use_today.vouchers, use_today.applications, use_today.new_thinkers,
+    use_today.telemetry_events, use_today.telemetry_types
+  )
+  on conflict (thinker_id) do update
+  set day = excluded.day,
+      vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
+      applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
+      new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
+      telemetry_events =
+        excluded.telemetry_events + case when u.day = excluded.day then u.telemetry_events else 0 end,
+      telemetry_types = case
+        when u.day <> excluded.day then excluded.telemetry_types
+        when excluded.telemetry_types <@ u.telemetry_types then u.telemetry_types
+        else array(select unnest(u.telemetry_types) union select unnest(excluded.telemetry_types))
+      end
+  returning * into used;
+
+  select * into most from private.settings;
+  reached := case
+    when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
+    when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
+    when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
+    when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
+    when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
+      then 'types of telemetry'
+  end;
+  if reached is not null then
+    raise sqlstate 'PT429' using message = 'daily_limit_reached', detail = reached;
+  end if;
+end;
+$$;
+
+comment on function private.use_today is
+  'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
+  'telemetry_types are the types of the events. A trusted server that acts for no thinker has no limits. Locks the '
+  'thinker''s own row until the end of the transaction: call it after what may wait for others. daily_limit_reached '
+  'has what is limited as detail. '
+  'Raises: daily_limit_reached (429).';
 
 -- sql/25_idempotency/tables/idempotency_keys.sql
 create table private.idempotency_keys (
@@ -1395,6 +1498,7 @@ comment on column public.voucher_bookings.no_overlap_across_vouchers is
 create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
 create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
 create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
+create index voucher_bookings_held_idx on public.voucher_bookings (holder_id, slot_end) where status = 'booked';
 create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
 create index voucher_bookings_slot_idx
   on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
@@ -1553,6 +1657,7 @@ declare
   voucher  public.vouchers;
   booking  public.voucher_bookings;
   offered  boolean := false;
+  most     integer;
 begin
   if response is not null then
     return response;
@@ -1581,6 +1686,17 @@ begin
   end if;
   if not offered then
     raise sqlstate 'PT409' using message = 'slot_not_offered';
+  end if;
+
+  -- one booking of a holder at a time, so that the count misses none
+  perform pg_advisory_xact_lock(hashtextextended('bookings_of:' || holder, 0));
+  select s.bookings_held into most from private.settings s;
+  if (
+    select count(*)
+    from public.voucher_bookings b
+    where b.holder_id = holder and b.status = 'booked' and b.slot_end > now()
+  ) >= most then
+    raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;
 
   insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)
@@ -1613,7 +1729,8 @@ comment on function public.book_voucher is
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
-  'request_in_progress, slot_not_offered, slot_taken, voucher_not_bookable (409); idempotency_key_reused (422).';
+  'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
+  'idempotency_key_reused (422).';
 
 grant execute on function public.book_voucher to authenticated, service_role;
 
@@ -1804,6 +1921,7 @@ declare
   );
   response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
   holder   uuid := private.thinker_id(issue_voucher.holder_uid);
+  is_known boolean := holder is null or exists (select from public.thinkers t where t.id = holder);
   voucher  public.vouchers;
 begin
   if response is not null then
@@ -1859,6 +1977,9 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
+  perform private.use_today(
+    vouchers => 1, new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end
+  );
 
   return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;
@@ -1872,7 +1993,7 @@ comment on function public.issue_voucher is
   '(private.replay_response). '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
   'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
-  'request_in_progress, voucher_exists (409); idempotency_key_reused (422).';
+  'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.issue_voucher to authenticated;
 
@@ -2721,6 +2842,7 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
+  perform private.use_today(applications => 1);
 
   return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
@@ -2732,7 +2854,7 @@ comment on function public.apply_for_mortgage is
   'same idempotency_key returns the stored response (private.replay_response). '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
   'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
-  'application_exists, request_in_progress (409); idempotency_key_reused (422).';
+  'application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.apply_for_mortgage to authenticated;
 
@@ -3840,6 +3962,13 @@ begin
     order by private.thinker_id(named.uid);
   else
     actor := private.acting_thinker();
+    perform private.use_today(
+      telemetry_events => count(*)::integer,
+      -- a longer type is refused by its constraint
+      telemetry_types => coalesce(array_agg(distinct left(e ->> 'type', 255)), '{}')
+    )
+    from jsonb_array_elements(record_telemetry.events) as e
+    where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   end if;
 
   insert into public.telemetry_events (type, path, actor_id, meta)
@@ -3858,7 +3987,7 @@ comment on function public.record_telemetry is
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
   'Raises: events_required, idempotency_key_invalid, json_unreasonable, uid_invalid (400); not_signed_in (401); '
-  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422).';
+  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;
 

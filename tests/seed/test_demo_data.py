@@ -494,5 +494,5 @@ def test_every_table_that_can_is_filled(connection: psycopg.Connection) -> None:
     # a document needs a file
     assert empty <= {
         "contracts", "contract_links", "idempotency_keys", "request_counts",
-        "private.idempotency_keys", "private.request_counts", "private.job_runs",
+        "private.idempotency_keys", "private.request_counts", "private.job_runs", "private.daily_use",
     }  # fmt: skip

@@ -23,6 +23,7 @@ APPLICATION_ERRORS = (
     "application_status_unknown",
     "uid_invalid",
     "application_exists",
+    "daily_limit_reached",
 )
 OFFER_ERRORS = (
     "lender_header_required",

@@ -3,11 +3,22 @@ create table private.settings (
   time_zone           text     not null default 'Europe/Berlin',
   settles_on_schedule boolean  not null default false,
   events_kept         interval not null default '13 months',
+  bookings_held       integer  not null default 1000,
+  vouchers_a_day      integer  not null default 5000,
+  applications_a_day  integer  not null default 1000,
+  new_thinkers_a_day  integer  not null default 1000,
+  telemetry_a_day     integer  not null default 50000,
+  telemetry_types_a_day integer not null default 200,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
   constraint events_are_kept_for_a_month_to_a_millennium
-    check (events_kept between interval '1 month' and interval '1000 years')
+    check (events_kept between interval '1 month' and interval '1000 years'),
+  constraint limits_are_not_negative check (
+    least(
+      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day
+    ) >= 0
+  )
 );
 
 comment on table private.settings is
@@ -19,6 +30,18 @@ comment on column private.settings.settles_on_schedule is
   'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
   'By hand settling always works.';
 comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
+comment on column private.settings.bookings_held is
+  'How many bookings that are not over one thinker may hold. These limits protect thinkers from each other; a trusted '
+  'server meets them only where it acts for a thinker.';
+comment on column private.settings.vouchers_a_day is 'How many vouchers one thinker may issue on a day (UTC).';
+comment on column private.settings.applications_a_day is
+  'How many mortgage applications one thinker may submit on a day (UTC).';
+comment on column private.settings.new_thinkers_a_day is
+  'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
+comment on column private.settings.telemetry_a_day is
+  'How many events of telemetry one thinker may report on a day (UTC).';
+comment on column private.settings.telemetry_types_a_day is
+  'How many different types these events may have on a day (UTC).';
 
 alter table private.settings enable row level security;
 

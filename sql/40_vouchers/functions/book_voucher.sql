@@ -15,6 +15,7 @@ declare
   voucher  public.vouchers;
   booking  public.voucher_bookings;
   offered  boolean := false;
+  most     integer;
 begin
   if response is not null then
     return response;
@@ -43,6 +44,17 @@ begin
   end if;
   if not offered then
     raise sqlstate 'PT409' using message = 'slot_not_offered';
+  end if;
+
+  -- one booking of a holder at a time, so that the count misses none
+  perform pg_advisory_xact_lock(hashtextextended('bookings_of:' || holder, 0));
+  select s.bookings_held into most from private.settings s;
+  if (
+    select count(*)
+    from public.voucher_bookings b
+    where b.holder_id = holder and b.status = 'booked' and b.slot_end > now()
+  ) >= most then
+    raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;
 
   insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)
@@ -75,6 +87,7 @@ comment on function public.book_voucher is
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
-  'request_in_progress, slot_not_offered, slot_taken, voucher_not_bookable (409); idempotency_key_reused (422).';
+  'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
+  'idempotency_key_reused (422).';
 
 grant execute on function public.book_voucher to authenticated, service_role;

@@ -34,6 +34,7 @@ declare
   );
   response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
   holder   uuid := private.thinker_id(issue_voucher.holder_uid);
+  is_known boolean := holder is null or exists (select from public.thinkers t where t.id = holder);
   voucher  public.vouchers;
 begin
   if response is not null then
@@ -89,6 +90,9 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
+  perform private.use_today(
+    vouchers => 1, new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end
+  );
 
   return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;
@@ -102,6 +106,6 @@ comment on function public.issue_voucher is
   '(private.replay_response). '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
   'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
-  'request_in_progress, voucher_exists (409); idempotency_key_reused (422).';
+  'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.issue_voucher to authenticated;

@@ -79,6 +79,7 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
+  perform private.use_today(applications => 1);
 
   return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
@@ -90,6 +91,6 @@ comment on function public.apply_for_mortgage is
   'same idempotency_key returns the stored response (private.replay_response). '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
   'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
-  'application_exists, request_in_progress (409); idempotency_key_reused (422).';
+  'application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.apply_for_mortgage to authenticated;

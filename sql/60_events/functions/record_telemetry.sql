@@ -35,6 +35,13 @@ begin
     order by private.thinker_id(named.uid);
   else
     actor := private.acting_thinker();
+    perform private.use_today(
+      telemetry_events => count(*)::integer,
+      -- a longer type is refused by its constraint
+      telemetry_types => coalesce(array_agg(distinct left(e ->> 'type', 255)), '{}')
+    )
+    from jsonb_array_elements(record_telemetry.events) as e
+    where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
   end if;
 
   insert into public.telemetry_events (type, path, actor_id, meta)
@@ -53,6 +60,6 @@ comment on function public.record_telemetry is
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
   'Raises: events_required, idempotency_key_invalid, json_unreasonable, uid_invalid (400); not_signed_in (401); '
-  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422).';
+  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;

@@ -1,0 +1,150 @@
+"""Limits of each thinker, in SQL: the same through every door, and nobody else's."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+
+from api.actor import SERVER, Actor
+from tests.support.acting import act_or_reason, call, call_or_reason, connections, one, thinker
+from tests.support.parallel import at_once
+from tests.support.serving import Connection
+
+pytestmark = pytest.mark.clock
+
+ANNA, BEN, MALLORY = thinker("anna"), thinker("ben"), thinker("mallory")
+WINDOW = {"valid_from": "2090-05-01T09:00:00Z", "valid_until": "2090-05-02T09:00:00Z"}
+
+Act = Callable[[Actor, int], Any]
+"""Does something for the nth time as the actor; returns the result or the error code."""
+
+
+@pytest.fixture
+def connection(shared_database: str) -> Iterator[psycopg.Connection]:
+    """A transaction as the operator, with a voucher of anna; rolled back."""
+    with psycopg.connect(shared_database) as connection:
+        act_or_reason(connection, ANNA, "issue_voucher", voucher_id="v", **WINDOW)
+        yield connection
+        connection.rollback()
+
+
+def issue(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    return act_or_reason(connection, actor, "issue_voucher")
+
+
+def name_new(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    return act_or_reason(connection, actor, "issue_voucher", holder_uid=f"new-{actor.uid}-{n}")
+
+
+def apply(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    return act_or_reason(connection, actor, "apply_for_mortgage")
+
+
+def report(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    return act_or_reason(connection, actor, "record_telemetry", events=[{"type": "seen"}])
+
+
+def report_types(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    return act_or_reason(connection, actor, "record_telemetry", events=[{"type": "seen"}, {"type": f"seen {n % 4}"}])
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "do"),
+    [
+        ("vouchers_a_day", 3, issue),
+        ("new_thinkers_a_day", 3, name_new),
+        ("applications_a_day", 3, apply),
+        ("telemetry_a_day", 3, report),
+        ("telemetry_types_a_day", 4, report_types),
+    ],
+)
+def test_a_thinker_meets_its_daily_limit_and_nobody_elses(
+    connection: psycopg.Connection, limit: LiteralString, most: int, do: Callable[[psycopg.Connection, Actor, int], Any]
+) -> None:
+    connection.execute(f"update private.settings set {limit} = %s", (most,))
+    results = [do(connection, MALLORY, n) for n in range(4)]
+    assert [result == "daily_limit_reached" for result in results] == [False, False, False, True]
+    assert do(connection, BEN, 0) != "daily_limit_reached"
+    # what is refused is not counted, and the next day is another one
+    connection.execute("update private.daily_use set day = day - 1")
+    assert do(connection, MALLORY, 4) != "daily_limit_reached"
+
+
+def test_known_uids_and_types_are_no_new_ones(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set new_thinkers_a_day = 1, telemetry_types_a_day = 1")
+    for uid in ("new", "new", "anna", "mallory"):
+        assert act_or_reason(connection, MALLORY, "issue_voucher", holder_uid=uid) != "daily_limit_reached"
+    assert [act_or_reason(connection, MALLORY, "record_telemetry", events=[{"type": "seen"}]) for _ in range(3)] == [
+        1
+    ] * 3
+
+
+def test_a_server_that_acts_for_no_thinker_has_no_limit(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set telemetry_a_day = 0, telemetry_types_a_day = 0")
+    events = [{"type": "seen", "actor_uid": "mallory"}]
+    assert act_or_reason(connection, SERVER, "record_telemetry", events=events) == 1
+    assert act_or_reason(connection, MALLORY, "record_telemetry", events=events) == "daily_limit_reached"
+
+
+def test_a_type_of_telemetry_has_at_most_255_characters(connection: psycopg.Connection) -> None:
+    assert act_or_reason(connection, MALLORY, "record_telemetry", events=[{"type": "x" * 255}]) == 1
+    with pytest.raises(psycopg.errors.CheckViolation, match="telemetry_type_has_1_to_255_characters"):
+        act_or_reason(connection, MALLORY, "record_telemetry", events=[{"type": "x" * 256}])
+
+
+def book(connection: psycopg.Connection, actor: Actor, hour: int) -> Any:
+    slot = f"2090-05-01T{hour:02}:00:00Z"
+    return act_or_reason(connection, actor, "book_voucher", voucher_id="v", slot_start=slot)
+
+
+def test_a_thinker_holds_a_limited_number_of_bookings_that_are_not_over(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set bookings_held = 2")
+    first, _, third = [book(connection, MALLORY, hour) for hour in (9, 10, 11)]
+    assert third == "too_many_bookings"
+    assert book(connection, BEN, 11)["booking"]["holder_uid"] == "ben"
+    act_or_reason(connection, MALLORY, "cancel_booking", booking_id=first["booking"]["id"])
+    assert book(connection, MALLORY, 12)["booking"]["holder_uid"] == "mallory"
+    assert book(connection, MALLORY, 13) == "too_many_bookings"
+    connection.execute(
+        "update public.voucher_bookings set slot_start = '2020-01-01', slot_end = '2020-01-02' where id ="
+        " (select id from public.voucher_bookings where holder_id = private.thinker_id('mallory') and status = 'booked'"
+        "  limit 1)"
+    )
+    assert book(connection, MALLORY, 13)["booking"]["holder_uid"] == "mallory"
+
+
+def test_the_number_of_bookings_is_exact_for_calls_at_once(database: str) -> None:
+    with connections(database, 12) as opened:
+        first = opened[0]
+        first.execute("update private.settings set bookings_held = 3")
+        first.execute("insert into public.thinkers (id, public_id) values (private.thinker_id('mallory'), 'mallory')")
+        for n in range(12):
+            call(first, thinker(f"issuer {n}"), "issue_voucher", voucher_id=f"v{n}", **WINDOW)
+        slot = "2090-05-01T09:00:00Z"
+        booked = at_once(
+            [
+                partial(call_or_reason, c, MALLORY, "book_voucher", voucher_id=f"v{n}", slot_start=slot)
+                for n, c in enumerate(opened)
+            ]
+        )
+        assert booked.count("too_many_bookings") == 9
+        assert one(first, "select count(*) from public.voucher_bookings where status = 'booked'") == 3
+
+
+def test_the_routes_say_why(portal: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        call(connection, ANNA, "issue_voucher", voucher_id="v", **WINDOW)
+        connection.execute("update private.settings set bookings_held = 0, vouchers_a_day = 0, applications_a_day = 0")
+    slot = {"voucherId": "v", "slotId": "slot-2090-05-01T09:00:00.000Z", "holderUid": "mallory"}
+    with Connection(portal) as client:
+        booked = client.post("/api/voucher/book", slot)
+        issued = client.post("/api/voucher/issue", {"issuerUid": "mallory"})
+        applied = client.post("/api/mortgage/application", {"propertyId": "p"}, x_mot_user="mallory")
+    assert (booked.status, booked.body["error"]) == (
+        409,
+        "Mehr als 0 Buchungen, die noch nicht vorbei sind, sind nicht erlaubt",
+    )
+    assert (issued.status, issued.body["error"]) == (429, "Tageslimit erreicht (vouchers)")
+    assert (applied.status, applied.body["error"]) == (429, "daily limit reached (mortgage applications)")
