@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 10.0
 """How long to wait for the server without a word."""
 
 STOP_SECONDS = 60.0
-"""How long to wait for the server to stop: it writes what is only in its memory."""
+"""How long to wait for the server to stop, before it must: it writes what is only in its memory."""
 
 RESTART_SECONDS = 5.0
 """How often a process that uses the server looks whether it still runs."""
@@ -186,15 +186,19 @@ class _Server:
         postmaster = self._postmaster()
         if postmaster is None:
             return
-        with suppress(psutil.Error):
-            postmaster.send_signal(signal.SIGINT)  # "fast": it ends its sessions and writes everything
-        deadline = time.monotonic() + STOP_SECONDS
-        # it removes its file a moment before it ends
-        while not _has_ended(postmaster):
-            if time.monotonic() > deadline:
-                _log.warning("The embedded database (process %s) does not stop; see %s.", postmaster.pid, self.log)
+        # "fast": it ends its sessions and writes everything; "immediate": it recovers when it starts again
+        for ending, patience in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, PATIENCE_SECONDS)):
+            with suppress(psutil.Error):
+                postmaster.send_signal(ending)
+            deadline = time.monotonic() + patience
+            # it removes its file a moment before it ends
+            while not _has_ended(postmaster):
+                if time.monotonic() > deadline:
+                    _log.warning("The embedded database (process %s) does not stop; see %s.", postmaster.pid, self.log)
+                    break
+                time.sleep(0.02)
+            else:
                 return
-            time.sleep(0.02)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

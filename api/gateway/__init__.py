@@ -68,8 +68,8 @@ def api_error(state: str, message: str, detail: str, constraint: str = "") -> Ap
     if state in ("22023", "42501") and _NO_ROLE.fullmatch(message):
         _log.error("the database's roles are not those of its migrations: %s %s", state, message)
         return ApiError("database_away")
-    # PostgREST begins a transaction that may write, which a replica refuses at once
-    if state == "25006" or (state == "0A000" and "read-write mode" in message):
+    # its disk is full; PostgREST begins a transaction that may write, which a replica refuses at once
+    if state in ("25006", "53100") or (state == "0A000" and "read-write mode" in message):
         _log.warning("database read-only: %s %s", state, message)
         return ApiError("database_read_only")
     # data exceptions, violated constraints, texts too long for an index: no column takes the value

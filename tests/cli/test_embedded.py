@@ -187,6 +187,18 @@ def test_a_server_that_ended_is_started_again(data_dir: Path, monkeypatch: pytes
         wait_until(lambda: answers() and postmaster(data_dir) != ended)
 
 
+def test_a_server_that_does_not_stop_must(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.1)
+    with run_embedded(data_dir):
+        server = postmaster(data_dir)
+        [checkpointer] = [child for child in server.children() if "checkpointer" in child.cmdline()[0]]
+        # as when the disk is full while it recovers
+        checkpointer.suspend()
+    assert not server.is_running()
+    with run_embedded(data_dir) as url:
+        assert folder_of(url)
+
+
 def test_a_folder_of_another_version_is_explained(data_dir: Path) -> None:
     (data_dir / "postgres" / "PG_VERSION").write_text("14\n")
     with (

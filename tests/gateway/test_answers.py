@@ -75,7 +75,7 @@ CASES = {
         "database_read_only",
         "read-only",
     ),
-    "disk full": Case(503, refusal("53100", "could not extend file"), "database_away", "53100"),
+    "disk full": Case(503, refusal("53100", "could not extend file"), "database_read_only", "53100"),
     "I/O error": Case(500, refusal("58030", "could not read block"), "database_away", "58030"),
     "stopped": Case(503, refusal("57P01", "terminating connection"), "database_away", "57P01"),
     "too long": Case(500, refusal("25P04", "transaction timeout"), "busy", "25P04"),
