@@ -15,6 +15,7 @@ from api.http.callers import CallerMiddleware, calls_of
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import read_key
 from api.http.openapi import RequestSchemas, openapi_config
+from api.http.upload import Uploads
 from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
@@ -50,7 +51,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
         Litestar(
             _routes(settings),
             lifespan=[lambda _: gateway.open()],
-            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens}),
+            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens, "uploads": Uploads()}),
             dependencies={
                 "gateway": Provide(calls_of, sync_to_thread=False),
                 "idempotency_key": Provide(read_key, sync_to_thread=False),

@@ -200,6 +200,11 @@ ERRORS: dict[str, Error] = {
     "multipart_expected": Error(400, "expected multipart/form-data", "expected multipart/form-data"),
     "file_required": Error(400, "file field is required", "file field is required"),
     "not_your_room": Error(403, "only who is in the room may do this", "only who is in the room may do this"),
+    "uploads_busy": Error(
+        503, "too many uploads at once, please try again shortly", "too many uploads at once, please try again shortly"
+    ),
+    "your_documents_full": Error(403, "no space left for documents of yours", "no space left for documents of yours"),
+    "storage_full": Error(507, "document store is full", "document store is full"),
     "storage_away": Error(503, "document store not available", "document store not available"),
     # telemetry and admin
     "events_required": Error(400, "an array of events is required", "an array of events is required"),

@@ -182,6 +182,7 @@ class Settings(BaseSettings):
     client_address_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-For"
     request_timeout: int = Field(default=20, ge=1, le=3600)
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
+    min_free_mib: int = Field(default=1024, ge=0)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -2,8 +2,11 @@
 
 import hashlib
 import logging
+import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import obstore
 from obstore.exceptions import BaseError
@@ -30,7 +33,10 @@ class Storage:
 
     def __init__(self, settings: Settings) -> None:
         self._store: ObjectStore
+        self._folder: Path | None = None
+        self._min_free = settings.min_free_mib * 1024 * 1024
         if settings.storage_url is None:
+            self._folder = settings.data_dir
             # readable by this user only, whatever the umask is
             (settings.data_dir / "contracts").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._store = LocalStore(settings.data_dir)
@@ -40,7 +46,7 @@ class Storage:
     async def put(self, path: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> Stored:
         """Store the chunks as they arrive, all or none.
 
-        Raises ApiError: too_large, storage_away; and what `chunks` raises.
+        Raises ApiError: too_large, storage_full, storage_away; and what `chunks` raises.
         """
         digest, size = hashlib.sha256(), 0
 
@@ -50,14 +56,19 @@ class Storage:
                 size += len(chunk)
                 if size > max_bytes:
                     raise ApiError("too_large")
+                self._require_free_space()
                 digest.update(chunk)
                 yield chunk
 
+        self._require_free_space()
         try:
             await obstore.put_async(self._store, path, hashed())
-        except (BaseError, OSError) as error:
-            _log.error(_FAILURE, error)
-            raise ApiError("storage_away") from error
+        except BaseException as error:
+            self._remove_folder_of(path)
+            if isinstance(error, (BaseError, OSError)):
+                _log.error(_FAILURE, error)
+                raise ApiError("storage_away") from error
+            raise
         return Stored(size, digest.hexdigest())
 
     async def delete(self, path: str) -> None:
@@ -69,3 +80,15 @@ class Storage:
         except (BaseError, OSError) as error:
             _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error
+        self._remove_folder_of(path)
+
+    def _require_free_space(self) -> None:
+        """Raises ApiError where the disk, which may be the database's too, would become too full."""
+        if self._folder is not None and shutil.disk_usage(self._folder).free < self._min_free:
+            raise ApiError("storage_full")
+
+    def _remove_folder_of(self, path: str) -> None:
+        """Remove the folder of a document that is not stored; other stores than disks have none."""
+        if self._folder is not None:
+            with suppress(OSError):
+                (self._folder / path).parent.rmdir()

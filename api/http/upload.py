@@ -1,6 +1,8 @@
 """Uploads: a multipart form whose file goes straight into the store, for it may be larger than memory should hold."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import UUID
@@ -12,14 +14,43 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from api.errors import ApiError
 from api.http.body import PortalRequest
+from api.http.proxies import client_address
 from api.legacy.ids import legacy_id, new_uuid
 from api.models.fields import NO_NUL
+from api.settings import Settings
 from api.storage import Storage, Stored
 
 MAX_FILE_BYTES = 25 * 1024 * 1024
 MAX_FORM_BYTES = MAX_FILE_BYTES + 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_ENCODED_NAME = 240
+MAX_UPLOADS = 16
+MAX_UPLOADS_OF_ADDRESS = 4
+
+_FIELDS = ("voucherId", "roomId", "actorId", "name")
+
+
+class Uploads:
+    """The uploads that this server reads at the same time: a number that leaves memory and time for other requests."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._of_addresses: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, request: PortalRequest) -> Iterator[None]:
+        """Count an upload while it lasts. Raises ApiError: uploads_busy."""
+        settings: Settings = request.app.state.settings
+        address = client_address(request)
+        of_address = self._of_addresses[address] if settings.is_rate_limited else 0
+        if self._of_addresses.total() >= MAX_UPLOADS or of_address >= MAX_UPLOADS_OF_ADDRESS:
+            raise ApiError("uploads_busy", retry_after="5")
+        self._of_addresses[address] += 1
+        try:
+            yield
+        finally:
+            self._of_addresses[address] -= 1
+            self._of_addresses += Counter()  # forgets addresses without an upload
 
 
 @dataclass
@@ -36,8 +67,13 @@ class Upload:
     async def read(self, request: PortalRequest, storage: Storage) -> None:
         """Read the form as it arrives, its first file into the store.
 
-        Raises ApiError: multipart_expected, too_large, storage_away.
+        Raises ApiError: multipart_expected, too_large, uploads_busy, storage_full, storage_away.
         """
+        uploads: Uploads = request.app.state.uploads
+        with uploads.place(request):
+            await self._read(request, storage)
+
+    async def _read(self, request: PortalRequest, storage: Storage) -> None:
         events = _events(request)
         async for event in events:
             if not isinstance(event, MultipartSegment):
@@ -48,7 +84,9 @@ class Upload:
                 self.path = f"contracts/{legacy_id('ct', self.id)}/{_encoded(event.filename)}"
                 self.stored = await storage.put(self.path, chunks, max_bytes=MAX_FILE_BYTES)
             elif event.filename is None:
-                self.fields.setdefault(event.name, await _text(chunks))
+                text = await _text(chunks)
+                if event.name in _FIELDS:
+                    self.fields.setdefault(event.name, text)
 
 
 @dataclass
@@ -117,6 +155,7 @@ def _encoded(file_name: str) -> str:
 
     Dots are encoded in a name of nothing else, which would mean a folder.
     """
+    file_name = file_name[-MAX_ENCODED_NAME:]
     while len(encoded := quote(file_name, safe="!'()*", errors="replace")) > MAX_ENCODED_NAME:
         file_name = file_name[1:]
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")

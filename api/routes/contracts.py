@@ -12,6 +12,7 @@ from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage
 from api.http.openapi import ANY_KEY, error_responses
 from api.http.parameters import text_query
+from api.http.rate_limit import at_most
 from api.http.upload import MAX_FORM_BYTES, Upload, UploadOperation
 from api.legacy.ids import legacy_id
 from api.models.base import ApiModel
@@ -62,6 +63,7 @@ class Contracts(ApiModel):
     "/upload",
     status_code=200,
     request_max_body_size=MAX_FORM_BYTES,
+    middleware=[at_most(30, "contracts/upload")],
     operation_class=UploadOperation,
     responses=error_responses(
         "multipart_expected",
@@ -73,6 +75,10 @@ class Contracts(ApiModel):
         "not_your_room",
         "too_large",
         "body_timeout",
+        "rate_limited",
+        "uploads_busy",
+        "your_documents_full",
+        "storage_full",
         "storage_away",
         *ANY_KEY,
         language="en",

@@ -285,6 +285,8 @@ create table private.settings (
   new_thinkers_a_day  integer  not null default 1000,
   telemetry_a_day     integer  not null default 50000,
   telemetry_types_a_day integer not null default 200,
+  document_bytes      bigint   not null default 107374182400,
+  document_bytes_a_thinker bigint not null default 1073741824,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
@@ -292,7 +294,8 @@ create table private.settings (
     check (events_kept between interval '1 month' and interval '1000 years'),
   constraint limits_are_not_negative check (
     least(
-      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day
+      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day,
+      document_bytes, document_bytes_a_thinker
     ) >= 0
   )
 );
@@ -318,6 +321,10 @@ comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is
   'How many different types these events may have on a day (UTC).';
+comment on column private.settings.document_bytes is
+  'How many bytes all documents may have together; each counts as 64 KiB at least. At first 100 GiB.';
+comment on column private.settings.document_bytes_a_thinker is
+  'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
 
 alter table private.settings enable row level security;
 
@@ -2223,7 +2230,7 @@ comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, 
 comment on column public.contracts.created_by is
   'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
-create index contracts_created_by_idx on public.contracts (created_by);
+create index contracts_created_by_idx on public.contracts (created_by) include (byte_size);
 create index contracts_created_at_idx on public.contracts (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
@@ -2408,6 +2415,8 @@ begin
     on conflict (id) do nothing;
   end if;
 
+  perform private.require_space_for_document(creator, record_contract.byte_size);
+
   -- one statement, so that the trigger that writes the event also sees the link
   with new_contract as (
     insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
@@ -2441,10 +2450,44 @@ comment on function public.record_contract is
   'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
   'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server (403); '
-  'voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, '
+  'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
+  'storage_full (507).';
 
 grant execute on function public.record_contract to service_role;
+
+-- sql/45_documents/functions/require_space_for_document.sql
+create function private.require_space_for_document(creator uuid, byte_size bigint)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  added bigint := greatest(require_space_for_document.byte_size, 65536);
+begin
+  -- until the end of the transaction, so that documents that are stored at the same time are counted
+  perform pg_advisory_xact_lock(hashtextextended('require_space_for_document', 0));
+
+  if require_space_for_document.creator is not null and added + (
+    select coalesce(sum(greatest(c.byte_size, 65536)), 0)
+    from public.contracts c
+    where c.created_by = require_space_for_document.creator
+  ) > (select s.document_bytes_a_thinker from private.settings s) then
+    raise sqlstate 'PT403' using message = 'your_documents_full';
+  end if;
+  if added + (
+    select coalesce(sum(greatest(c.byte_size, 65536)), 0)
+    from public.contracts c
+  ) > (select s.document_bytes from private.settings s) then
+    raise sqlstate 'PT507' using message = 'storage_full';
+  end if;
+end;
+$$;
+
+comment on function private.require_space_for_document is
+  'Checks that one more document stays within what private.settings allows a thinker, if one is given, and all documents '
+  'together. A document counts as 64 KiB at least, because a small one costs a folder, a file and rows, too. '
+  'Raises: your_documents_full (403); storage_full (507).';
 
 -- sql/50_mortgages/tables/properties.sql
 create table public.properties (

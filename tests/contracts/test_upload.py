@@ -27,6 +27,7 @@ FILE_REQUIRED = {"ok": False, "error": "file field is required"}
 def folder(shared_folder: Path) -> Path:
     """The data folder of the app, without documents."""
     shutil.rmtree(shared_folder / "contracts", ignore_errors=True)
+    (shared_folder / "contracts").mkdir()
     return shared_folder
 
 
@@ -60,7 +61,7 @@ def contracts_in(database: str) -> int:
 
 
 def nothing_is_left(folder: Path, database: str) -> bool:
-    return files_in(folder) == {} and contracts_in(database) == 0
+    return list((folder / "contracts").iterdir()) == [] and contracts_in(database) == 0
 
 
 def noise(size: int) -> bytes:

@@ -38,7 +38,7 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("get", "/api/mortgage/application-list"): {400},
     ("post", "/api/mortgage/offer"): BODY | {404, 429},
     ("get", "/api/mortgage/offer-list"): {400, 429},
-    ("post", "/api/contracts/upload"): {400, 404, 408, 409, 413, 422},
+    ("post", "/api/contracts/upload"): {400, 403, 404, 408, 409, 413, 422, 429, 507},
     ("get", "/api/contracts/list"): {400},
     ("post", "/api/telemetry"): BODY | {429},
     ("get", "/api/admin/events"): {400},

@@ -9,6 +9,8 @@ create table private.settings (
   new_thinkers_a_day  integer  not null default 1000,
   telemetry_a_day     integer  not null default 50000,
   telemetry_types_a_day integer not null default 200,
+  document_bytes      bigint   not null default 107374182400,
+  document_bytes_a_thinker bigint not null default 1073741824,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
@@ -16,7 +18,8 @@ create table private.settings (
     check (events_kept between interval '1 month' and interval '1000 years'),
   constraint limits_are_not_negative check (
     least(
-      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day
+      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day,
+      document_bytes, document_bytes_a_thinker
     ) >= 0
   )
 );
@@ -42,6 +45,10 @@ comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is
   'How many different types these events may have on a day (UTC).';
+comment on column private.settings.document_bytes is
+  'How many bytes all documents may have together; each counts as 64 KiB at least. At first 100 GiB.';
+comment on column private.settings.document_bytes_a_thinker is
+  'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
 
 alter table private.settings enable row level security;
 

@@ -47,6 +47,8 @@ begin
     on conflict (id) do nothing;
   end if;
 
+  perform private.require_space_for_document(creator, record_contract.byte_size);
+
   -- one statement, so that the trigger that writes the event also sees the link
   with new_contract as (
     insert into public.contracts (id, name, mime_type, byte_size, storage_url, hash_sha256, created_by)
@@ -80,7 +82,8 @@ comment on function public.record_contract is
   'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
   'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server (403); '
-  'voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, '
+  'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
+  'storage_full (507).';
 
 grant execute on function public.record_contract to service_role;

@@ -23,7 +23,7 @@ comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, 
 comment on column public.contracts.created_by is
   'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
-create index contracts_created_by_idx on public.contracts (created_by);
+create index contracts_created_by_idx on public.contracts (created_by) include (byte_size);
 create index contracts_created_at_idx on public.contracts (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql

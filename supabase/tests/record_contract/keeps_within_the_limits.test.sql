@@ -1,0 +1,43 @@
+begin;
+\ir ../helpers.psql
+\ir ../world.psql
+select plan(6);
+
+create function tests.record(name text, byte_size bigint)
+returns jsonb
+language sql
+as $$
+  select public.record_contract(
+    gen_random_uuid(), name, null, byte_size, format('contracts/%s/x', gen_random_uuid()), repeat('0', 64)
+  )
+$$;
+create function tests.counted(uid text default null)
+returns bigint
+language sql
+security definer
+as $$
+  select sum(greatest(byte_size, 65536)) from public.contracts where uid is null or created_by = tests.thinker_id(uid)
+$$;
+
+update private.settings set document_bytes_a_thinker = tests.counted('sam') + 100000;
+select tests.be_server('sam');
+select throws_ok(
+  $$ select tests.record('large', 100001) $$, 'PT403', 'your_documents_full', 'a thinker may not have more than its bytes'
+);
+select lives_ok($$ select tests.record('fits', 100000) $$, 'a thinker may have its bytes');
+select throws_ok(
+  $$ select tests.record('empty', 0) $$, 'PT403', 'your_documents_full', 'a small document counts, too'
+);
+select tests.be_server();
+select lives_ok($$ select tests.record('of nobody', 1000000) $$, 'documents of no thinker do not count as a thinker''s');
+reset role;
+update private.settings set document_bytes = tests.counted() + 65535;
+select tests.be_server();
+select throws_ok($$ select tests.record('empty', 0) $$, 'PT507', 'storage_full', 'all documents have a limit, too');
+reset role;
+update private.settings set document_bytes = tests.counted() + 65536;
+select tests.be_server();
+select lives_ok($$ select tests.record('empty', 0) $$, 'and may reach it');
+
+select * from finish();
+rollback;
