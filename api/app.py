@@ -45,17 +45,18 @@ API: list[ControllerRouterHandler] = [
 
 def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
-    storage, tokens = Storage(settings), Tokens(settings)
+    storage, uploads, tokens = Storage(settings), Uploads(), Tokens(settings)
     gateway = _gateway(settings, tokens, database_url)
     app = LegacyRouting(
         Litestar(
             _routes(settings),
             lifespan=[lambda _: gateway.open()],
-            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens, "uploads": Uploads()}),
+            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens}),
             dependencies={
                 "gateway": Provide(calls_of, sync_to_thread=False),
                 "idempotency_key": Provide(read_key, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),
+                "uploads": Provide(lambda: uploads, sync_to_thread=False),
             },
             request_class=PortalRequest,
             request_max_body_size=MAX_BODY_BYTES,

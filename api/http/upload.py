@@ -67,13 +67,8 @@ class Upload:
     async def read(self, request: PortalRequest, storage: Storage) -> None:
         """Read the form as it arrives, its first file into the store.
 
-        Raises ApiError: multipart_expected, too_large, uploads_busy, storage_full, storage_away.
+        Raises ApiError: multipart_expected, too_large, storage_full, storage_away.
         """
-        uploads: Uploads = request.app.state.uploads
-        with uploads.place(request):
-            await self._read(request, storage)
-
-    async def _read(self, request: PortalRequest, storage: Storage) -> None:
         events = _events(request)
         async for event in events:
             if not isinstance(event, MultipartSegment):

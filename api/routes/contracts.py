@@ -9,7 +9,7 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Row
 from api.http.body import PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage
+from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage, InjectedUploads
 from api.http.openapi import ANY_KEY, error_responses
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
@@ -85,12 +85,17 @@ class Contracts(ApiModel):
     ),
 )
 async def upload(
-    request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey, storage: InjectedStorage
+    request: PortalRequest,
+    gateway: InjectedGateway,
+    idempotency_key: IdempotencyKey,
+    storage: InjectedStorage,
+    uploads: InjectedUploads,
 ) -> Uploaded:
     """Stores a document of up to 25 MiB, linked to `voucherId`, `roomId` (created if it does not exist) or both."""
     form = Upload()
     try:
-        await form.read(request, storage)
+        with uploads.place(request):
+            await form.read(request, storage)
         if form.stored is None:
             raise ApiError("file_required")
         actor = request.user.as_caller(form.fields.get("actorId") or None)
