@@ -2485,8 +2485,8 @@ end;
 $$;
 
 comment on function private.require_space_for_document is
-  'Checks that one more document stays within what private.settings allows a thinker, if one is given, and all documents '
-  'together. A document counts as 64 KiB at least, because a small one costs a folder, a file and rows, too. '
+  'Checks that one more document stays within what private.settings allows a thinker, if one is given, and all '
+  'documents together. A document counts as 64 KiB at least, because a small one costs a folder, a file and rows, too. '
   'Raises: your_documents_full (403); storage_full (507).';
 
 -- sql/50_mortgages/tables/properties.sql
