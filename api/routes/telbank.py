@@ -103,6 +103,7 @@ class Transfers(ApiModel):
         "amounts_required",
         "amount_out_of_range",
         "uid_invalid",
+        "daily_limit_reached",
         "rate_limited",
         language="en",
         body=True,

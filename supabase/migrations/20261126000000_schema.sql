@@ -287,6 +287,7 @@ create table private.settings (
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
   document_bytes_a_thinker bigint not null default 1073741824,
+  bytes_a_day         bigint   not null default 134217728,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
@@ -295,7 +296,7 @@ create table private.settings (
   constraint limits_are_not_negative check (
     least(
       bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day,
-      document_bytes, document_bytes_a_thinker
+      document_bytes, document_bytes_a_thinker, bytes_a_day
     ) >= 0
   )
 );
@@ -325,6 +326,8 @@ comment on column private.settings.document_bytes is
   'How many bytes all documents may have together; each counts as 64 KiB at least. At first 100 GiB.';
 comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
+comment on column private.settings.bytes_a_day is
+  'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
 
 alter table private.settings enable row level security;
 
@@ -823,11 +826,13 @@ create table private.daily_use (
   applications     integer not null,
   new_thinkers     integer not null,
   telemetry_events integer not null,
-  telemetry_types  text[]  collate "C" not null
+  telemetry_types  text[]  collate "C" not null,
+  bytes            bigint  not null
 );
 
 comment on table private.daily_use is
   'What each thinker has written on its latest day (UTC), for the limits in private.settings. Written by use_today.';
+comment on column private.daily_use.bytes is 'The size of its requests on that day.';
 comment on column private.daily_use.telemetry_types is 'The different types of its events of telemetry on that day.';
 
 alter table private.daily_use enable row level security;
@@ -838,7 +843,8 @@ create function private.use_today(
   applications     integer default 0,
   new_thinkers     integer default 0,
   telemetry_events integer default 0,
-  telemetry_types  text[]  default '{}'
+  telemetry_types  text[]  default '{}',
+  bytes            bigint  default 0
 )
 returns void
 language plpgsql
@@ -850,14 +856,14 @@ declare
   used    private.daily_use;
   reached text;
 begin
-  if auth.uid() is null then
+  if private.known_actor() is null then
     return;
   end if;
 
   insert into private.daily_use as u
   values (
     auth.uid(), current_date, use_today.vouchers, use_today.applications, use_today.new_thinkers,
-    use_today.telemetry_events, use_today.telemetry_types
+    use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
   set day = excluded.day,
@@ -866,6 +872,7 @@ begin
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
       telemetry_events =
         excluded.telemetry_events + case when u.day = excluded.day then u.telemetry_events else 0 end,
+      bytes = excluded.bytes + case when u.day = excluded.day then u.bytes else 0 end,
       telemetry_types = case
         when u.day <> excluded.day then excluded.telemetry_types
         when excluded.telemetry_types <@ u.telemetry_types then u.telemetry_types
@@ -881,6 +888,7 @@ begin
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
     when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
       then 'types of telemetry'
+    when use_today.bytes > 0 and used.bytes > most.bytes_a_day then 'bytes'
   end;
   if reached is not null then
     raise sqlstate 'PT429' using message = 'daily_limit_reached', detail = reached;
@@ -1848,6 +1856,10 @@ begin
     set status = case when holder is null then 'issued' else 'booked' end, holder_id = holder
     where v.id = voucher.id and v.status = 'booked';
     select * into voucher from public.vouchers v where v.id = voucher.id;
+
+    if cancel_booking.reason is not null then
+      perform private.use_today(bytes => octet_length(cancel_booking.reason));
+    end if;
   end if;
 
   return private.store_response(
@@ -1865,7 +1877,7 @@ comment on function public.cancel_booking is
   'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
   'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;
 
@@ -1985,7 +1997,9 @@ begin
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
   perform private.use_today(
-    vouchers => 1, new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end
+    vouchers => 1,
+    new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end,
+    bytes => pg_column_size(request)
   );
 
   return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
@@ -2885,7 +2899,7 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
-  perform private.use_today(applications => 1);
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
@@ -3119,6 +3133,8 @@ begin
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
+  perform private.use_today(bytes => pg_column_size(request));
+
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;
 $$;
@@ -3131,7 +3147,7 @@ comment on function public.offer_mortgage is
   '(private.replay_response). '
   'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, uid_invalid (400); '
   'not_signed_in (401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;
 
@@ -3441,6 +3457,8 @@ begin
   )
   returning * into transfer;
 
+  perform private.use_today(bytes => pg_column_size(request));
+
   return private.store_response(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;
 $$;
@@ -3451,7 +3469,8 @@ comment on function public.log_transfer is
   '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
-  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
+  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.log_transfer to authenticated, service_role;
 
@@ -4008,7 +4027,8 @@ begin
     perform private.use_today(
       telemetry_events => count(*)::integer,
       -- a longer type is refused by its constraint
-      telemetry_types => coalesce(array_agg(distinct left(e ->> 'type', 255)), '{}')
+      telemetry_types => coalesce(array_agg(distinct left(e ->> 'type', 255)), '{}'),
+      bytes => pg_column_size(request)
     )
     from jsonb_array_elements(record_telemetry.events) as e
     where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';

@@ -50,6 +50,23 @@ def report_types(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     return act_or_reason(connection, actor, "record_telemetry", events=[{"type": "seen"}, {"type": f"seen {n % 4}"}])
 
 
+def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    """A kilobyte and a half, each time by another function."""
+    text = "x" * 1500
+    match n:
+        case 0:
+            return act_or_reason(connection, actor, "issue_voucher", description=text)
+        case 1:
+            return act_or_reason(connection, actor, "apply_for_mortgage", meta={"text": text})
+        case 2:
+            booked = act_or_reason(connection, actor, "book_voucher", voucher_id="v", slot_start=WINDOW["valid_from"])
+            return act_or_reason(connection, actor, "cancel_booking", booking_id=booked["booking"]["id"], reason=text)
+        case 3:
+            money = {"crypto_amount": 1, "crypto_symbol": "ETH", "fiat_major": 1, "fiat_currency": "EUR"}
+            return act_or_reason(connection, actor, "log_transfer", direction="in", label=text, **money)
+    return act_or_reason(connection, actor, "record_telemetry", events=[{"type": "seen", "meta": text}])
+
+
 @pytest.mark.parametrize(
     ("limit", "most", "do"),
     [
@@ -58,6 +75,7 @@ def report_types(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
         ("applications_a_day", 3, apply),
         ("telemetry_a_day", 3, report),
         ("telemetry_types_a_day", 4, report_types),
+        ("bytes_a_day", 5500, write),
     ],
 )
 def test_a_thinker_meets_its_daily_limit_and_nobody_elses(

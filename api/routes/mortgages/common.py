@@ -35,6 +35,7 @@ OFFER_ERRORS = (
     "application_closed",
     "offer_exists",
     "uid_invalid",
+    "daily_limit_reached",
 )
 APPLICATION_LIST_ERRORS = ("user_header_required", "role_unknown", "not_a_lender")
 

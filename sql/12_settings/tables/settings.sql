@@ -11,6 +11,7 @@ create table private.settings (
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
   document_bytes_a_thinker bigint not null default 1073741824,
+  bytes_a_day         bigint   not null default 134217728,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
@@ -19,7 +20,7 @@ create table private.settings (
   constraint limits_are_not_negative check (
     least(
       bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day,
-      document_bytes, document_bytes_a_thinker
+      document_bytes, document_bytes_a_thinker, bytes_a_day
     ) >= 0
   )
 );
@@ -49,6 +50,8 @@ comment on column private.settings.document_bytes is
   'How many bytes all documents may have together; each counts as 64 KiB at least. At first 100 GiB.';
 comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
+comment on column private.settings.bytes_a_day is
+  'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
 
 alter table private.settings enable row level security;
 

@@ -3,7 +3,8 @@ create function private.use_today(
   applications     integer default 0,
   new_thinkers     integer default 0,
   telemetry_events integer default 0,
-  telemetry_types  text[]  default '{}'
+  telemetry_types  text[]  default '{}',
+  bytes            bigint  default 0
 )
 returns void
 language plpgsql
@@ -15,14 +16,14 @@ declare
   used    private.daily_use;
   reached text;
 begin
-  if auth.uid() is null then
+  if private.known_actor() is null then
     return;
   end if;
 
   insert into private.daily_use as u
   values (
     auth.uid(), current_date, use_today.vouchers, use_today.applications, use_today.new_thinkers,
-    use_today.telemetry_events, use_today.telemetry_types
+    use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
   set day = excluded.day,
@@ -31,6 +32,7 @@ begin
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
       telemetry_events =
         excluded.telemetry_events + case when u.day = excluded.day then u.telemetry_events else 0 end,
+      bytes = excluded.bytes + case when u.day = excluded.day then u.bytes else 0 end,
       telemetry_types = case
         when u.day <> excluded.day then excluded.telemetry_types
         when excluded.telemetry_types <@ u.telemetry_types then u.telemetry_types
@@ -46,6 +48,7 @@ begin
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
     when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
       then 'types of telemetry'
+    when use_today.bytes > 0 and used.bytes > most.bytes_a_day then 'bytes'
   end;
   if reached is not null then
     raise sqlstate 'PT429' using message = 'daily_limit_reached', detail = reached;

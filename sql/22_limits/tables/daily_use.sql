@@ -5,11 +5,13 @@ create table private.daily_use (
   applications     integer not null,
   new_thinkers     integer not null,
   telemetry_events integer not null,
-  telemetry_types  text[]  collate "C" not null
+  telemetry_types  text[]  collate "C" not null,
+  bytes            bigint  not null
 );
 
 comment on table private.daily_use is
   'What each thinker has written on its latest day (UTC), for the limits in private.settings. Written by use_today.';
+comment on column private.daily_use.bytes is 'The size of its requests on that day.';
 comment on column private.daily_use.telemetry_types is 'The different types of its events of telemetry on that day.';
 
 alter table private.daily_use enable row level security;

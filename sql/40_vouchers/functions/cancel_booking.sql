@@ -86,6 +86,10 @@ begin
     set status = case when holder is null then 'issued' else 'booked' end, holder_id = holder
     where v.id = voucher.id and v.status = 'booked';
     select * into voucher from public.vouchers v where v.id = voucher.id;
+
+    if cancel_booking.reason is not null then
+      perform private.use_today(bytes => octet_length(cancel_booking.reason));
+    end if;
   end if;
 
   return private.store_response(
@@ -103,6 +107,6 @@ comment on function public.cancel_booking is
   'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
   'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;

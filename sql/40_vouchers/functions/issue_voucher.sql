@@ -91,7 +91,9 @@ begin
     raise sqlstate 'PT409' using message = 'voucher_exists';
   end if;
   perform private.use_today(
-    vouchers => 1, new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end
+    vouchers => 1,
+    new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end,
+    bytes => pg_column_size(request)
   );
 
   return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));

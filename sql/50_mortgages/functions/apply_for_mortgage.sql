@@ -79,7 +79,7 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
-  perform private.use_today(applications => 1);
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;

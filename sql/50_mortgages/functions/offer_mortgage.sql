@@ -84,6 +84,8 @@ begin
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
+  perform private.use_today(bytes => pg_column_size(request));
+
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;
 $$;
@@ -96,6 +98,6 @@ comment on function public.offer_mortgage is
   '(private.replay_response). '
   'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, uid_invalid (400); '
   'not_signed_in (401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
-  'request_in_progress (409); idempotency_key_reused (422).';
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;

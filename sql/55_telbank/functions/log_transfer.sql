@@ -77,6 +77,8 @@ begin
   )
   returning * into transfer;
 
+  perform private.use_today(bytes => pg_column_size(request));
+
   return private.store_response(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;
 $$;
@@ -87,6 +89,7 @@ comment on function public.log_transfer is
   '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
-  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422).';
+  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.log_transfer to authenticated, service_role;

@@ -38,7 +38,8 @@ begin
     perform private.use_today(
       telemetry_events => count(*)::integer,
       -- a longer type is refused by its constraint
-      telemetry_types => coalesce(array_agg(distinct left(e ->> 'type', 255)), '{}')
+      telemetry_types => coalesce(array_agg(distinct left(e ->> 'type', 255)), '{}'),
+      bytes => pg_column_size(request)
     )
     from jsonb_array_elements(record_telemetry.events) as e
     where jsonb_typeof(e -> 'type') = 'string' and e ->> 'type' <> '';
