@@ -32,6 +32,7 @@ ERRORS: dict[str, Error] = {
     ),
     "date_invalid": Error(400, "{} ist kein gültiges Datum", "{} is not a valid date"),
     "date_out_of_range": Error(400, "Datum außerhalb der Jahre 1 bis 9999", "date outside of the years 1 to 9999"),
+    "currency_unknown": Error(400, "Unbekannte Währung", "unknown currency"),
     "amount_out_of_range": Error(
         400,
         "Betrag muss eine ganze, nicht negative Zahl in Minor Units (Cent) sein, höchstens 9007199254740991",

@@ -14,6 +14,9 @@ from api.models.base import FALSY, FALSY_VALUES, required
 NO_NUL = r"^[^\u0000]*$"
 """JSON Schema's pattern of every text that PostgreSQL can store."""
 
+CURRENCY = "[A-Za-z][A-Za-z0-9]{2,11}"
+"""The form of a currency's code; SQL knows which there are (`private.currencies`)."""
+
 TEXT = {"pattern": NO_NUL}
 """For a parameter's `schema_extra`."""
 
@@ -109,7 +112,7 @@ _AMOUNT: JsonDict = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _MONEY: JsonDict = {
     "type": "object",
     "required": ["amount"],
-    "properties": {"amount": _AMOUNT, "currency": {"pattern": r"^\S{0,32}$"}},
+    "properties": {"amount": _AMOUNT, "currency": {"pattern": f"^({CURRENCY})?$"}},
 }
 _COUNT: JsonDict = {
     "description": "A whole number in any form that JavaScript reads; what is no number counts as missing."

@@ -16,7 +16,7 @@ from api.http.openapi import error_responses
 from api.http.parameters import TextPath, text_query
 from api.http.rate_limit import at_most
 from api.models.base import ApiModel, RequestModel, Required
-from api.models.fields import Id, Text, read_number, text_schema
+from api.models.fields import CURRENCY, Id, Text, read_number, text_schema
 from api.models.times import Millis
 
 
@@ -45,7 +45,8 @@ class Transfer(ApiModel):
 
 
 ExactNumber = Annotated[Decimal, BeforeValidator(read_number)]
-Code = Annotated[Text, WithJsonSchema(text_schema(32))]
+Symbol = Annotated[Text, WithJsonSchema(text_schema(32))]
+Currency = Annotated[Text, WithJsonSchema({"type": "string", "pattern": f"^{CURRENCY}$"})]
 
 
 class TransferRequest(RequestModel):
@@ -60,12 +61,12 @@ class TransferRequest(RequestModel):
     crypto_amount: Annotated[
         ExactNumber, WithJsonSchema({"type": "number", "exclusiveMinimum": -(10**18), "exclusiveMaximum": 10**18})
     ]
-    crypto_symbol: Annotated[Code, Required("amounts_required")]
+    crypto_symbol: Annotated[Symbol, Required("amounts_required")]
     fiat_amount: Annotated[
         ExactNumber,
         WithJsonSchema({"type": "number", "minimum": -90_071_992_547_409.91, "maximum": 90_071_992_547_409.91}),
     ]
-    fiat_currency: Annotated[Code, Required("amounts_required")]
+    fiat_currency: Annotated[Currency, Required("amounts_required")]
     external_account: Text | None = None
     meta: object = None
 
@@ -102,6 +103,7 @@ class Transfers(ApiModel):
         "direction_unknown",
         "amounts_required",
         "amount_out_of_range",
+        "currency_unknown",
         "uid_invalid",
         "daily_limit_reached",
         "rate_limited",

@@ -205,6 +205,7 @@ def slot_start(text: object) -> datetime | None:
         "date_out_of_range",
         "valid_until_before_valid_from",
         "amount_out_of_range",
+        "currency_unknown",
         "voucher_status_unknown",
         "uid_invalid",
         "voucher_exists",

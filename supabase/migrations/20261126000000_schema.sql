@@ -273,6 +273,58 @@ comment on function private.tg_append_only__refuse is
   'Refuses every change of an append-only table, by its owner too. '
   'Raises: append_only (403).';
 
+-- sql/12_settings/tables/currencies.sql
+create table private.currencies (
+  code     text     collate "C" primary key,
+  exponent smallint not null,
+
+  constraint code_has_3_to_12_capitals_and_digits check (code ~ '^[A-Z][A-Z0-9]{2,11}$'),
+  constraint exponent_is_0_to_8 check (exponent between 0 and 8)
+);
+
+comment on table private.currencies is
+  'The currencies of prices, loans, transfers and fees: those of ISO 4217, and what an operator adds. Others are '
+  'refused (private.is_currency); rows from before keep theirs. Rows are added only, because stored amounts depend on '
+  'them.';
+comment on column private.currencies.exponent is
+  'The number of decimals of the minor unit: 2 for EUR, 0 for JPY.';
+
+alter table private.currencies enable row level security;
+
+grant select on private.currencies to service_role;
+
+create trigger tg_currencies__refuse
+before update or delete or truncate on private.currencies
+for each statement execute function private.tg_append_only__refuse();
+
+insert into private.currencies (exponent, code)
+select known.exponent, code
+from (
+  values
+  (
+    0,
+    'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'
+  ),
+  (
+    2,
+    'AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD '
+    'CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD '
+    'GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA '
+    'MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR '
+    'RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD '
+    'TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG'
+  ),
+  (
+    3,
+    'BHD IQD JOD KWD LYD OMR TND'
+  ),
+  (
+    4,
+    'CLF UYW'
+  )
+) as known (exponent, codes)
+cross join lateral string_to_table(known.codes, ' ') as code;
+
 -- sql/12_settings/tables/settings.sql
 create table private.settings (
   only_row            boolean  primary key default true,
@@ -334,6 +386,59 @@ alter table private.settings enable row level security;
 grant select on private.settings to service_role;
 
 insert into private.settings default values;
+
+-- sql/12_settings/functions/currency_exponent.sql
+create function private.currency_exponent(currency text)
+returns integer
+language plpgsql -- caches the plan for the next call
+stable
+strict
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (select c.exponent from private.currencies c where c.code = upper(currency_exponent.currency collate "C")), 2
+  );
+end;
+$$;
+
+comment on function private.currency_exponent is
+  'The number of decimals of a currency''s minor unit (private.currencies): 0 for JPY, 3 for KWD, 2 for most; 2 for '
+  'the unknown currency of an old row.';
+
+-- sql/12_settings/functions/is_currency.sql
+create function private.is_currency(code text)
+returns boolean
+language plpgsql -- caches the plan for the next call
+stable
+strict
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (select from private.currencies c where c.code = is_currency.code);
+end;
+$$;
+
+comment on function private.is_currency is
+  'Whether a code is exactly that of a known currency (private.currencies); null for null.';
+
+-- sql/12_settings/triggers/tg_currency__refuse.sql
+create function private.tg_currency__refuse()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise sqlstate 'PT400' using message = 'currency_unknown';
+end;
+$$;
+
+comment on function private.tg_currency__refuse is
+  'Refuses a new row, or a new value, whose currency is not in private.currencies. A trigger, not a constraint: what '
+  'is stored stays. '
+  'Raises: currency_unknown (400).';
 
 -- sql/15_access/held_vouchers.sql
 create function private.held_vouchers()
@@ -1471,6 +1576,12 @@ create policy "everybody sees an open offer"
   to anon
   using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());
 
+create trigger tg_vouchers__refuse_currency
+before insert or update of price_currency on public.vouchers
+for each row
+when (private.is_currency(new.price_currency) is false)
+execute function private.tg_currency__refuse();
+
 -- sql/40_vouchers/tables/voucher_bookings.sql
 create extension if not exists btree_gist with schema extensions;
 
@@ -2011,7 +2122,8 @@ comment on function public.issue_voucher is
   '"Unbenannter Service", valid from now until now; if only a past valid_until or a future valid_from is given, the '
   'other is the same time. price_amount is in the currency''s minor unit (cents); times are stored with milliseconds. '
   'Returns the voucher. A repeated call with the same idempotency_key returns the stored response '
-  '(private.replay_response). '
+  '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
+  'private.currencies, in any case. '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
   'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
   'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';
@@ -2583,6 +2695,12 @@ alter table public.mortgage_applications enable row level security;
 
 grant select on public.mortgage_applications to service_role, authenticated;
 
+create trigger tg_mortgage_applications__refuse_currency
+before insert or update of currency on public.mortgage_applications
+for each row
+when (private.is_currency(new.currency) is false)
+execute function private.tg_currency__refuse();
+
 -- sql/50_mortgages/tables/mortgage_offers.sql
 create table public.mortgage_offers (
   id              text         collate "C" primary key default private.new_id('mort-offer'),
@@ -2908,7 +3026,8 @@ $$;
 comment on function public.apply_for_mortgage is
   'Submits the acting thinker''s application for a mortgage; an unknown property is created. desired_loan is in the '
   'currency''s minor unit (cents), max_interest a fraction a year. Returns the application. A repeated call with the '
-  'same idempotency_key returns the stored response (private.replay_response). '
+  'same idempotency_key returns the stored response (private.replay_response). The table''s trigger raises '
+  'currency_unknown (400) for a currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
   'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
   'application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
@@ -3281,7 +3400,7 @@ comment on column public.transfers.crypto_amount is
   'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed.';
 comment on column public.transfers.fiat_amount is
   'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
-comment on column public.transfers.fiat_currency is 'As sent by the client.';
+comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
 create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
@@ -3314,28 +3433,11 @@ create trigger tg_transfers__refuse
 before delete or truncate on public.transfers
 for each statement execute function private.tg_append_only__refuse();
 
--- sql/55_telbank/functions/currency_exponent.sql
-create function private.currency_exponent(currency text)
-returns integer
-language sql
-immutable
-strict
-set search_path = ''
-as $$
-  select case
-    when upper(currency collate "C") in (
-      'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF',
-      'XPF'
-    ) then 0
-    when upper(currency collate "C") in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
-    when upper(currency collate "C") in ('CLF', 'UYW') then 4
-    else 2
-  end
-$$;
-
-comment on function private.currency_exponent is
-  'The number of decimals of a currency''s minor unit (ISO 4217): 0 for JPY, 3 for KWD, 2 for most and for unknown '
-  'currencies.';
+create trigger tg_transfers__refuse_currency
+before insert or update of fiat_currency on public.transfers
+for each row
+when (private.is_currency(new.fiat_currency) is false)
+execute function private.tg_currency__refuse();
 
 -- sql/55_telbank/functions/get_transfer.sql
 create function public.get_transfer(transfer_id text)
@@ -3407,6 +3509,7 @@ declare
     )
   );
   response   jsonb := private.replay_response(log_transfer.idempotency_key, request);
+  currency   text := upper(log_transfer.fiat_currency collate "C");
   thinker    uuid;
   fiat_minor numeric;
   transfer   public.transfers;
@@ -3429,7 +3532,7 @@ begin
   end if;
 
   -- also refuses NaN and infinity, because PostgreSQL sorts NaN above every number
-  fiat_minor := log_transfer.fiat_major * 10::numeric ^ private.currency_exponent(log_transfer.fiat_currency);
+  fiat_minor := log_transfer.fiat_major * 10::numeric ^ private.currency_exponent(currency);
   if abs(fiat_minor) > 9007199254740991 or abs(log_transfer.crypto_amount) >= 1e18 then
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
   end if;
@@ -3446,7 +3549,7 @@ begin
     log_transfer.crypto_amount,
     log_transfer.crypto_symbol,
     round(fiat_minor),
-    log_transfer.fiat_currency,
+    currency,
     log_transfer.external_account,
     coalesce(log_transfer.meta, '{}'),
     coalesce(
@@ -3467,7 +3570,8 @@ comment on function public.log_transfer is
   'Logs a transfer intent of the acting thinker; a trusted server may log one without a thinker. fiat_major is in the '
   'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
   '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
-  '(private.replay_response). '
+  '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
+  'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
   'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';
@@ -4542,6 +4646,12 @@ create policy "the signed-in see the prices"
   for select
   to authenticated
   using (true);
+
+create trigger tg_fees__refuse_currency
+before insert or update of currency on public.fees
+for each row
+when (private.is_currency(new.currency) is false)
+execute function private.tg_currency__refuse();
 
 -- the beneficiary of the portal's own fees
 insert into public.thinkers (id, public_id) values (private.thinker_id('togethersystems'), 'togethersystems');
@@ -5665,8 +5775,8 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its own '
-  'voucher blocks time and sells nothing: it pays no fee.';
+  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its '
+  'own voucher blocks time and sells nothing: it pays no fee.';
 
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings
@@ -6093,7 +6203,8 @@ from public.voucher_bookings b
 -- an issuer that books its own voucher blocks time, and sells nothing
 where b.holder_id <> b.issuer_id;
 
-comment on view private.booking_facts is 'The bookings that figures count, without those of issuers with themselves, and the columns that figures may read.';
+comment on view private.booking_facts is
+  'The bookings that figures count, without those of issuers with themselves, and the columns that figures may read.';
 
 grant select on private.booking_facts to service_role, stats_reader;
 
@@ -7018,19 +7129,18 @@ begin
   return period.header || charged || jsonb_build_object(
     'owed', (
       select coalesce(jsonb_agg(to_jsonb(o) order by o.owed_cents desc, o.beneficiary_uid, o.currency), '[]')
-      from (
-        select * from stats.owed o order by o.owed_cents desc, o.beneficiary_uid, o.currency limit 100
-      ) o
+      -- without a limit: only an operator adds beneficiaries and currencies
+      from stats.owed o
     )
   );
 end;
 $$;
 
 comment on function public.fee_stats is
-  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed '
-  '(current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), '
-  'days (by currency)}; at most 100 rows of each, and days of the 24 most used currencies. Amounts are in the '
-  'currency''s minor unit. '
+  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, '
+  'owed (current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and '
+  'currency), days (by currency)}; at most 100 rows of charged and of fees, and days of the 24 most used currencies. '
+  'Amounts are in the currency''s minor unit. '
   'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;

@@ -5,7 +5,6 @@ from decimal import Decimal
 import psycopg
 import pytest
 from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from tests.fees.arithmetic import SAFE, Charged, Price, amounts, charged, currencies, prices
@@ -204,25 +203,3 @@ CODES = {
 @pytest.mark.parametrize(("currency", "code"), CODES.items(), ids=[repr(currency) for currency in CODES])
 def test_the_currency_of_a_fee(books: psycopg.Connection, currency: str, code: str) -> None:
     assert one(books, "select private.currency_code(%s)", currency) == code
-
-
-def test_every_currency_that_a_transfer_may_have_can_be_charged(books: psycopg.Connection) -> None:
-    books.execute("update public.fees set percentage = 0.02, active = true where id = 'transfer.logged'")
-
-    @settings(max_examples=sized(usual=60, full=200), deadline=None, derandomize=True, database=None)
-    @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=32))
-    @example("ß" * 32)
-    @example("ŉ" * 32)
-    @example("\u2003")
-    @example("\u00a0")
-    @example("\u200b")
-    def log(currency: str) -> None:
-        with books.transaction(force_rollback=True):
-            books.execute(
-                "insert into public.transfers (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency,"
-                " label) values ('t', 'in', 1, 'ETH', 5000, %s, '')",
-                (currency,),
-            )
-            assert one(books, "select amount_cents from public.fee_events where subject_id = 't'") == 100
-
-    log()

@@ -76,8 +76,6 @@ class Logged:
         ("1.2345", "KWD", 1235, "1.235"),
         ("-1.2345", "KWD", -1235, "-1.235"),
         ("0.0001", "CLF", 1, "0.0001"),
-        ("12.34", "DOGE", 1234, "12.34"),
-        ("12.345", "no currency", 1235, "12.35"),
         ("90071992547409.91", "EUR", 9007199254740991, "90071992547409.91"),
         ("-90071992547409.91", "EUR", -9007199254740991, "-90071992547409.91"),
         ("9007199254740991", "JPY", 9007199254740991, "9007199254740991"),
@@ -88,7 +86,7 @@ def test_fiat_is_stored_in_minor_units_and_shown_in_major_ones(
 ) -> None:
     logged = Logged(shared_portal, shared_database, fiat=fiat, currency=currency)
     assert logged.stored_fiat == stored
-    assert logged.stored_currency == currency
+    assert logged.stored_currency == currency.upper()
     # the shortest digits of a double, as JavaScript writes them
     assert logged.shown("fiatAmount") == Decimal(repr(float(shown)))
 

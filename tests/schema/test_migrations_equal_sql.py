@@ -15,6 +15,7 @@ REFERENCE_TABLES = (
     "public.voucher_templates",
     "public.fees",
     "private.settings",
+    "private.currencies",
     "(select name, schedule, late_after, description from private.jobs)",
 )
 RUN_IT = "sql/ and supabase/migrations/ differ: run make migration"

@@ -105,7 +105,8 @@ comment on function public.issue_voucher is
   '"Unbenannter Service", valid from now until now; if only a past valid_until or a future valid_from is given, the '
   'other is the same time. price_amount is in the currency''s minor unit (cents); times are stored with milliseconds. '
   'Returns the voucher. A repeated call with the same idempotency_key returns the stored response '
-  '(private.replay_response). '
+  '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
+  'private.currencies, in any case. '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
   'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
   'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';

@@ -81,3 +81,9 @@ create policy "everybody sees an open offer"
   for select
   to anon
   using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());
+
+create trigger tg_vouchers__refuse_currency
+before insert or update of price_currency on public.vouchers
+for each row
+when (private.is_currency(new.price_currency) is false)
+execute function private.tg_currency__refuse();

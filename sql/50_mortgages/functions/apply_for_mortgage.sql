@@ -88,7 +88,8 @@ $$;
 comment on function public.apply_for_mortgage is
   'Submits the acting thinker''s application for a mortgage; an unknown property is created. desired_loan is in the '
   'currency''s minor unit (cents), max_interest a fraction a year. Returns the application. A repeated call with the '
-  'same idempotency_key returns the stored response (private.replay_response). '
+  'same idempotency_key returns the stored response (private.replay_response). The table''s trigger raises '
+  'currency_unknown (400) for a currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
   'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
   'application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';

@@ -49,3 +49,9 @@ alter table public.mortgage_applications
 alter table public.mortgage_applications enable row level security;
 
 grant select on public.mortgage_applications to service_role, authenticated;
+
+create trigger tg_mortgage_applications__refuse_currency
+before insert or update of currency on public.mortgage_applications
+for each row
+when (private.is_currency(new.currency) is false)
+execute function private.tg_currency__refuse();

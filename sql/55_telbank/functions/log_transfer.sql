@@ -27,6 +27,7 @@ declare
     )
   );
   response   jsonb := private.replay_response(log_transfer.idempotency_key, request);
+  currency   text := upper(log_transfer.fiat_currency collate "C");
   thinker    uuid;
   fiat_minor numeric;
   transfer   public.transfers;
@@ -49,7 +50,7 @@ begin
   end if;
 
   -- also refuses NaN and infinity, because PostgreSQL sorts NaN above every number
-  fiat_minor := log_transfer.fiat_major * 10::numeric ^ private.currency_exponent(log_transfer.fiat_currency);
+  fiat_minor := log_transfer.fiat_major * 10::numeric ^ private.currency_exponent(currency);
   if abs(fiat_minor) > 9007199254740991 or abs(log_transfer.crypto_amount) >= 1e18 then
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
   end if;
@@ -66,7 +67,7 @@ begin
     log_transfer.crypto_amount,
     log_transfer.crypto_symbol,
     round(fiat_minor),
-    log_transfer.fiat_currency,
+    currency,
     log_transfer.external_account,
     coalesce(log_transfer.meta, '{}'),
     coalesce(
@@ -87,7 +88,8 @@ comment on function public.log_transfer is
   'Logs a transfer intent of the acting thinker; a trusted server may log one without a thinker. fiat_major is in the '
   'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
   '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
-  '(private.replay_response). '
+  '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
+  'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
   'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';

@@ -38,7 +38,7 @@ comment on column public.transfers.crypto_amount is
   'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed.';
 comment on column public.transfers.fiat_amount is
   'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
-comment on column public.transfers.fiat_currency is 'As sent by the client.';
+comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
 create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
@@ -70,3 +70,9 @@ create policy "thinkers see the transfers that they logged"
 create trigger tg_transfers__refuse
 before delete or truncate on public.transfers
 for each statement execute function private.tg_append_only__refuse();
+
+create trigger tg_transfers__refuse_currency
+before insert or update of fiat_currency on public.transfers
+for each row
+when (private.is_currency(new.fiat_currency) is false)
+execute function private.tg_currency__refuse();

@@ -58,6 +58,12 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
+create trigger tg_fees__refuse_currency
+before insert or update of currency on public.fees
+for each row
+when (private.is_currency(new.currency) is false)
+execute function private.tg_currency__refuse();
+
 -- the beneficiary of the portal's own fees
 insert into public.thinkers (id, public_id) values (private.thinker_id('togethersystems'), 'togethersystems');
 

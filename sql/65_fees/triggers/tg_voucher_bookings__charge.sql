@@ -13,8 +13,8 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its own '
-  'voucher blocks time and sells nothing: it pays no fee.';
+  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its '
+  'own voucher blocks time and sells nothing: it pays no fee.';
 
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings

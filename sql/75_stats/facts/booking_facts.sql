@@ -5,6 +5,7 @@ from public.voucher_bookings b
 -- an issuer that books its own voucher blocks time, and sells nothing
 where b.holder_id <> b.issuer_id;
 
-comment on view private.booking_facts is 'The bookings that figures count, without those of issuers with themselves, and the columns that figures may read.';
+comment on view private.booking_facts is
+  'The bookings that figures count, without those of issuers with themselves, and the columns that figures may read.';
 
 grant select on private.booking_facts to service_role, stats_reader;

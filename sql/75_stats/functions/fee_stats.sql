@@ -60,19 +60,18 @@ begin
   return period.header || charged || jsonb_build_object(
     'owed', (
       select coalesce(jsonb_agg(to_jsonb(o) order by o.owed_cents desc, o.beneficiary_uid, o.currency), '[]')
-      from (
-        select * from stats.owed o order by o.owed_cents desc, o.beneficiary_uid, o.currency limit 100
-      ) o
+      -- without a limit: only an operator adds beneficiaries and currencies
+      from stats.owed o
     )
   );
 end;
 $$;
 
 comment on function public.fee_stats is
-  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, owed '
-  '(current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and currency), '
-  'days (by currency)}; at most 100 rows of each, and days of the 24 most used currencies. Amounts are in the '
-  'currency''s minor unit. '
+  'The figures of fees and settlements for a period of days (private.stats_period): {from_day, to_day, time_zone, '
+  'owed (current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and '
+  'currency), days (by currency)}; at most 100 rows of charged and of fees, and days of the 24 most used currencies. '
+  'Amounts are in the currency''s minor unit. '
   'Raises: days_invalid (400); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;

@@ -1,0 +1,18 @@
+create function private.currency_exponent(currency text)
+returns integer
+language plpgsql -- caches the plan for the next call
+stable
+strict
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (select c.exponent from private.currencies c where c.code = upper(currency_exponent.currency collate "C")), 2
+  );
+end;
+$$;
+
+comment on function private.currency_exponent is
+  'The number of decimals of a currency''s minor unit (private.currencies): 0 for JPY, 3 for KWD, 2 for most; 2 for '
+  'the unknown currency of an old row.';
