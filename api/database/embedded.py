@@ -219,7 +219,7 @@ class _Server:
         than a restart of the machine.
         """
         try:
-            named = re.match(r"\d+", (self._folder / "postmaster.pid").read_text())
+            named = re.match(rb"\d+", (self._folder / "postmaster.pid").read_bytes())
             if named is None:
                 return None  # the disk was full
             process = psutil.Process(int(named[0]))

@@ -114,10 +114,10 @@ def test_no_database_is_created_in_place_of_one_that_was_moved(
         moved.rename(folder)
 
 
-@pytest.mark.parametrize("content", ["", "{own}\n/elsewhere\n"], ids=["empty", "of another program"])
+@pytest.mark.parametrize("content", ["", "\xff", "{own}\n/elsewhere\n"], ids=["empty", "torn", "of another program"])
 def test_a_stale_pid_file_is_ignored(data_dir: Path, content: str) -> None:
     for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
-        (data_dir / "postgres" / name).write_text(content.format(own=psutil.Process().pid))
+        (data_dir / "postgres" / name).write_text(content.format(own=psutil.Process().pid), encoding="latin-1")
     with run_embedded(data_dir) as url:
         assert folder_of(url)
 
