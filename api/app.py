@@ -15,12 +15,14 @@ from api.http.callers import CallerMiddleware, calls_of
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import read_key
 from api.http.openapi import RequestSchemas, openapi_config
+from api.http.pages import EXPOSED, read_page
 from api.http.upload import Uploads
 from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
 from api.routes import contracts, health, presence, telbank, telemetry, voucher
 from api.routes.admin import figures, monitoring, settlements
+from api.routes.admin.monitoring import ErrorCount
 from api.routes.mortgages import hypotheken, mortgage
 from api.routes.portal_pages import portal_pages
 from api.settings import Settings
@@ -51,10 +53,11 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
         Litestar(
             _routes(settings),
             lifespan=[lambda _: gateway.open()],
-            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens}),
+            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens, "errors": ErrorCount()}),
             dependencies={
                 "gateway": Provide(calls_of, sync_to_thread=False),
                 "idempotency_key": Provide(read_key, sync_to_thread=False),
+                "page": Provide(read_page, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),
                 "uploads": Provide(lambda: uploads, sync_to_thread=False),
             },
@@ -97,5 +100,6 @@ def _cors_config(settings: Settings) -> CORSConfig | None:
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-MOT-User", "X-TS-APIKEY"],
+        expose_headers=EXPOSED,
         allow_credentials=True,
     )

@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 from uuid import UUID
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 
 from api.actor import Actor
 from api.errors import ApiError
@@ -11,6 +11,7 @@ from api.gateway import Row
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage, InjectedUploads
 from api.http.openapi import ANY_KEY, error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
 from api.http.upload import MAX_FORM_BYTES, Upload, UploadOperation
@@ -126,18 +127,28 @@ async def upload(
     return Uploaded(contract=Contract.from_row(row["contract"]), link_id=link_id)
 
 
-@get("/list", responses=error_responses("value_invalid", language="en"))
+@get(
+    "/list",
+    middleware=[at_most(120, "contracts/list")],
+    responses=error_responses("limit_invalid", "value_invalid", "rate_limited", language="en"),
+    response_headers=PAGE_HEADERS,
+)
 async def list_contracts(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
     room_id: Annotated[str | None, text_query("roomId")] = None,
-) -> Contracts:
+) -> Response[Contracts]:
     """The documents of a voucher, of a room, or with one link to both."""
     rows = await gateway.call(
-        "list_contracts", request.user.as_caller(), voucher_id=voucher_id or None, room_id=room_id or None
+        "list_contracts",
+        request.user.as_caller(),
+        voucher_id=voucher_id or None,
+        room_id=room_id or None,
+        **page.parameters(),
     )
-    return Contracts(items=[Contract.from_row(row) for row in rows])
+    return page.answer(Contracts(items=[Contract.from_row(row) for row in rows]), rows)
 
 
 router = Router("/api/contracts", route_handlers=[upload, list_contracts], opt={"language": "en"}, tags=["contracts"])

@@ -12,6 +12,7 @@ from api.http.body import PortalRequest
 from api.http.callers import TOKEN_COOKIE
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.proxies import is_https
 from api.legacy.presence_tokens import check_signature, thinker_uid
 from api.models.base import FALSY, RequestModel, Required, any_required, required
@@ -204,12 +205,16 @@ async def match(
     return Match(room_id=row["room_id"])
 
 
-@get("/debug", responses=error_responses("not_an_admin"))
-async def debug(request: PortalRequest, gateway: InjectedGateway) -> Sessions:
+@get(
+    "/debug",
+    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin"),
+    response_headers=PAGE_HEADERS,
+)
+async def debug(request: PortalRequest, gateway: InjectedGateway, page: InjectedPage) -> Response[Sessions]:
     """The presence of all thinkers, without their tokens, which are not kept."""
-    rows = await gateway.call("list_presence", request.user.as_caller())
+    rows = await gateway.call("list_presence", request.user.as_caller(), **page.parameters())
     items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]
-    return Sessions(count=len(items), items=items)
+    return page.answer(Sessions(count=len(items), items=items), rows)
 
 
 @get("/catalog/apis", opt={"open": True}, security=[{}])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -13,6 +13,7 @@ from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import TextPath, text_query
 from api.http.rate_limit import at_most
 from api.models.base import ApiModel, RequestModel, Required
@@ -137,22 +138,25 @@ async def log_transfer(
 @get(
     "/transfers",
     middleware=[at_most(120, "telbank/get")],
-    responses=error_responses("value_invalid", "rate_limited", language="en"),
+    responses=error_responses("limit_invalid", "value_invalid", "rate_limited", language="en"),
+    response_headers=PAGE_HEADERS,
 )
 async def list_transfers(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     wallet_address: Annotated[str | None, text_query("walletAddress")] = None,
     direction: Annotated[str | None, text_query("direction")] = None,
-) -> Transfers:
+) -> Response[Transfers]:
     """The transfers that match every given filter exactly."""
     rows = await gateway.call(
         "list_transfers",
         request.user.as_caller(),
         wallet_address=wallet_address or None,
         direction=direction or None,
+        **page.parameters(),
     )
-    return Transfers(items=[Transfer.from_row(row) for row in rows])
+    return page.answer(Transfers(items=[Transfer.from_row(row) for row in rows]), rows)
 
 
 @get("/transfers/{transfer_id:str}", responses=error_responses("transfer_not_found", "value_invalid", language="en"))

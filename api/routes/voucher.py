@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Self
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import JSONBody, QueryParameter
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -13,6 +13,7 @@ from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
 from api.legacy import javascript
@@ -240,14 +241,20 @@ async def issue(
     return Issued(voucher=Voucher.from_row(row))
 
 
-@get("/list", responses=error_responses("value_invalid"))
+@get(
+    "/list",
+    middleware=[at_most(120, "voucher/list")],
+    responses=error_responses("limit_invalid", "value_invalid", "rate_limited"),
+    response_headers=PAGE_HEADERS,
+)
 async def list_vouchers(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     status: Annotated[str | None, text_query("status")] = None,
-) -> Vouchers:
+) -> Response[Vouchers]:
     """The vouchers that match every given filter exactly."""
     rows = await gateway.call(
         "list_vouchers",
@@ -255,8 +262,9 @@ async def list_vouchers(
         issuer_uid=issuer_uid or None,
         holder_uid=holder_uid or None,
         status=status or None,
+        **page.parameters(),
     )
-    return Vouchers(items=[Voucher.from_row(row) for row in rows])
+    return page.answer(Vouchers(items=[Voucher.from_row(row) for row in rows]), rows)
 
 
 @post(
@@ -322,15 +330,17 @@ async def cancel(
 @get(
     "/bookings",
     middleware=[at_most(120, "voucher/bookings")],
-    responses=error_responses("value_invalid", "rate_limited"),
+    responses=error_responses("limit_invalid", "value_invalid", "rate_limited"),
+    response_headers=PAGE_HEADERS,
 )
 async def bookings(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
-) -> Bookings:
+) -> Response[Bookings]:
     """The bookings that match every given filter exactly."""
     rows = await gateway.call(
         "list_bookings",
@@ -338,8 +348,9 @@ async def bookings(
         holder_uid=holder_uid or None,
         issuer_uid=issuer_uid or None,
         voucher_id=voucher_id or None,
+        **page.parameters(),
     )
-    return Bookings(items=[Booking.from_row(row) for row in rows])
+    return page.answer(Bookings(items=[Booking.from_row(row) for row in rows]), rows)
 
 
 @get(

@@ -216,6 +216,48 @@ comment on function private.new_uuid is
   'A new UUID of version 7: its first 48 bits are milliseconds, so ids sort by time. (PostgreSQL has uuidv7() from '
   'version 18; 15 is supported.)';
 
+-- sql/10_core/functions/page_key.sql
+create function private.page_key(after text)
+returns text[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  key text[];
+begin
+  key := array(
+    select jsonb_array_elements_text(
+      convert_from(decode(translate(page_key.after, '-_', '+/'), 'base64'), 'UTF8')::jsonb
+    )
+  );
+  if page_key.after is not null and cardinality(key) < 2 then
+    raise sqlstate 'PT400' using message = 'value_invalid', detail = 'after';
+  end if;
+  return key;
+end;
+$$;
+
+comment on function private.page_key is
+  'The sort key of the last row of a page, from the cursor that read_page gave; an empty array for the first page. '
+  'Raises: value_invalid (400).';
+
+grant execute on function private.page_key to service_role, authenticated;
+
+-- sql/10_core/functions/page_rows.sql
+create function private.page_rows(max_rows integer)
+returns integer
+language sql
+immutable
+set search_path = ''
+as $$
+  select least(greatest(coalesce(max_rows, 1000), 1), 1000)
+$$;
+
+comment on function private.page_rows is 'How many rows a list has at most: max_rows, from 1 to 1000; by default 1000.';
+
+grant execute on function private.page_rows to service_role, authenticated;
+
 -- sql/10_core/functions/ping.sql
 create function public.ping()
 returns boolean
@@ -231,6 +273,45 @@ comment on function public.ping is
   'replica (GET /health).';
 
 grant execute on function public.ping to anon, authenticated, service_role;
+
+-- sql/10_core/functions/read_page.sql
+create function private.read_page(page refcursor, max_rows integer)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  max_bytes constant integer := 4 * 1024 * 1024;
+  found_row record;
+  last_key  text[];
+  items     jsonb[] := '{}';
+  bytes     bigint := 0;
+begin
+  loop
+    fetch page into found_row;
+    exit when not found;
+    bytes := bytes + octet_length(found_row.item::text);
+    if cardinality(items) = private.page_rows(read_page.max_rows) or (bytes > max_bytes and items <> '{}') then
+      items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
+        'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
+      );
+      exit;
+    end if;
+    items := array_append(items, found_row.item);
+    last_key := found_row.key;
+  end loop;
+  close page;
+  return to_jsonb(items);
+end;
+$$;
+
+comment on function private.read_page is
+  'A page of a list, as an array: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), at '
+  'most max_rows of them (private.page_rows) and 4 MiB, at least one. If there are more, the last item also has next, '
+  'the cursor of the next page (private.page_key).';
+
+grant execute on function private.read_page to service_role, authenticated;
 
 -- sql/10_core/functions/thinker_id.sql
 create function private.thinker_id(public_id text)
@@ -1297,27 +1378,36 @@ create policy "thinkers see their own rooms and those they are in"
   );
 
 -- sql/35_presence/functions/list_presence.sql
-create function public.list_presence()
+create function public.list_presence(max_rows integer default 1000, after text default null)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 set statement_timeout = '10s'
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select private.require_admin();
+declare
+  key  text[] := private.page_key(list_presence.after);
+  page refcursor;
+begin
+  perform private.require_admin();
 
-  select coalesce(
-    jsonb_agg(
-      to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) order by s.created_at, s.id
-    ),
-    '[]'
-  )
-  from public.presence_sessions s
+  open page for
+    select
+      to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) as item,
+      array[s.created_at::text, s.id::text] as key
+    from public.presence_sessions s
+    where (s.created_at, s.id) > (coalesce(key[1]::timestamptz, '-infinity'), key[2]::uuid)
+    order by s.created_at, s.id
+    limit private.page_rows(list_presence.max_rows) + 1;
+  return private.read_page(page, list_presence.max_rows);
+end;
 $$;
 
 comment on function public.list_presence is
-  'All presence sessions, oldest first, for admins (GET /api/presence/debug). '
-  'Raises: not_an_admin (403).';
+  'All presence sessions, oldest first, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000 '
+  '(private.read_page). '
+  'Raises: value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;
 
@@ -1540,10 +1630,10 @@ comment on column public.vouchers.price_amount is
 comment on column public.vouchers.terms is
   'The agreed terms, such as the template''s id ({"template": "consulting"}); any JSON.';
 
-create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
-create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
+create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at, id);
+create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at, id);
 create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
-create index vouchers_created_at_idx on public.vouchers (created_at);
+create index vouchers_created_at_idx on public.vouchers (created_at, id);
 create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
 create index vouchers_open_offers_idx
   on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
@@ -1621,11 +1711,11 @@ comment on column public.voucher_bookings.no_overlap_across_vouchers is
   'bookings that are not over.';
 
 -- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
-create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
-create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
-create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
+create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at, id);
+create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at, id);
+create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at, id);
 create index voucher_bookings_held_idx on public.voucher_bookings (holder_id, slot_end) where status = 'booked';
-create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
+create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at, id);
 create index voucher_bookings_slot_idx
   on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
 create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;
@@ -2132,47 +2222,77 @@ grant execute on function public.issue_voucher to authenticated;
 
 -- sql/40_vouchers/functions/list_bookings.sql
 create function public.list_bookings(
-  holder_uid text default null,
-  issuer_uid text default null,
-  voucher_id text default null
+  holder_uid text    default null,
+  issuer_uid text    default null,
+  voucher_id text    default null,
+  max_rows   integer default 1000,
+  after      text    default null
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.booking_json(b) order by b.created_at desc, b.id desc), '[]')
-  from public.voucher_bookings b
-  where (list_bookings.holder_uid is null or b.holder_id = private.thinker_id(list_bookings.holder_uid))
-    and (list_bookings.issuer_uid is null or b.issuer_id = private.thinker_id(list_bookings.issuer_uid))
-    and (list_bookings.voucher_id is null or b.voucher_id = list_bookings.voucher_id)
+declare
+  key  text[] := private.page_key(list_bookings.after);
+  page refcursor;
+begin
+  open page for
+    select private.booking_json(b) as item, array[b.created_at::text, b.id] as key
+    from public.voucher_bookings b
+    where (list_bookings.holder_uid is null or b.holder_id = private.thinker_id(list_bookings.holder_uid))
+      and (list_bookings.issuer_uid is null or b.issuer_id = private.thinker_id(list_bookings.issuer_uid))
+      and (list_bookings.voucher_id is null or b.voucher_id = list_bookings.voucher_id)
+      and (b.created_at, b.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by b.created_at desc, b.id desc
+    limit private.page_rows(list_bookings.max_rows) + 1;
+  return private.read_page(page, list_bookings.max_rows);
+end;
 $$;
 
 comment on function public.list_bookings is
-  'The bookings that the caller may see and that match all given filters, newest first.';
+  'The bookings that the caller may see and that match all given filters, newest first: a page of max_rows, from 1 to '
+  '1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function public.list_bookings to service_role, authenticated;
 
 -- sql/40_vouchers/functions/list_vouchers.sql
 create function public.list_vouchers(
-  issuer_uid text default null,
-  holder_uid text default null,
-  status     text default null
+  issuer_uid text    default null,
+  holder_uid text    default null,
+  status     text    default null,
+  max_rows   integer default 1000,
+  after      text    default null
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.voucher_json(v) order by v.created_at, v.id), '[]')
-  from public.vouchers v
-  where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
-    and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
-    and (list_vouchers.status is null or v.status = list_vouchers.status)
+declare
+  key  text[] := private.page_key(list_vouchers.after);
+  page refcursor;
+begin
+  open page for
+    select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
+    from public.vouchers v
+    where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
+      and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
+      and (list_vouchers.status is null or v.status = list_vouchers.status)
+      and (v.created_at, v.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
+    order by v.created_at, v.id
+    limit private.page_rows(list_vouchers.max_rows) + 1;
+  return private.read_page(page, list_vouchers.max_rows);
+end;
 $$;
 
 comment on function public.list_vouchers is
-  'The vouchers that the caller may see and that match all given filters, oldest first.';
+  'The vouchers that the caller may see and that match all given filters, oldest first: a page of max_rows, from 1 to '
+  '1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function private.thinker_id to service_role, authenticated;
 grant execute on function public.list_vouchers to service_role, authenticated;
@@ -2356,8 +2476,8 @@ comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, 
 comment on column public.contracts.created_by is
   'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
-create index contracts_created_by_idx on public.contracts (created_by) include (byte_size);
-create index contracts_created_at_idx on public.contracts (created_at);
+create index contracts_created_by_idx on public.contracts (created_by, created_at, id) include (byte_size);
+create index contracts_created_at_idx on public.contracts (created_at, id);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.contracts
@@ -2469,25 +2589,45 @@ comment on function private.contract_json is
 grant execute on function private.contract_json to service_role, authenticated;
 
 -- sql/45_documents/functions/list_contracts.sql
-create function public.list_contracts(voucher_id text default null, room_id text default null)
+create function public.list_contracts(
+  voucher_id text    default null,
+  room_id    text    default null,
+  max_rows   integer default 1000,
+  after      text    default null
+)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.contract_json(c) order by c.created_at desc, c.id desc), '[]')
-  from public.contracts c
-  where (list_contracts.voucher_id is null and list_contracts.room_id is null)
-    or exists (
-      select from public.contract_links l
-      where l.contract_id = c.id
-        and (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
-        and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
-    )
+declare
+  key  text[] := private.page_key(list_contracts.after);
+  page refcursor;
+begin
+  open page for
+    select private.contract_json(c) as item, array[c.created_at::text, c.id::text] as key
+    from public.contracts c
+    where (
+        (list_contracts.voucher_id is null and list_contracts.room_id is null)
+        or c.id = any (array(
+          select l.contract_id
+          from public.contract_links l
+          where (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
+            and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
+        ))
+      )
+      and (c.created_at, c.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
+    order by c.created_at desc, c.id desc
+    limit private.page_rows(list_contracts.max_rows) + 1;
+  return private.read_page(page, list_contracts.max_rows);
+end;
 $$;
 
 comment on function public.list_contracts is
-  'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link.';
+  'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link: '
+  'a page of max_rows, from 1 to 1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function public.list_contracts to service_role, authenticated;
 
@@ -2682,9 +2822,9 @@ comment on column public.mortgage_applications.meta is
 comment on column public.mortgage_applications.submission_ts is 'When it was submitted, by the server''s clock.';
 
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
-create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
-create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
-create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
+create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at, id);
+create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at, id);
+create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at, id);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications
@@ -2739,9 +2879,9 @@ comment on column public.mortgage_offers.loan is
 comment on column public.mortgage_offers.room_refs is
   'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
-create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at);
-create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at);
-create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at);
+create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at, id);
+create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at, id);
+create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at, id);
 create unique index one_offer_of_an_application_is_accepted
   on public.mortgage_offers (application_id) where status = 'accepted';
 
@@ -3054,13 +3194,21 @@ comment on function private.check_interest is
   'Raises: interest_out_of_range (400).';
 
 -- sql/50_mortgages/functions/list_mortgage_applications.sql
-create function public.list_mortgage_applications(role text default 'borrower')
+create function public.list_mortgage_applications(
+  role     text    default 'borrower',
+  max_rows integer default 1000,
+  after    text    default null
+)
 returns jsonb
 language plpgsql
 stable
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
+declare
+  key  text[] := private.page_key(list_mortgage_applications.after);
+  page refcursor;
 begin
   if coalesce(list_mortgage_applications.role, '') not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
@@ -3069,32 +3217,45 @@ begin
     raise sqlstate 'PT403' using message = 'not_a_lender';
   end if;
 
-  return (
-    select coalesce(jsonb_agg(private.application_json(a) order by a.created_at, a.id), '[]')
+  open page for
+    select private.application_json(a) as item, array[a.created_at::text, a.id] as key
     from public.mortgage_applications a
     where case list_mortgage_applications.role
-      when 'borrower' then a.borrower_id = auth.uid()
-      else a.status in ('open', 'offered')
-    end
-  );
+        when 'borrower' then a.borrower_id = auth.uid()
+        else a.status in ('open', 'offered')
+      end
+      and (a.created_at, a.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
+    order by a.created_at, a.id
+    limit private.page_rows(list_mortgage_applications.max_rows) + 1;
+  return private.read_page(page, list_mortgage_applications.max_rows);
 end;
 $$;
 
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
-  'role lender and trusted servers. Oldest first. '
-  'Raises: role_unknown (400); not_a_lender (403).';
+  'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'Raises: role_unknown, value_invalid (400); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;
 
 -- sql/50_mortgages/functions/list_mortgage_offers.sql
-create function public.list_mortgage_offers(role text default null, application_id text default null)
+create function public.list_mortgage_offers(
+  role           text    default null,
+  application_id text    default null,
+  newest_first   boolean default false,
+  max_rows       integer default 1000,
+  after          text    default null
+)
 returns jsonb
 language plpgsql
 stable
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
+declare
+  key  text[] := private.page_key(list_mortgage_offers.after);
+  page refcursor;
 begin
   if list_mortgage_offers.role not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
@@ -3103,8 +3264,8 @@ begin
     raise sqlstate 'PT400' using message = 'application_required';
   end if;
 
-  return (
-    select coalesce(jsonb_agg(private.offer_json(o) order by o.created_at, o.id), '[]')
+  open page for
+    select private.offer_json(o) as item, array[o.created_at::text, o.id] as key
     from public.mortgage_offers o
     join public.mortgage_applications a on a.id = o.application_id
     where (list_mortgage_offers.application_id is null or o.application_id = list_mortgage_offers.application_id)
@@ -3113,14 +3274,26 @@ begin
         when 'lender' then o.lender_id = auth.uid()
         else private.is_service() or auth.uid() in (a.borrower_id, o.lender_id)
       end
-  );
+      and case
+        when list_mortgage_offers.newest_first
+          then (o.created_at, o.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+        else (o.created_at, o.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
+      end
+    order by
+      case when list_mortgage_offers.newest_first then o.created_at end desc,
+      case when list_mortgage_offers.newest_first then o.id end desc,
+      o.created_at,
+      o.id
+    limit private.page_rows(list_mortgage_offers.max_rows) + 1;
+  return private.read_page(page, list_mortgage_offers.max_rows);
 end;
 $$;
 
 comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
-  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest first. '
-  'Raises: application_required, role_unknown (400).';
+  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
+  'first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'Raises: application_required, role_unknown, value_invalid (400).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
 
@@ -3403,9 +3576,9 @@ comment on column public.transfers.fiat_amount is
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
-create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
-create index transfers_thinker_id_idx on public.transfers (thinker_id);
-create index transfers_created_at_idx on public.transfers (created_at);
+create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at, id);
+create index transfers_thinker_id_idx on public.transfers (thinker_id, created_at, id);
+create index transfers_created_at_idx on public.transfers (created_at, id);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers
@@ -3462,20 +3635,38 @@ comment on function public.get_transfer is 'One transfer that the caller may see
 grant execute on function public.get_transfer to service_role, authenticated;
 
 -- sql/55_telbank/functions/list_transfers.sql
-create function public.list_transfers(wallet_address text default null, direction text default null)
+create function public.list_transfers(
+  wallet_address text    default null,
+  direction      text    default null,
+  max_rows       integer default 1000,
+  after          text    default null
+)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.transfer_json(t) order by t.created_at desc, t.id desc), '[]')
-  from public.transfers t
-  where (list_transfers.wallet_address is null or t.wallet_address = list_transfers.wallet_address)
-    and (list_transfers.direction is null or t.direction = list_transfers.direction)
+declare
+  key  text[] := private.page_key(list_transfers.after);
+  page refcursor;
+begin
+  open page for
+    select private.transfer_json(t) as item, array[t.created_at::text, t.id] as key
+    from public.transfers t
+    where (list_transfers.wallet_address is null or t.wallet_address = list_transfers.wallet_address)
+      and (list_transfers.direction is null or t.direction = list_transfers.direction)
+      and (t.created_at, t.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by t.created_at desc, t.id desc
+    limit private.page_rows(list_transfers.max_rows) + 1;
+  return private.read_page(page, list_transfers.max_rows);
+end;
 $$;
 
 comment on function public.list_transfers is
-  'The transfers that the caller may see and that match all given filters exactly, newest first.';
+  'The transfers that the caller may see and that match all given filters exactly, newest first: a page of max_rows, '
+  'from 1 to 1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function public.list_transfers to service_role, authenticated;
 
@@ -3729,6 +3920,30 @@ create policy "thinkers see what was reported of them"
     or (select private.may_act_as('admin'))
   );
 
+-- sql/60_events/functions/count_errors.sql
+create function public.count_errors()
+returns bigint
+language sql
+stable
+security definer
+set search_path = ''
+set jit = off
+as $$
+  select private.require_service();
+
+  select count(*)
+  from public.events e
+  where case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end collate "C"
+    ~* 'error|fail'
+    and e.created_at > now() - interval '30 days'
+$$;
+
+comment on function public.count_errors is
+  'The total of error_summary alone, for outsiders (GET /api/autofix/status). '
+  'Raises: not_a_server (403).';
+
+grant execute on function public.count_errors to service_role;
+
 -- sql/60_events/functions/dashboard.sql
 create function public.dashboard()
 returns jsonb
@@ -3810,7 +4025,10 @@ as $$
         group by r.feature
       ) f
     ),
-    'recent_events', public.list_events(20),
+    'recent_events', (
+      select coalesce(jsonb_agg(private.event_json(e) order by e.created_at desc, e.id desc), '[]')
+      from (select * from public.events order by created_at desc, id desc limit 20) e
+    ),
     -- the state of WAL archiving, from which a server can be restored
     'backup', (
       select jsonb_build_object(
@@ -3890,7 +4108,7 @@ as $$
     'total', (select count(*) from errors),
     'by_type', (
       select coalesce(jsonb_object_agg(t.type, t.count), '{}')
-      from (select type, count(*) from errors group by type) t
+      from (select type, count(*) from errors group by type order by 2 desc, 1 limit 100) t
     ),
     'recent', (
       select coalesce(jsonb_agg(private.event_json(e.event) order by e.created_at desc, e.id desc), '[]')
@@ -3900,8 +4118,8 @@ as $$
 $$;
 
 comment on function public.error_summary is
-  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET '
-  '/api/autofix/status. '
+  'The errors among the events of the last 30 days: {total, by_type (the 100 most frequent), recent (the 20 newest)}, '
+  'for GET /api/autofix/status. '
   'Raises: not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;
@@ -3943,27 +4161,33 @@ comment on function private.event_partitions is
   'ends_at. Both are null for the default partition, which holds events of months without a partition.';
 
 -- sql/60_events/functions/list_events.sql
-create function public.list_events(max_rows integer default 50)
+create function public.list_events(max_rows integer default 50, after text default null)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 set statement_timeout = '10s'
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select private.require_admin();
+declare
+  key  text[] := private.page_key(list_events.after);
+  page refcursor;
+begin
+  perform private.require_admin();
 
-  select coalesce(jsonb_agg(private.event_json(e) order by e.created_at desc, e.id desc), '[]')
-  from (
-    select *
-    from public.events
-    order by created_at desc, id desc
-    limit least(greatest(list_events.max_rows, 1), 200)
-  ) e
+  open page for
+    select private.event_json(e) as item, array[e.created_at::text, e.id::text] as key
+    from public.events e
+    where (e.created_at, e.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
+    order by e.created_at desc, e.id desc
+    limit private.page_rows(list_events.max_rows) + 1;
+  return private.read_page(page, least(list_events.max_rows, 200));
+end;
 $$;
 
 comment on function public.list_events is
-  'The latest events, newest first: max_rows of them, from 1 to 200. '
-  'Raises: not_an_admin (403).';
+  'The latest events, newest first: a page of max_rows, from 1 to 200 (private.read_page). '
+  'Raises: value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_events to service_role, authenticated;
 
@@ -5165,33 +5389,44 @@ grant execute on function public.list_fees to service_role, authenticated;
 create function public.list_settlements(
   beneficiary_uid text    default null,
   status          text    default null,
-  max_rows        integer default 200
+  max_rows        integer default 200,
+  after           text    default null
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 set statement_timeout = '10s'
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select private.require_admin();
+declare
+  key  text[] := private.page_key(list_settlements.after);
+  page refcursor;
+begin
+  perform private.require_admin();
 
-  select coalesce(jsonb_agg(private.settlement_json(s) order by s.period_from desc, s.created_at desc, s.id desc), '[]')
-  from (
-    select *
+  open page for
+    select
+      private.settlement_json(s) as item,
+      array[s.period_from::text, s.created_at::text, s.id::text] as key
     from public.settlements s
     where (
         list_settlements.beneficiary_uid is null
         or s.beneficiary_id = private.thinker_id(list_settlements.beneficiary_uid)
       )
       and (list_settlements.status is null or s.status = list_settlements.status)
+      and (s.period_from, s.created_at, s.id)
+        < (coalesce(key[1]::date, 'infinity'), coalesce(key[2]::timestamptz, 'infinity'), key[3]::uuid)
     order by s.period_from desc, s.created_at desc, s.id desc
-    limit least(greatest(list_settlements.max_rows, 1), 1000)
-  ) s
+    limit private.page_rows(list_settlements.max_rows) + 1;
+  return private.read_page(page, list_settlements.max_rows);
+end;
 $$;
 
 comment on function public.list_settlements is
-  'The settlements that match all given filters, latest period first: max_rows of them, from 1 to 1000. '
-  'Raises: not_an_admin (403).';
+  'The settlements that match all given filters, latest period first: a page of max_rows, from 1 to 1000 '
+  '(private.read_page). '
+  'Raises: value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_settlements to service_role, authenticated;
 

@@ -58,6 +58,12 @@ LIMITS = [
     ("POST", "/api/mortgage/offer", 60),
     ("GET", "/api/slots/available", 120),
     ("GET", "/api/voucher/bookings", 120),
+    ("GET", "/api/voucher/list", 120),
+    ("GET", "/api/contracts/list", 120),
+    ("GET", "/api/hypotheken/anfrage/list", 120),
+    ("GET", "/api/hypotheken/angebot/list", 120),
+    ("GET", "/api/mortgage/application-list", 120),
+    ("GET", "/api/autofix/status", 60),
     ("GET", "/api/telbank/transfers", 120),
     ("POST", "/api/telbank/transfers", 120),
     ("GET", "/api/mortgage/offer-list", 120),
@@ -257,7 +263,7 @@ def limited_once(shared_database: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/presence/catalog/apis", "/api/contracts/list", "/api/admin/events", "/api/voucher/list", "/health"],
+    ["/api/presence/catalog/apis", "/api/admin/events", "/api/presence/debug", "/health"],
 )
 def test_a_route_without_a_limit_is_not_counted(limited_once: Connection, shared_database: str, path: str) -> None:
     cancel(limited_once)

@@ -94,8 +94,8 @@ OPENED: list[tuple[str, str]] = [
     ("set session_replication_role = replica", "missing: sessions: run triggers and check references"),
     ("alter view stats.owed reset (security_invoker)", "missing: stats.owed: runs with the rights of its reader"),
     (
-        "alter function public.list_transfers security definer",
-        "not declared: function public.list_transfers(text,text): runs with the rights of its owner",
+        "alter function public.get_transfer security definer",
+        "not declared: function public.get_transfer(text): runs with the rights of its owner",
     ),
     ("alter function public.book_voucher reset search_path", "not declared: function public.book_voucher"),
     ("alter function public.book_voucher owner to service_role", "another owner"),

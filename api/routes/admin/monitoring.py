@@ -1,19 +1,24 @@
 """Events, dashboard and autofix for the monitoring pages (docs/compatibility.md, "Monitoring")."""
 
+import asyncio
+import math
+import time
 from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
 
-from litestar import Router, get
+from litestar import Response, Router, get
+from litestar.datastructures import State
 from pydantic import Field
 
 from api.actor import SERVER
-from api.gateway import Row
+from api.gateway import Calls, Row
 from api.http.body import PortalRequest
 from api.http.callers import TrustedCaller
 from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
-from api.http.parameters import Limit, read_limit
+from api.http.pages import PAGE_HEADERS, InjectedPage
+from api.http.rate_limit import at_most
 from api.legacy.german import ago
 from api.legacy.ids import legacy_id
 from api.models.base import ApiModel
@@ -128,12 +133,33 @@ class Autofix(ApiModel):
     events: list[Event]
 
 
-@get("/admin/events", responses=error_responses("limit_invalid", "not_an_admin", language="en"))
-async def events(request: PortalRequest, gateway: InjectedGateway, limit: Limit = None) -> Events:
+class ErrorCount:
+    """The number of errors, for callers who prove nothing: counted at most once a minute."""
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self._count = 0
+        self._counted_at = -math.inf
+        self._counting = asyncio.Lock()
+
+    async def read(self, gateway: Calls) -> int:
+        """The number, at most a minute old."""
+        async with self._counting:
+            if time.monotonic() - self._counted_at > 60:
+                self._count = await gateway.call("count_errors", SERVER)
+                self._counted_at = time.monotonic()
+            return self._count
+
+
+@get(
+    "/admin/events",
+    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"),
+    response_headers=PAGE_HEADERS,
+)
+async def events(request: PortalRequest, gateway: InjectedGateway, page: InjectedPage) -> Response[Events]:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
-    max_rows = read_limit(limit, default=50, maximum=200)
-    rows = await gateway.call("list_events", request.user.as_caller(), max_rows=max_rows)
-    return Events(items=[Event.from_row(row) for row in rows])
+    rows = await gateway.call("list_events", request.user.as_caller(), **page.parameters(default=50, maximum=200))
+    return page.answer(Events(items=[Event.from_row(row) for row in rows]), rows)
 
 
 @get("/admin/dashboard", responses=error_responses("not_an_admin", language="en"))
@@ -168,13 +194,18 @@ async def dashboard(request: PortalRequest, gateway: InjectedGateway) -> Dashboa
     "/autofix/status",
     opt={"open": True},
     security=[{}],
-    responses=error_responses("not_an_admin", language="en", is_open=True),
+    middleware=[at_most(60, "autofix/status")],
+    responses=error_responses("not_an_admin", "rate_limited", language="en", is_open=True),
 )
-async def autofix_status(request: PortalRequest, gateway: InjectedGateway) -> Autofix:
-    """The errors among the events of the last 30 days; without the API key only their number."""
-    row = await gateway.call("error_summary", SERVER)
+async def autofix_status(request: PortalRequest, gateway: InjectedGateway, state: State) -> Autofix:
+    """The errors among the events of the last 30 days, the 100 most frequent types of them.
+
+    Without the API key only their number, which may be a minute old.
+    """
     if not isinstance(request.user, TrustedCaller):
-        row |= {"by_type": {}, "recent": []}
+        count: ErrorCount = state.errors
+        return Autofix(stats=AutofixStats(total=await count.read(gateway), by_type={}, recent=[]), events=[])
+    row = await gateway.call("error_summary", SERVER)
     recent = [Event.from_row(event) for event in row["recent"]]
     return Autofix(stats=AutofixStats(total=row["total"], by_type=row["by_type"], recent=recent), events=recent)
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from litestar import Router, get
+from litestar import Response, Router, get
 from pydantic import Field
 
 from api.errors import ApiError
@@ -11,6 +11,7 @@ from api.gateway import Row
 from api.http.body import PortalRequest
 from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import Limit, TextPath, read_limit, text_query
 from api.models.base import ApiModel
 from api.models.times import Millis
@@ -126,14 +127,18 @@ class Statement(ApiModel):
         )
 
 
-@get("/settlements", responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"))
+@get(
+    "/settlements",
+    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"),
+    response_headers=PAGE_HEADERS,
+)
 async def list_settlements(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     status: Annotated[str | None, text_query("status")] = None,
     beneficiary_uid: Annotated[str | None, text_query("beneficiaryUid")] = None,
-    limit: Limit = None,
-) -> Settlements:
+) -> Response[Settlements]:
     """The settlements that match every given filter, latest period first: 200, or `limit` of them, from 1 to 1000.
 
     `status` is open, invoiced, paid or voided.
@@ -143,9 +148,9 @@ async def list_settlements(
         request.user.as_caller(),
         beneficiary_uid=beneficiary_uid or None,
         status=status or None,
-        max_rows=read_limit(limit, default=200, maximum=1000),
+        **page.parameters(default=200),
     )
-    return Settlements(items=[Settlement.from_row(row) for row in rows])
+    return page.answer(Settlements(items=[Settlement.from_row(row) for row in rows]), rows)
 
 
 @get(

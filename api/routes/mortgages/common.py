@@ -2,12 +2,14 @@
 
 from typing import Annotated, ClassVar, Self
 
+from litestar import Response
 from litestar.params import HeaderParameter, QueryParameter
 from pydantic import Field, WithJsonSchema
 
 from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.dependencies import InjectedGateway
+from api.http.pages import InjectedPage
 from api.models.base import ApiModel, RequestModel, Required, required
 from api.models.fields import TEXT, Id, Interest, Loan, Money, Text, Years, money, text_schema, word_schema
 from api.models.times import Millis
@@ -39,7 +41,14 @@ OFFER_ERRORS = (
     "uid_invalid",
     "daily_limit_reached",
 )
-APPLICATION_LIST_ERRORS = ("user_header_required", "role_unknown", "not_a_lender")
+APPLICATION_LIST_ERRORS = (
+    "user_header_required",
+    "role_unknown",
+    "not_a_lender",
+    "limit_invalid",
+    "value_invalid",
+    "rate_limited",
+)
 
 _USER = "The acting thinker's uid."
 
@@ -134,9 +143,13 @@ class OfferFields(RequestModel):
 
 
 async def list_applications(
-    request: PortalRequest, gateway: InjectedGateway, user: ReadingMotUser = None, role: Role = None
-) -> Applications:
+    request: PortalRequest,
+    gateway: InjectedGateway,
+    page: InjectedPage,
+    user: ReadingMotUser = None,
+    role: Role = None,
+) -> Response[Applications]:
     """As borrower (the default) the user's own applications, as lender all that are open or offered."""
     actor = request.user.as_caller(required(user or None, "user_header_required"))
-    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower")
-    return Applications(applications=[Application.from_row(row) for row in rows])
+    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower", **page.parameters())
+    return page.answer(Applications(applications=[Application.from_row(row) for row in rows]), rows)

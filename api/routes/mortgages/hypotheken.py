@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Self
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 from pydantic import Field, WithJsonSchema
 
@@ -11,7 +11,9 @@ from api.gateway import Row, json_or_default
 from api.http.body import MayBeEmpty, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
+from api.http.rate_limit import at_most
 from api.models.base import ApiModel, RequestModel, Required, required
 from api.models.fields import Id, Text, read_number, word_schema
 from api.models.times import Millis
@@ -189,9 +191,12 @@ async def apply(
     return Applied(application_id=application.id, application=application)
 
 
-list_applications = get("/anfrage/list", responses=error_responses(*common.APPLICATION_LIST_ERRORS))(
-    common.list_applications
-)
+list_applications = get(
+    "/anfrage/list",
+    middleware=[at_most(120, "hypotheken/anfrage/list")],
+    responses=error_responses(*common.APPLICATION_LIST_ERRORS),
+    response_headers=PAGE_HEADERS,
+)(common.list_applications)
 
 
 @post(
@@ -240,22 +245,27 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 
 @get(
     "/angebot/list",
-    responses=error_responses("application_required", "role_unknown", "value_invalid"),
+    middleware=[at_most(120, "hypotheken/angebot/list")],
+    responses=error_responses("application_required", "role_unknown", "limit_invalid", "value_invalid", "rate_limited"),
+    response_headers=PAGE_HEADERS,
 )
 async def list_offers(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     user: OptionalMotUser = None,
     application_id: Annotated[str | None, text_query("applicationId")] = None,
     role: Annotated[str | None, text_query("role")] = None,
-) -> Offers:
+) -> Response[Offers]:
     """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:
-        rows = await gateway.call("list_mortgage_offers", request.user.as_caller(), application_id=application_id)
+        rows = await gateway.call(
+            "list_mortgage_offers", request.user.as_caller(), application_id=application_id, **page.parameters()
+        )
     else:
         actor = request.user.as_caller(required(user or None, "application_required"))
-        rows = await gateway.call("list_mortgage_offers", actor, role=role or "borrower")
-    return Offers(offers=[Offer.from_row(row) for row in rows])
+        rows = await gateway.call("list_mortgage_offers", actor, role=role or "borrower", **page.parameters())
+    return page.answer(Offers(offers=[Offer.from_row(row) for row in rows]), rows)
 
 
 @post(

@@ -2,13 +2,14 @@
 
 from typing import Annotated, ClassVar
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import JSONBody
 from pydantic import BeforeValidator, Field
 
 from api.http.body import MayBeEmpty, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.openapi import error_responses
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
 from api.models.base import ApiModel, required
@@ -100,9 +101,12 @@ async def apply(
     return Applied(application_id=application.id, application=application)
 
 
-list_applications = get("/application-list", responses=error_responses(*common.APPLICATION_LIST_ERRORS, language="en"))(
-    common.list_applications
-)
+list_applications = get(
+    "/application-list",
+    middleware=[at_most(120, "mortgage/application-list")],
+    responses=error_responses(*common.APPLICATION_LIST_ERRORS, language="en"),
+    response_headers=PAGE_HEADERS,
+)(common.list_applications)
 
 
 @post(
@@ -138,24 +142,34 @@ async def offer(
     "/offer-list",
     middleware=[at_most(120, "mortgage/offer-list")],
     responses=error_responses(
-        "user_header_required", "application_required", "role_unknown", "value_invalid", "rate_limited", language="en"
+        "user_header_required",
+        "application_required",
+        "role_unknown",
+        "limit_invalid",
+        "value_invalid",
+        "rate_limited",
+        language="en",
     ),
+    response_headers=PAGE_HEADERS,
 )
 async def list_offers(
     request: PortalRequest,
     gateway: InjectedGateway,
+    page: InjectedPage,
     user: ReadingMotUser = None,
     role: Role = None,
     application_id: Annotated[str | None, text_query("applicationId")] = None,
-) -> Offers:
+) -> Response[Offers]:
     """As borrower (the default) the offers for the user's applications, as lender the user's own."""
     rows = await gateway.call(
         "list_mortgage_offers",
         request.user.as_caller(required(user or None, "user_header_required")),
         role=role or "borrower",
         application_id=application_id or None,
+        newest_first=True,
+        **page.parameters(),
     )
-    return Offers(offers=[Offer.from_row(row) for row in reversed(rows)])
+    return page.answer(Offers(offers=[Offer.from_row(row) for row in rows]), rows)
 
 
 router = Router(

@@ -1,23 +1,32 @@
-create function public.list_presence()
+create function public.list_presence(max_rows integer default 1000, after text default null)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 set statement_timeout = '10s'
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select private.require_admin();
+declare
+  key  text[] := private.page_key(list_presence.after);
+  page refcursor;
+begin
+  perform private.require_admin();
 
-  select coalesce(
-    jsonb_agg(
-      to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) order by s.created_at, s.id
-    ),
-    '[]'
-  )
-  from public.presence_sessions s
+  open page for
+    select
+      to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) as item,
+      array[s.created_at::text, s.id::text] as key
+    from public.presence_sessions s
+    where (s.created_at, s.id) > (coalesce(key[1]::timestamptz, '-infinity'), key[2]::uuid)
+    order by s.created_at, s.id
+    limit private.page_rows(list_presence.max_rows) + 1;
+  return private.read_page(page, list_presence.max_rows);
+end;
 $$;
 
 comment on function public.list_presence is
-  'All presence sessions, oldest first, for admins (GET /api/presence/debug). '
-  'Raises: not_an_admin (403).';
+  'All presence sessions, oldest first, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000 '
+  '(private.read_page). '
+  'Raises: value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;

@@ -1,22 +1,37 @@
 create function public.list_vouchers(
-  issuer_uid text default null,
-  holder_uid text default null,
-  status     text default null
+  issuer_uid text    default null,
+  holder_uid text    default null,
+  status     text    default null,
+  max_rows   integer default 1000,
+  after      text    default null
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.voucher_json(v) order by v.created_at, v.id), '[]')
-  from public.vouchers v
-  where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
-    and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
-    and (list_vouchers.status is null or v.status = list_vouchers.status)
+declare
+  key  text[] := private.page_key(list_vouchers.after);
+  page refcursor;
+begin
+  open page for
+    select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
+    from public.vouchers v
+    where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
+      and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
+      and (list_vouchers.status is null or v.status = list_vouchers.status)
+      and (v.created_at, v.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
+    order by v.created_at, v.id
+    limit private.page_rows(list_vouchers.max_rows) + 1;
+  return private.read_page(page, list_vouchers.max_rows);
+end;
 $$;
 
 comment on function public.list_vouchers is
-  'The vouchers that the caller may see and that match all given filters, oldest first.';
+  'The vouchers that the caller may see and that match all given filters, oldest first: a page of max_rows, from 1 to '
+  '1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function private.thinker_id to service_role, authenticated;
 grant execute on function public.list_vouchers to service_role, authenticated;

@@ -1,21 +1,41 @@
-create function public.list_contracts(voucher_id text default null, room_id text default null)
+create function public.list_contracts(
+  voucher_id text    default null,
+  room_id    text    default null,
+  max_rows   integer default 1000,
+  after      text    default null
+)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.contract_json(c) order by c.created_at desc, c.id desc), '[]')
-  from public.contracts c
-  where (list_contracts.voucher_id is null and list_contracts.room_id is null)
-    or exists (
-      select from public.contract_links l
-      where l.contract_id = c.id
-        and (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
-        and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
-    )
+declare
+  key  text[] := private.page_key(list_contracts.after);
+  page refcursor;
+begin
+  open page for
+    select private.contract_json(c) as item, array[c.created_at::text, c.id::text] as key
+    from public.contracts c
+    where (
+        (list_contracts.voucher_id is null and list_contracts.room_id is null)
+        or c.id = any (array(
+          select l.contract_id
+          from public.contract_links l
+          where (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
+            and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
+        ))
+      )
+      and (c.created_at, c.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
+    order by c.created_at desc, c.id desc
+    limit private.page_rows(list_contracts.max_rows) + 1;
+  return private.read_page(page, list_contracts.max_rows);
+end;
 $$;
 
 comment on function public.list_contracts is
-  'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link.';
+  'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link: '
+  'a page of max_rows, from 1 to 1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function public.list_contracts to service_role, authenticated;

@@ -1,10 +1,18 @@
-create function public.list_mortgage_applications(role text default 'borrower')
+create function public.list_mortgage_applications(
+  role     text    default 'borrower',
+  max_rows integer default 1000,
+  after    text    default null
+)
 returns jsonb
 language plpgsql
 stable
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
+declare
+  key  text[] := private.page_key(list_mortgage_applications.after);
+  page refcursor;
 begin
   if coalesce(list_mortgage_applications.role, '') not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
@@ -13,20 +21,23 @@ begin
     raise sqlstate 'PT403' using message = 'not_a_lender';
   end if;
 
-  return (
-    select coalesce(jsonb_agg(private.application_json(a) order by a.created_at, a.id), '[]')
+  open page for
+    select private.application_json(a) as item, array[a.created_at::text, a.id] as key
     from public.mortgage_applications a
     where case list_mortgage_applications.role
-      when 'borrower' then a.borrower_id = auth.uid()
-      else a.status in ('open', 'offered')
-    end
-  );
+        when 'borrower' then a.borrower_id = auth.uid()
+        else a.status in ('open', 'offered')
+      end
+      and (a.created_at, a.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
+    order by a.created_at, a.id
+    limit private.page_rows(list_mortgage_applications.max_rows) + 1;
+  return private.read_page(page, list_mortgage_applications.max_rows);
 end;
 $$;
 
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
-  'role lender and trusted servers. Oldest first. '
-  'Raises: role_unknown (400); not_a_lender (403).';
+  'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'Raises: role_unknown, value_invalid (400); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;

@@ -1,10 +1,20 @@
-create function public.list_mortgage_offers(role text default null, application_id text default null)
+create function public.list_mortgage_offers(
+  role           text    default null,
+  application_id text    default null,
+  newest_first   boolean default false,
+  max_rows       integer default 1000,
+  after          text    default null
+)
 returns jsonb
 language plpgsql
 stable
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
+declare
+  key  text[] := private.page_key(list_mortgage_offers.after);
+  page refcursor;
 begin
   if list_mortgage_offers.role not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
@@ -13,8 +23,8 @@ begin
     raise sqlstate 'PT400' using message = 'application_required';
   end if;
 
-  return (
-    select coalesce(jsonb_agg(private.offer_json(o) order by o.created_at, o.id), '[]')
+  open page for
+    select private.offer_json(o) as item, array[o.created_at::text, o.id] as key
     from public.mortgage_offers o
     join public.mortgage_applications a on a.id = o.application_id
     where (list_mortgage_offers.application_id is null or o.application_id = list_mortgage_offers.application_id)
@@ -23,13 +33,25 @@ begin
         when 'lender' then o.lender_id = auth.uid()
         else private.is_service() or auth.uid() in (a.borrower_id, o.lender_id)
       end
-  );
+      and case
+        when list_mortgage_offers.newest_first
+          then (o.created_at, o.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+        else (o.created_at, o.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
+      end
+    order by
+      case when list_mortgage_offers.newest_first then o.created_at end desc,
+      case when list_mortgage_offers.newest_first then o.id end desc,
+      o.created_at,
+      o.id
+    limit private.page_rows(list_mortgage_offers.max_rows) + 1;
+  return private.read_page(page, list_mortgage_offers.max_rows);
 end;
 $$;
 
 comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
-  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest first. '
-  'Raises: application_required, role_unknown (400).';
+  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
+  'first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'Raises: application_required, role_unknown, value_invalid (400).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;

@@ -1,16 +1,34 @@
-create function public.list_transfers(wallet_address text default null, direction text default null)
+create function public.list_transfers(
+  wallet_address text    default null,
+  direction      text    default null,
+  max_rows       integer default 1000,
+  after          text    default null
+)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select coalesce(jsonb_agg(private.transfer_json(t) order by t.created_at desc, t.id desc), '[]')
-  from public.transfers t
-  where (list_transfers.wallet_address is null or t.wallet_address = list_transfers.wallet_address)
-    and (list_transfers.direction is null or t.direction = list_transfers.direction)
+declare
+  key  text[] := private.page_key(list_transfers.after);
+  page refcursor;
+begin
+  open page for
+    select private.transfer_json(t) as item, array[t.created_at::text, t.id] as key
+    from public.transfers t
+    where (list_transfers.wallet_address is null or t.wallet_address = list_transfers.wallet_address)
+      and (list_transfers.direction is null or t.direction = list_transfers.direction)
+      and (t.created_at, t.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by t.created_at desc, t.id desc
+    limit private.page_rows(list_transfers.max_rows) + 1;
+  return private.read_page(page, list_transfers.max_rows);
+end;
 $$;
 
 comment on function public.list_transfers is
-  'The transfers that the caller may see and that match all given filters exactly, newest first.';
+  'The transfers that the caller may see and that match all given filters exactly, newest first: a page of max_rows, '
+  'from 1 to 1000 (private.read_page). '
+  'Raises: value_invalid (400).';
 
 grant execute on function public.list_transfers to service_role, authenticated;

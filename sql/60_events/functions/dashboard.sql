@@ -78,7 +78,10 @@ as $$
         group by r.feature
       ) f
     ),
-    'recent_events', public.list_events(20),
+    'recent_events', (
+      select coalesce(jsonb_agg(private.event_json(e) order by e.created_at desc, e.id desc), '[]')
+      from (select * from public.events order by created_at desc, id desc limit 20) e
+    ),
     -- the state of WAL archiving, from which a server can be restored
     'backup', (
       select jsonb_build_object(

@@ -21,7 +21,7 @@ as $$
     'total', (select count(*) from errors),
     'by_type', (
       select coalesce(jsonb_object_agg(t.type, t.count), '{}')
-      from (select type, count(*) from errors group by type) t
+      from (select type, count(*) from errors group by type order by 2 desc, 1 limit 100) t
     ),
     'recent', (
       select coalesce(jsonb_agg(private.event_json(e.event) order by e.created_at desc, e.id desc), '[]')
@@ -31,8 +31,8 @@ as $$
 $$;
 
 comment on function public.error_summary is
-  'The errors among the events of the last 30 days: {total, by_type, recent (the 20 newest)}, for GET '
-  '/api/autofix/status. '
+  'The errors among the events of the last 30 days: {total, by_type (the 100 most frequent), recent (the 20 newest)}, '
+  'for GET /api/autofix/status. '
   'Raises: not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;

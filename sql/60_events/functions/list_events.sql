@@ -1,23 +1,29 @@
-create function public.list_events(max_rows integer default 50)
+create function public.list_events(max_rows integer default 50, after text default null)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 set statement_timeout = '10s'
+set plan_cache_mode = 'force_custom_plan'
 as $$
-  select private.require_admin();
+declare
+  key  text[] := private.page_key(list_events.after);
+  page refcursor;
+begin
+  perform private.require_admin();
 
-  select coalesce(jsonb_agg(private.event_json(e) order by e.created_at desc, e.id desc), '[]')
-  from (
-    select *
-    from public.events
-    order by created_at desc, id desc
-    limit least(greatest(list_events.max_rows, 1), 200)
-  ) e
+  open page for
+    select private.event_json(e) as item, array[e.created_at::text, e.id::text] as key
+    from public.events e
+    where (e.created_at, e.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
+    order by e.created_at desc, e.id desc
+    limit private.page_rows(list_events.max_rows) + 1;
+  return private.read_page(page, least(list_events.max_rows, 200));
+end;
 $$;
 
 comment on function public.list_events is
-  'The latest events, newest first: max_rows of them, from 1 to 200. '
-  'Raises: not_an_admin (403).';
+  'The latest events, newest first: a page of max_rows, from 1 to 200 (private.read_page). '
+  'Raises: value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_events to service_role, authenticated;

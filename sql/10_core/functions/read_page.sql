@@ -1,0 +1,37 @@
+create function private.read_page(page refcursor, max_rows integer)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  max_bytes constant integer := 4 * 1024 * 1024;
+  found_row record;
+  last_key  text[];
+  items     jsonb[] := '{}';
+  bytes     bigint := 0;
+begin
+  loop
+    fetch page into found_row;
+    exit when not found;
+    bytes := bytes + octet_length(found_row.item::text);
+    if cardinality(items) = private.page_rows(read_page.max_rows) or (bytes > max_bytes and items <> '{}') then
+      items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
+        'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
+      );
+      exit;
+    end if;
+    items := array_append(items, found_row.item);
+    last_key := found_row.key;
+  end loop;
+  close page;
+  return to_jsonb(items);
+end;
+$$;
+
+comment on function private.read_page is
+  'A page of a list, as an array: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), at '
+  'most max_rows of them (private.page_rows) and 4 MiB, at least one. If there are more, the last item also has next, '
+  'the cursor of the next page (private.page_key).';
+
+grant execute on function private.read_page to service_role, authenticated;
