@@ -129,7 +129,7 @@ async def upload(
 
 @get(
     "/list",
-    middleware=[at_most(120, "contracts/list")],
+    middleware=[at_most(300, "contracts/list")],
     responses=error_responses("limit_invalid", "value_invalid", "rate_limited", language="en"),
     response_headers=PAGE_HEADERS,
 )

@@ -59,7 +59,7 @@ LIMITS = [
     ("GET", "/api/slots/available", 120),
     ("GET", "/api/voucher/bookings", 120),
     ("GET", "/api/voucher/list", 120),
-    ("GET", "/api/contracts/list", 120),
+    ("GET", "/api/contracts/list", 300),
     ("GET", "/api/hypotheken/anfrage/list", 120),
     ("GET", "/api/hypotheken/angebot/list", 120),
     ("GET", "/api/mortgage/application-list", 120),
