@@ -201,3 +201,10 @@ def _print_addresses(settings: Settings, port: int) -> None:
     console.print("The portal's API is running.", style="green")
     for name, address in addresses.items():
         console.print(f"  {name:<12}{address}")
+    if not settings.is_loopback_only and not settings.trusted_proxies:
+        console.print(
+            "Other machines reach this server by plain HTTP: put a proxy with HTTPS before it, and its address into "
+            "TRUSTED_PROXIES (docs/proxy.md).",
+            style="yellow",
+            soft_wrap=True,
+        )

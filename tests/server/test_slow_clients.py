@@ -20,8 +20,9 @@ from tests.cli.running import PORTAL
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.waiting import wait_until
 
-JSON = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-CHUNKED = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+ISSUE = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nX-TS-APIKEY: key\r\n"
+JSON = ISSUE + b"Content-Length: 1000\r\n\r\n"
+CHUNKED = ISSUE + b"Transfer-Encoding: chunked\r\n\r\n"
 REFUSED = b"POST /api/unknown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 
 
@@ -54,7 +55,7 @@ def received(client: socket.socket) -> bytes:
 def others_are_served(url: str, source: str = "127.0.0.2") -> bool:
     """Returns whether another caller can read and write, on a connection of its own."""
     with Connection(url, source) as other:
-        issued = other.post("/api/voucher/issue", {"issuerUid": "anna"})
+        issued = other.post("/api/voucher/issue", {"issuerUid": "anna"}, x_ts_apikey="key")
         return (other.get("/health").status, issued.status) == (200, 200)
 
 
@@ -173,9 +174,10 @@ def test_a_body_in_tiny_chunks_is_refused(small: str, head: bytes) -> None:
 
 
 class Running(NamedTuple):
-    """A server of its own process, with 256 files."""
+    """A server of its own process, with 256 files, that other machines can reach."""
 
     url: str
+    output: str
     process: psutil.Process
     log: Path
 
@@ -185,13 +187,14 @@ def poor(database: str, tmp_path: Path) -> Iterator[Running]:
     """A `portal run` with `ulimit -n 256`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": str(port)}
+    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": str(port), "RATE_LIMIT": "off"}
+    public = {"HOST": "0.0.0.0", "TS_API_KEY": "key"}  # noqa: S104
     log = tmp_path / "log"
     with (
         log.open("w") as stderr,
         subprocess.Popen(
             [*PORTAL, "run"],
-            env=os.environ | settings,
+            env=os.environ | settings | public,
             stdout=subprocess.PIPE,
             stderr=stderr,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
@@ -199,9 +202,11 @@ def poor(database: str, tmp_path: Path) -> Iterator[Running]:
     ):
         try:
             assert process.stdout
-            while b"stop" not in process.stdout.readline():
+            output = ""
+            while "docs/proxy.md" not in output:
+                output += process.stdout.readline().decode()
                 assert process.poll() is None
-            yield Running(f"http://127.0.0.1:{port}", psutil.Process(process.pid), log)
+            yield Running(f"http://127.0.0.1:{port}", output, psutil.Process(process.pid), log)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()
@@ -219,6 +224,7 @@ def test_three_hundred_connections_stop_nobody_and_write_nothing(poor: Running) 
         wait_until(lambda: others_are_served(poor.url))
         assert poor.process.num_fds() < 200
     assert poor.log.read_text() == ""
+    assert "put a proxy with HTTPS before it" in poor.output
 
 
 @pytest.mark.slow

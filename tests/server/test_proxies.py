@@ -1,0 +1,192 @@
+"""The configurations in docs/proxy.md, with nginx and Caddy themselves."""
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPSConnection
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+from api.settings import ROOT
+from tests.support.forms import CONTENT_TYPE, END, PATH, file
+from tests.support.missing import missing
+from tests.support.serving import serve, settings_in
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+KEY = "a long random text"
+NAME = "portal.example.org"
+MIB = 1024 * 1024
+
+
+class Proxy(NamedTuple):
+    """A proxy that answers, and the certificate that it must have."""
+
+    port: int
+    tls: ssl.SSLContext
+
+
+def program(name: str) -> str:
+    found = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+    if found is None:
+        missing(f"These tests need {name} (Debian: apt install nginx-light caddy openssl).")
+    return str(found)
+
+
+def documented(language: str) -> str:
+    """Returns the block of a configuration in the documentation."""
+    block = re.search(rf"```{language}\n(.*?)```", (ROOT / "docs" / "proxy.md").read_text(), re.DOTALL)
+    assert block
+    return block[1]
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(folder: Path, port: int, portal: str) -> list[str]:
+    site = replaced(
+        documented("nginx"),
+        {
+            "listen 443": f"listen 127.0.0.1:{port}",
+            "/etc/letsencrypt/live/portal.example.org/fullchain.pem": str(folder / "certificate.pem"),
+            "/etc/letsencrypt/live/portal.example.org/privkey.pem": str(folder / "key.pem"),
+            "http://127.0.0.1:8000": portal,
+        },
+    )
+    places = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/log;\n"
+        + (f"user {Path.home().owner()};\n" if os.geteuid() == 0 else "")
+        + f"events {{ worker_connections 768; }}\nhttp {{ access_log off;\n{places}{site}}}"
+    )
+    return [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "log")]
+
+
+def caddy(folder: Path, port: int, portal: str) -> list[str]:
+    site = replaced(
+        documented("caddyfile"),
+        {
+            "{\n    servers {": "{\nadmin off\nauto_https disable_redirects\nskip_install_trust\n    servers {",
+            f"{NAME} {{": f"{NAME}:{port} {{\nbind 127.0.0.1\ntls {folder}/certificate.pem {folder}/key.pem",
+            "127.0.0.1:8000": portal.removeprefix("http://"),
+        },
+    )
+    (folder / "Caddyfile").write_text(site)
+    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+
+
+@contextmanager
+def running(command: Callable[[Path, int, str], list[str]], folder: Path, portal: str) -> Iterator[Proxy]:
+    """Yields a proxy before the portal."""
+    subprocess.run(
+        [
+            program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}",
+            "-keyout", folder / "key.pem", "-out", folder / "certificate.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with subprocess.Popen(command(folder, port, portal), env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+
+            def answers() -> bool:
+                assert process.poll() is None
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    return True
+                return False
+
+            wait_until(answers)
+            yield Proxy(port, ssl.create_default_context(cafile=str(folder / "certificate.pem")))
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def portal(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an app that trusts a proxy on its machine."""
+    settings = settings_in(tmp_path_factory.mktemp("data"), ts_api_key=KEY, trusted_proxies=(ip_network("127.0.0.1"),))
+    with serve(settings, shared_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=[nginx, caddy], ids=["nginx", "caddy"])
+def proxy(request: pytest.FixtureRequest, portal: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy before the app."""
+    with running(request.param, tmp_path_factory.mktemp("proxy"), portal) as proxy:
+        yield proxy
+
+
+@contextmanager
+def secured(proxy: Proxy, source: str) -> Iterator[ssl.SSLSocket]:
+    """Yields a connection to the proxy, from an address of this machine."""
+    plain = socket.create_connection(("127.0.0.1", proxy.port), timeout=30, source_address=(source, 0))
+    with proxy.tls.wrap_socket(plain, server_hostname=NAME) as client:
+        yield client
+
+
+def ask(
+    proxy: Proxy, method: str, path: str, body: bytes | None = None, source: str = "127.0.0.2", **headers: str
+) -> tuple[int, dict[str, str]]:
+    """Returns status and headers of an answer to a request with the key."""
+    connection = HTTPSConnection(NAME, proxy.port)
+    with secured(proxy, source) as client:
+        connection.sock = client
+        connection.request(
+            method, path, body, {"X-TS-APIKEY": KEY} | {k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+
+
+def test_the_portal_knows_the_clients_address_and_https(proxy: Proxy, shared_database: str) -> None:
+    with psycopg.connect(shared_database) as connection:
+        connection.execute("delete from private.request_counts")
+    forged: dict[str, Any] = {"X_Forwarded_For": "1.2.3.4", "X_Forwarded_Proto": "http"}
+    assert ask(proxy, "POST", "/api/voucher/issue", b'{"issuerUid": "anna"}', "127.0.0.5", **forged)[0] == 200
+    with psycopg.connect(shared_database) as connection:
+        counted = connection.execute("select client from private.request_counts").fetchall()
+    assert [client.partition("|")[2] for (client,) in counted] == ["127.0.0.5"]
+    status, headers = ask(proxy, "POST", "/api/presence/verify", b'{"token": "t"}', **forged)
+    assert (status, "; Secure" in headers["set-cookie"]) == (200, True)
+    # the page of the same origin may use the cookie
+    cookie, origin = headers["set-cookie"].partition(";")[0], f"https://{NAME}:{proxy.port}"
+    assert ask(proxy, "GET", "/api/voucher/list", Cookie=cookie, Origin=origin, X_TS_APIKEY="")[0] == 200
+
+
+@pytest.mark.parametrize("path", [PATH, "/API/Contracts/Upload"])
+def test_a_large_document_goes_through_and_no_larger_body(proxy: Proxy, path: str) -> None:
+    form = {"Content_Type": CONTENT_TYPE}
+    assert ask(proxy, "POST", path, file(b"x" * 25 * MIB) + END, **form)[0] == 200
+    with suppress(OSError):  # the proxy does not read the rest
+        assert ask(proxy, "POST", path, file(b"x" * 28 * MIB) + END, **form)[0] == 413
+    assert ask(proxy, "POST", "/api/voucher/issue", b" " * MIB + b"{}")[0] == 413
+
+
+def test_three_hundred_clients_that_stop_leave_others_alone(proxy: Proxy) -> None:
+    head = f"POST /api/voucher/issue HTTP/1.1\r\nHost: {NAME}\r\nX-TS-APIKEY: {KEY}\r\nContent-Length: 9\r\n\r\n{{"
+    with ExitStack() as stack:
+        for i, sent in enumerate([b"", b"GET /health HTTP/1.1\r\nHost: ", head.encode()] * 100):
+            stack.enter_context(secured(proxy, f"127.0.1.{1 + i % 7}")).sendall(sent)
+        assert ask(proxy, "POST", "/api/voucher/issue", b'{"issuerUid": "anna"}')[0] == 200
+        assert ask(proxy, "GET", "/health")[0] == 200
