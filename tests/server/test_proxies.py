@@ -40,7 +40,7 @@ def program(name: str) -> str:
     found = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
     if found is None:
         missing(f"These tests need {name} (Debian: apt install nginx-light caddy openssl).")
-    return str(found)
+    return found
 
 
 def documented(language: str) -> str:
