@@ -44,6 +44,8 @@ _END = b"-- PostgreSQL database dump complete\n"
 _TABLES = """
     select format('%%I.%%I', relnamespace::regnamespace::text, relname) from pg_class
     where relnamespace::regnamespace::text = any (%s) and relkind = 'r'
+      -- a replica has no rows of unlogged tables, such as the counts for rate limits
+      and relpersistence = 'p'
     order by 1
 """
 
@@ -216,10 +218,10 @@ def _write_backup(url: str, target: IO[bytes], step: Step) -> None:
         schemas = [f"--schema={schema}" for schema in SCHEMAS]
         found = connection.execute(_EXTENSIONS, {"schemas": list(SCHEMAS)})
         extensions = [f"--extension={name}" for (name,) in found]
-        arguments = ["--format=custom", "--no-owner", "--verbose", f"--snapshot={snapshot}", *schemas, *extensions]
+        options = ["--format=custom", "--no-owner", "--no-unlogged-table-data", "--verbose", f"--snapshot={snapshot}"]
         with (
             archive.open(_DUMP, "w", force_zip64=True) as entry,
-            running(pg_dump, *arguments, url=url, on_message=advance) as process,
+            running(pg_dump, *options, *schemas, *extensions, url=url, on_message=advance) as process,
         ):
             assert process.stdout
             shutil.copyfileobj(process.stdout, entry, 1 << 20)

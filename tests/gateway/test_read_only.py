@@ -1,8 +1,10 @@
 """`portal run` on a database that can only be read: it answers what reads, and 503 with a sentence to what writes."""
 
+import json
 import os
 import socket
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +14,7 @@ import psycopg
 import pytest
 
 from api.database.migrations import migrate
-from tests.cli.running import PORTAL
+from tests.cli.running import PORTAL, portal
 from tests.support.acting import one
 from tests.support.databases import EMBEDDED, Server, run_local
 from tests.support.serving import Connection
@@ -39,8 +41,8 @@ def as_a_replica(server: Server, url: str) -> None:
 
 
 @pytest.fixture(scope="module", params=[by_a_setting, as_a_replica])
-def read_only(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The origin of a `portal run` with rate limits, on a migrated database that was then made read-only."""
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a migrated database that was then made read-only."""
     with run_local(EMBEDDED) as server:
         url = server.url()
         migrate(url)
@@ -51,16 +53,22 @@ def read_only(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
                 "('v', private.thinker_id('a'), '2030-05-01T09:00Z', '2030-05-01T10:00Z')"
             )
         request.param(server, url)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        settings = {"DATABASE_URL": url, "PORT": str(port), "SEED": "0", "RATE_LIMIT": "on"}
-        folder = tmp_path_factory.mktemp("data")
-        with subprocess.Popen([*PORTAL, "run"], env=os.environ | settings | {"DATA_DIR": str(folder)}) as process:
-            try:
-                wait_until(lambda: answers(f"http://127.0.0.1:{port}"))
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                process.kill()
+        yield url
+
+
+@pytest.fixture(scope="module")
+def read_only(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of a `portal run` with rate limits on this database."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"DATABASE_URL": database, "PORT": str(port), "SEED": "0", "RATE_LIMIT": "on"}
+    folder = tmp_path_factory.mktemp("data")
+    with subprocess.Popen([*PORTAL, "run"], env=os.environ | settings | {"DATA_DIR": str(folder)}) as process:
+        try:
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}"))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 def answers(origin: str) -> bool:
@@ -91,3 +99,9 @@ def test_health_says_that_nothing_can_be_written(read_only: str) -> None:
     with Connection(read_only) as connection:
         health = connection.get("/health")
     assert (health.status, health.body) == (503, {"ok": False, "error": ENGLISH})
+
+
+def test_a_database_that_cannot_be_written_is_backed_up(database: str, tmp_path: Path) -> None:
+    portal("backup", str(tmp_path / "portal.zip"), DATABASE_URL=database)
+    with zipfile.ZipFile(tmp_path / "portal.zip") as archive:
+        assert json.loads(archive.read("rows.json"))["public.vouchers"] == 1
