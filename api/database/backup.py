@@ -104,7 +104,20 @@ _ROLES_QUERY = """
         case when n.rolbypassrls then 'bypassrls' end,
         'connection limit ' || n.rolconnlimit
       ),
-      (select string_agg(format('alter role %I %s;', n.rolname, q.assignment), ' ') from quoted q where setrole = n.oid)
+      (
+        select string_agg(
+          case setdatabase
+            when 0 then format('alter role %I %s;', n.rolname, q.assignment)
+            else format(
+              'execute format(%L, current_database());',
+              replace(format('alter role %I in database ', n.rolname), '%', '%%') || '%I '
+                || replace(q.assignment, '%', '%%')
+            )
+          end,
+          ' '
+        )
+        from quoted q where setrole = n.oid
+      )
     )
     from named n
     union all

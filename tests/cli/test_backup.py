@@ -51,6 +51,8 @@ def used(server: Server, migrated: str) -> Iterator[str]:
         use(connection)
         connection.execute(
             "create role metabase login connection limit 3; alter role metabase set statement_timeout = '7s';"
+            "do $$ begin execute format("
+            "'alter role metabase in database %I set search_path = stats, public', current_database()); end $$;"
             "grant usage on schema stats to metabase; grant select on stats.owed to metabase;"
             # texts that look like parts of a dump
             "insert into public.vouchers (id, issuer_id, title, valid_from, valid_until)"
@@ -115,8 +117,16 @@ def test_a_dump_is_restored_into_another_cluster(target: str, used: str, dumps: 
             connection.execute("create role metabase")
         assert "restored and verified" in portal("restore", str(dumps / name), DATABASE_URL=target)
         if name == "portal":
-            role = "select rolcanlogin, rolconnlimit, rolconfig from pg_roles where rolname = 'metabase'"
-            assert connection.execute(role).fetchall() == [(True, 3, ["statement_timeout=7s"])]
+            role = "select rolcanlogin, rolconnlimit from pg_roles where rolname = 'metabase'"
+            assert connection.execute(role).fetchall() == [(True, 3)]
+            settings = (
+                "select datname = current_database(), setconfig from pg_db_role_setting"
+                " left join pg_database d on d.oid = setdatabase where setrole = 'metabase'::regrole order by 1"
+            )
+            assert connection.execute(settings).fetchall() == [
+                (True, ["search_path=stats, public"]),
+                (None, ["statement_timeout=7s"]),
+            ]
         assert connection.execute("select has_table_privilege('metabase', 'stats.owed', 'select')").fetchone() == (
             True,
         )
