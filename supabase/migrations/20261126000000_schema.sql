@@ -3930,8 +3930,8 @@ as $$
 
   select count(*)
   from public.events e
-  where case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end collate "C"
-    ~* 'error|fail'
+  where case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end
+    collate "C" ~* 'error|fail'
     and e.created_at > now() - interval '30 days'
 $$;
 
