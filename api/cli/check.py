@@ -5,6 +5,7 @@ from rich.console import Console
 
 from api.cli.owner import console, owner_connection
 from api.cli.tables import Row, Table
+from api.cli.texts import visible
 from api.database.references import dangling_references
 from api.database.rules import differences
 
@@ -26,7 +27,7 @@ def check() -> None:
         found = differences(connection)
         # first, because the views of a half restored database may fail
         for difference in found:
-            console.print(str(difference), style="red")
+            console.print(visible(str(difference)), style="red")
         rules = connection.execute("select name, violations, meaning from stats.invariants").fetchall()
         dangling = dangling_references(connection)
     rules += [

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from api.cli.owner import console, owner_connection
 from api.cli.tables import Row, Table
+from api.cli.texts import visible
 from api.errors import PortalError
 
 app = typer.Typer()
@@ -114,7 +115,7 @@ def _print_notices(connection: psycopg.Connection) -> None:
     """Prints the database's notices from now on. Leaves warnings out: run_job returns them as the job's error."""
     connection.add_notice_handler(
         lambda notice: (
-            console.print(notice.message_primary or "", style="yellow")
+            console.print(visible(notice.message_primary or ""), style="yellow")
             if notice.severity_nonlocalized == "NOTICE"
             else None
         )

@@ -14,6 +14,7 @@ from rich.markup import escape
 from api.cli import backup, check, jobs, settlements
 from api.cli.owner import console
 from api.cli.tables import Row, Table
+from api.cli.texts import visible_lines
 from api.database import connect, migrations, open_database, rules
 from api.errors import PortalError
 from api.settings import Settings, load_settings
@@ -59,7 +60,9 @@ def main() -> None:
     try:
         app()
     except (PortalError, psycopg.Error) as error:
-        Console(stderr=True).print(f"[red]portal:[/] {escape(str(error).strip())}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[red]portal:[/] {escape(visible_lines(str(error).strip()))}", highlight=False, soft_wrap=True
+        )
         sys.exit(1)
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from api.cli.owner import console, owner_connection, progress
 from api.cli.tables import Row, Table
+from api.cli.texts import cell, visible
 from api.errors import PortalError
 
 PAGE = 10_000
@@ -271,7 +272,8 @@ def _move(statement: LiteralString, *arguments: object) -> None:
         settlement: Record = row[0]
         total = _major(settlement["total_cents"], _exponent(connection, settlement))
     console.print(
-        f"{settlement['status']}: {total} {settlement['currency']} for {settlement['beneficiary_uid']},"
+        f"{settlement['status']}: {total} {visible(settlement['currency'])}"
+        f" for {visible(settlement['beneficiary_uid'])},"
         f" {settlement['period_from']} until {settlement['period_to']}. No money is moved."
     )
 
@@ -313,10 +315,10 @@ def _write(format: Format, file: TextIO, settlement: Record, pages: Iterable[lis
         case Format.TABLE:
             _write_table(file, settlement, pages, exponent)
         case Format.CSV:
-            lines = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             lines.writeheader()
             for page in pages:
-                lines.writerows(page)
+                lines.writerows({name: cell(event[name]) for name in COLUMNS} for event in page)
         case Format.JSON:
             _write_json(file, settlement, pages)
 
@@ -333,7 +335,7 @@ def _write_table(file: TextIO, settlement: Record, pages: Iterable[list[Record]]
         "total": f"{major(settlement['total_cents'])} {currency}",
         "fees": f"{settlement['fee_events']}: {figures}",
     }
-    file.writelines(f"{name:<13}{value}\n" for name, value in head.items())
+    file.writelines(f"{name:<13}{visible(value)}\n" for name, value in head.items())
     output = Console(file=file, markup=False, emoji=False, highlight=False)
     if output.is_terminal:
         table, row = Table(output, "time", "fee", "amount", numbers=NUMBERS, note="calculation"), _short_row
@@ -388,12 +390,12 @@ def _percent(rate: Decimal | None) -> str:
 def _write_json(file: TextIO, settlement: Record, pages: Iterable[list[Record]]) -> None:
     from api.routes.admin.settlements import FeeEvent, SettlementFigures  # imported late: --help does not need it
 
-    head = SettlementFigures.from_row(settlement).model_dump_json(by_alias=True)
+    head = SettlementFigures.from_row(settlement).model_dump_json(by_alias=True, ensure_ascii=True)
     file.write(f'{{"settlement": {head}, "items": [')
     comma = ""
     for page in pages:
         for event in page:
-            file.write(f"{comma}\n{FeeEvent.from_row(event).model_dump_json(by_alias=True)}")
+            file.write(f"{comma}\n{FeeEvent.from_row(event).model_dump_json(by_alias=True, ensure_ascii=True)}")
             comma = ","
     file.write("\n]}\n")
 

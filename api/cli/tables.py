@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from api.cli.texts import visible, visible_lines
+
 _GAP = "  "
 
 
@@ -25,7 +27,7 @@ class Table:
     """Prints rows in columns that are as wide as the widest cell so far.
 
     On a terminal the note of a row stands below it, wrapped and indented. Elsewhere the note is the last column, so
-    that each row is one line. An empty cell is a dash.
+    that each row is one line. An empty cell is a dash; characters that cannot be seen are escaped.
     """
 
     def __init__(self, console: Console, *names: str, numbers: Collection[str] = (), note: str | None = None) -> None:
@@ -56,8 +58,10 @@ class Table:
 
     def _complete(self, row: Row) -> Row:
         """The row with its note as the last cell where it does not stand below, and dashes for empty cells."""
-        notes = [row.note] if len(self._names) > len(row.cells) else []
-        return Row(tuple(" ".join(cell.split()) or "-" for cell in chain(row.cells, notes)), row.note, row.style)
+        note = visible_lines(row.note)
+        notes = [note] if len(self._names) > len(row.cells) else []
+        cells = (visible(" ".join(cell.split())) or "-" for cell in chain(row.cells, notes))
+        return Row(tuple(cells), note, row.style)
 
     def _line(self, row: Row) -> str:
         cells = []

@@ -22,7 +22,7 @@ from api.database import open_database
 from api.errors import PortalError
 from api.settings import load_settings
 from tests.cli.running import PORTAL, portal, rows, run
-from tests.support.acting import one
+from tests.support.acting import one, unchecked
 from tests.support.charging import charge, reverse
 from tests.support.databases import empty
 from tests.support.serving import Connection
@@ -293,6 +293,20 @@ class TestStatement:
             answered = client.get(f"/api/admin/settlements/{settlement}").body
         written = json.loads(portal("statement", settlement, "--format", "json"))
         assert {"ok": True} | written == answered
+
+    @pytest.mark.parametrize("form", ["table", "csv", "json"])
+    def test_nothing_of_a_stranger_reaches_the_terminal_or_the_spreadsheet(
+        self, connection: psycopg.Connection, form: str
+    ) -> None:
+        with unchecked(connection):
+            for currency in ("EUR\u200b\u202e\x9b2J", '=HYPERLINK("HTTP://A.B/")'):
+                charge(connection, "2025-03-05", 250, currency, "a\x1b[31m\nstatus: paid")
+        shown = portal("settle", "2025-03")
+        for (settlement,) in connection.execute("select id::text from public.settlements").fetchall():
+            shown += portal("statement", settlement, "--format", form)
+        assert all(character.isprintable() for character in shown.replace("\n", ""))
+        assert not re.search('(^|[,;])"?=', shown, re.MULTILINE)
+        assert not re.search("^status: ", shown, re.MULTILINE)
 
     @pytest.mark.parametrize("form", ["table", "csv", "json"])
     def test_a_file_has_the_same_content_as_the_output(self, tmp_path: Path, settlement: str, form: str) -> None:
