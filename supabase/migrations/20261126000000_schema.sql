@@ -2852,12 +2852,16 @@ create table public.mortgage_offers (
   validity        jsonb,
   terms_ref       jsonb,
   room_refs       jsonb        not null,
+  loan_amount     bigint,
+  loan_currency   text         collate "C",
   status          text         not null default 'open',
   created_at      timestamptz  not null default now(),
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
+  constraint loan_amount_is_a_safe_amount check (loan_amount between 0 and 9007199254740991),
+  constraint offered_loan_has_amount_and_currency check ((loan_amount is null) = (loan_currency is null)),
   constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
   constraint json_is_reasonable check (
     private.check_json(loan) and private.check_json(interest) and private.check_json(repayment)
@@ -2873,6 +2877,10 @@ comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.
 comment on column public.mortgage_offers.monthly_payment is 'In the minor unit (cents) of the application''s currency.';
 comment on column public.mortgage_offers.loan is
   'Free JSON of the lender, like interest, repayment, fees, validity and terms_ref (docs/compatibility.md).';
+comment on column public.mortgage_offers.loan_amount is
+  'The loan that is offered, in the minor unit of loan_currency: what the borrower accepts, and the base of the '
+  'fees. Told apart from the free JSON by private.tg_mortgage_offers__set_loan; null if neither side named an '
+  'amount.';
 comment on column public.mortgage_offers.room_refs is
   'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
@@ -2885,7 +2893,8 @@ create unique index one_offer_of_an_application_is_accepted
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_offers
   alter column id set statistics 0,
-  alter column application_id set statistics 0;
+  alter column application_id set statistics 0,
+  alter column loan_currency set statistics 0;
 
 alter table public.mortgage_offers enable row level security;
 
@@ -3058,6 +3067,24 @@ comment on function public.accept_mortgage_offer is
   'offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;
+
+-- sql/50_mortgages/functions/amount_of.sql
+create function private.amount_of(value jsonb)
+returns bigint
+language sql
+immutable
+strict
+set search_path = ''
+as $$
+  select case
+    when jsonb_typeof(value) = 'number' then
+      case when value::numeric between 0 and 9007199254740991 then round(value::numeric)::bigint end
+  end
+$$;
+
+comment on function private.amount_of is
+  'A JSON number as an amount in minor units, rounded; null for anything else, and for a number that is no safe '
+  'amount.';
 
 -- sql/50_mortgages/functions/application_json.sql
 create function private.application_json(application public.mortgage_applications)
@@ -3294,6 +3321,28 @@ comment on function public.list_mortgage_offers is
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
 
+-- sql/50_mortgages/functions/loan_difference.sql
+create function private.loan_difference(offer public.mortgage_offers)
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  select case
+    when (offer.loan_amount, offer.loan_currency) is distinct from (a.desired_loan, a.currency) then jsonb_build_object(
+      'loan', jsonb_build_object('amount', offer.loan_amount, 'currency', offer.loan_currency),
+      'desiredLoan', jsonb_build_object('amount', a.desired_loan, 'currency', a.currency)
+    )
+    else '{}'
+  end
+  from public.mortgage_applications a
+  where a.id = offer.application_id
+$$;
+
+comment on function private.loan_difference is
+  'For the event log: {loan, desiredLoan} of an offer whose loan differs from the one that the borrower desired; '
+  'else {}.';
+
 -- sql/50_mortgages/functions/mortgage_contract_json.sql
 create function private.mortgage_contract_json(contract public.mortgage_contracts)
 returns jsonb
@@ -3326,14 +3375,16 @@ set search_path = ''
 as $$
   select to_jsonb(offer) || jsonb_build_object(
     'lender_uid', private.uid_of(offer.lender_id),
-    'borrower_uid', (
-      select private.uid_of(a.borrower_id) from public.mortgage_applications a where a.id = offer.application_id
-    )
+    'borrower_uid', private.uid_of(a.borrower_id),
+    'differs_from_application', private.loan_difference(offer) <> '{}'
   )
+  from public.mortgage_applications a
+  where a.id = offer.application_id
 $$;
 
 comment on function private.offer_json is
-  'An offer as the functions return it: its columns and the uids of lender and borrower.';
+  'An offer as the functions return it: its columns, the uids of lender and borrower, and whether its loan differs '
+  'from the one that the borrower desired.';
 
 -- sql/50_mortgages/functions/offer_mortgage.sql
 create function public.offer_mortgage(
@@ -3528,6 +3579,60 @@ comment on function public.sign_mortgage_contract is
   'mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;
+
+-- sql/50_mortgages/triggers/tg_mortgage_offers__set_loan.sql
+create function private.tg_mortgage_offers__set_loan()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  desired          bigint;
+  desired_currency text;
+  offered          bigint := private.amount_of(new.loan -> 'amount');
+  named            text;
+  largest          bigint;
+begin
+  select a.desired_loan, a.currency into desired, desired_currency
+  from public.mortgage_applications a
+  where a.id = new.application_id;
+
+  if offered is null then
+    new.loan_amount := desired;
+    new.loan_currency := desired_currency;
+    return new;
+  end if;
+
+  if jsonb_typeof(new.loan -> 'currency') = 'string' then
+    named := nullif(upper(new.loan ->> 'currency' collate "C"), '');
+  end if;
+  if private.is_currency(named) is false then
+    raise sqlstate 'PT400' using message = 'currency_unknown';
+  end if;
+  new.loan_currency := coalesce(named, desired_currency, 'EUR');
+
+  -- {"amount": 1, "principal": 25000000}: a larger number beside it counts, up to what the borrower asked for
+  select max(private.amount_of(number)) into largest
+  from (
+    select jsonb_path_query(new.loan, 'lax $.*[*]') as number
+    union all
+    select jsonb_path_query(new.loan, 'lax $.*.*')
+  ) beside;
+  new.loan_amount := greatest(offered, least(largest, desired));
+  return new;
+end;
+$$;
+
+comment on function private.tg_mortgage_offers__set_loan is
+  'Sets the loan that is offered: {amount, currency} of the lender''s loan, otherwise the application''s desired '
+  'loan. If the lender''s loan has a larger number beside its amount, that number counts, at most the desired loan. '
+  'Raises: currency_unknown (400).';
+
+create trigger tg_mortgage_offers__set_loan
+  before insert or update of loan, application_id on public.mortgage_offers
+  for each row
+  execute function private.tg_mortgage_offers__set_loan();
 
 -- sql/55_telbank/tables/transfers.sql
 create table public.transfers (
@@ -4487,7 +4592,7 @@ begin
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'mortgage.accept', coalesce(private.known_actor(), borrower), 'mortgage_offer', new.id,
-      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id))
+      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id)) || private.loan_difference(new)
     );
   end if;
   return null;
@@ -4513,7 +4618,7 @@ begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
     'mortgage.offer', new.lender_id, 'mortgage_offer', new.id,
-    jsonb_build_object('applicationId', new.application_id)
+    jsonb_build_object('applicationId', new.application_id) || private.loan_difference(new)
   );
   return null;
 end;
@@ -5804,34 +5909,16 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  offered  jsonb;
-  amount   bigint;
-  currency text;
 begin
-  select o.loan, a.desired_loan, a.currency into offered, amount, currency
+  perform private.charge('mortgage', 'mortgage_contract', new.id, o.loan_amount, o.loan_currency)
   from public.mortgage_offers o
-  join public.mortgage_applications a on a.id = o.application_id
   where o.id = new.offer_id;
-
-  -- the offer's loan, if it is an amount of money; otherwise the application's desired loan
-  if jsonb_typeof(offered -> 'amount') = 'number' then
-    if (offered ->> 'amount')::numeric between 0 and 9007199254740991 then
-      amount := round((offered ->> 'amount')::numeric);
-      currency := coalesce(
-        case jsonb_typeof(offered -> 'currency') when 'string' then offered ->> 'currency' end, currency, 'EUR'
-      );
-    end if;
-  end if;
-
-  perform private.charge('mortgage', 'mortgage_contract', new.id, amount, currency);
   return null;
 end;
 $$;
 
 comment on function private.tg_mortgage_contracts__charge is
-  'Charges the fees of a mortgage on the accepted loan: the offer''s {amount, currency}, otherwise the application''s '
-  'desired loan.';
+  'Charges the fees of a mortgage on the accepted loan (mortgage_offers.loan_amount).';
 
 create trigger tg_mortgage_contracts__charge
   after insert on public.mortgage_contracts

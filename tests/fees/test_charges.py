@@ -249,6 +249,15 @@ LOANS: list[tuple[object, dict[str, object], tuple[int, str] | None]] = [
     ({"amount": 2.4}, EURO, (2, "EUR")),
     ({"amount": 0}, EURO, None),
     ({"amount": SAFE}, EURO, (SAFE, "EUR")),
+    # a larger number beside the amount counts, up to the desired loan
+    ({"amount": 1, "principal": 25000000}, EURO, (25000000, "EUR")),
+    ({"amount": 1, "principal": 20000000}, EURO, (20000000, "EUR")),
+    ({"amount": 1, "currency": "CHF", "of": {"bank": {"amount": 3}, "sum": 20000000}}, EURO, (20000000, "CHF")),
+    ({"amount": 1, "tranches": [20000000]}, EURO, (20000000, "EUR")),
+    ({"amount": 20000000, "value_of_the_house": 99000000}, EURO, (25000000, "EUR")),
+    ({"amount": 30000000, "value_of_the_house": 99000000}, EURO, (30000000, "EUR")),
+    ({"amount": 20000000, "years": 20, "rate": 0.03, "huge": 1e300, "text": "25000000"}, EURO, (20000000, "EUR")),
+    ({"amount": 1, "principal": 25000000}, {}, (25000000, "EUR")),
     # the offer has no amount of money: the request counts
     ({"amount": SAFE + 1, "currency": "CHF"}, EURO, (25000000, "EUR")),
     ({"amount": 1e300, "currency": "CHF"}, EURO, (25000000, "EUR")),
@@ -282,6 +291,34 @@ def test_the_base_of_the_fee_is_the_accepted_loan(
     events = fee_events(books)
     assert [(e.base_cents, e.currency) for e in events] == ([base] if base else [])
     assert {(e.subject_type, e.subject_id) for e in events} <= {("mortgage_contract", contract["id"])}
+
+
+@pytest.mark.parametrize("currency", ["EUR\u200b", " EUR", "ABC", "x" * 1000])
+def test_an_offer_in_an_unknown_currency_is_refused(books: psycopg.Connection, currency: str) -> None:
+    act(books, BORROWER, "apply_for_mortgage", application_id="a", **EURO)
+    loan = {"amount": 1, "currency": currency}
+    assert act_or_reason(books, LENDER, "offer_mortgage", application_id="a", loan=loan) == "currency_unknown"
+
+
+@pytest.mark.parametrize(
+    ("loan", "difference"),
+    [
+        (None, {}),
+        ({"amount": 25000000}, {}),
+        ({"amount": 20000000}, {"amount": 20000000, "currency": "EUR"}),
+        ({"amount": 25000000, "currency": "CHF"}, {"amount": 25000000, "currency": "CHF"}),
+    ],
+)
+def test_an_offer_that_differs_from_the_application_says_so(
+    books: psycopg.Connection, loan: object, difference: dict[str, object]
+) -> None:
+    act(books, BORROWER, "apply_for_mortgage", application_id="a", **EURO)
+    offer = act(books, LENDER, "offer_mortgage", application_id="a", offer_id="o", loan=loan)
+    assert offer["loan"] == loan
+    assert offer["differs_from_application"] is bool(difference)
+    act(books, BORROWER, "accept_mortgage_offer", offer_id="o")
+    logged = books.execute("select meta -> 'loan' from public.events where subject_type = 'mortgage_offer'").fetchall()
+    assert logged == [(difference or None,)] * 2
 
 
 @pytest.mark.parametrize("loan", ["5", '"EUR"', "null", "true"])

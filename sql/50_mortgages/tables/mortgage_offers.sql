@@ -11,12 +11,16 @@ create table public.mortgage_offers (
   validity        jsonb,
   terms_ref       jsonb,
   room_refs       jsonb        not null,
+  loan_amount     bigint,
+  loan_currency   text         collate "C",
   status          text         not null default 'open',
   created_at      timestamptz  not null default now(),
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
+  constraint loan_amount_is_a_safe_amount check (loan_amount between 0 and 9007199254740991),
+  constraint offered_loan_has_amount_and_currency check ((loan_amount is null) = (loan_currency is null)),
   constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
   constraint json_is_reasonable check (
     private.check_json(loan) and private.check_json(interest) and private.check_json(repayment)
@@ -32,6 +36,10 @@ comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.
 comment on column public.mortgage_offers.monthly_payment is 'In the minor unit (cents) of the application''s currency.';
 comment on column public.mortgage_offers.loan is
   'Free JSON of the lender, like interest, repayment, fees, validity and terms_ref (docs/compatibility.md).';
+comment on column public.mortgage_offers.loan_amount is
+  'The loan that is offered, in the minor unit of loan_currency: what the borrower accepts, and the base of the '
+  'fees. Told apart from the free JSON by private.tg_mortgage_offers__set_loan; null if neither side named an '
+  'amount.';
 comment on column public.mortgage_offers.room_refs is
   'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
@@ -44,7 +52,8 @@ create unique index one_offer_of_an_application_is_accepted
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_offers
   alter column id set statistics 0,
-  alter column application_id set statistics 0;
+  alter column application_id set statistics 0,
+  alter column loan_currency set statistics 0;
 
 alter table public.mortgage_offers enable row level security;
 

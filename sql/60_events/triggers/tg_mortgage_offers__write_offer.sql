@@ -8,7 +8,7 @@ begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
     'mortgage.offer', new.lender_id, 'mortgage_offer', new.id,
-    jsonb_build_object('applicationId', new.application_id)
+    jsonb_build_object('applicationId', new.application_id) || private.loan_difference(new)
   );
   return null;
 end;
