@@ -31,7 +31,7 @@ _QUEUE = 1024
 _OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
 """Files that are not connections: of Python, of the database's connections, and connections that are being closed."""
 
-_MAX_SMALL_CHUNKS = 1000
+_MAX_SMALL_CHUNKS = 200
 _SMALL_CHUNK = 256
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -95,15 +95,15 @@ class _Config(uvicorn.Config):
 
 
 class _Protocol(H11Protocol):
-    """A connection. From `idle_since` on it waits for a request, if there is none that is not answered."""
+    """A connection. Its client was last heard at `heard`; it waits for a request since `idle_since`, if it is idle."""
 
     config: _Config
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room for it: of too many connections, the one that waits longest for a request is closed."""
+        """Make room for it: of too many connections, the one whose client is silent for longest is closed."""
         super().connection_made(transport)
         self.conn = _StrictConnection(h11.SERVER)
-        self.idle_since = self.loop.time()
+        self.idle_since = self.heard = self.loop.time()
         self._unread_until: float | None = None
         peer = self.client[0] if self.client else ""
         self.network = network_of(peer)
@@ -115,9 +115,9 @@ class _Protocol(H11Protocol):
     def _make_room(self, connections: Collection["_Protocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
             return
-        longest = min((other for other in connections if other.is_idle), key=lambda other: other.idle_since)
+        longest = min((other for other in connections if other.waits_for_client), key=lambda other: other.heard)
         if longest is self:
-            # every other one has a request
+            # every other one is being answered
             self.transport.write(_BUSY)
             self.transport.close()
         else:
@@ -127,7 +127,17 @@ class _Protocol(H11Protocol):
     def is_idle(self) -> bool:
         """Whether it waits for a request, or for the rest of one that is answered already."""
         cycle: RequestResponseCycle | None = self.cycle
-        return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
+        return cycle is None or cycle.response_complete
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether it waits for a request or for the rest of one."""
+        return (self.is_idle or self.cycle.more_body) and not self.transport.is_closing()
+
+    def data_received(self, data: bytes) -> None:
+        """Read a part of a request."""
+        self.heard = self.loop.time()
+        super().data_received(data)
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""

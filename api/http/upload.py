@@ -1,11 +1,12 @@
 """Uploads: a multipart form whose file goes straight into the store, for it may be larger than memory should hold."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from asyncio import Semaphore, timeout
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
@@ -24,8 +25,9 @@ MAX_FILE_BYTES = 25 * 1024 * 1024
 MAX_FORM_BYTES = MAX_FILE_BYTES + 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_ENCODED_NAME = 240
-MAX_UPLOADS = 16
-MAX_UPLOADS_OF_ADDRESS = 4
+MAX_UPLOADS = 8
+MAX_UPLOADS_OF_ADDRESS = 2
+SECONDS_TO_WAIT = 10
 
 _FIELDS = ("voucherId", "roomId", "actorId", "name")
 
@@ -35,22 +37,23 @@ class Uploads:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._of_addresses: Counter[str] = Counter()
+        self._all = Semaphore(MAX_UPLOADS)
+        self._of_addresses: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
 
-    @contextmanager
-    def place(self, request: PortalRequest) -> Iterator[None]:
-        """Count an upload while it lasts. Raises ApiError: uploads_busy."""
+    @asynccontextmanager
+    async def place(self, request: PortalRequest) -> AsyncIterator[None]:
+        """Wait for a place, and hold it. Raises ApiError: uploads_busy."""
         settings: Settings = request.app.state.settings
-        address = client_address(request)
-        of_address = self._of_addresses[address] if settings.is_rate_limited else 0
-        if self._of_addresses.total() >= MAX_UPLOADS or of_address >= MAX_UPLOADS_OF_ADDRESS:
-            raise ApiError("uploads_busy", retry_after="5")
-        self._of_addresses[address] += 1
-        try:
+        of_address = self._of_addresses.setdefault(client_address(request), Semaphore(MAX_UPLOADS_OF_ADDRESS))
+        async with AsyncExitStack() as stack:
+            try:
+                async with timeout(SECONDS_TO_WAIT):
+                    if settings.is_rate_limited:
+                        await stack.enter_async_context(of_address)
+                    await stack.enter_async_context(self._all)
+            except TimeoutError as error:
+                raise ApiError("uploads_busy", retry_after=str(SECONDS_TO_WAIT)) from error
             yield
-        finally:
-            self._of_addresses[address] -= 1
-            self._of_addresses += Counter()  # forgets addresses without an upload
 
 
 @dataclass

@@ -95,7 +95,7 @@ async def upload(
     """Stores a document of up to 25 MiB, linked to `voucherId`, `roomId` (created if it does not exist) or both."""
     form = Upload()
     try:
-        with uploads.place(request):
+        async with uploads.place(request):
             await form.read(request, storage)
         if form.stored is None:
             raise ApiError("file_required")

@@ -3,6 +3,7 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, repeat
@@ -13,7 +14,8 @@ import psycopg
 import pytest
 
 from api.actor import Actor
-from api.http.upload import MAX_UPLOADS
+from api.http import upload as http_upload
+from api.http.upload import MAX_UPLOADS, MAX_UPLOADS_OF_ADDRESS
 from tests.support.acting import call_or_reason, connections, one
 from tests.support.forms import CONTENT_TYPE, END, PATH, answer_on, begun, file, upload
 from tests.support.parallel import at_once
@@ -51,29 +53,36 @@ def uploading(url: str, source: str) -> Iterator[socket.socket]:
         yield client
 
 
-def test_an_address_has_a_few_uploads_at_once_and_others_go_on(limited: str) -> None:
+def test_an_address_has_a_few_uploads_at_once_and_others_go_on(limited: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_upload, "SECONDS_TO_WAIT", 0.1)
     with ExitStack() as stack:
-        for _ in range(4):
+        for _ in range(MAX_UPLOADS_OF_ADDRESS):
             stack.enter_context(uploading(limited, "127.0.0.2"))
         with Connection(limited, "127.0.0.2") as connection:
             refused = connection.ask("POST", PATH, raw=file(b"text") + END, headers={"Content-Type": CONTENT_TYPE})
             assert connection.post("/api/voucher/issue", {"issuerUid": "anna"}).status == 200
             assert connection.get("/health").status == 200
         assert upload_from(limited, "127.0.0.3") == 200
-    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+    assert (refused.status, refused.headers["retry-after"]) == (503, "0.1")
     assert refused.body == {"ok": False, "error": "too many uploads at once, please try again shortly"}
     wait_until(lambda: upload_from(limited, "127.0.0.2") == 200)
 
 
-def test_a_server_has_a_number_of_uploads_at_once(limited: str, shared_folder: Path) -> None:
+def test_a_server_has_a_number_of_uploads_at_once_and_the_next_waits(limited: str, shared_folder: Path) -> None:
     before = documents(shared_folder)
     with ExitStack() as stack:
-        for i in range(MAX_UPLOADS):
-            stack.enter_context(uploading(limited, f"127.0.1.{1 + i // 4}"))
-        assert upload_from(limited, "127.0.2.1") == 503
-        with Connection(limited, "127.0.2.1") as connection:
+        uploads = [
+            stack.enter_context(uploading(limited, f"127.0.1.{1 + i // MAX_UPLOADS_OF_ADDRESS}"))
+            for i in range(MAX_UPLOADS)
+        ]
+        thread = stack.enter_context(ThreadPoolExecutor(1))
+        waiting = thread.submit(upload_from, limited, "127.0.2.1")
+        with Connection(limited, "127.0.2.2") as connection:
             assert connection.post("/api/voucher/issue", {"issuerUid": "anna"}).status == 200
+        assert not waiting.done()
         assert documents(shared_folder) == before
+        uploads[0].close()
+        assert waiting.result() == 200
 
 
 def test_an_address_has_a_number_of_uploads_a_minute(limited: str, shared_folder: Path) -> None:
