@@ -283,23 +283,24 @@ set search_path = ''
 as $$
 declare
   max_bytes constant integer := 4 * 1024 * 1024;
-  found_row record;
+  item      jsonb;
+  key       text[];
   last_key  text[];
   items     jsonb[] := '{}';
   bytes     bigint := 0;
 begin
   loop
-    fetch page into found_row;
+    fetch page into item, key;
     exit when not found;
-    bytes := bytes + octet_length(found_row.item::text);
+    bytes := bytes + octet_length(item::text);
     if cardinality(items) = private.page_rows(read_page.max_rows) or (bytes > max_bytes and items <> '{}') then
       items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
         'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
       );
       exit;
     end if;
-    items := array_append(items, found_row.item);
-    last_key := found_row.key;
+    items := array_append(items, item);
+    last_key := key;
   end loop;
   close page;
   return to_jsonb(items);
