@@ -5,52 +5,57 @@ immutable
 set search_path = ''
 as $$
 declare
-  deepest integer;
+  -- numbers that may be printed much longer than they are stored: 1e308, and a zero, which may be 0e-16383
+  long    constant jsonpath :=
+    jsonpath '$.** ? (@.type() == "number" && (@ >= 1e64 || @ <= -1e64 || (@ < 1e-64 && @ > -1e-64)))';
+  nonzero constant jsonpath :=
+    jsonpath '$.** ? (@.type() == "number" && @ != 0 && (@ >= 1e64 || @ <= -1e64 || (@ < 1e-64 && @ > -1e-64)))';
   is_out  boolean;
   printed bigint;
 begin
-  -- clients' parsers have limits: one unreadable row would make a whole list unreadable. Most values are small, and
-  -- have no numbers that are printed much longer than they are stored
-  if pg_column_size(value) > 8192
-    or jsonb_path_exists(value, '$.**{63}')
-    or jsonb_path_exists(
-      value,
-      'strict $.** ? (@.type() == "number" && @ != 0 && (@ >= 1e16 || @ <= -1e16 || (@ < 1e-4 && @ > -1e-4)))'
-    ) then
-    -- not by jsonb_path_query, whose time grows with the square of the number of values
+  -- clients' parsers have limits: one unreadable row would make a whole list unreadable
+  if jsonb_path_exists(value, '$.**{63}') and jsonb_path_exists(value, format('$.**{%s}', levels)::jsonpath) then
+    raise sqlstate 'PT400' using message = 'json_unreasonable';
+  end if;
+
+  -- for many values, functions of jsonpath need time or memory beyond measure: they read parts of at most 64 KiB
+  if pg_column_size(value) > 65536
+    or jsonb_path_exists(value, case when pg_column_size(value) > 8192 then long else nonzero end) then
     with recursive part as (
-      select check_json.value, 0 as level
+      select check_json.value
       union all
-      select inside.value, part.level + 1
+      select inside.value
       from part
       cross join lateral (
         select e.value from jsonb_array_elements(case jsonb_typeof(part.value) when 'array' then part.value end) as e
         union all
         select e.value from jsonb_each(case jsonb_typeof(part.value) when 'object' then part.value end) as e
       ) inside
-      where part.level < check_json.levels and jsonb_typeof(part.value) in ('array', 'object')
+      where case
+        when jsonb_typeof(part.value) not in ('array', 'object') then false
+        else pg_column_size(part.value) > 65536 or jsonb_path_exists(part.value, long)
+      end
     ),
     number as (
-      select part.level, case jsonb_typeof(part.value) when 'number' then part.value::numeric end as number
+      select case jsonb_typeof(part.value) when 'number' then part.value::numeric end as number
       from part
     ),
     judged as (
       select
-        n.level, n.number,
+        n.number,
         abs(n.number) > 1.7976931348623157e308 or abs(n.number) < 2.5e-324 and n.number <> 0 as is_out
       from number n
     )
-    select max(j.level), bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text))
-    into deepest, is_out, printed
+    select bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text))
+    into is_out, printed
     from judged j;
 
-    -- 1e308 is sent as 5 bytes and printed as 309, a zero as up to 16,384
-    if deepest >= check_json.levels or is_out or printed > 4194304 then
+    if is_out or printed > 4194304 then
       raise sqlstate 'PT400' using message = 'json_unreasonable';
     end if;
   end if;
 
-  if octet_length(case when check_json.bytes is not null then value end::text) > check_json.bytes then
+  if check_json.bytes is not null and octet_length(value::text) > check_json.bytes then
     raise sqlstate 'PT400' using message = 'json_unreasonable';
   end if;
   return true;
