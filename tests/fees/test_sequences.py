@@ -203,7 +203,9 @@ class Books:
             return
         booking = Booking(answer["booking"]["id"], voucher, holder, slot)
         self.bookings.append(booking)
-        self.kept.charge("voucher", booking.id, voucher.price or 0, voucher.currency, self.clock)
+        # an issuer that books its own voucher pays no fee
+        if holder != voucher.issuer:
+            self.kept.charge("voucher", booking.id, voucher.price or 0, voucher.currency, self.clock)
 
     def cancel(self, which: int, by: str) -> None:
         if not self.bookings:
@@ -240,7 +242,7 @@ class Books:
             " (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label)"
             " values (private.new_id('in'), 'in', 1, 'ETH', %s, %s, '') returning id",
             amount,
-            currency.lower(),
+            currency,
         )
         if amount >= 0:
             self.kept.charge("transfer", transfer, amount, currency, self.clock)
