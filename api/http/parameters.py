@@ -18,7 +18,10 @@ _LIMIT = {
     ]
 }
 
-Limit = Annotated[str | None, QueryParameter(schema_extra=_LIMIT)]
+Limit = Annotated[
+    str | None,
+    QueryParameter(description="How many rows at most; more than the route allows count as that.", schema_extra=_LIMIT),
+]
 """How many rows a list may have; see `read_limit`."""
 
 

@@ -14,7 +14,7 @@ SEPARATOR = "=" * 80
 def test_every_example_prints_what_the_page_shows(project: str) -> None:
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     (_, connection), *examples = blocks
-    assert [kind for kind, _ in blocks] == ["js", *["js", "text"] * 12]
+    assert [kind for kind, _ in blocks] == ["js", *["js", "text"] * 13]
     programs, outputs = ([text for _, text in examples[start::2]] for start in (0, 1))
     print_separator = f'console.log("{SEPARATOR}");\n'
     result = run_node(

@@ -34,7 +34,8 @@ def test_the_most_frequent_types_are_shown(url: str) -> None:
 
 
 def test_outsiders_get_a_number_that_is_counted_once(url: str, shared_database: str) -> None:
-    answers = ask_at_once(url, *[lambda c: c.get("/api/autofix/status")] * 20)
+    *answers, health = ask_at_once(url, *[lambda c: c.get("/api/autofix/status")] * 20, lambda c: c.get("/health"))
+    assert health.status == 200
     with psycopg.connect(shared_database) as connection:
         connection.execute("insert into public.events (type) values ('one.more.error')")
         connection.commit()
