@@ -6131,7 +6131,7 @@ $$;
 
 comment on function private.tg_voucher_bookings__reverse is
   'Reverses the charges of a booking that is cancelled before its slot starts: one new row each, with the same '
-  'beneficiary. Later, whoever cancels it, only those of fees with reversed_after_start; an operator can reverse the '
+  'beneficiary. Later only those of fees with reversed_after_start, for all who cancel; an operator can reverse the '
   'others (public.reverse_fee).';
 
 create trigger tg_voucher_bookings__reverse
