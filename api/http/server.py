@@ -131,8 +131,9 @@ class _Protocol(H11Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether it waits for a request or for the rest of one."""
-        return (self.is_idle or self.cycle.more_body) and not self.transport.is_closing()
+        """Whether it waits for a request, for the rest of one, or for the client to read an answer."""
+        waits = self.is_idle or self.cycle.more_body or self.flow.write_paused
+        return waits and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request."""
@@ -147,6 +148,7 @@ class _Protocol(H11Protocol):
     def resume_writing(self) -> None:
         """Note that the client has read nearly all that was written."""
         self._unread_until = None
+        self.heard = self.loop.time()
         super().resume_writing()
 
     def hang_up_if_late(self, now: float) -> None:

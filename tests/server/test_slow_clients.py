@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
@@ -156,6 +157,27 @@ def test_of_too_many_half_bodies_the_longest_silent_is_closed(small: str) -> Non
         assert received(first) == b""
         second.sendall(b"}" + b" " * 998)
         assert second.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.slow
+def test_of_too_many_that_do_not_read_the_longest_silent_is_closed(small: str) -> None:
+    unread = b"GET /schema/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
+
+    def cannot_send(client: socket.socket) -> bool:
+        # the server reads no more requests while its answers are not read
+        with suppress(TimeoutError):
+            client.sendall(unread)
+            return False
+        return True
+
+    with connected(small) as first, connected(small) as second:
+        for client in (first, second):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            client.settimeout(0.2)
+            wait_until(partial(cannot_send, client))
+        with Connection(small) as third:
+            assert third.get("/health").status == 200
 
 
 def test_an_address_gets_a_part_of_the_connections(small: str, shared_database: str) -> None:
