@@ -3619,13 +3619,14 @@ begin
   new.loan_currency := coalesce(named, desired_currency, 'EUR');
 
   -- {"amount": 1, "principal": 25000000}: a larger number beside it counts, up to what the borrower asked for
-  select max(private.amount_of(number)) into largest
+  -- numbers are compared in the path: a call of a function for each of many would take minutes
+  select round(max(number::numeric)) into largest
   from (
-    select jsonb_path_query(new.loan, 'lax $.*[*]') as number
-    union all
-    select jsonb_path_query(new.loan, 'lax $.*.*')
-  ) beside;
-  new.loan_amount := greatest(offered, least(largest, desired));
+    values ('$.*[*] ? (@.type() == "number" && @ > $offered && @ < 9007199254740992)'::jsonpath),
+      ('$.*.*[*] ? (@.type() == "number" && @ > $offered && @ < 9007199254740992)')
+  ) as beside (path)
+  cross join lateral jsonb_path_query(new.loan, beside.path, jsonb_build_object('offered', offered)) as number;
+  new.loan_amount := case when largest is null then offered else greatest(offered, least(largest, desired)) end;
   return new;
 end;
 $$;

@@ -166,7 +166,7 @@ FIELDS = [
         for value in [-5, 1.5, 525601, "1e300", "0x" + "f" * 300, Raw("1e400"), Raw(DIGITS), [-1], ["1.5"]]
     ),
     *(post(400, ISSUE, {"price": {"amount": value}}) for value in NO_AMOUNTS),
-    post(400, ISSUE, {"price": {"amount": 1, "currency": LONG}}),
+    *(post(400, ISSUE, {"price": {"amount": 1, "currency": value}}) for value in ["ABC", "EUR\u200b", LONG]),
     post(400, ISSUE, {"status": "lost"}),
     post(400, ISSUE, {"status": LONG}),
     *(post(400, BOOK, {name: MISSING}) for name in ("voucherId", "slotId", "holderUid")),
@@ -212,7 +212,7 @@ FIELDS = [
             post(400, path, {"propertyId": LONG}),
             *(post(400, path, {name: v}) for name in ("applicationId", "propertyId", "visibility") for v in NO_TEXTS),
             *(post(400, path, {"desiredLoan": {"amount": value}}) for value in NO_AMOUNTS),
-            post(400, path, {"desiredLoan": {"amount": 1, "currency": LONG}}),
+            *(post(400, path, {"desiredLoan": {"amount": 1, "currency": value}}) for value in ["ABC", LONG]),
             *(post(400, path, {"desiredDurationYears": v}) for v in [-1, 101, 1.5, 1e300, Raw("1e400"), Raw(DIGITS)]),
             *(post(400, path, {"desiredRateType": value}) for value in ["odd", LONG, *NO_TEXTS]),
             *(post(400, path, {"maxInterestRate": v}) for v in [-0.1, 100, 0.00001, Raw("1e400"), Raw(DIGITS)]),
