@@ -43,7 +43,7 @@ class PortalRequest(Request[Caller, None, State]):
             case "" | "identity":
                 pass
             case "gzip" | "x-gzip" | "deflate":
-                body = _decompressed(body)
+                body = _decompressed(body, self.route_handler.resolve_request_max_body_size() or MAX_BODY_BYTES)
             case _:
                 raise ApiError("unsupported_encoding")
         return body or b"{}"
@@ -69,13 +69,13 @@ class PortalRequest(Request[Caller, None, State]):
         return value
 
 
-def _decompressed(body: bytes) -> bytes:
+def _decompressed(body: bytes, most: int) -> bytes:
     inflate = zlib.decompressobj(wbits=47)  # 47: detect a gzip or zlib header
     try:
-        plain = inflate.decompress(body, MAX_BODY_BYTES + 1)
+        plain = inflate.decompress(body, most + 1)
     except zlib.error as error:
         raise ApiError("invalid_json") from error
-    if len(plain) > MAX_BODY_BYTES:
+    if len(plain) > most:
         raise ApiError("too_large")
     if not inflate.eof:
         raise ApiError("invalid_json")

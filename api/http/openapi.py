@@ -102,7 +102,7 @@ _ANY_BODY = (
     "unsupported_encoding",
 )
 
-ANY_KEY = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused")
+ANY_KEY = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused", "daily_limit_reached")
 """The codes of a request with an Idempotency-Key."""
 
 

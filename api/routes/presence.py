@@ -128,6 +128,8 @@ class Catalog(BaseModel):
     status_code=200,
     opt={"open": True},
     security=[{}],
+    # outsiders may call it as often as they like, and reading a megabyte of JSON stops all others for a moment
+    request_max_body_size=64 * 1024,
     responses=error_responses(
         "token_required",
         "token_expired",
@@ -255,4 +257,8 @@ CATALOG = Catalog(
     ]
 )
 
-router = Router("/api/presence", route_handlers=[verify, heartbeat, match, debug, catalog], tags=["presence"])
+router = Router(
+    "/api/presence",
+    route_handlers=[verify, heartbeat, match, debug, catalog],
+    tags=["presence"],
+)

@@ -106,7 +106,6 @@ class Transfers(ApiModel):
         "amount_out_of_range",
         "currency_unknown",
         "uid_invalid",
-        "daily_limit_reached",
         "rate_limited",
         language="en",
         body=True,

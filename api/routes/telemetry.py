@@ -68,7 +68,6 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
         "events_required",
         "too_many_events",
         "uid_invalid",
-        "daily_limit_reached",
         "rate_limited",
         language="en",
         body=True,

@@ -57,6 +57,7 @@ declare
     jsonpath '$.** ? (@.type() == "number" && @ != 0 && (@ >= 1e64 || @ <= -1e64 || (@ < 1e-64 && @ > -1e-64)))';
   is_out  boolean;
   printed bigint;
+  visits  bigint;
 begin
   -- clients' parsers have limits: one unreadable row would make a whole list unreadable
   if jsonb_path_exists(value, '$.**{63}') and jsonb_path_exists(value, format('$.**{%s}', levels)::jsonpath) then
@@ -81,9 +82,15 @@ begin
         else pg_column_size(part.value) > 65536 or jsonb_path_exists(part.value, long)
       end
     ),
-    number as (
-      select case jsonb_typeof(part.value) when 'number' then part.value::numeric end as number
+    -- the limit ends the recursion
+    visited as (
+      select part.value
       from part
+      limit 50001
+    ),
+    number as (
+      select case jsonb_typeof(v.value) when 'number' then v.value::numeric end as number
+      from visited v
     ),
     judged as (
       select
@@ -91,11 +98,11 @@ begin
         abs(n.number) > 1.7976931348623157e308 or abs(n.number) < 2.5e-324 and n.number <> 0 as is_out
       from number n
     )
-    select bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text))
-    into is_out, printed
+    select bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text)), count(*)
+    into is_out, printed, visits
     from judged j;
 
-    if is_out or printed > 4194304 then
+    if is_out or printed > 4194304 or visits > 50000 then
       raise sqlstate 'PT400' using message = 'json_unreasonable';
     end if;
   end if;
@@ -108,9 +115,10 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. For check constraints, '
-  'and for what is to be printed or hashed before: with bytes null only levels and numbers are checked, and nothing is '
-  'printed that is much longer than it was sent. '
+  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. Its arrays and objects '
+  'of more than 64 KiB may have 50,000 values together, for each takes time. For check constraints, and for what is to '
+  'be printed or hashed before: with bytes null only levels and numbers are checked, and nothing is printed that is '
+  'much longer than it was sent. '
   'Raises: json_unreasonable (400).';
 
 -- sql/10_core/functions/in_calendar.sql
@@ -229,17 +237,21 @@ stable
 set search_path = ''
 as $$
 declare
-  key text[];
+  parts jsonb;
 begin
-  key := array(
-    select jsonb_array_elements_text(
-      convert_from(decode(translate(page_key.after, '-_', '+/'), 'base64'), 'UTF8')::jsonb
-    )
-  );
-  if page_key.after is not null and cardinality(key) < 2 then
+  if page_key.after is null then
+    return '{}';
+  end if;
+
+  -- longer than any that read_page gives; a number could be printed with 131,072 digits
+  if length(page_key.after) <= 4096 then
+    parts := convert_from(decode(translate(page_key.after, '-_', '+/'), 'base64'), 'UTF8')::jsonb;
+  end if;
+  if parts is null or jsonb_typeof(parts) <> 'array' or jsonb_array_length(parts) < 2
+    or jsonb_path_exists(parts, '$[*] ? (@.type() != "string")') then
     raise sqlstate 'PT400' using message = 'value_invalid', detail = 'after';
   end if;
-  return key;
+  return array(select jsonb_array_elements_text(parts));
 end;
 $$;
 
@@ -420,6 +432,7 @@ create table private.settings (
   events_kept         interval not null default '13 months',
   bookings_held       integer  not null default 1000,
   vouchers_a_day      integer  not null default 5000,
+  bookings_a_day      integer  not null default 5000,
   applications_a_day  integer  not null default 1000,
   new_thinkers_a_day  integer  not null default 1000,
   telemetry_a_day     integer  not null default 50000,
@@ -434,7 +447,13 @@ create table private.settings (
     check (events_kept between interval '1 month' and interval '1000 years'),
   constraint limits_are_not_negative check (
     least(
-      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day,
+      bookings_held,
+      vouchers_a_day,
+      bookings_a_day,
+      applications_a_day,
+      new_thinkers_a_day,
+      telemetry_a_day,
+      telemetry_types_a_day,
       document_bytes, document_bytes_a_thinker, bytes_a_day
     ) >= 0
   )
@@ -453,6 +472,8 @@ comment on column private.settings.bookings_held is
   'How many bookings that are not over one thinker may hold. These limits protect thinkers from each other; a trusted '
   'server meets them only where it acts for a thinker.';
 comment on column private.settings.vouchers_a_day is 'How many vouchers one thinker may issue on a day (UTC).';
+comment on column private.settings.bookings_a_day is
+  'How many bookings one thinker may make on a day (UTC), cancelled ones included.';
 comment on column private.settings.applications_a_day is
   'How many mortgage applications one thinker may submit on a day (UTC).';
 comment on column private.settings.new_thinkers_a_day is
@@ -1015,6 +1036,7 @@ create table private.daily_use (
   thinker_id       uuid    primary key references public.thinkers (id) on delete cascade,
   day              date    not null,
   vouchers         integer not null,
+  bookings         integer not null,
   applications     integer not null,
   new_thinkers     integer not null,
   telemetry_events integer not null,
@@ -1024,7 +1046,8 @@ create table private.daily_use (
 
 comment on table private.daily_use is
   'What each thinker has written on its latest day (UTC), for the limits in private.settings. Written by use_today.';
-comment on column private.daily_use.bytes is 'The size of its requests on that day.';
+comment on column private.daily_use.bytes is
+  'The size of its requests, and of the responses that are kept for its idempotency keys, on that day.';
 comment on column private.daily_use.telemetry_types is 'The different types of its events of telemetry on that day.';
 
 alter table private.daily_use enable row level security;
@@ -1032,6 +1055,7 @@ alter table private.daily_use enable row level security;
 -- sql/22_limits/functions/use_today.sql
 create function private.use_today(
   vouchers         integer default 0,
+  bookings         integer default 0,
   applications     integer default 0,
   new_thinkers     integer default 0,
   telemetry_events integer default 0,
@@ -1054,12 +1078,13 @@ begin
 
   insert into private.daily_use as u
   values (
-    auth.uid(), current_date, use_today.vouchers, use_today.applications, use_today.new_thinkers,
+    auth.uid(), current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
     use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
   set day = excluded.day,
       vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
+      bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
       applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
       telemetry_events =
@@ -1075,6 +1100,7 @@ begin
   select * into most from private.settings;
   reached := case
     when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
+    when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
     when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
     when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
@@ -1209,6 +1235,8 @@ begin
     -- the existing row is older than 24 hours, otherwise replay_response would have returned it
     on conflict on constraint idempotency_keys_pkey do update
     set fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at;
+    -- a key stays for a day, and the response may be much longer than the request
+    perform private.use_today(bytes => pg_column_size(store_response.response));
   end if;
   return store_response.response;
 end;
@@ -1217,7 +1245,8 @@ $$;
 comment on function private.store_response is
   'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
   'Returns the response. Its caller sets timezone to UTC: another request, whose time zone may differ, gets the same '
-  'response.';
+  'response. Counts the response''s size for bytes_a_day of the acting thinker. '
+  'Raises: daily_limit_reached (429).';
 
 -- sql/30_rate_limits/tables/request_counts.sql
 create unlogged table private.request_counts (
@@ -1482,7 +1511,7 @@ comment on function public.match_presence is
   'that code or is alone. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
-  'idempotency_key_reused (422).';
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.match_presence to authenticated;
 
@@ -1541,7 +1570,7 @@ comment on function public.send_heartbeat is
   'matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
   'Raises: idempotency_key_invalid, pair_code_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); idempotency_key_reused (422).';
+  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.send_heartbeat to authenticated;
 
@@ -1583,7 +1612,7 @@ comment on function public.verify_presence is
   'change neither status nor last_seen_at. Returns {thinker_uid, pair_code}. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
-  'idempotency_key_reused (422).';
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.verify_presence to authenticated;
 
@@ -1933,6 +1962,8 @@ begin
   where v.id = voucher.id
   returning * into voucher;
 
+  perform private.use_today(bookings => 1);
+
   return private.store_response(
     book_voucher.idempotency_key,
     request,
@@ -1952,7 +1983,7 @@ comment on function public.book_voucher is
   'the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
   'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
-  'idempotency_key_reused (422).';
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.book_voucher to authenticated, service_role;
 
@@ -2721,7 +2752,7 @@ comment on function public.record_contract is
   'idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, '
   'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
-  'storage_full (507).';
+  'daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;
 
@@ -3070,7 +3101,8 @@ comment on function public.accept_mortgage_offer is
   'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
   'call with the same idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_the_offers_borrower (403); '
-  'offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422).';
+  'offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;
 
@@ -3582,7 +3614,8 @@ comment on function public.sign_mortgage_contract is
   'server), in any order; signing again changes nothing. With all three signatures its status becomes signed. Returns '
   'the contract. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, signer_unknown (400); not_a_notary, not_the_borrower, not_the_lender (403); '
-  'mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422).';
+  'mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;
 
@@ -4599,7 +4632,8 @@ begin
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'mortgage.accept', coalesce(private.known_actor(), borrower), 'mortgage_offer', new.id,
-      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id)) || private.loan_difference(new)
+      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id))
+      || private.loan_difference(new)
     );
   end if;
   return null;

@@ -50,6 +50,18 @@ def report_types(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     return act_or_reason(connection, actor, "record_telemetry", events=[{"type": "seen"}, {"type": f"seen {n % 4}"}])
 
 
+def book_and_cancel(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    """Books the first slot of anna's voucher, and gives it back."""
+    booked = act_or_reason(connection, actor, "book_voucher", voucher_id="v", slot_start=WINDOW["valid_from"])
+    act_or_reason(connection, actor, "cancel_booking", voucher_id="v")
+    return booked
+
+
+def keep_response(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    """Stores another response for a day."""
+    return act_or_reason(connection, actor, "issue_voucher", terms=["x" * 1000], idempotency_key=f"key {n}")
+
+
 def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     """A kilobyte and a half, each time by another function."""
     text = "x" * 1500
@@ -71,11 +83,14 @@ def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     ("limit", "most", "do"),
     [
         ("vouchers_a_day", 3, issue),
+        ("bookings_a_day", 3, book_and_cancel),
         ("new_thinkers_a_day", 3, name_new),
         ("applications_a_day", 3, apply),
         ("telemetry_a_day", 3, report),
         ("telemetry_types_a_day", 4, report_types),
         ("bytes_a_day", 5500, write),
+        # once for the voucher, and once for the response
+        ("bytes_a_day", 9000, keep_response),
     ],
 )
 def test_a_thinker_meets_its_daily_limit_and_nobody_elses(

@@ -1,5 +1,6 @@
 """Lists come in pages (docs/compatibility.md, "Lists"): every route of a list, through each of the gateways."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -111,6 +112,9 @@ def test_pages_are_the_parts_of_the_list(listing: Connection, path: str) -> None
         ("after", "MQ=="),
         ("after", "WyJhIiwiYiJd"),
         ("after", "_w=="),
+        # a number, which may have 131,072 digits; longer than any cursor
+        ("after", "WyIyMDI2LTAxLTAxVDAwOjAwOjAwWiIsICJ4IiwgMV0="),
+        ("after", b64encode(b'["2026-01-01T00:00:00Z", "' + b"x" * 4096 + b'"]').decode()),
     ],
 )
 def test_a_page_that_does_not_exist_is_refused(listing: Connection, path: str, parameter: str, value: str) -> None:

@@ -90,6 +90,7 @@ UNREASONABLE = {
     "far beyond": "1e5000",
     "below a double": "-1e-400",
     "large": '["' + "x" * 4194304 + '"]',
+    "of many parts": f"[{','.join(['{}'] * 60_000)}]",
     "large when printed": f"[{','.join(['1e308'] * 14_000)}]",
 }
 
@@ -190,7 +191,7 @@ def test_json_that_clients_cannot_read_is_refused(rows: psycopg.Connection, colu
         "0e-16383",
         f"0.{'1' * 5000}",
         f"[{','.join(['1e308'] * 13_000)}]",
-        f"[{','.join(['0'] * 100_000)}]",
+        f"[{','.join(['0'] * 40_000)}]",
     ],
     ids=["greatest double in 63 levels", "least double", "zero", "many digits", "many great numbers", "many numbers"],
 )

@@ -26,7 +26,6 @@ APPLICATION_ERRORS = (
     "application_status_unknown",
     "uid_invalid",
     "application_exists",
-    "daily_limit_reached",
 )
 OFFER_ERRORS = (
     "lender_header_required",
@@ -39,7 +38,6 @@ OFFER_ERRORS = (
     "application_closed",
     "offer_exists",
     "uid_invalid",
-    "daily_limit_reached",
 )
 APPLICATION_LIST_ERRORS = (
     "user_header_required",

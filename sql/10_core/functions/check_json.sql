@@ -12,6 +12,7 @@ declare
     jsonpath '$.** ? (@.type() == "number" && @ != 0 && (@ >= 1e64 || @ <= -1e64 || (@ < 1e-64 && @ > -1e-64)))';
   is_out  boolean;
   printed bigint;
+  visits  bigint;
 begin
   -- clients' parsers have limits: one unreadable row would make a whole list unreadable
   if jsonb_path_exists(value, '$.**{63}') and jsonb_path_exists(value, format('$.**{%s}', levels)::jsonpath) then
@@ -36,9 +37,15 @@ begin
         else pg_column_size(part.value) > 65536 or jsonb_path_exists(part.value, long)
       end
     ),
-    number as (
-      select case jsonb_typeof(part.value) when 'number' then part.value::numeric end as number
+    -- the limit ends the recursion
+    visited as (
+      select part.value
       from part
+      limit 50001
+    ),
+    number as (
+      select case jsonb_typeof(v.value) when 'number' then v.value::numeric end as number
+      from visited v
     ),
     judged as (
       select
@@ -46,11 +53,11 @@ begin
         abs(n.number) > 1.7976931348623157e308 or abs(n.number) < 2.5e-324 and n.number <> 0 as is_out
       from number n
     )
-    select bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text))
-    into is_out, printed
+    select bool_or(j.is_out), sum(octet_length(case when not j.is_out then j.number end::text)), count(*)
+    into is_out, printed, visits
     from judged j;
 
-    if is_out or printed > 4194304 then
+    if is_out or printed > 4194304 or visits > 50000 then
       raise sqlstate 'PT400' using message = 'json_unreasonable';
     end if;
   end if;
@@ -63,7 +70,8 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. For check constraints, '
-  'and for what is to be printed or hashed before: with bytes null only levels and numbers are checked, and nothing is '
-  'printed that is much longer than it was sent. '
+  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. Its arrays and objects '
+  'of more than 64 KiB may have 50,000 values together, for each takes time. For check constraints, and for what is to '
+  'be printed or hashed before: with bytes null only levels and numbers are checked, and nothing is printed that is '
+  'much longer than it was sent. '
   'Raises: json_unreasonable (400).';

@@ -5,17 +5,21 @@ stable
 set search_path = ''
 as $$
 declare
-  key text[];
+  parts jsonb;
 begin
-  key := array(
-    select jsonb_array_elements_text(
-      convert_from(decode(translate(page_key.after, '-_', '+/'), 'base64'), 'UTF8')::jsonb
-    )
-  );
-  if page_key.after is not null and cardinality(key) < 2 then
+  if page_key.after is null then
+    return '{}';
+  end if;
+
+  -- longer than any that read_page gives; a number could be printed with 131,072 digits
+  if length(page_key.after) <= 4096 then
+    parts := convert_from(decode(translate(page_key.after, '-_', '+/'), 'base64'), 'UTF8')::jsonb;
+  end if;
+  if parts is null or jsonb_typeof(parts) <> 'array' or jsonb_array_length(parts) < 2
+    or jsonb_path_exists(parts, '$[*] ? (@.type() != "string")') then
     raise sqlstate 'PT400' using message = 'value_invalid', detail = 'after';
   end if;
-  return key;
+  return array(select jsonb_array_elements_text(parts));
 end;
 $$;
 

@@ -5,6 +5,7 @@ create table private.settings (
   events_kept         interval not null default '13 months',
   bookings_held       integer  not null default 1000,
   vouchers_a_day      integer  not null default 5000,
+  bookings_a_day      integer  not null default 5000,
   applications_a_day  integer  not null default 1000,
   new_thinkers_a_day  integer  not null default 1000,
   telemetry_a_day     integer  not null default 50000,
@@ -19,7 +20,13 @@ create table private.settings (
     check (events_kept between interval '1 month' and interval '1000 years'),
   constraint limits_are_not_negative check (
     least(
-      bookings_held, vouchers_a_day, applications_a_day, new_thinkers_a_day, telemetry_a_day, telemetry_types_a_day,
+      bookings_held,
+      vouchers_a_day,
+      bookings_a_day,
+      applications_a_day,
+      new_thinkers_a_day,
+      telemetry_a_day,
+      telemetry_types_a_day,
       document_bytes, document_bytes_a_thinker, bytes_a_day
     ) >= 0
   )
@@ -38,6 +45,8 @@ comment on column private.settings.bookings_held is
   'How many bookings that are not over one thinker may hold. These limits protect thinkers from each other; a trusted '
   'server meets them only where it acts for a thinker.';
 comment on column private.settings.vouchers_a_day is 'How many vouchers one thinker may issue on a day (UTC).';
+comment on column private.settings.bookings_a_day is
+  'How many bookings one thinker may make on a day (UTC), cancelled ones included.';
 comment on column private.settings.applications_a_day is
   'How many mortgage applications one thinker may submit on a day (UTC).';
 comment on column private.settings.new_thinkers_a_day is

@@ -1,5 +1,6 @@
 create function private.use_today(
   vouchers         integer default 0,
+  bookings         integer default 0,
   applications     integer default 0,
   new_thinkers     integer default 0,
   telemetry_events integer default 0,
@@ -22,12 +23,13 @@ begin
 
   insert into private.daily_use as u
   values (
-    auth.uid(), current_date, use_today.vouchers, use_today.applications, use_today.new_thinkers,
+    auth.uid(), current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
     use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
   set day = excluded.day,
       vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
+      bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
       applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
       telemetry_events =
@@ -43,6 +45,7 @@ begin
   select * into most from private.settings;
   reached := case
     when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
+    when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
     when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
     when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'

@@ -2,6 +2,7 @@ create table private.daily_use (
   thinker_id       uuid    primary key references public.thinkers (id) on delete cascade,
   day              date    not null,
   vouchers         integer not null,
+  bookings         integer not null,
   applications     integer not null,
   new_thinkers     integer not null,
   telemetry_events integer not null,
@@ -11,7 +12,8 @@ create table private.daily_use (
 
 comment on table private.daily_use is
   'What each thinker has written on its latest day (UTC), for the limits in private.settings. Written by use_today.';
-comment on column private.daily_use.bytes is 'The size of its requests on that day.';
+comment on column private.daily_use.bytes is
+  'The size of its requests, and of the responses that are kept for its idempotency keys, on that day.';
 comment on column private.daily_use.telemetry_types is 'The different types of its events of telemetry on that day.';
 
 alter table private.daily_use enable row level security;

@@ -15,6 +15,8 @@ begin
     -- the existing row is older than 24 hours, otherwise replay_response would have returned it
     on conflict on constraint idempotency_keys_pkey do update
     set fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at;
+    -- a key stays for a day, and the response may be much longer than the request
+    perform private.use_today(bytes => pg_column_size(store_response.response));
   end if;
   return store_response.response;
 end;
@@ -23,4 +25,5 @@ $$;
 comment on function private.store_response is
   'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
   'Returns the response. Its caller sets timezone to UTC: another request, whose time zone may differ, gets the same '
-  'response.';
+  'response. Counts the response''s size for bytes_a_day of the acting thinker. '
+  'Raises: daily_limit_reached (429).';

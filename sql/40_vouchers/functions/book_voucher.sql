@@ -69,6 +69,8 @@ begin
   where v.id = voucher.id
   returning * into voucher;
 
+  perform private.use_today(bookings => 1);
+
   return private.store_response(
     book_voucher.idempotency_key,
     request,
@@ -88,6 +90,6 @@ comment on function public.book_voucher is
   'the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
   'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
-  'idempotency_key_reused (422).';
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.book_voucher to authenticated, service_role;

@@ -84,6 +84,6 @@ comment on function public.record_contract is
   'idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, '
   'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
-  'storage_full (507).';
+  'daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;

@@ -13,7 +13,8 @@ begin
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'mortgage.accept', coalesce(private.known_actor(), borrower), 'mortgage_offer', new.id,
-      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id)) || private.loan_difference(new)
+      jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id))
+      || private.loan_difference(new)
     );
   end if;
   return null;
