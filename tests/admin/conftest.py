@@ -11,10 +11,14 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.admin.scene import fill
 from tests.support.missing import missing
+
+# a page on a busy machine is slow
+TIMEOUT = 60_000
+expect.set_options(timeout=TIMEOUT)
 
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 
@@ -107,7 +111,7 @@ def visiting(browser: Browser) -> Visiting:
             if "FAKETIME" in os.environ:
                 context.clock.install(time=datetime.now(UTC))
             visit = Visit(context.new_page(), url)
-            visit.page.set_default_timeout(60_000)
+            visit.page.set_default_timeout(TIMEOUT)
             visit.watch()
             yield visit
             assert visit.problems == []

@@ -245,7 +245,11 @@ def test_hostile_texts_are_shown_as_text(visiting: Visiting, portal: str, databa
     mallory = thinker(hostile)
     with psycopg.connect(database, autocommit=True) as connection:
         call(connection, mallory, "send_heartbeat", pair_code=hostile)
-        transfer(connection, "in", 5, currency, hostile)
+        transfer(connection, "in", 5, "EUR", hostile)
+        # as in a row from before currencies were known
+        connection.execute("set session_replication_role = replica")
+        connection.execute("update public.transfers set fiat_currency = %s", [currency])
+        connection.execute("set session_replication_role = origin")
         call(connection, mallory, "record_telemetry", events=[{"event": hostile, "severity": hostile}])
         charge(connection, "2026-01-01T10:00:00Z", 100, "EUR", hostile)
         call(connection, thinker("boss", "admin"), "settle_fees", period_from="2026-01-01", period_to="2026-02-01")
