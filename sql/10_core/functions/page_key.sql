@@ -8,7 +8,7 @@ declare
   parts jsonb;
 begin
   if page_key.after is null then
-    return '{}';
+    return array[]::text[];
   end if;
 
   -- longer than any that read_page gives; a number could be printed with 131,072 digits
