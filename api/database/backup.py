@@ -37,7 +37,7 @@ _DUMP, _ROLES, _ROWS = "database.dump", "roles.sql", "rows.json"
 
 # the header of an object, or of a table's rows, in the text of a dump
 _HEADER = re.compile(rb"-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: ([^;]+); Owner: ")
-# whoever restores owns everything
+# the user that restores becomes the owner of everything
 _OWNER = re.compile(rb"(ALTER .* OWNER TO|SET SESSION AUTHORIZATION) .*;\n|RESET SESSION AUTHORIZATION;\n")
 _END = b"-- PostgreSQL database dump complete\n"
 

@@ -39,7 +39,7 @@ def test_outsiders_get_a_number_that_is_counted_once(url: str, shared_database: 
     with psycopg.connect(shared_database) as connection:
         connection.execute("insert into public.events (type) values ('one.more.error')")
         connection.commit()
-        # whoever asks now does not read the events
+        # requests do not read the events now
         connection.execute("lock table public.events")
         answers += ask_at_once(url, *[lambda c: c.get("/api/autofix/status")] * 20)
     assert {answer.status for answer in answers} == {200}
