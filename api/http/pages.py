@@ -19,7 +19,9 @@ MAX_ROWS = 1000
 _LIMIT, _NEXT = "List-Limit", "List-Next"
 
 PAGE_HEADERS = (
-    ResponseHeader(_LIMIT, value="1000", documentation_only=True, description="How many rows this answer has at most."),
+    ResponseHeader(
+        _LIMIT, value=str(MAX_ROWS), documentation_only=True, description="How many rows this answer has at most."
+    ),
     ResponseHeader(
         _NEXT,
         value="",

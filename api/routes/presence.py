@@ -257,8 +257,4 @@ CATALOG = Catalog(
     ]
 )
 
-router = Router(
-    "/api/presence",
-    route_handlers=[verify, heartbeat, match, debug, catalog],
-    tags=["presence"],
-)
+router = Router("/api/presence", route_handlers=[verify, heartbeat, match, debug, catalog], tags=["presence"])

@@ -65,12 +65,7 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     operation_class=MayBeEmpty,
     middleware=[at_most(300, "telemetry")],
     responses=error_responses(
-        "events_required",
-        "too_many_events",
-        "uid_invalid",
-        "rate_limited",
-        language="en",
-        body=True,
+        "events_required", "too_many_events", "uid_invalid", "rate_limited", language="en", body=True
     ),
     opt={"language": "en"},
     tags=["telemetry"],

@@ -301,11 +301,7 @@ async def book(
     status_code=200,
     middleware=[at_most(60, "voucher/cancel")],
     responses=error_responses(
-        "booking_or_voucher_required",
-        "not_a_party",
-        "booking_not_found",
-        "rate_limited",
-        body=True,
+        "booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True
     ),
 )
 async def cancel(
