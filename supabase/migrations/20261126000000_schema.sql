@@ -299,6 +299,7 @@ stable
 set search_path = ''
 as $$
 declare
+  most      constant integer := private.page_rows(read_page.max_rows);
   max_bytes constant integer := 4 * 1024 * 1024;
   item      jsonb;
   key       text[];
@@ -310,7 +311,7 @@ begin
     fetch page into item, key;
     exit when not found;
     bytes := bytes + octet_length(item::text);
-    if cardinality(items) = private.page_rows(read_page.max_rows) or (bytes > max_bytes and items <> '{}') then
+    if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
       items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
         'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
       );
@@ -2763,22 +2764,25 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  added bigint := greatest(require_space_for_document.byte_size, 65536);
+  added      bigint := greatest(require_space_for_document.byte_size, 65536);
+  of_all     numeric;
+  of_creator numeric;
+  most       private.settings;
 begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
   perform pg_advisory_xact_lock(hashtextextended('require_space_for_document', 0));
 
-  if require_space_for_document.creator is not null and added + (
-    select coalesce(sum(greatest(c.byte_size, 65536)), 0)
-    from public.contracts c
-    where c.created_by = require_space_for_document.creator
-  ) > (select s.document_bytes_a_thinker from private.settings s) then
+  select
+    coalesce(sum(size), 0),
+    coalesce(sum(size) filter (where created_by = require_space_for_document.creator), 0)
+  into of_all, of_creator
+  from (select c.created_by, greatest(c.byte_size, 65536) as size from public.contracts c) documents;
+  select * into most from private.settings;
+
+  if require_space_for_document.creator is not null and added + of_creator > most.document_bytes_a_thinker then
     raise sqlstate 'PT403' using message = 'your_documents_full';
   end if;
-  if added + (
-    select coalesce(sum(greatest(c.byte_size, 65536)), 0)
-    from public.contracts c
-  ) > (select s.document_bytes from private.settings s) then
+  if added + of_all > most.document_bytes then
     raise sqlstate 'PT507' using message = 'storage_full';
   end if;
 end;
@@ -3360,25 +3364,24 @@ comment on function public.list_mortgage_offers is
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
 
 -- sql/50_mortgages/functions/loan_difference.sql
-create function private.loan_difference(offer public.mortgage_offers)
+create function private.loan_difference(offer public.mortgage_offers, application public.mortgage_applications)
 returns jsonb
 language sql
-stable
+immutable
 set search_path = ''
 as $$
   select case
-    when (offer.loan_amount, offer.loan_currency) is distinct from (a.desired_loan, a.currency) then jsonb_build_object(
-      'loan', jsonb_build_object('amount', offer.loan_amount, 'currency', offer.loan_currency),
-      'desiredLoan', jsonb_build_object('amount', a.desired_loan, 'currency', a.currency)
-    )
+    when (offer.loan_amount, offer.loan_currency) is distinct from (application.desired_loan, application.currency)
+      then jsonb_build_object(
+        'loan', jsonb_build_object('amount', offer.loan_amount, 'currency', offer.loan_currency),
+        'desiredLoan', jsonb_build_object('amount', application.desired_loan, 'currency', application.currency)
+      )
     else '{}'
   end
-  from public.mortgage_applications a
-  where a.id = offer.application_id
 $$;
 
 comment on function private.loan_difference is
-  'For the event log: {loan, desiredLoan} of an offer whose loan differs from the one that the borrower desired; '
+  'For the event log: {loan, desiredLoan} of an offer whose loan differs from the one that its application desires; '
   'else {}.';
 
 -- sql/50_mortgages/functions/mortgage_contract_json.sql
@@ -3414,7 +3417,7 @@ as $$
   select to_jsonb(offer) || jsonb_build_object(
     'lender_uid', private.uid_of(offer.lender_id),
     'borrower_uid', private.uid_of(a.borrower_id),
-    'differs_from_application', private.loan_difference(offer) <> '{}'
+    'differs_from_application', private.loan_difference(offer, a) <> '{}'
   )
   from public.mortgage_applications a
   where a.id = offer.application_id
@@ -4062,30 +4065,6 @@ create policy "thinkers see what was reported of them"
     or (select private.may_act_as('admin'))
   );
 
--- sql/60_events/functions/count_errors.sql
-create function public.count_errors()
-returns bigint
-language sql
-stable
-security definer
-set search_path = ''
-set jit = off
-as $$
-  select private.require_service();
-
-  select count(*)
-  from public.events e
-  where case e.type when 'telemetry.event' then coalesce(e.meta ->> 'type', '') else e.type end
-    collate "C" ~* 'error|fail'
-    and e.created_at > now() - interval '30 days'
-$$;
-
-comment on function public.count_errors is
-  'The total of error_summary alone, for outsiders (GET /api/autofix/status). '
-  'Raises: not_a_server (403).';
-
-grant execute on function public.count_errors to service_role;
-
 -- sql/60_events/functions/dashboard.sql
 create function public.dashboard()
 returns jsonb
@@ -4623,18 +4602,15 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  borrower uuid;
 begin
   if new.status = 'accepted' and (tg_op = 'INSERT' or old.status <> 'accepted') then
-    select a.borrower_id into borrower from public.mortgage_applications a where a.id = new.application_id;
-
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
-    values (
-      'mortgage.accept', coalesce(private.known_actor(), borrower), 'mortgage_offer', new.id,
+    select
+      'mortgage.accept', coalesce(private.known_actor(), a.borrower_id), 'mortgage_offer', new.id,
       jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id))
-      || private.loan_difference(new)
-    );
+      || private.loan_difference(new, a)
+    from public.mortgage_applications a
+    where a.id = new.application_id;
   end if;
   return null;
 end;
@@ -4657,10 +4633,11 @@ set search_path = ''
 as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
-  values (
+  select
     'mortgage.offer', new.lender_id, 'mortgage_offer', new.id,
-    jsonb_build_object('applicationId', new.application_id) || private.loan_difference(new)
-  );
+    jsonb_build_object('applicationId', new.application_id) || private.loan_difference(new, a)
+  from public.mortgage_applications a
+  where a.id = new.application_id;
   return null;
 end;
 $$;

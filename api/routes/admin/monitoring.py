@@ -146,7 +146,7 @@ class ErrorCount:
         """The number, at most a minute old."""
         async with self._counting:
             if time.monotonic() - self._counted_at > 60:
-                self._count = await gateway.call("count_errors", SERVER)
+                self._count = (await gateway.call("error_summary", SERVER))["total"]
                 self._counted_at = time.monotonic()
             return self._count
 

@@ -5,6 +5,7 @@ stable
 set search_path = ''
 as $$
 declare
+  most      constant integer := private.page_rows(read_page.max_rows);
   max_bytes constant integer := 4 * 1024 * 1024;
   item      jsonb;
   key       text[];
@@ -16,7 +17,7 @@ begin
     fetch page into item, key;
     exit when not found;
     bytes := bytes + octet_length(item::text);
-    if cardinality(items) = private.page_rows(read_page.max_rows) or (bytes > max_bytes and items <> '{}') then
+    if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
       items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
         'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
       );

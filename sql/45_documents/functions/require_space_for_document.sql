@@ -4,22 +4,25 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  added bigint := greatest(require_space_for_document.byte_size, 65536);
+  added      bigint := greatest(require_space_for_document.byte_size, 65536);
+  of_all     numeric;
+  of_creator numeric;
+  most       private.settings;
 begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
   perform pg_advisory_xact_lock(hashtextextended('require_space_for_document', 0));
 
-  if require_space_for_document.creator is not null and added + (
-    select coalesce(sum(greatest(c.byte_size, 65536)), 0)
-    from public.contracts c
-    where c.created_by = require_space_for_document.creator
-  ) > (select s.document_bytes_a_thinker from private.settings s) then
+  select
+    coalesce(sum(size), 0),
+    coalesce(sum(size) filter (where created_by = require_space_for_document.creator), 0)
+  into of_all, of_creator
+  from (select c.created_by, greatest(c.byte_size, 65536) as size from public.contracts c) documents;
+  select * into most from private.settings;
+
+  if require_space_for_document.creator is not null and added + of_creator > most.document_bytes_a_thinker then
     raise sqlstate 'PT403' using message = 'your_documents_full';
   end if;
-  if added + (
-    select coalesce(sum(greatest(c.byte_size, 65536)), 0)
-    from public.contracts c
-  ) > (select s.document_bytes from private.settings s) then
+  if added + of_all > most.document_bytes then
     raise sqlstate 'PT507' using message = 'storage_full';
   end if;
 end;

@@ -8,7 +8,7 @@ as $$
   select to_jsonb(offer) || jsonb_build_object(
     'lender_uid', private.uid_of(offer.lender_id),
     'borrower_uid', private.uid_of(a.borrower_id),
-    'differs_from_application', private.loan_difference(offer) <> '{}'
+    'differs_from_application', private.loan_difference(offer, a) <> '{}'
   )
   from public.mortgage_applications a
   where a.id = offer.application_id

@@ -4,18 +4,15 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  borrower uuid;
 begin
   if new.status = 'accepted' and (tg_op = 'INSERT' or old.status <> 'accepted') then
-    select a.borrower_id into borrower from public.mortgage_applications a where a.id = new.application_id;
-
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
-    values (
-      'mortgage.accept', coalesce(private.known_actor(), borrower), 'mortgage_offer', new.id,
+    select
+      'mortgage.accept', coalesce(private.known_actor(), a.borrower_id), 'mortgage_offer', new.id,
       jsonb_build_object('applicationId', new.application_id, 'lenderUid', private.uid_of(new.lender_id))
-      || private.loan_difference(new)
-    );
+      || private.loan_difference(new, a)
+    from public.mortgage_applications a
+    where a.id = new.application_id;
   end if;
   return null;
 end;

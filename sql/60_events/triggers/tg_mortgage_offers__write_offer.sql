@@ -6,10 +6,11 @@ set search_path = ''
 as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
-  values (
+  select
     'mortgage.offer', new.lender_id, 'mortgage_offer', new.id,
-    jsonb_build_object('applicationId', new.application_id) || private.loan_difference(new)
-  );
+    jsonb_build_object('applicationId', new.application_id) || private.loan_difference(new, a)
+  from public.mortgage_applications a
+  where a.id = new.application_id;
   return null;
 end;
 $$;
