@@ -2829,7 +2829,7 @@ create table public.mortgage_applications (
   currency       text         collate "C",
   duration_years integer,
   rate_type      text,
-  max_interest   numeric(6,4),
+  max_interest   numeric,
   status         text         collate "C" not null default 'open',
   visibility     text         not null default 'private',
   meta           jsonb        not null default '{}',
@@ -2843,6 +2843,7 @@ create table public.mortgage_applications (
   constraint duration_is_1_to_100_years check (duration_years between 1 and 100),
   constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
   constraint max_interest_is_a_fraction check (max_interest between 0 and 99.9999),
+  constraint max_interest_has_at_most_four_decimals check (min_scale(max_interest) <= 4),
   constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
   constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32),
   constraint json_is_reasonable check (private.check_json(meta)),
@@ -2852,7 +2853,9 @@ create table public.mortgage_applications (
 comment on table public.mortgage_applications is
   'Applications of borrowers for a mortgage. Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
 comment on column public.mortgage_applications.desired_loan is 'In the currency''s minor unit (cents).';
-comment on column public.mortgage_applications.max_interest is 'A fraction a year: 0.04 is 4 percent.';
+comment on column public.mortgage_applications.max_interest is
+  'A fraction a year: 0.04 is 4 percent. Its values are those of numeric(6,4), but a fifth decimal is refused, where '
+  'that type would round it.';
 comment on column public.mortgage_applications.visibility is
   'As sent by the borrower (private, public); restricts nothing yet, as in the legacy API.';
 comment on column public.mortgage_applications.meta is
@@ -2884,7 +2887,7 @@ create table public.mortgage_offers (
   id              text         collate "C" primary key default private.new_id('mort-offer'),
   application_id  text         collate "C" not null references public.mortgage_applications (id) on delete restrict,
   lender_id       uuid         not null references public.thinkers (id) on delete restrict,
-  interest_rate   numeric(6,4),
+  interest_rate   numeric,
   monthly_payment bigint,
   loan            jsonb,
   interest        jsonb,
@@ -2900,6 +2903,7 @@ create table public.mortgage_offers (
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),
+  constraint interest_rate_has_at_most_four_decimals check (min_scale(interest_rate) <= 4),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
   constraint loan_amount_is_a_safe_amount check (loan_amount between 0 and 9007199254740991),
   constraint offered_loan_has_amount_and_currency check ((loan_amount is null) = (loan_currency is null)),
@@ -2914,7 +2918,9 @@ create table public.mortgage_offers (
 
 comment on table public.mortgage_offers is
   'Offers of lenders for applications. Written by offer_mortgage and accept_mortgage_offer.';
-comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.031 is 3.1 percent.';
+comment on column public.mortgage_offers.interest_rate is
+  'A fraction a year: 0.031 is 3.1 percent. Its values are those of numeric(6,4), but a fifth decimal is refused, '
+  'where that type would round it.';
 comment on column public.mortgage_offers.monthly_payment is 'In the minor unit (cents) of the application''s currency.';
 comment on column public.mortgage_offers.loan is
   'Free JSON of the lender, like interest, repayment, fees, validity and terms_ref (docs/compatibility.md).';
@@ -3213,7 +3219,7 @@ begin
     end,
     apply_for_mortgage.duration_years,
     lower(apply_for_mortgage.rate_type collate "C"),
-    apply_for_mortgage.max_interest,
+    trim_scale(apply_for_mortgage.max_interest),
     lower(coalesce(apply_for_mortgage.status, 'open') collate "C"),
     coalesce(apply_for_mortgage.visibility, 'private'),
     coalesce(apply_for_mortgage.meta, '{}')
@@ -3248,8 +3254,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- numeric(6,4) would silently round a fifth decimal
-  if rate not between 0 and 99.9999 or rate <> round(rate, 4) then
+  if rate not between 0 and 99.9999 or min_scale(rate) > 4 then
     raise sqlstate 'PT400' using message = 'interest_out_of_range';
   end if;
 end;
@@ -3494,7 +3499,7 @@ begin
     loan, interest, repayment, fees, validity, terms_ref, room_refs
   )
   values (
-    new_id, application.id, lender, offer_mortgage.interest_rate, offer_mortgage.monthly_payment,
+    new_id, application.id, lender, trim_scale(offer_mortgage.interest_rate), offer_mortgage.monthly_payment,
     offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment, offer_mortgage.fees,
     offer_mortgage.validity, offer_mortgage.terms_ref,
     coalesce(offer_mortgage.room_refs, jsonb_build_object('negotiationRoomId', room, 'contractRoomId', null))
@@ -3684,7 +3689,7 @@ create table public.transfers (
   direction        text           not null,
   wallet_address   text           collate "C",
   network          text           collate "C",
-  crypto_amount    numeric(36,18) not null,
+  crypto_amount    numeric        not null,
   crypto_symbol    text           not null,
   fiat_amount      bigint         not null,
   fiat_currency    text           collate "C" not null,
@@ -3700,7 +3705,8 @@ create table public.transfers (
   constraint crypto_symbol_has_1_to_32_characters check (char_length(crypto_symbol) between 1 and 32),
   constraint fiat_currency_has_1_to_32_characters check (char_length(fiat_currency) between 1 and 32),
   constraint fiat_amount_is_a_safe_amount check (fiat_amount between -9007199254740991 and 9007199254740991),
-  constraint crypto_amount_is_a_number check (crypto_amount <> 'NaN'),
+  -- NaN is above every number
+  constraint crypto_amount_has_at_most_18_digits_before_the_point check (abs(crypto_amount) < 1e18),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
   constraint texts_have_at_most_1_mib check (
@@ -3715,7 +3721,8 @@ comment on table public.transfers is
   'The log of transfer intents between crypto and fiat money; no money is moved. Written by log_transfer.';
 comment on column public.transfers.thinker_id is 'The thinker who logged it; null if unknown.';
 comment on column public.transfers.crypto_amount is
-  'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed.';
+  'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed. '
+  'With all its decimals: numeric(36,18) would round the nineteenth.';
 comment on column public.transfers.fiat_amount is
   'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
@@ -3882,7 +3889,8 @@ begin
     log_transfer.direction,
     log_transfer.wallet_address,
     log_transfer.network,
-    log_transfer.crypto_amount,
+    -- 0e-16383 has eight characters, and is printed with 16,385
+    trim_scale(log_transfer.crypto_amount),
     log_transfer.crypto_symbol,
     round(fiat_minor),
     currency,
@@ -3904,8 +3912,8 @@ $$;
 
 comment on function public.log_transfer is
   'Logs a transfer intent of the acting thinker; a trusted server may log one without a thinker. fiat_major is in the '
-  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
-  '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
+  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount keeps all its '
+  'decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
   'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
@@ -4934,7 +4942,7 @@ create trigger tg_vouchers__write_issue
 create table public.fees (
   id             text         collate "C" primary key,
   scope          text         not null,
-  percentage     numeric(6,4) not null default 0,
+  percentage     numeric     not null default 0,
   fixed_amount   bigint       not null default 0,
   min_cents      bigint,
   max_cents      bigint,
@@ -4947,6 +4955,7 @@ create table public.fees (
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
+  constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4),
   constraint fixed_amount_is_not_negative check (fixed_amount >= 0),
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
   constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
@@ -4967,7 +4976,8 @@ comment on table public.fees is
   'for each booking, transfer or accepted mortgage of its scope (room: not charged yet). Operators change the rows; '
   'fee_versions keeps each version.';
 comment on column public.fees.percentage is
-  'A fraction of the voucher''s price, the transfer''s fiat amount or the accepted loan: 0.02 is 2 percent.';
+  'A fraction of the voucher''s price, the transfer''s fiat amount or the accepted loan: 0.02 is 2 percent. Its '
+  'values are those of numeric(6,4), but a fifth decimal is refused, where that type would round it.';
 comment on column public.fees.fixed_amount is 'In the minor unit (cents) of the fee''s currency.';
 comment on column public.fees.min_cents is
   'The minimum charge, in the minor unit of the fee''s currency; applies if the whole charge is in that currency.';
@@ -5077,7 +5087,7 @@ create table public.fee_events (
   subject_type   text         collate "C" not null,
   subject_id     text         collate "C" not null,
   base_cents     bigint,
-  rate           numeric(6,4),
+  rate           numeric,
   fixed_cents    bigint,
   unrounded      numeric,
   bound          text,
@@ -5099,6 +5109,8 @@ create table public.fee_events (
   constraint a_charge_is_not_negative_and_a_reversal_not_positive check (
     case when reverses is null then amount_cents >= 0 else amount_cents <= 0 end
   ),
+  constraint rate_is_a_fraction check (rate between 0 and 1),
+  constraint rate_has_at_most_four_decimals check (min_scale(rate) <= 4),
   constraint the_unrounded_amount_follows_from_its_parts check (unrounded = base_cents * rate + fixed_cents),
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),
@@ -5182,7 +5194,7 @@ create table public.fee_versions (
   id             uuid         primary key default private.new_uuid(),
   fee_id         text         collate "C" not null references public.fees (id) on delete restrict,
   scope          text         not null,
-  percentage     numeric(6,4) not null,
+  percentage     numeric      not null,
   fixed_amount   bigint       not null,
   min_cents      bigint,
   max_cents      bigint,
@@ -5190,7 +5202,10 @@ create table public.fee_versions (
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp(),
-  reversed_after_start boolean not null default false
+  reversed_after_start boolean not null default false,
+
+  constraint percentage_is_a_fraction check (percentage between 0 and 1),
+  constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4)
 );
 
 comment on table public.fee_versions is
@@ -5306,14 +5321,16 @@ begin
   return query
   with parts (currency, base, rate, fixed, is_whole) as (
     -- everything in one currency; also if base is 0, whose currency does not matter
-    select coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, fee.percentage, fee.fixed_amount, true
+    select
+      coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, trim_scale(fee.percentage), fee.fixed_amount,
+      true
     where compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency
     union all
     -- otherwise each part in its own currency, without bounds, because there is no exchange rate
     select part.*
     from (
       values
-        (compute_fee.base_currency, compute_fee.base, fee.percentage, 0, false),
+        (compute_fee.base_currency, compute_fee.base, trim_scale(fee.percentage), 0, false),
         (fee.currency, 0, 0, fee.fixed_amount, false)
     ) part
     where compute_fee.base <> 0 and fee.currency <> compute_fee.base_currency

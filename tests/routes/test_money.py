@@ -103,9 +103,15 @@ def test_fiat_is_stored_in_minor_units_and_shown_in_major_ones(
         ("0", "0", "0"),
         ("1e17", "100000000000000000", "100000000000000000"),
         ("123456789012345678", "123456789012345678", "123456789012345680"),
+        # numeric(36,18) would round these
+        ("1e-19", "1e-19", "1e-19"),
+        ("0.000012345678901234567", "0.000012345678901234567", "0.000012345678901234567"),
+        ("5e-324", "5e-324", "5e-324"),
+        ("1e-400", "1e-400", "0"),
+        ("0e-16000", "0", "0"),
     ],
 )
-def test_crypto_has_18_decimals_in_the_table_and_is_a_double_in_json(
+def test_crypto_keeps_its_decimals_in_the_table_and_is_a_double_in_json(
     shared_portal: str, shared_database: str, crypto: str, stored: str, shown: str
 ) -> None:
     logged = Logged(shared_portal, shared_database, crypto=crypto)

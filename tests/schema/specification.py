@@ -3,6 +3,9 @@
 TEXT, UUID, JSONB, BIGINT, INTEGER, DATE = "text", "uuid", "jsonb", "bigint", "integer", "date"
 TIME, RATE, BOOLEAN = "timestamp with time zone", "numeric(6,4)", "boolean"
 
+NEVER_ROUNDED = {RATE: "numeric", "numeric(36,18)": "numeric"}
+"""The one deviation: what would be rounded before a constraint or a trigger sees it has constraints on its digits."""
+
 TABLES: dict[str, dict[str, str]] = {
     "thinkers": {"id": UUID, "public_id": TEXT, "created_at": TIME, "meta": JSONB},
     "presence_sessions": {

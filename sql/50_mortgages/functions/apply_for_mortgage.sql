@@ -69,7 +69,7 @@ begin
     end,
     apply_for_mortgage.duration_years,
     lower(apply_for_mortgage.rate_type collate "C"),
-    apply_for_mortgage.max_interest,
+    trim_scale(apply_for_mortgage.max_interest),
     lower(coalesce(apply_for_mortgage.status, 'open') collate "C"),
     coalesce(apply_for_mortgage.visibility, 'private'),
     coalesce(apply_for_mortgage.meta, '{}')

@@ -5,8 +5,7 @@ immutable
 set search_path = ''
 as $$
 begin
-  -- numeric(6,4) would silently round a fifth decimal
-  if rate not between 0 and 99.9999 or rate <> round(rate, 4) then
+  if rate not between 0 and 99.9999 or min_scale(rate) > 4 then
     raise sqlstate 'PT400' using message = 'interest_out_of_range';
   end if;
 end;

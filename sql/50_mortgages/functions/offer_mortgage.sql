@@ -64,7 +64,7 @@ begin
     loan, interest, repayment, fees, validity, terms_ref, room_refs
   )
   values (
-    new_id, application.id, lender, offer_mortgage.interest_rate, offer_mortgage.monthly_payment,
+    new_id, application.id, lender, trim_scale(offer_mortgage.interest_rate), offer_mortgage.monthly_payment,
     offer_mortgage.loan, offer_mortgage.interest, offer_mortgage.repayment, offer_mortgage.fees,
     offer_mortgage.validity, offer_mortgage.terms_ref,
     coalesce(offer_mortgage.room_refs, jsonb_build_object('negotiationRoomId', room, 'contractRoomId', null))

@@ -6,7 +6,7 @@ create table public.mortgage_applications (
   currency       text         collate "C",
   duration_years integer,
   rate_type      text,
-  max_interest   numeric(6,4),
+  max_interest   numeric,
   status         text         collate "C" not null default 'open',
   visibility     text         not null default 'private',
   meta           jsonb        not null default '{}',
@@ -20,6 +20,7 @@ create table public.mortgage_applications (
   constraint duration_is_1_to_100_years check (duration_years between 1 and 100),
   constraint rate_type_is_valid check (rate_type in ('fixed', 'variable')),
   constraint max_interest_is_a_fraction check (max_interest between 0 and 99.9999),
+  constraint max_interest_has_at_most_four_decimals check (min_scale(max_interest) <= 4),
   constraint application_status_is_valid check (status in ('open', 'offered', 'accepted', 'rejected')),
   constraint visibility_has_1_to_32_characters check (char_length(visibility) between 1 and 32),
   constraint json_is_reasonable check (private.check_json(meta)),
@@ -29,7 +30,9 @@ create table public.mortgage_applications (
 comment on table public.mortgage_applications is
   'Applications of borrowers for a mortgage. Written by apply_for_mortgage, offer_mortgage and accept_mortgage_offer.';
 comment on column public.mortgage_applications.desired_loan is 'In the currency''s minor unit (cents).';
-comment on column public.mortgage_applications.max_interest is 'A fraction a year: 0.04 is 4 percent.';
+comment on column public.mortgage_applications.max_interest is
+  'A fraction a year: 0.04 is 4 percent. Its values are those of numeric(6,4), but a fifth decimal is refused, where '
+  'that type would round it.';
 comment on column public.mortgage_applications.visibility is
   'As sent by the borrower (private, public); restricts nothing yet, as in the legacy API.';
 comment on column public.mortgage_applications.meta is

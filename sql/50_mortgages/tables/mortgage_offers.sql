@@ -2,7 +2,7 @@ create table public.mortgage_offers (
   id              text         collate "C" primary key default private.new_id('mort-offer'),
   application_id  text         collate "C" not null references public.mortgage_applications (id) on delete restrict,
   lender_id       uuid         not null references public.thinkers (id) on delete restrict,
-  interest_rate   numeric(6,4),
+  interest_rate   numeric,
   monthly_payment bigint,
   loan            jsonb,
   interest        jsonb,
@@ -18,6 +18,7 @@ create table public.mortgage_offers (
 
   constraint offer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint interest_rate_is_a_fraction check (interest_rate between 0 and 99.9999),
+  constraint interest_rate_has_at_most_four_decimals check (min_scale(interest_rate) <= 4),
   constraint monthly_payment_is_a_safe_amount check (monthly_payment between 0 and 9007199254740991),
   constraint loan_amount_is_a_safe_amount check (loan_amount between 0 and 9007199254740991),
   constraint offered_loan_has_amount_and_currency check ((loan_amount is null) = (loan_currency is null)),
@@ -32,7 +33,9 @@ create table public.mortgage_offers (
 
 comment on table public.mortgage_offers is
   'Offers of lenders for applications. Written by offer_mortgage and accept_mortgage_offer.';
-comment on column public.mortgage_offers.interest_rate is 'A fraction a year: 0.031 is 3.1 percent.';
+comment on column public.mortgage_offers.interest_rate is
+  'A fraction a year: 0.031 is 3.1 percent. Its values are those of numeric(6,4), but a fifth decimal is refused, '
+  'where that type would round it.';
 comment on column public.mortgage_offers.monthly_payment is 'In the minor unit (cents) of the application''s currency.';
 comment on column public.mortgage_offers.loan is
   'Free JSON of the lender, like interest, repayment, fees, validity and terms_ref (docs/compatibility.md).';

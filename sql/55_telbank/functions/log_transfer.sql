@@ -64,7 +64,8 @@ begin
     log_transfer.direction,
     log_transfer.wallet_address,
     log_transfer.network,
-    log_transfer.crypto_amount,
+    -- 0e-16383 has eight characters, and is printed with 16,385
+    trim_scale(log_transfer.crypto_amount),
     log_transfer.crypto_symbol,
     round(fiat_minor),
     currency,
@@ -86,8 +87,8 @@ $$;
 
 comment on function public.log_transfer is
   'Logs a transfer intent of the acting thinker; a trusted server may log one without a thinker. fiat_major is in the '
-  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount is stored with '
-  '18 decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
+  'currency''s major unit (euros) and is rounded to the minor unit, half away from zero; crypto_amount keeps all its '
+  'decimals. Returns the transfer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
   'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '

@@ -4,7 +4,7 @@ create table public.transfers (
   direction        text           not null,
   wallet_address   text           collate "C",
   network          text           collate "C",
-  crypto_amount    numeric(36,18) not null,
+  crypto_amount    numeric        not null,
   crypto_symbol    text           not null,
   fiat_amount      bigint         not null,
   fiat_currency    text           collate "C" not null,
@@ -20,7 +20,8 @@ create table public.transfers (
   constraint crypto_symbol_has_1_to_32_characters check (char_length(crypto_symbol) between 1 and 32),
   constraint fiat_currency_has_1_to_32_characters check (char_length(fiat_currency) between 1 and 32),
   constraint fiat_amount_is_a_safe_amount check (fiat_amount between -9007199254740991 and 9007199254740991),
-  constraint crypto_amount_is_a_number check (crypto_amount <> 'NaN'),
+  -- NaN is above every number
+  constraint crypto_amount_has_at_most_18_digits_before_the_point check (abs(crypto_amount) < 1e18),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
   constraint texts_have_at_most_1_mib check (
@@ -35,7 +36,8 @@ comment on table public.transfers is
   'The log of transfer intents between crypto and fiat money; no money is moved. Written by log_transfer.';
 comment on column public.transfers.thinker_id is 'The thinker who logged it; null if unknown.';
 comment on column public.transfers.crypto_amount is
-  'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed.';
+  'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed. '
+  'With all its decimals: numeric(36,18) would round the nineteenth.';
 comment on column public.transfers.fiat_amount is
   'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';

@@ -17,14 +17,16 @@ begin
   return query
   with parts (currency, base, rate, fixed, is_whole) as (
     -- everything in one currency; also if base is 0, whose currency does not matter
-    select coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, fee.percentage, fee.fixed_amount, true
+    select
+      coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, trim_scale(fee.percentage), fee.fixed_amount,
+      true
     where compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency
     union all
     -- otherwise each part in its own currency, without bounds, because there is no exchange rate
     select part.*
     from (
       values
-        (compute_fee.base_currency, compute_fee.base, fee.percentage, 0, false),
+        (compute_fee.base_currency, compute_fee.base, trim_scale(fee.percentage), 0, false),
         (fee.currency, 0, 0, fee.fixed_amount, false)
     ) part
     where compute_fee.base <> 0 and fee.currency <> compute_fee.base_currency

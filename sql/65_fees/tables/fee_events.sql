@@ -4,7 +4,7 @@ create table public.fee_events (
   subject_type   text         collate "C" not null,
   subject_id     text         collate "C" not null,
   base_cents     bigint,
-  rate           numeric(6,4),
+  rate           numeric,
   fixed_cents    bigint,
   unrounded      numeric,
   bound          text,
@@ -26,6 +26,8 @@ create table public.fee_events (
   constraint a_charge_is_not_negative_and_a_reversal_not_positive check (
     case when reverses is null then amount_cents >= 0 else amount_cents <= 0 end
   ),
+  constraint rate_is_a_fraction check (rate between 0 and 1),
+  constraint rate_has_at_most_four_decimals check (min_scale(rate) <= 4),
   constraint the_unrounded_amount_follows_from_its_parts check (unrounded = base_cents * rate + fixed_cents),
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),

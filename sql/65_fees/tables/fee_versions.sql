@@ -2,7 +2,7 @@ create table public.fee_versions (
   id             uuid         primary key default private.new_uuid(),
   fee_id         text         collate "C" not null references public.fees (id) on delete restrict,
   scope          text         not null,
-  percentage     numeric(6,4) not null,
+  percentage     numeric      not null,
   fixed_amount   bigint       not null,
   min_cents      bigint,
   max_cents      bigint,
@@ -10,7 +10,10 @@ create table public.fee_versions (
   active         boolean      not null,
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp(),
-  reversed_after_start boolean not null default false
+  reversed_after_start boolean not null default false,
+
+  constraint percentage_is_a_fraction check (percentage between 0 and 1),
+  constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4)
 );
 
 comment on table public.fee_versions is

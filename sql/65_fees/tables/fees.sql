@@ -1,7 +1,7 @@
 create table public.fees (
   id             text         collate "C" primary key,
   scope          text         not null,
-  percentage     numeric(6,4) not null default 0,
+  percentage     numeric     not null default 0,
   fixed_amount   bigint       not null default 0,
   min_cents      bigint,
   max_cents      bigint,
@@ -14,6 +14,7 @@ create table public.fees (
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
+  constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4),
   constraint fixed_amount_is_not_negative check (fixed_amount >= 0),
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
   constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
@@ -34,7 +35,8 @@ comment on table public.fees is
   'for each booking, transfer or accepted mortgage of its scope (room: not charged yet). Operators change the rows; '
   'fee_versions keeps each version.';
 comment on column public.fees.percentage is
-  'A fraction of the voucher''s price, the transfer''s fiat amount or the accepted loan: 0.02 is 2 percent.';
+  'A fraction of the voucher''s price, the transfer''s fiat amount or the accepted loan: 0.02 is 2 percent. Its '
+  'values are those of numeric(6,4), but a fifth decimal is refused, where that type would round it.';
 comment on column public.fees.fixed_amount is 'In the minor unit (cents) of the fee''s currency.';
 comment on column public.fees.min_cents is
   'The minimum charge, in the minor unit of the fee''s currency; applies if the whole charge is in that currency.';
