@@ -4,7 +4,7 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 from litestar import Request
@@ -51,15 +51,15 @@ class PortalRequest(Request[Caller, None, State]):
     async def json(self) -> object:
         """The parsed body.
 
-        Raises ApiError: invalid_json, also for lone surrogates, which PostgreSQL cannot store; value_invalid for a NUL;
-        and the code in the route's opt `user_header` if that header is missing, which the legacy servers checked
-        after the JSON and before the fields.
+        Raises ApiError: invalid_json, also for lone surrogates, which PostgreSQL cannot store, and for exponents of 19
+        digits; value_invalid for a NUL; and the code in the route's opt `user_header` if that header is missing, which
+        the legacy servers checked after the JSON and before the fields.
         """
         try:
             # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
             value: object = json.loads(await self.body(), parse_float=Decimal, parse_constant=_reject_constant)
             storable = msgspec.json.encode(value)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, InvalidOperation) as error:
             raise ApiError("invalid_json") from error
         if _ESCAPED_NUL.search(storable):
             raise ApiError("value_invalid", "NUL")

@@ -4,7 +4,8 @@ import math
 import re
 from decimal import Decimal
 
-_DECIMAL = re.compile(r"[+-]?(Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)", re.ASCII)
+# digits can be matched in one way only: otherwise a long text of them takes minutes, and the server does nothing else
+_DECIMAL = re.compile(r"[+-]?(Infinity|(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?)", re.ASCII)
 _PREFIXED = {"0x": 16, "0o": 8, "0b": 2}
 
 

@@ -105,10 +105,9 @@ def _as_express(send: Send, if_none_match: str) -> Send:
 def _one_value_each(query: bytes, first_wins: bool) -> bytes:
     """The query string without repeated names: their first value, or all of them joined, which matches nothing."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="utf-8", errors="replace")
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in pairs:
-        if name not in values:
-            values[name] = value
-        elif not first_wins:
-            values[name] += f"\x1f{value}"
-    return query if len(values) == len(pairs) else urlencode(values).encode()
+        values.setdefault(name, []).append(value)
+    if len(values) == len(pairs):
+        return query
+    return urlencode({name: all_[0] if first_wins else "\x1f".join(all_) for name, all_ in values.items()}).encode()

@@ -72,6 +72,8 @@ def anything(body: dict[str, object]) -> dict[str, tuple[int, bytes, dict[str, s
         "NUL": (400, with_field(body, r'"a\u0000b"'), {}),
         "NUL in a key": (400, with_field(body, r'{"a\u0000b": 1}'), {}),
         "NUL after a backslash": (400, with_field(body, r'"\\\u0000"'), {}),
+        "endless exponent": (400, with_field(body, "1e9999999999999999999"), {}),
+        "endless small exponent": (400, with_field(body, "1e-9999999999999999999"), {}),
         "lone surrogate": (400, with_field(body, r'"\ud800"'), {}),
         "lone surrogate in a key": (400, with_field(body, r'{"\udfff": 1}'), {}),
         "deep array": (400, with_field(body, "[" * DEEP + "]" * DEEP), {}),
@@ -136,6 +138,8 @@ FIELDS = [
     post(413, VERIFY, {"more": "x" * 65536}),
     post(401, VERIFY, {"ts": 1, "sig": "x"}),
     post(401, VERIFY, {"ts": "never", "sig": "x"}),
+    # minutes for a regular expression that matches digits in several ways
+    post(401, VERIFY, {"ts": f"{'1' * 60_000}x", "sig": "x"}),
     post(401, VERIFY, {"ts": Raw("1e400"), "sig": "x"}),
     post(401, VERIFY, {"ts": {}, "sig": []}),
     post(400, HEARTBEAT, {"thinker_id": MISSING}),
