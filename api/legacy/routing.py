@@ -110,4 +110,4 @@ def _one_value_each(query: bytes, first_wins: bool) -> bytes:
         values.setdefault(name, []).append(value)
     if len(values) == len(pairs):
         return query
-    return urlencode({name: all_[0] if first_wins else "\x1f".join(all_) for name, all_ in values.items()}).encode()
+    return urlencode({name: each[0] if first_wins else "\x1f".join(each) for name, each in values.items()}).encode()

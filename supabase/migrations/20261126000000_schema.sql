@@ -171,6 +171,21 @@ $$;
 
 comment on function private.iso is 'Formats a time as the legacy API does: ISO 8601 with milliseconds and Z.';
 
+-- sql/10_core/functions/lock_number.sql
+create function private.lock_number(name text)
+returns bigint
+language sql
+immutable
+strict
+set search_path = ''
+as $$
+  select ('x' || left(encode(sha256(convert_to(name, 'UTF8')), 'hex'), 16))::bit(64)::bigint
+$$;
+
+comment on function private.lock_number is
+  'The number of the advisory lock with this name, of which clients choose a part: from its SHA-256, because a text '
+  'with the same hashtextextended as the name of another lock is found within a second.';
+
 -- sql/10_core/functions/new_id.sql
 create function private.new_id(prefix text)
 returns text
@@ -1194,7 +1209,7 @@ begin
   end if;
 
   -- held until the transaction with the effect ends: the next holder of the lock sees the stored response
-  if not pg_try_advisory_xact_lock(hashtextextended('idempotency_key:' || owner || ':' || replay_response.key, 0)) then
+  if not pg_try_advisory_xact_lock(private.lock_number('idempotency_key:' || owner || ':' || replay_response.key)) then
     raise sqlstate 'PT409' using message = 'request_in_progress';
   end if;
 
@@ -1478,7 +1493,7 @@ begin
   end if;
 
   -- concurrent calls with this pair code wait, and then find the room that the first one created
-  perform pg_advisory_xact_lock(hashtextextended('match_presence:' || match_presence.pair_code, 0));
+  perform pg_advisory_xact_lock(private.lock_number('match_presence:' || match_presence.pair_code));
 
   select array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1]
   into present, room
@@ -1941,7 +1956,7 @@ begin
   end if;
 
   -- one booking of a holder at a time, so that the count misses none
-  perform pg_advisory_xact_lock(hashtextextended('bookings_of:' || holder, 0));
+  perform pg_advisory_xact_lock(private.lock_number('bookings_of:' || holder));
   select s.bookings_held into most from private.settings s;
   if (
     select count(*)
@@ -2390,7 +2405,7 @@ set search_path = ''
 as $$
 begin
   -- wait for the bookings that have read the option before
-  perform pg_advisory_xact_lock(hashtextextended('no_overlap_of:' || new.id, 0));
+  perform pg_advisory_xact_lock(private.lock_number('no_overlap_of:' || new.id));
 
   update public.voucher_bookings b
   set no_overlap_across_vouchers = new.no_overlap_across_vouchers
@@ -2421,14 +2436,14 @@ declare
 begin
   -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
   -- from signing in while a stranger books
-  perform pg_advisory_xact_lock_shared(hashtextextended('no_overlap_of:' || new.issuer_id, 0));
+  perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of:' || new.issuer_id));
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap
   new.no_overlap_across_vouchers := coalesce(exclusive and new.slot_end > now(), false);
   if new.no_overlap_across_vouchers then
     -- one booking at a time: two at the same hour would wait for each other
-    perform pg_advisory_xact_lock(hashtextextended('appointments_of:' || new.issuer_id, 0));
+    perform pg_advisory_xact_lock(private.lock_number('appointments_of:' || new.issuer_id));
   end if;
   return new;
 end;
@@ -2770,7 +2785,7 @@ declare
   most       private.settings;
 begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
-  perform pg_advisory_xact_lock(hashtextextended('require_space_for_document', 0));
+  perform pg_advisory_xact_lock(private.lock_number('require_space_for_document'));
 
   select
     coalesce(sum(size), 0),
@@ -4383,7 +4398,7 @@ declare
   month      timestamptz;
 begin
   -- wait for concurrent calls of this function
-  perform pg_advisory_xact_lock(hashtextextended('make_event_partitions', 0));
+  perform pg_advisory_xact_lock(private.lock_number('make_event_partitions'));
   -- do not wait long for other locks, because other sessions would queue behind this one; less than deadlock_timeout,
   -- so that in a deadlock this session gives up
   perform set_config('lock_timeout', '500ms', true);
@@ -6486,7 +6501,7 @@ begin
       hint = (select 'The jobs are ' || string_agg(j.name, ', ' order by j.name) || '.' from private.jobs j);
   end if;
 
-  if pg_try_advisory_xact_lock(hashtextextended('run_job:' || run_job.job, 0)) then
+  if pg_try_advisory_xact_lock(private.lock_number('run_job:' || run_job.job)) then
     begin
       execute format('select private.%I()', 'job_' || replace(run_job.job, '-', '_')) into strict done;
     exception

@@ -92,7 +92,7 @@ def locked(database: str) -> Iterator[psycopg.Connection]:
     with connections(database, 2) as (locking, asking), locking.transaction():
         for table in ("vouchers", "voucher_bookings", "mortgage_applications", "mortgage_contracts"):
             locking.execute(f"select from public.{table} for no key update".encode())
-        locking.execute("select pg_advisory_xact_lock(hashtextextended('match_presence:secret', 0))")
+        locking.execute("select pg_advisory_xact_lock(private.lock_number('match_presence:secret'))")
         with asking.transaction():
             asking.execute("set local lock_timeout = '1ms'")
             yield asking
@@ -129,6 +129,18 @@ def test_an_issuer_signs_in_while_a_stranger_books(database: str) -> None:
             call(booking, mallory, "book_voucher", voucher_id="v", slot_start="2030-05-01T09:00:00Z")
             signing_in.execute("set lock_timeout = '1ms'")
             assert call(signing_in, anna, "verify_presence")["thinker_uid"] == "anna"
+
+
+def test_a_key_that_a_stranger_chose_is_the_lock_of_nobody_else(database: str) -> None:
+    mallory, ben = thinker("mallory"), thinker("ben")
+    # chosen so that hashtextextended gives this key and the bookings of ben the same number
+    key = "dNkkrJwdelrvvonDGsQ<Cgz~^!ynWgf"
+    with connections(database, 2) as (holding, booking):
+        call(holding, thinker("anna"), "issue_voucher", voucher_id="v", **WINDOW)
+        with holding.transaction():
+            call(holding, mallory, "send_heartbeat", idempotency_key=key)
+            booking.execute("set lock_timeout = '1ms'")
+            assert call(booking, ben, "book_voucher", voucher_id="v", slot_start="2030-05-01T09:00:00Z")
 
 
 # an admin may stop the portal anyway

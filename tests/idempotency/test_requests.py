@@ -200,7 +200,7 @@ def test_a_document_is_stored_once(world: World, folder: Path, shared_database: 
     assert without_tokens(world.send(UPLOAD, key)) == without_tokens(first)
     assert world.send(UPLOAD, key, other=True).status == 422
     with psycopg.connect(shared_database) as busy:
-        lock = "select pg_advisory_xact_lock(hashtextextended('idempotency_key:service_role:' || %s, 0))"
+        lock = "select pg_advisory_xact_lock(private.lock_number('idempotency_key:service_role:' || %s))"
         busy.execute(lock, (key,))
         assert world.send(UPLOAD, key).status == 409
     assert files() - before == stored

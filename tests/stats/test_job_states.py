@@ -106,7 +106,7 @@ def test_a_skipped_run_changes_no_state(connection: psycopg.Connection, database
     repair(connection)
     date_back(connection, LATE + SECONDS)
     with psycopg.connect(database) as other:
-        other.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"run_job:{JOB}",))
+        other.execute("select pg_advisory_xact_lock(private.lock_number(%s))", (f"run_job:{JOB}",))
         assert run(connection, JOB) == (None, None)
         assert state(connection) == "late"
     run(connection, JOB)

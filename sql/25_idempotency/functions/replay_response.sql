@@ -13,7 +13,7 @@ begin
   end if;
 
   -- held until the transaction with the effect ends: the next holder of the lock sees the stored response
-  if not pg_try_advisory_xact_lock(hashtextextended('idempotency_key:' || owner || ':' || replay_response.key, 0)) then
+  if not pg_try_advisory_xact_lock(private.lock_number('idempotency_key:' || owner || ':' || replay_response.key)) then
     raise sqlstate 'PT409' using message = 'request_in_progress';
   end if;
 

@@ -28,7 +28,7 @@ begin
   end if;
 
   -- concurrent calls with this pair code wait, and then find the room that the first one created
-  perform pg_advisory_xact_lock(hashtextextended('match_presence:' || match_presence.pair_code, 0));
+  perform pg_advisory_xact_lock(private.lock_number('match_presence:' || match_presence.pair_code));
 
   select array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1]
   into present, room

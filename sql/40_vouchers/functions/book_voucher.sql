@@ -47,7 +47,7 @@ begin
   end if;
 
   -- one booking of a holder at a time, so that the count misses none
-  perform pg_advisory_xact_lock(hashtextextended('bookings_of:' || holder, 0));
+  perform pg_advisory_xact_lock(private.lock_number('bookings_of:' || holder));
   select s.bookings_held into most from private.settings s;
   if (
     select count(*)

@@ -9,14 +9,14 @@ declare
 begin
   -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
   -- from signing in while a stranger books
-  perform pg_advisory_xact_lock_shared(hashtextextended('no_overlap_of:' || new.issuer_id, 0));
+  perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of:' || new.issuer_id));
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap
   new.no_overlap_across_vouchers := coalesce(exclusive and new.slot_end > now(), false);
   if new.no_overlap_across_vouchers then
     -- one booking at a time: two at the same hour would wait for each other
-    perform pg_advisory_xact_lock(hashtextextended('appointments_of:' || new.issuer_id, 0));
+    perform pg_advisory_xact_lock(private.lock_number('appointments_of:' || new.issuer_id));
   end if;
   return new;
 end;

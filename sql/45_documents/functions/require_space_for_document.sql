@@ -10,7 +10,7 @@ declare
   most       private.settings;
 begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
-  perform pg_advisory_xact_lock(hashtextextended('require_space_for_document', 0));
+  perform pg_advisory_xact_lock(private.lock_number('require_space_for_document'));
 
   select
     coalesce(sum(size), 0),

@@ -13,7 +13,7 @@ declare
   month      timestamptz;
 begin
   -- wait for concurrent calls of this function
-  perform pg_advisory_xact_lock(hashtextextended('make_event_partitions', 0));
+  perform pg_advisory_xact_lock(private.lock_number('make_event_partitions'));
   -- do not wait long for other locks, because other sessions would queue behind this one; less than deadlock_timeout,
   -- so that in a deadlock this session gives up
   perform set_config('lock_timeout', '500ms', true);

@@ -15,7 +15,7 @@ begin
       hint = (select 'The jobs are ' || string_agg(j.name, ', ' order by j.name) || '.' from private.jobs j);
   end if;
 
-  if pg_try_advisory_xact_lock(hashtextextended('run_job:' || run_job.job, 0)) then
+  if pg_try_advisory_xact_lock(private.lock_number('run_job:' || run_job.job)) then
     begin
       execute format('select private.%I()', 'job_' || replace(run_job.job, '-', '_')) into strict done;
     exception
