@@ -116,6 +116,7 @@ ERRORS: dict[str, Error] = {
         "status muss issued, booked, consumed, cancelled oder expired sein",
         "status must be issued, booked, consumed, cancelled or expired",
     ),
+    "price_invalid": Error(400, "price muss {{amount, currency}} sein", "price must be {{amount, currency}}"),
     "valid_until_before_valid_from": Error(400, "validUntil liegt vor validFrom", "validUntil is before validFrom"),
     "booking_fields_required": Error(
         400,

@@ -9,7 +9,7 @@ from pydantic.config import JsonDict, JsonValue
 
 from api.errors import ApiError
 from api.legacy import javascript
-from api.models.base import FALSY, FALSY_VALUES, required
+from api.models.base import FALSY, FALSY_VALUES
 
 NO_NUL = r"^[^\u0000]*$"
 """JSON Schema's pattern of every text that PostgreSQL can store."""
@@ -19,8 +19,6 @@ CURRENCY = "[A-Za-z][A-Za-z0-9]{2,11}"
 
 TEXT = {"pattern": NO_NUL}
 """For a parameter's `schema_extra`."""
-
-_NO_NUMBER: JsonDict = {"type": ["string", "boolean", "null", "array", "object"]}
 
 
 def _read_text(value: object, info: ValidationInfo) -> str | None:
@@ -56,19 +54,16 @@ def minor_units(number: Decimal) -> int:
     return int(number)
 
 
-def _read_money(value: object) -> dict[str, object] | None:
+def _read_money(value: object, code: str) -> dict[str, object]:
     number = read_number(value.get("amount")) if isinstance(value, dict) else None
     if not isinstance(value, dict) or number is None:
-        return None
+        raise ApiError(code)
     currency = value.get("currency")
-    return {
-        "amount": minor_units(number),
-        "currency": currency if isinstance(currency, str) and currency else "EUR",
-    }
-
-
-def _read_loan(value: object) -> dict[str, object]:
-    return required(_read_money(value), "loan_invalid")
+    if not javascript.truthy(currency):
+        currency = "EUR"
+    if not isinstance(currency, str):
+        raise ApiError("currency_unknown")
+    return {"amount": minor_units(number), "currency": currency}
 
 
 class Money(BaseModel):
@@ -112,7 +107,7 @@ _AMOUNT: JsonDict = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _MONEY: JsonDict = {
     "type": "object",
     "required": ["amount"],
-    "properties": {"amount": _AMOUNT, "currency": {"pattern": f"^({CURRENCY})?$"}},
+    "properties": {"amount": _AMOUNT, "currency": {"anyOf": [{"type": "string", "pattern": f"^{CURRENCY}$"}, FALSY]}},
 }
 _COUNT: JsonDict = {
     "description": "A whole number in any form that JavaScript reads; what is no number counts as missing."
@@ -145,18 +140,15 @@ Cents = Annotated[Number, WithJsonSchema({"minimum": 0, "maximum": 2**53 - 1, "m
 
 Price = Annotated[
     Money | None,
-    BeforeValidator(_read_money),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                _MONEY,
-                {"type": "object", "properties": {"amount": _NO_NUMBER}},
-                {"type": ["string", "number", "boolean", "null", "array"]},
-            ]
-        }
-    ),
+    BeforeValidator(lambda sent: _read_money(sent, "price_invalid")),
+    WithJsonSchema({"anyOf": [_MONEY, FALSY]}),
 ]
-"""An object with a numeric `amount` in minor units; None for anything else. Raises ApiError: amount_out_of_range."""
+"""An object with a numeric `amount` in minor units. Raises ApiError: price_invalid, amount_out_of_range,
+currency_unknown."""
 
-Loan = Annotated[Money | None, BeforeValidator(_read_loan), WithJsonSchema({"anyOf": [_MONEY, FALSY]})]
-"""An object with a numeric `amount` in minor units. Raises ApiError: loan_invalid, amount_out_of_range."""
+Loan = Annotated[
+    Money | None,
+    BeforeValidator(lambda sent: _read_money(sent, "loan_invalid")),
+    WithJsonSchema({"anyOf": [_MONEY, FALSY]}),
+]
+"""The same. Raises ApiError: loan_invalid, amount_out_of_range, currency_unknown."""

@@ -205,6 +205,7 @@ def slot_start(text: object) -> datetime | None:
         "date_invalid",
         "date_out_of_range",
         "valid_until_before_valid_from",
+        "price_invalid",
         "amount_out_of_range",
         "currency_unknown",
         "voucher_status_unknown",

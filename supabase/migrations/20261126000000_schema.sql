@@ -2236,6 +2236,9 @@ begin
   if voucher.valid_until < voucher.valid_from then
     raise sqlstate 'PT400' using message = 'valid_until_before_valid_from';
   end if;
+  if issue_voucher.price_amount is null and issue_voucher.price_currency is not null then
+    raise sqlstate 'PT400' using message = 'price_invalid';
+  end if;
   if voucher.price_amount not between 0 and 9007199254740991 then
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
   end if;
@@ -2260,12 +2263,12 @@ $$;
 comment on function public.issue_voucher is
   'Issues a voucher of the acting thinker. Arguments that are null get the default of the legacy API: 60 minutes of '
   '"Unbenannter Service", valid from now until now; if only a past valid_until or a future valid_from is given, the '
-  'other is the same time. price_amount is in the currency''s minor unit (cents); times are stored with milliseconds. '
-  'Returns the voucher. A repeated call with the same idempotency_key returns the stored response '
-  '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
-  'private.currencies, in any case. '
+  'other is the same time. price_amount is in the currency''s minor unit (cents), price_invalid a currency without '
+  'one; times are stored with milliseconds. Returns the voucher. A repeated call with the same idempotency_key '
+  'returns the stored response (private.replay_response). The table''s trigger raises currency_unknown (400) for a '
+  'currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
-  'uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
+  'price_invalid, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
   'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.issue_voucher to authenticated;

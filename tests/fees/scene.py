@@ -91,7 +91,7 @@ def issue(
         "issue_voucher",
         voucher_id=voucher_id,
         price_amount=price,
-        price_currency=currency,
+        price_currency=None if price is None else currency,
         valid_from=NINE,
         valid_until=NINE + hours * HOUR,
     )

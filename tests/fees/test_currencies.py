@@ -28,6 +28,11 @@ def test_an_unknown_currency_is_refused_at_every_door(books: psycopg.Connection,
         books.execute("update public.fees set currency = %s", (currency,))
 
 
+def test_a_currency_without_an_amount_is_no_price(books: psycopg.Connection) -> None:
+    assert act_or_reason(books, ISSUER, "issue_voucher", price_currency="EUR") == "price_invalid"
+    assert act_or_reason(books, ISSUER, "issue_voucher", price_currency="") == "price_invalid"
+
+
 @pytest.mark.parametrize("currency", ["EUR", "eur", "Chf", "JPY", "KWD"])
 def test_a_known_currency_is_stored_in_capitals(books: psycopg.Connection, currency: str) -> None:
     voucher = act(books, ISSUER, "issue_voucher", price_amount=1, price_currency=currency)

@@ -128,6 +128,20 @@ NO_DATES = ["2030-02-30", "2030-13-01", "10000-01-01", "+010000-01-01T00:00:00Z"
 NO_DATES += ["2030-05-01T25:00:00Z", "2030-05-01T09:00:00+99:99", "٢٠٣٠-05-01"]
 NO_MOMENTS: list[object] = [*NO_DATES, 1e20, -1e20, Raw("1e400"), Raw(DIGITS), True, [], {}, ["2030-05-01"]]
 NO_AMOUNTS: list[object] = [-1, 0.5, 1e16, 2**53, Raw("1e400"), Raw("-1e400"), Raw(DIGITS), Raw("0.1e-300")]
+NO_PRICES: list[object] = [
+    12000,
+    -1,
+    "12000",
+    "x",
+    True,
+    [],
+    [{"amount": 1}],
+    {},
+    {"amount": "12000"},
+    {"amount": None},
+]
+NO_PRICES += [{"amount": True}, {"amount": [1]}, {"amount": {"amount": 1}}, {"Amount": 1}, {"currency": "EUR"}]
+NO_CURRENCIES: list[object] = ["ABC", "EUR\u200b", LONG, 978, True, ["EUR"], {"code": "EUR"}]
 NO_TEXTS: list[object] = [{}, [], {"a": 1}, ["a"], [[]]]
 
 FIELDS = [
@@ -172,7 +186,8 @@ FIELDS = [
         for value in [-5, 1.5, 525601, "1e300", "0x" + "f" * 300, Raw("1e400"), Raw(DIGITS), [-1], ["1.5"]]
     ),
     *(post(400, ISSUE, {"price": {"amount": value}}) for value in NO_AMOUNTS),
-    *(post(400, ISSUE, {"price": {"amount": 1, "currency": value}}) for value in ["ABC", "EUR\u200b", LONG]),
+    *(post(400, ISSUE, {"price": value}) for value in NO_PRICES),
+    *(post(400, ISSUE, {"price": {"amount": 1, "currency": value}}) for value in NO_CURRENCIES),
     post(400, ISSUE, {"status": "lost"}),
     post(400, ISSUE, {"status": LONG}),
     *(post(400, BOOK, {name: MISSING}) for name in ("voucherId", "slotId", "holderUid")),
@@ -218,7 +233,8 @@ FIELDS = [
             post(400, path, {"propertyId": LONG}),
             *(post(400, path, {name: v}) for name in ("applicationId", "propertyId", "visibility") for v in NO_TEXTS),
             *(post(400, path, {"desiredLoan": {"amount": value}}) for value in NO_AMOUNTS),
-            *(post(400, path, {"desiredLoan": {"amount": 1, "currency": value}}) for value in ["ABC", LONG]),
+            *(post(400, path, {"desiredLoan": {"amount": 1, "currency": value}}) for value in NO_CURRENCIES),
+            *(post(400, path, {"desiredLoan": value}) for value in NO_PRICES),
             *(post(400, path, {"desiredDurationYears": v}) for v in [-1, 101, 1.5, 1e300, Raw("1e400"), Raw(DIGITS)]),
             *(post(400, path, {"desiredRateType": value}) for value in ["odd", LONG, *NO_TEXTS]),
             *(post(400, path, {"maxInterestRate": v}) for v in [-0.1, 100, 0.00001, Raw("1e400"), Raw(DIGITS)]),
