@@ -388,6 +388,22 @@ comment on function private.tg_append_only__refuse is
   'Refuses every change of an append-only table, by its owner too. '
   'Raises: append_only (403).';
 
+-- sql/10_core/triggers/tg_json__refuse.sql
+create function private.tg_json__refuse()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise sqlstate 'PT400' using message = 'json_unreasonable';
+end;
+$$;
+
+comment on function private.tg_json__refuse is
+  'Refuses JSON that private.check_json does not accept. A trigger, not a constraint: a constraint would read all JSON '
+  'of a row again with each change of its status, and others wait for that. '
+  'Raises: json_unreasonable (400).';
+
 -- sql/12_settings/tables/currencies.sql
 create table private.currencies (
   code     text     collate "C" primary key,
@@ -491,7 +507,8 @@ comment on column private.settings.vouchers_a_day is 'How many vouchers one thin
 comment on column private.settings.bookings_a_day is
   'How many bookings one thinker may make on a day (UTC), cancelled ones included.';
 comment on column private.settings.applications_a_day is
-  'How many mortgage applications one thinker may submit on a day (UTC).';
+  'How many mortgage applications and offers one thinker may make on a day (UTC): a borrower who accepts one of many '
+  'offers withdraws the others.';
 comment on column private.settings.new_thinkers_a_day is
   'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
 comment on column private.settings.telemetry_a_day is
@@ -1662,8 +1679,7 @@ create table public.vouchers (
     check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
-  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576),
-  constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))
+  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576)
 );
 
 comment on table public.vouchers is
@@ -1722,6 +1738,12 @@ before insert or update of price_currency on public.vouchers
 for each row
 when (private.is_currency(new.price_currency) is false)
 execute function private.tg_currency__refuse();
+
+create trigger tg_vouchers__refuse_json
+before insert or update of terms, allowed_slots on public.vouchers
+for each row
+when (not (private.check_json(new.terms) and private.check_json(new.allowed_slots)))
+execute function private.tg_json__refuse();
 
 -- sql/40_vouchers/tables/voucher_bookings.sql
 create extension if not exists btree_gist with schema extensions;
@@ -2926,11 +2948,6 @@ create table public.mortgage_offers (
   constraint loan_amount_is_a_safe_amount check (loan_amount between 0 and 9007199254740991),
   constraint offered_loan_has_amount_and_currency check ((loan_amount is null) = (loan_currency is null)),
   constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
-  constraint json_is_reasonable check (
-    private.check_json(loan) and private.check_json(interest) and private.check_json(repayment)
-    and private.check_json(fees) and private.check_json(validity) and private.check_json(terms_ref)
-    and private.check_json(room_refs)
-  ),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
@@ -2964,6 +2981,18 @@ alter table public.mortgage_offers
 alter table public.mortgage_offers enable row level security;
 
 grant select on public.mortgage_offers to service_role, authenticated;
+
+create trigger tg_mortgage_offers__refuse_json
+before insert or update of loan, interest, repayment, fees, validity, terms_ref, room_refs on public.mortgage_offers
+for each row
+when (
+  not (
+    private.check_json(new.loan) and private.check_json(new.interest) and private.check_json(new.repayment)
+    and private.check_json(new.fees) and private.check_json(new.validity) and private.check_json(new.terms_ref)
+    and private.check_json(new.room_refs)
+  )
+)
+execute function private.tg_json__refuse();
 
 -- sql/50_mortgages/tables/mortgage_contracts.sql
 create table public.mortgage_contracts (
@@ -3537,7 +3566,7 @@ begin
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
-  perform private.use_today(bytes => pg_column_size(request));
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;

@@ -143,6 +143,25 @@ def test_a_key_that_a_stranger_chose_is_the_lock_of_nobody_else(database: str) -
             assert call(booking, ben, "book_voucher", voucher_id="v", slot_start="2030-05-01T09:00:00Z")
 
 
+def test_an_offer_is_accepted_without_reading_the_json_of_others(shared_database: str) -> None:
+    borrower, lender = thinker("borrower"), thinker("bank", "lender")
+    with psycopg.connect(shared_database) as connection:
+        connection.execute("set local track_functions = 'pl'")
+        act(connection, borrower, "apply_for_mortgage", application_id="a")
+        for number in range(9):
+            act(connection, lender, "offer_mortgage", application_id="a", offer_id=f"o{number}", loan={"amount": 1})
+        made = times_checked(connection)
+        act(connection, borrower, "accept_mortgage_offer", offer_id="o0")
+        # those of new rows, which have one
+        assert times_checked(connection) - made < 9
+        connection.rollback()
+
+
+def times_checked(connection: psycopg.Connection) -> int:
+    count: int = one(connection, "select calls from pg_stat_xact_user_functions where funcname = 'check_json'")
+    return count
+
+
 # an admin may stop the portal anyway
 OF_ADMINS = {"settle_fees", "invoice_settlement", "pay_settlement", "void_settlement", "reverse_fee"}
 

@@ -23,9 +23,10 @@ Act = Callable[[Actor, int], Any]
 
 @pytest.fixture
 def connection(shared_database: str) -> Iterator[psycopg.Connection]:
-    """A transaction as the operator, with a voucher of anna; rolled back."""
+    """A transaction as the operator, with a voucher and an application of anna; rolled back."""
     with psycopg.connect(shared_database) as connection:
         act_or_reason(connection, ANNA, "issue_voucher", voucher_id="v", **WINDOW)
+        act_or_reason(connection, ANNA, "apply_for_mortgage", application_id="a")
         yield connection
         connection.rollback()
 
@@ -40,6 +41,11 @@ def name_new(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
 
 def apply(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     return act_or_reason(connection, actor, "apply_for_mortgage")
+
+
+def offer(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    lender = thinker(actor.uid or "", "lender")
+    return act_or_reason(connection, lender, "offer_mortgage", application_id="a")
 
 
 def report(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
@@ -86,6 +92,7 @@ def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
         ("bookings_a_day", 3, book_and_cancel),
         ("new_thinkers_a_day", 3, name_new),
         ("applications_a_day", 3, apply),
+        ("applications_a_day", 3, offer),
         ("telemetry_a_day", 3, report),
         ("telemetry_types_a_day", 4, report_types),
         ("bytes_a_day", 5500, write),

@@ -48,7 +48,8 @@ comment on column private.settings.vouchers_a_day is 'How many vouchers one thin
 comment on column private.settings.bookings_a_day is
   'How many bookings one thinker may make on a day (UTC), cancelled ones included.';
 comment on column private.settings.applications_a_day is
-  'How many mortgage applications one thinker may submit on a day (UTC).';
+  'How many mortgage applications and offers one thinker may make on a day (UTC): a borrower who accepts one of many '
+  'offers withdraws the others.';
 comment on column private.settings.new_thinkers_a_day is
   'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
 comment on column private.settings.telemetry_a_day is

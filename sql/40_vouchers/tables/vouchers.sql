@@ -27,8 +27,7 @@ create table public.vouchers (
     check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
-  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576),
-  constraint json_is_reasonable check (private.check_json(terms) and private.check_json(allowed_slots))
+  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576)
 );
 
 comment on table public.vouchers is
@@ -87,3 +86,9 @@ before insert or update of price_currency on public.vouchers
 for each row
 when (private.is_currency(new.price_currency) is false)
 execute function private.tg_currency__refuse();
+
+create trigger tg_vouchers__refuse_json
+before insert or update of terms, allowed_slots on public.vouchers
+for each row
+when (not (private.check_json(new.terms) and private.check_json(new.allowed_slots)))
+execute function private.tg_json__refuse();

@@ -84,7 +84,7 @@ begin
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
 
-  perform private.use_today(bytes => pg_column_size(request));
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;

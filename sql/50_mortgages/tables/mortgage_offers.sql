@@ -23,11 +23,6 @@ create table public.mortgage_offers (
   constraint loan_amount_is_a_safe_amount check (loan_amount between 0 and 9007199254740991),
   constraint offered_loan_has_amount_and_currency check ((loan_amount is null) = (loan_currency is null)),
   constraint offer_status_is_valid check (status in ('open', 'accepted', 'withdrawn')),
-  constraint json_is_reasonable check (
-    private.check_json(loan) and private.check_json(interest) and private.check_json(repayment)
-    and private.check_json(fees) and private.check_json(validity) and private.check_json(terms_ref)
-    and private.check_json(room_refs)
-  ),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
@@ -61,3 +56,15 @@ alter table public.mortgage_offers
 alter table public.mortgage_offers enable row level security;
 
 grant select on public.mortgage_offers to service_role, authenticated;
+
+create trigger tg_mortgage_offers__refuse_json
+before insert or update of loan, interest, repayment, fees, validity, terms_ref, room_refs on public.mortgage_offers
+for each row
+when (
+  not (
+    private.check_json(new.loan) and private.check_json(new.interest) and private.check_json(new.repayment)
+    and private.check_json(new.fees) and private.check_json(new.validity) and private.check_json(new.terms_ref)
+    and private.check_json(new.room_refs)
+  )
+)
+execute function private.tg_json__refuse();
