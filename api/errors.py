@@ -225,6 +225,24 @@ ERRORS: dict[str, Error] = {
     "reason_required": Error(400, "Ein Grund ist erforderlich", "a reason is required"),
     "fee_event_not_found": Error(404, "Gebühr nicht gefunden", "charge not found"),
     "fee_already_reversed": Error(409, "Gebühr ist schon zurückgenommen", "charge is already reversed"),
+    "adjustment_refused": Error(
+        409,
+        "Korrektur nicht möglich: von der Gebühr sind {} übrig (Minor Units)",
+        "adjustment not possible: of the charge {} is left (minor units)",
+    ),
+    "nothing_to_invoice": Error(
+        409, "Die Summe ist null: nichts zu berechnen", "the total is zero: there is nothing to invoice"
+    ),
+    "nothing_to_pay": Error(409, "Nichts offen, das bezahlt werden kann", "nothing is owed that can be paid"),
+    "payment_invalid": Error(
+        400,
+        "Eine Zahlung braucht einen positiven Betrag, einen Tag bis heute und höchstens 1000 Zeichen Referenz",
+        "a payment needs a positive amount, a day not after today and at most 1000 characters of reference",
+    ),
+    "payment_too_high": Error(409, "Zahlung ist höher als der offene Betrag", "the payment is more than what is owed"),
+    "settlement_has_payments": Error(
+        409, "Abrechnung ist schon teilweise bezahlt", "a part of the settlement is already paid"
+    ),
     "settlement_not_found": Error(404, "Abrechnung nicht gefunden", "settlement not found"),
     "settlement_move_refused": Error(
         409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"

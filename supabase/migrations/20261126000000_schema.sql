@@ -472,11 +472,21 @@ create table private.settings (
   document_bytes      bigint   not null default 107374182400,
   document_bytes_a_thinker bigint not null default 1073741824,
   bytes_a_day         bigint   not null default 134217728,
+  invoice_number      text     collate "C" not null default '{year}-{number}',
+  payment_days        integer  not null default 30,
+  carries_negative_totals boolean not null default true,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
   constraint events_are_kept_for_a_month_to_a_millennium
     check (events_kept between interval '1 month' and interval '1000 years'),
+  constraint invoice_number_has_a_year_and_a_number check (
+    regexp_count(invoice_number, '\{year\}') = 1
+    and regexp_count(invoice_number, '\{number\}') = 1
+    and invoice_number !~ '[[:cntrl:]]'
+    and char_length(invoice_number) <= 64
+  ),
+  constraint payment_days_are_0_to_3650 check (payment_days between 0 and 3650),
   constraint limits_are_not_negative check (
     least(
       bookings_held,
@@ -521,6 +531,14 @@ comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
 comment on column private.settings.bytes_a_day is
   'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
+
+comment on column private.settings.invoice_number is
+  'The pattern of the numbers of invoices, such as INV-{year}-{number}: the year of the invoice, and a number of at '
+  'least four digits that begins with 1 for each beneficiary and year.';
+comment on column private.settings.payment_days is 'How many days after its invoice a settlement is due.';
+comment on column private.settings.carries_negative_totals is
+  'Whether fee events whose sum is negative wait for the next settlement. If off, they become a settlement with a '
+  'negative total, which is a credit note: it can be invoiced and not be paid.';
 
 alter table private.settings enable row level security;
 
@@ -1026,6 +1044,29 @@ $$;
 
 comment on function private.known_actor is
   'The id of the acting thinker, for the event log; null if a server or an operator acts without a thinker.';
+
+-- sql/20_identity/functions/operator_name.sql
+create function private.operator_name()
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select left(
+    coalesce(
+      private.uid_of(private.known_actor()),
+      auth.role(),
+      nullif(current_setting('portal.operator', true), ''),
+      session_user
+    ),
+    255
+  )
+$$;
+
+comment on function private.operator_name is
+  'Who acts, for the books: the uid of the acting thinker; for a server that names no thinker its role; for a session '
+  'of an operator the name in the setting portal.operator (set portal.operator = ''alice''), or the login.';
 
 -- sql/20_identity/functions/uid_of.sql
 create function private.uid_of(thinker uuid)
@@ -1760,6 +1801,8 @@ create table public.voucher_bookings (
   created_at    timestamptz not null default now(),
   cancelled_at  timestamptz,
   no_overlap_across_vouchers boolean not null default false,
+  price_amount  bigint,
+  price_currency text,
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
@@ -1779,6 +1822,9 @@ create table public.voucher_bookings (
 comment on table public.voucher_bookings is
   'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
+comment on column public.voucher_bookings.price_amount is
+  'The voucher''s price at the time of booking, in the minor unit of price_currency; null if it had none. Fees are '
+  'charged on it.';
 comment on column public.voucher_bookings.no_overlap_across_vouchers is
   'The issuer''s option (thinkers.no_overlap_across_vouchers), for the constraint. Triggers keep it for active '
   'bookings that are not over.';
@@ -2481,6 +2527,29 @@ create trigger tg_voucher_bookings__copy_no_overlap
   before insert or update of issuer_id, slot_start, slot_end on public.voucher_bookings
   for each row
   execute function private.tg_voucher_bookings__copy_no_overlap();
+
+-- sql/40_vouchers/triggers/tg_voucher_bookings__copy_price.sql
+create function private.tg_voucher_bookings__copy_price()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  select v.price_amount, v.price_currency into new.price_amount, new.price_currency
+  from public.vouchers v
+  where v.id = new.voucher_id;
+  return new;
+end;
+$$;
+
+comment on function private.tg_voucher_bookings__copy_price is
+  'Copies the voucher''s price to a new booking, because the price of the voucher can change after a cancellation.';
+
+create trigger tg_voucher_bookings__copy_price
+  before insert on public.voucher_bookings
+  for each row
+  execute function private.tg_voucher_bookings__copy_price();
 
 -- sql/40_vouchers/triggers/tg_voucher_bookings__keep_cancelled.sql
 create function private.tg_voucher_bookings__keep_cancelled()
@@ -4999,8 +5068,17 @@ create table public.fees (
                               references public.thinkers (id) on delete restrict,
   meta           jsonb        not null default '{}',
   reversed_after_start boolean not null default false,
+  payer          text,
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
+  constraint payer_takes_part check (
+    case scope
+      when 'voucher' then payer in ('issuer', 'holder')
+      when 'transfer' then payer = 'thinker'
+      when 'mortgage' then payer in ('lender', 'borrower')
+      else payer is null
+    end
+  ),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
   constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4),
   constraint fixed_amount_is_not_negative check (fixed_amount >= 0),
@@ -5033,6 +5111,9 @@ comment on column public.fees.currency is 'The currency of fixed_amount, min_cen
 comment on column public.fees.reversed_after_start is
   'Whether a booking that is cancelled from the start of its slot on gets the charge back, as one that is cancelled '
   'earlier does.';
+comment on column public.fees.payer is
+  'Who owes the charges made from now on: issuer or holder of a booking, the thinker of a transfer, lender or borrower '
+  'of a mortgage. If null: the issuer, the thinker, the lender.';
 comment on column public.fees.beneficiary_id is
   'The thinker who is owed the charges made from now on; by default the thinker togethersystems, the portal itself.';
 
@@ -5074,20 +5155,42 @@ create table public.settlements (
   invoiced_at    timestamptz,
   paid_at        timestamptz,
   voided_at      timestamptz,
+  number         text        collate "C",
+  due_on         date,
+  written_off_at timestamptz,
+  write_off_reason text,
+  created_by     text        not null default private.operator_name(),
+  invoiced_by    text,
+  paid_by        text,
+  voided_by      text,
+  written_off_by text,
 
   constraint period_ends_after_it_begins
     check (period_to > period_from and isfinite(period_from) and isfinite(period_to)),
   constraint settlement_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
-  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid', 'voided')),
+  constraint settlement_status_is_valid check (status in ('open', 'invoiced', 'paid', 'written_off', 'voided')),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
   constraint status_agrees_with_its_times check (
     case status
-      when 'open' then num_nonnulls(invoiced_at, paid_at, voided_at) = 0
-      when 'invoiced' then invoiced_at is not null and num_nonnulls(paid_at, voided_at) = 0
-      when 'paid' then num_nonnulls(invoiced_at, paid_at) = 2 and voided_at is null
-      when 'voided' then voided_at is not null and paid_at is null
+      when 'open' then num_nonnulls(invoiced_at, paid_at, voided_at, written_off_at) = 0
+      when 'invoiced' then invoiced_at is not null and num_nonnulls(paid_at, voided_at, written_off_at) = 0
+      when 'paid' then num_nonnulls(invoiced_at, paid_at) = 2 and num_nonnulls(voided_at, written_off_at) = 0
+      when 'written_off' then num_nonnulls(invoiced_at, written_off_at) = 2 and num_nonnulls(paid_at, voided_at) = 0
+      when 'voided' then voided_at is not null and num_nonnulls(paid_at, written_off_at) = 0
     end
   ),
+  constraint every_step_names_its_operator check (
+    (invoiced_at is null) = (invoiced_by is null)
+    and (paid_at is null) = (paid_by is null)
+    and (voided_at is null) = (voided_by is null)
+    and (written_off_at is null) = (written_off_by is null)
+  ),
+  constraint an_invoice_has_a_number_and_a_due_date check (num_nonnulls(invoiced_at, number, due_on) in (0, 3)),
+  constraint a_total_of_zero_is_not_invoiced check (invoiced_at is null or total_cents <> 0),
+  constraint only_a_positive_total_is_paid check (status not in ('paid', 'written_off') or total_cents > 0),
+  constraint a_write_off_has_a_reason check ((write_off_reason is null) = (written_off_at is null)),
+  constraint write_off_reason_has_at_most_1_mib check (octet_length(write_off_reason) <= 1048576),
+  constraint a_beneficiary_uses_a_number_once unique (beneficiary_id, number),
   constraint only_a_voided_settlement_has_a_reason check (void_reason is null or status = 'voided'),
   constraint void_reason_has_at_most_1_mib check (octet_length(void_reason) <= 1048576),
   -- referenced by fee_events, so that a settlement contains only fee events of its beneficiary and currency
@@ -5095,20 +5198,34 @@ create table public.settlements (
 );
 
 comment on table public.settlements is
-  'What a beneficiary is owed for a period. Created by settle_fees; moved by invoice_settlement, pay_settlement and '
-  'void_settlement. Never deleted; no money is moved.';
+  'What a beneficiary is owed for a period. Created by settle_fees; moved by invoice_settlement, pay_settlement, '
+  'write_off_settlement and void_settlement. Never deleted; no money is moved.';
 comment on column public.settlements.period_from is
   'The first day of the period, in the time zone of private.settings.';
 comment on column public.settlements.period_to is 'The day after the last day of the period.';
 comment on column public.settlements.total_cents is
   'In the currency''s minor unit: the sum of its fee events, negative if more was reversed than charged. A voided '
-  'settlement keeps its total, although its fee events are released.';
+  'settlement keeps its total and its lines (settlement_lines), although its fee events are released.';
+comment on column public.settlements.number is
+  'The number of the invoice, without gaps for each beneficiary and year (private.settings.invoice_number); kept if '
+  'it is voided.';
+comment on column public.settlements.due_on is
+  'The last day on which it is paid in time: private.settings.payment_days after the day of the invoice.';
+comment on column public.settlements.created_by is
+  'Who created it (private.operator_name); the other columns named like it say who made the later steps.';
 
 create index settlements_beneficiary_id_idx on public.settlements (beneficiary_id);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.settlements
-  alter column void_reason set statistics 0;
+  alter column void_reason set statistics 0,
+  alter column write_off_reason set statistics 0,
+  alter column number set statistics 0,
+  alter column created_by set statistics 0,
+  alter column invoiced_by set statistics 0,
+  alter column paid_by set statistics 0,
+  alter column voided_by set statistics 0,
+  alter column written_off_by set statistics 0;
 
 alter table public.settlements enable row level security;
 
@@ -5145,36 +5262,44 @@ create table public.fee_events (
   settlement_id  uuid,
   created_at     timestamptz  not null default now(),
   reason         text,
+  payer_id       uuid         references public.thinkers (id) on delete restrict,
+  adjusts        uuid         references public.fee_events (id) on delete restrict,
+  operator       text,
 
   constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
   constraint subject_id_is_not_empty check (subject_id <> ''),
   constraint fee_event_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
-  constraint a_charge_is_explained_and_a_reversal_names_it check (
-    num_nonnulls(base_cents, rate, fixed_cents, unrounded) = case when reverses is null then 4 else 0 end
+  constraint it_is_a_charge_a_reversal_or_an_adjustment check (num_nonnulls(reverses, adjusts) <= 1),
+  constraint a_charge_is_explained_and_a_correction_names_it check (
+    num_nonnulls(base_cents, rate, fixed_cents, unrounded)
+    = case num_nonnulls(reverses, adjusts) when 0 then 4 else 0 end
   ),
   constraint a_charge_is_not_negative_and_a_reversal_not_positive check (
-    case when reverses is null then amount_cents >= 0 else amount_cents <= 0 end
+    case
+      when adjusts is not null then amount_cents <> 0
+      when reverses is not null then amount_cents <= 0
+      else amount_cents >= 0
+    end
   ),
   constraint rate_is_a_fraction check (rate between 0 and 1),
   constraint rate_has_at_most_four_decimals check (min_scale(rate) <= 4),
   constraint the_unrounded_amount_follows_from_its_parts check (unrounded = base_cents * rate + fixed_cents),
   constraint the_amount_is_rounded_once check (bound is not null or amount_cents = round(unrounded)),
   constraint bound_is_valid check (bound in ('minimum', 'maximum')),
-  constraint only_a_charge_is_bounded check (bound is null or reverses is null),
-  constraint only_a_reversal_has_a_reason check (reason is null or reverses is not null),
+  constraint only_a_charge_is_bounded check (bound is null or num_nonnulls(reverses, adjusts) = 0),
+  constraint only_a_correction_has_a_reason check (reason is null or num_nonnulls(reverses, adjusts) = 1),
+  constraint an_adjustment_has_a_reason check (adjusts is null or reason is not null),
+  constraint a_reason_has_an_operator check ((reason is null) = (operator is null)),
   constraint reason_has_at_most_1_mib check (octet_length(reason) <= 1048576),
-  -- one charge per fee, subject and currency, and one reversal of it, even if a trigger runs twice
-  constraint one_charge_a_fee_and_subject
-    unique nulls not distinct (subject_type, subject_id, fee_id, currency, reverses),
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
     foreign key (settlement_id, beneficiary_id, currency)
     references public.settlements (id, beneficiary_id, currency) on delete restrict
 );
 
 comment on table public.fee_events is
-  'Charges and reversals of charges, with the explanation of each amount. Written by triggers only; only the link to '
-  'the settlement ever changes.';
+  'Charges, reversals and adjustments of charges, with the explanation of each amount. Written by triggers, '
+  'reverse_fee and adjust_fee; only the link to the settlement ever changes.';
 comment on column public.fee_events.subject_type is
   'What was charged for: voucher_booking, transfer, mortgage_contract.';
 comment on column public.fee_events.base_cents is
@@ -5184,16 +5309,26 @@ comment on column public.fee_events.fixed_cents is 'The fixed part, in the curre
 comment on column public.fee_events.unrounded is 'Exactly base_cents * rate + fixed_cents.';
 comment on column public.fee_events.bound is 'The bound of the fee that applied: minimum, maximum, or null.';
 comment on column public.fee_events.amount_cents is
-  'In the currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; negative for a '
-  'reversal.';
+  'In the currency''s minor unit: unrounded, rounded half away from zero, or the bound that applied; for a reversal '
+  'negative: what was left of the charge. An adjustment is negative for a credit, positive for a further charge.';
 comment on column public.fee_events.beneficiary_id is
   'The thinker who is owed the amount: the fee''s beneficiary at the time of the charge.';
 comment on column public.fee_events.reverses is 'The charge that this row reverses.';
+comment on column public.fee_events.adjusts is 'The charge of which this row credits a part, or to which it adds.';
+comment on column public.fee_events.payer_id is
+  'The thinker who owes the amount (fees.payer at the time of the charge); null if unknown.';
 comment on column public.fee_events.reason is
-  'Why an operator gave the charge back; null for a charge, and for the reversal of a cancelled booking.';
+  'Why an operator corrected the charge; null for a charge, and for the reversal of a cancelled booking.';
+comment on column public.fee_events.operator is 'The operator who corrected the charge (private.operator_name).';
 comment on column public.fee_events.settlement_id is
   'The settlement that contains it; null if it is due, also after its settlement was voided.';
 
+-- even if a trigger runs twice; a charge has at most one reversal, too
+create unique index one_charge_a_fee_and_subject
+  on public.fee_events (subject_type, subject_id, fee_id, currency)
+  where reverses is null and adjusts is null;
+create index fee_events_adjusts_idx on public.fee_events (adjusts) where adjusts is not null;
+create index fee_events_payer_id_idx on public.fee_events (payer_id, created_at);
 create index fee_events_fee_id_idx on public.fee_events (fee_id);
 create index fee_events_beneficiary_id_idx on public.fee_events (beneficiary_id, created_at);
 create index fee_events_settlement_id_idx on public.fee_events (settlement_id);
@@ -5204,7 +5339,8 @@ create index fee_events_unsettled_idx on public.fee_events (created_at) where se
 alter table public.fee_events
   alter column subject_id set statistics 0,
   alter column bound set statistics 0,
-  alter column reason set statistics 0;
+  alter column reason set statistics 0,
+  alter column operator set statistics 0;
 
 alter table public.fee_events enable row level security;
 
@@ -5225,6 +5361,7 @@ create policy "parties and beneficiaries see the charges"
       )
     )
     or beneficiary_id = (select auth.uid())
+    or payer_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
 
@@ -5232,7 +5369,7 @@ create policy "parties and beneficiaries see the charges"
 create trigger tg_fee_events__refuse
 before delete or truncate or update of
   id, fee_id, subject_type, subject_id, amount_cents, currency, created_at, beneficiary_id, base_cents, rate,
-  fixed_cents, unrounded, bound, reverses, reason
+  fixed_cents, unrounded, bound, reverses, reason, payer_id, adjusts, operator
 on public.fee_events
 for each statement execute function private.tg_append_only__refuse();
 
@@ -5250,6 +5387,8 @@ create table public.fee_versions (
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp(),
   reversed_after_start boolean not null default false,
+  payer          text,
+  changed_by     text         not null default private.operator_name(),
 
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
   constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4)
@@ -5261,6 +5400,8 @@ comment on column public.fee_versions.fixed_amount is
   'In the minor unit (cents) of the version''s currency, like min_cents and max_cents.';
 comment on column public.fee_versions.valid_from is
   'When the change was made; the version applies until the next version of the fee.';
+
+comment on column public.fee_versions.changed_by is 'Who made the change (private.operator_name).';
 
 create index fee_versions_fee_id_idx on public.fee_versions (fee_id, valid_from);
 create index fee_versions_beneficiary_id_idx on public.fee_versions (beneficiary_id);
@@ -5286,8 +5427,229 @@ insert into public.fee_versions (
 select f.id, f.scope, f.percentage, f.fixed_amount, f.min_cents, f.max_cents, f.currency, f.active, f.beneficiary_id
 from public.fees f;
 
+-- sql/65_fees/tables/invoice_numbers.sql
+create table private.invoice_numbers (
+  beneficiary_id uuid    references public.thinkers (id) on delete restrict,
+  year           integer,
+  last           bigint  not null,
+
+  primary key (beneficiary_id, year),
+  constraint numbers_begin_with_1 check (last >= 1)
+);
+
+comment on table private.invoice_numbers is
+  'The last invoice number of each beneficiary and year. A row, not a sequence, because a transaction that is rolled '
+  'back must give its number back.';
+
+alter table private.invoice_numbers enable row level security;
+
+-- sql/65_fees/tables/settlement_lines.sql
+create table public.settlement_lines (
+  settlement_id uuid references public.settlements (id) on delete restrict,
+  fee_event_id  uuid references public.fee_events (id) on delete restrict,
+  month         date not null,
+
+  primary key (settlement_id, fee_event_id),
+  constraint month_is_a_first_day check (extract(day from month) = 1)
+);
+
+comment on table public.settlement_lines is
+  'The fee events of each settlement, written with it. Stay if the settlement is voided, and its fee events are '
+  'settled anew.';
+comment on column public.settlement_lines.month is
+  'The first day of the month to which the fee event belongs, in the time zone of private.settings: the month of the '
+  'charge, also for its corrections. The settlement may be of a later month, because an invoiced month is closed.';
+
+create index settlement_lines_fee_event_id_idx on public.settlement_lines (fee_event_id);
+
+alter table public.settlement_lines enable row level security;
+
+grant select on public.settlement_lines to service_role, authenticated;
+
+create policy "payers see their lines, and beneficiaries those of their settlements"
+  on public.settlement_lines
+  for select
+  to authenticated
+  using (
+    settlement_id in (select s.id from public.settlements s where s.beneficiary_id = (select auth.uid()))
+    or fee_event_id in (select e.id from public.fee_events e where e.payer_id = (select auth.uid()))
+    or (select private.may_act_as('admin'))
+  );
+
+create trigger tg_settlement_lines__refuse
+before update or delete or truncate on public.settlement_lines
+for each statement execute function private.tg_append_only__refuse();
+
+-- sql/65_fees/tables/settlement_payments.sql
+create table public.settlement_payments (
+  id            uuid        primary key default private.new_uuid(),
+  settlement_id uuid        not null references public.settlements (id) on delete restrict,
+  payer_id      uuid        references public.thinkers (id) on delete restrict,
+  amount_cents  bigint      not null,
+  paid_on       date        not null,
+  reference     text,
+  recorded_by   text        not null default private.operator_name(),
+  created_at    timestamptz not null default now(),
+
+  constraint payment_is_positive check (amount_cents > 0),
+  constraint paid_on_is_in_the_calendar check (paid_on between '0001-01-01' and '9999-12-31'),
+  constraint reference_has_at_most_1000_characters check (char_length(reference) <= 1000),
+  constraint times_are_in_the_calendar check (private.in_calendar(created_at))
+);
+
+comment on table public.settlement_payments is
+  'The payments of invoiced settlements, in whole or in parts, as pay_settlement recorded them; no money is moved.';
+comment on column public.settlement_payments.payer_id is
+  'Whose debt it pays; null: the oldest debts of the settlement first.';
+comment on column public.settlement_payments.amount_cents is 'In the minor unit of the settlement''s currency.';
+comment on column public.settlement_payments.paid_on is 'The day of the payment; created_at is when it was recorded.';
+comment on column public.settlement_payments.reference is 'The operator''s reference, such as a bank''s.';
+
+create index settlement_payments_settlement_id_idx on public.settlement_payments (settlement_id);
+create index settlement_payments_payer_id_idx on public.settlement_payments (payer_id);
+
+-- no planner statistics, see 10_core/privileges.sql
+alter table public.settlement_payments
+  alter column reference set statistics 0,
+  alter column recorded_by set statistics 0;
+
+alter table public.settlement_payments enable row level security;
+
+grant select on public.settlement_payments to service_role, authenticated;
+
+create policy "payers and beneficiaries see their payments"
+  on public.settlement_payments
+  for select
+  to authenticated
+  using (
+    settlement_id in (select s.id from public.settlements s where s.beneficiary_id = (select auth.uid()))
+    or payer_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );
+
+create trigger tg_settlement_payments__refuse
+before update or delete or truncate on public.settlement_payments
+for each statement execute function private.tg_append_only__refuse();
+
+-- sql/65_fees/views/statement_lines.sql
+create view private.statement_lines
+with (security_invoker = true)
+as
+select
+  e.id, l.settlement_id, l.month, e.created_at, e.fee_id, e.subject_type, e.subject_id, b.slot_start,
+  e.beneficiary_id, e.payer_id, p.public_id as payer_uid, e.base_cents, e.rate, e.fixed_cents,
+  -- as text, because most JSON parsers read numbers as doubles, which have fewer digits
+  trim_scale(e.unrounded)::text as unrounded,
+  e.bound, e.amount_cents, e.currency, e.reverses, e.adjusts, e.reason, e.operator,
+  corrected.id as corrects_settlement_id, corrected.number as corrects_number,
+  reversing.id as reversed_by_settlement_id, reversing.number as reversed_by_number
+from public.settlement_lines l
+join public.fee_events e on e.id = l.fee_event_id
+left join public.thinkers p on p.id = e.payer_id
+left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.id = e.subject_id
+left join public.fee_events charge on charge.id = coalesce(e.reverses, e.adjusts)
+left join public.settlements corrected on corrected.id = charge.settlement_id
+left join public.fee_events reversal on reversal.reverses = e.id
+left join public.settlements reversing on reversing.id = reversal.settlement_id;
+
+comment on view private.statement_lines is
+  'The lines of settlements with everything that explains them. month: the month to which a line belongs. '
+  'corrects_*: the settlement of the charge that a reversal or adjustment corrects. reversed_by_*: the settlement of '
+  'the reversal of a charge. Null while those are in no settlement.';
+
+-- sql/65_fees/views/unsettled_fee_events.sql
+create view private.unsettled_fee_events
+with (security_invoker = true)
+as
+select
+  e.id, e.beneficiary_id, e.payer_id, e.currency, e.amount_cents, e.reverses, e.adjusts, e.created_at, c.closed_until
+from public.fee_events e
+left join (
+  select
+    s.beneficiary_id, s.currency,
+    -- a period that was not over when it was invoiced is closed until that day
+    max(least(s.period_to, (s.invoiced_at at time zone z.time_zone)::date)) as closed_until
+  from public.settlements s
+  cross join private.settings z
+  where s.invoiced_at is not null and s.status <> 'voided'
+  group by s.beneficiary_id, s.currency
+) c on (c.beneficiary_id, c.currency) = (e.beneficiary_id, e.currency)
+where e.settlement_id is null;
+
+comment on view private.unsettled_fee_events is
+  'The fee events in no settlement. closed_until: the day before which everything is invoiced for the beneficiary in '
+  'the currency, or null. An earlier fee event counts in the first settlement of a later period.';
+
+-- sql/65_fees/functions/adjust_fee.sql
+create function public.adjust_fee(fee_event_id uuid, amount_cents bigint, reason text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+declare
+  charged    public.fee_events;
+  remainder  numeric;
+  adjustment public.fee_events;
+begin
+  perform private.require_admin();
+  if btrim(coalesce(adjust_fee.reason, '')) = '' then
+    raise sqlstate 'PT400' using message = 'reason_required';
+  end if;
+
+  perform pg_advisory_xact_lock(private.lock_number('corrections_of:' || adjust_fee.fee_event_id));
+  select * into charged
+  from public.fee_events e
+  where e.id = adjust_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
+  if not found then
+    raise sqlstate 'PT404' using message = 'fee_event_not_found';
+  end if;
+  if exists (select from public.fee_events e where e.reverses = charged.id) then
+    raise sqlstate 'PT409' using message = 'fee_already_reversed';
+  end if;
+  select charged.amount_cents + coalesce(sum(e.amount_cents), 0) into remainder
+  from public.fee_events e
+  where e.adjusts = charged.id;
+  if coalesce(adjust_fee.amount_cents, -remainder) = 0
+    or remainder + adjust_fee.amount_cents not between 0 and 9007199254740991
+  then
+    raise sqlstate 'PT409' using message = 'adjustment_refused', detail = remainder::text;
+  end if;
+
+  insert into public.fee_events (
+    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, adjusts, reason
+  )
+  values (
+    charged.fee_id, charged.subject_type, charged.subject_id, coalesce(adjust_fee.amount_cents, -remainder),
+    charged.currency, charged.beneficiary_id, charged.payer_id, charged.id, adjust_fee.reason
+  )
+  returning * into adjustment;
+
+  return to_jsonb(adjustment);
+end;
+$$;
+
+comment on function public.adjust_fee is
+  'Credits a part of a charge (amount_cents negative), charges more (positive), or waives what is left of it (null), '
+  'in the minor unit of the charge''s currency: a new fee event with the reason and the operator, due in the next '
+  'settlement. Returns the new fee event. adjustment_refused, with what is left as detail, if nothing would change or '
+  'less than zero would be left. '
+  'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); adjustment_refused (409); '
+  'fee_already_reversed (409).';
+
+grant execute on function public.adjust_fee to authenticated, service_role;
+
 -- sql/65_fees/functions/charge.sql
-create function private.charge(scope text, subject_type text, subject_id text, base bigint, currency text)
+create function private.charge(
+  scope        text,
+  subject_type text,
+  subject_id   text,
+  base         bigint,
+  currency     text,
+  payer        uuid,
+  parties      jsonb default '{}'
+)
 returns void
 language plpgsql -- caches the plan for the next call
 volatile
@@ -5295,11 +5657,12 @@ set search_path = ''
 as $$
 begin
   insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, base_cents, rate, fixed_cents, unrounded,
-    bound
+    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
+    unrounded, bound
   )
   select
-    f.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, f.beneficiary_id, c.base_cents, c.rate,
+    f.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, f.beneficiary_id,
+    coalesce((charge.parties ->> f.payer)::uuid, charge.payer), c.base_cents, c.rate,
     c.fixed_cents, c.unrounded, c.bound
   from public.fees f
   cross join lateral private.compute_fee(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
@@ -5308,8 +5671,8 @@ end;
 $$;
 
 comment on function private.charge is
-  'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null counts as 0). '
-  'Called by triggers.';
+  'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null counts as 0). The '
+  'payer owes it, unless the fee names another of the parties, such as {"holder": id}. Called by triggers.';
 
 -- sql/65_fees/functions/check_settlement_totals.sql
 create function private.check_settlement_totals(settlements uuid[])
@@ -5330,10 +5693,19 @@ begin
   select s.id into wrong
   from public.settlements s
   left join lateral (
-    select sum(e.amount_cents) as total, count(*) as events from public.fee_events e where e.settlement_id = s.id
-  ) linked on true
+    select
+      sum(e.amount_cents) as total,
+      count(*) filter (where e.settlement_id = s.id) as linked,
+      count(*) as lines
+    from public.settlement_lines l
+    join public.fee_events e on e.id = l.fee_event_id
+    where l.settlement_id = s.id
+  ) l on true
   where s.id = any (check_settlement_totals.settlements)
-    and case s.status when 'voided' then linked.events > 0 else s.total_cents <> coalesce(linked.total, 0) end
+    and (
+      s.total_cents <> coalesce(l.total, 0)
+      or l.linked <> case s.status when 'voided' then 0 else l.lines end
+    )
   limit 1;
 
   if found then
@@ -5345,8 +5717,8 @@ end;
 $$;
 
 comment on function private.check_settlement_totals is
-  'Raises check_violation unless the total of each of these settlements equals the sum of its fee events; a voided '
-  'settlement must have none.';
+  'Raises check_violation unless the total of each of these settlements equals the sum of its lines, and each line''s '
+  'fee event is linked to it; those of a voided settlement must be released.';
 
 -- sql/65_fees/functions/compute_fee.sql
 create function private.compute_fee(fee public.fees, base bigint, base_currency text)
@@ -5421,27 +5793,38 @@ comment on function private.currency_code is
   'A currency as fees use it: upper case, without whitespace; XXX (ISO 4217: no currency) if nothing is left.';
 
 -- sql/65_fees/functions/due_fee_events.sql
-create function private.due_fee_events(period_end timestamptz)
-returns table (id uuid, beneficiary_id uuid, currency text, amount_cents bigint, reverses uuid, part numeric)
+create function private.due_fee_events(period_to date)
+returns table (
+    id uuid, beneficiary_id uuid, currency text, amount_cents bigint, reverses uuid, adjusts uuid, part numeric
+)
 language sql
 stable
 rows 100000
 set search_path = ''
 as $$
   select
-    e.id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses,
+    e.id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses, e.adjusts,
     div(
       sum(abs(e.amount_cents)) over (partition by e.beneficiary_id, e.currency order by e.id rows unbounded preceding),
       4000000000000000000
     )
-  from public.fee_events e
-  where e.settlement_id is null and e.created_at < due_fee_events.period_end
+  from (
+    select u.*, sum(u.amount_cents) over (partition by u.beneficiary_id, u.currency) as total
+    from private.unsettled_fee_events u
+    cross join private.settings s
+    where u.created_at < due_fee_events.period_to::timestamp at time zone s.time_zone
+      and coalesce(u.closed_until < due_fee_events.period_to, true)
+  ) e
+  cross join private.settings s
+  where e.total >= 0 or not s.carries_negative_totals
 $$;
 
 comment on function private.due_fee_events is
-  'The fee events that are in no settlement and were written before period_end. part numbers the settlements of a '
-  'beneficiary and currency: usually all 0, more only if the sum exceeds a bigint, so that one beneficiary''s extreme '
-  'amounts cannot block all others.';
+  'The fee events that are in no settlement and were written before the day period_to, in the time zone of '
+  'private.settings. Without those of a beneficiary and currency for which a period up to that day is invoiced: they '
+  'count in a later one. Without those whose sum is negative, as private.settings.carries_negative_totals says. part '
+  'numbers the settlements of a beneficiary and currency: usually all 0, more only if the sum exceeds a bigint, so '
+  'that one beneficiary''s extreme amounts cannot block all others.';
 
 -- sql/65_fees/functions/due_months.sql
 create function private.due_months()
@@ -5450,70 +5833,199 @@ language sql
 stable
 set search_path = ''
 as $$
-  select distinct date_trunc('month', e.created_at at time zone s.time_zone)::date as month
-  from public.fee_events e
+  select distinct m.month
+  from (
+    select
+      u.month,
+      sum(sum(u.amount_cents)) over (partition by u.beneficiary_id, u.currency order by u.month) as total
+    from (
+      select
+        e.beneficiary_id, e.currency, e.amount_cents,
+        date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
+      from private.unsettled_fee_events e
+      cross join private.settings s
+    ) u
+    group by u.beneficiary_id, u.currency, u.month
+  ) m
   cross join private.settings s
-  where e.settlement_id is null
-    and date_trunc('month', e.created_at at time zone s.time_zone) < date_trunc('month', now() at time zone s.time_zone)
-  order by month
+  where m.month < date_trunc('month', now() at time zone s.time_zone)
+    and (m.total >= 0 or not s.carries_negative_totals)
+  order by m.month
 $$;
 
 comment on function private.due_months is
-  'The first days of the past months that have fee events in no settlement, oldest first: the last month, and earlier '
-  'months that were missed, voided, or got a fee event after they were settled. In the time zone of private.settings.';
+  'The first days of the past months for which a settlement can be made, oldest first: the last month, and earlier '
+  'months that were missed, voided, or got a fee event after they were settled. What was written for a month that is '
+  'invoiced counts in the first month after it; a negative sum waits (private.settings.carries_negative_totals). In '
+  'the time zone of private.settings.';
+
+-- sql/65_fees/functions/get_balance.sql
+create function public.get_balance(as_of date default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+declare
+  zone     text;
+  day      date;
+  day_ends timestamptz;
+  balance  jsonb;
+begin
+  perform private.require_admin();
+  select s.time_zone, coalesce(get_balance.as_of, (now() at time zone s.time_zone)::date) into zone, day
+  from private.settings s;
+  if day not between '0001-01-01' and '9999-12-30' then
+    raise sqlstate 'PT400' using message = 'days_invalid';
+  end if;
+  day_ends := (day + 1)::timestamp at time zone zone;
+
+  with settlements as (
+    select
+      s.*, coalesce(s.invoiced_at < day_ends, false) as is_invoiced,
+      coalesce(s.written_off_at < day_ends, false) as is_written_off,
+      coalesce(
+        (
+          select sum(p.amount_cents)
+          from public.settlement_payments p
+          -- a payment before the invoice counts from the invoice on
+          where p.settlement_id = s.id and greatest(p.paid_on, (s.invoiced_at at time zone zone)::date) <= day
+        ),
+        0
+      ) as paid
+    from public.settlements s
+    where s.created_at < day_ends and (s.voided_at is null or s.voided_at >= day_ends)
+  ),
+  amounts as (
+    select s.beneficiary_id, s.currency, 'open' as state, s.total_cents::numeric as cents
+    from settlements s
+    where not s.is_invoiced
+    union all
+    select s.beneficiary_id, s.currency, case when s.is_written_off then 'written_off' else 'invoiced' end,
+      s.total_cents - s.paid
+    from settlements s
+    where s.is_invoiced
+    union all
+    select s.beneficiary_id, s.currency, 'paid', s.paid
+    from settlements s
+    where s.is_invoiced
+    union all
+    select e.beneficiary_id, e.currency, 'unsettled', e.amount_cents
+    from public.fee_events e
+    where e.created_at < day_ends and not exists (
+      select from public.settlement_lines l
+      join settlements s on s.id = l.settlement_id
+      where l.fee_event_id = e.id
+    )
+    union all
+    select e.beneficiary_id, e.currency, 'total', e.amount_cents
+    from public.fee_events e
+    where e.created_at < day_ends
+  ),
+  sums as (
+    select
+      private.uid_of(a.beneficiary_id) as beneficiary_uid,
+      a.currency,
+      private.currency_exponent(a.currency) as decimals,
+      coalesce(sum(a.cents) filter (where a.state = 'unsettled'), 0) as unsettled_cents,
+      coalesce(sum(a.cents) filter (where a.state = 'open'), 0) as open_cents,
+      coalesce(sum(a.cents) filter (where a.state = 'invoiced'), 0) as invoiced_cents,
+      coalesce(sum(a.cents) filter (where a.state = 'paid'), 0) as paid_cents,
+      coalesce(sum(a.cents) filter (where a.state = 'written_off'), 0) as written_off_cents,
+      coalesce(sum(a.cents) filter (where a.state = 'total'), 0) as total_cents
+    from amounts a
+    group by a.beneficiary_id, a.currency
+  )
+  select jsonb_build_object(
+    'as_of', day,
+    'items', coalesce(jsonb_agg(to_jsonb(s) order by s.beneficiary_uid collate "C", s.currency), '[]')
+  )
+  into balance
+  from sums s;
+  return balance;
+end;
+$$;
+
+comment on function public.get_balance is
+  'The trial balance at the end of a day (as_of, by default today) in the time zone of private.settings: {as_of, '
+  'items}; an item for each beneficiary and currency, in its minor unit: unsettled, open, invoiced (what is not '
+  'paid), paid and written_off, which add up to total, the sum of all fee events until then. '
+  'Raises: days_invalid (400); not_an_admin (403).';
+
+grant execute on function public.get_balance to authenticated, service_role;
 
 -- sql/65_fees/functions/get_settlement.sql
 create function public.get_settlement(settlement_id uuid, after uuid default null, max_rows integer default 1000)
 returns jsonb
 language plpgsql
 stable
+security definer
 set search_path = ''
 set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;
-  figures    jsonb;
-  page       jsonb;
 begin
   perform private.require_admin();
   select * into settlement from public.settlements s where s.id = get_settlement.settlement_id;
   if not found then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-
-  select jsonb_build_object(
-    'fee_events', count(*),
-    'charged_cents', coalesce(sum(e.amount_cents) filter (where e.reverses is null), 0),
-    'reversed_cents', coalesce(sum(e.amount_cents) filter (where e.reverses is not null), 0)
-  )
-  into figures
-  from public.fee_events e
-  where e.settlement_id = settlement.id;
-
-  -- unrounded as text, because most JSON parsers read numbers as doubles, which have fewer digits
-  select coalesce(
-    jsonb_agg(to_jsonb(e) || jsonb_build_object('unrounded', trim_scale(e.unrounded)::text) order by e.id), '[]'
-  )
-  into page
-  from (
-    select *
-    from public.fee_events e
-    where e.settlement_id = settlement.id and (get_settlement.after is null or e.id > get_settlement.after)
-    order by e.id
-    limit least(greatest(get_settlement.max_rows, 1), 10000)
-  ) e;
-
-  return private.settlement_json(settlement) || figures || jsonb_build_object('items', page);
+  return private.settlement_statement(settlement, null, get_settlement.after, get_settlement.max_rows);
 end;
 $$;
 
 comment on function public.get_settlement is
-  'One settlement with its figures (fee_events, charged_cents, reversed_cents) and, as items, its fee events ordered '
-  'by id, which is the order of time: max_rows of them, from 1 to 10000, after the one with the id `after`. unrounded '
-  'is a text with all digits. A voided settlement has no items. '
+  'One settlement with everything that explains it, and a page of its lines (private.settlement_statement), also of a '
+  'voided one. '
   'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;
+
+-- sql/65_fees/functions/get_statement.sql
+create function public.get_statement(settlement_id uuid, after uuid default null, max_rows integer default 1000)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+declare
+  settlement public.settlements;
+  statement  jsonb;
+begin
+  select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
+  if settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator() then
+    return private.settlement_statement(settlement, null, get_statement.after, get_statement.max_rows);
+  end if;
+
+  if not exists (
+    select from private.statement_lines l where l.settlement_id = settlement.id and l.payer_id = auth.uid()
+  ) then
+    raise sqlstate 'PT404' using message = 'settlement_not_found';
+  end if;
+  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
+  return statement || jsonb_build_object(
+    'total_cents', (statement #> '{payers,0,total_cents}'),
+    'paid_cents', (
+      select coalesce(sum(p.amount_cents), 0)
+      from public.settlement_payments p
+      where p.settlement_id = settlement.id and p.payer_id = auth.uid()
+    )
+  );
+end;
+$$;
+
+comment on function public.get_statement is
+  'A settlement for those whom it concerns (private.settlement_statement): whole for its beneficiary and for admins; '
+  'for a payer only the own lines and payments, and their sums as total_cents and paid_cents. Nobody else is told '
+  'that it exists. '
+  'Raises: settlement_not_found (404).';
+
+grant execute on function public.get_statement to authenticated, service_role;
 
 -- sql/65_fees/functions/invoice_settlement.sql
 create function public.invoice_settlement(settlement_id uuid)
@@ -5527,8 +6039,9 @@ as $$
 $$;
 
 comment on function public.invoice_settlement is
-  'Marks an open settlement as invoiced; no money is moved. Returns the settlement. The trigger raises '
-  'settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Marks an open settlement as invoiced: it gets a number and a due date, and its month is closed. No money is moved. '
+  'Returns the settlement. The trigger raises settlement_move_refused (409), with the current status as detail, for '
+  'any other settlement, and nothing_to_invoice (409) for a total of zero. '
   'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.invoice_settlement to authenticated, service_role;
@@ -5628,7 +6141,10 @@ begin
 
   -- the trigger tg_settlements__move enforces the valid transitions
   update public.settlements s
-  set status = move_settlement.status, void_reason = move_settlement.reason
+  set
+    status = move_settlement.status,
+    void_reason = case move_settlement.status when 'voided' then move_settlement.reason end,
+    write_off_reason = case move_settlement.status when 'written_off' then move_settlement.reason end
   where s.id = move_settlement.settlement_id
   returning * into settlement;
   if not found then
@@ -5645,21 +6161,93 @@ comment on function private.move_settlement is
 
 grant execute on function private.move_settlement to authenticated, service_role;
 
--- sql/65_fees/functions/pay_settlement.sql
-create function public.pay_settlement(settlement_id uuid)
-returns jsonb
+-- sql/65_fees/functions/next_invoice_number.sql
+create function private.next_invoice_number(beneficiary uuid, year integer)
+returns text
 language sql
 volatile
 set search_path = ''
+as $$
+  with counted as (
+    insert into private.invoice_numbers as n (beneficiary_id, year, last)
+    values (next_invoice_number.beneficiary, next_invoice_number.year, 1)
+    on conflict (beneficiary_id, year) do update set last = n.last + 1
+    returning n.last
+  )
+  select replace(
+    replace(s.invoice_number, '{year}', next_invoice_number.year::text),
+    '{number}',
+    lpad(c.last::text, greatest(4, length(c.last::text)), '0')
+  )
+  from counted c
+  cross join private.settings s
+$$;
+
+comment on function private.next_invoice_number is
+  'The next number of a beneficiary in a year, in the pattern of private.settings.invoice_number. Other invoices of '
+  'the beneficiary wait for the end of the transaction, so that no number is left out or used twice.';
+
+-- sql/65_fees/functions/pay_settlement.sql
+create function public.pay_settlement(
+  settlement_id uuid,
+  amount_cents  bigint default null,
+  paid_on       date   default null,
+  reference     text   default null,
+  payer_uid     text   default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select private.move_settlement(pay_settlement.settlement_id, 'paid')
+declare
+  settlement public.settlements;
+  today      date;
+  remainder  numeric;
+begin
+  perform private.require_admin();
+  select * into settlement from public.settlements s where s.id = pay_settlement.settlement_id for no key update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'settlement_not_found';
+  end if;
+  if settlement.status <> 'invoiced' then
+    raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
+  end if;
+  select (now() at time zone s.time_zone)::date into today from private.settings s;
+  if pay_settlement.amount_cents <= 0 or pay_settlement.paid_on not between '0001-01-01' and today
+    or char_length(pay_settlement.reference) > 1000
+  then
+    raise sqlstate 'PT400' using message = 'payment_invalid';
+  end if;
+
+  remainder := least(
+    private.settlement_remainder(settlement), private.settlement_remainder(settlement, pay_settlement.payer_uid)
+  );
+  if remainder <= 0 then
+    raise sqlstate 'PT409' using message = 'nothing_to_pay';
+  end if;
+
+  insert into public.settlement_payments (settlement_id, payer_id, amount_cents, paid_on, reference)
+  values (
+    settlement.id, private.thinker_id(pay_settlement.payer_uid), coalesce(pay_settlement.amount_cents, remainder),
+    coalesce(pay_settlement.paid_on, today), pay_settlement.reference
+  );
+
+  -- the trigger of the payment has moved it if it is paid in full
+  select * into settlement from public.settlements s where s.id = settlement.id;
+  return private.settlement_json(settlement);
+end;
 $$;
 
 comment on function public.pay_settlement is
-  'Marks an invoiced settlement as paid; no money is moved. Returns the settlement. The trigger raises '
-  'settlement_move_refused (409), with the current status as detail, for any other settlement. '
-  'Raises: not_an_admin (403); settlement_not_found (404).';
+  'Records a payment of an invoiced settlement; no money is moved. amount_cents in the minor unit of its currency: by '
+  'default what is not paid yet. paid_on: the day, in the time zone of private.settings, by default today. payer_uid: '
+  'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the settlement. '
+  'settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay if it, or the '
+  'payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
+  'Raises: payment_invalid (400); not_an_admin (403); settlement_not_found (404); nothing_to_pay (409); '
+  'settlement_move_refused (409).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;
 
@@ -5680,17 +6268,19 @@ begin
     raise sqlstate 'PT400' using message = 'reason_required';
   end if;
 
-  select * into charged from public.fee_events e where e.id = reverse_fee.fee_event_id and e.reverses is null;
+  select * into charged
+  from public.fee_events e
+  where e.id = reverse_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
   if not found then
     raise sqlstate 'PT404' using message = 'fee_event_not_found';
   end if;
 
   insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses, reason
+    fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses, reason
   )
   values (
-    charged.fee_id, charged.subject_type, charged.subject_id, -charged.amount_cents, charged.currency,
-    charged.beneficiary_id, charged.id, reverse_fee.reason
+    charged.fee_id, charged.subject_type, charged.subject_id, charged.currency, charged.beneficiary_id,
+    charged.payer_id, charged.id, reverse_fee.reason
   )
   on conflict do nothing
   returning * into reversal;
@@ -5703,8 +6293,8 @@ end;
 $$;
 
 comment on function public.reverse_fee is
-  'Gives a charge back, whatever became of its subject: a new fee event with the reason, due in the next settlement. '
-  'The event fee.reversed says who did it. Returns the new fee event. A reversal is not a charge. '
+  'Gives back what is left of a charge, whatever became of its subject: a new fee event with the reason and the '
+  'operator, due in the next settlement. Returns the new fee event. Neither a reversal nor an adjustment is a charge. '
   'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); fee_already_reversed (409).';
 
 grant execute on function public.reverse_fee to authenticated, service_role;
@@ -5739,7 +6329,6 @@ set search_path = ''
 set statement_timeout = '10s'
 as $$
 declare
-  period_end  timestamptz;
   settlements jsonb;
 begin
   perform private.require_admin();
@@ -5751,7 +6340,6 @@ begin
   ) then
     raise sqlstate 'PT400' using message = 'period_invalid';
   end if;
-  select settle_fees.period_to::timestamp at time zone s.time_zone into period_end from private.settings s;
 
   if coalesce(settle_fees.dry_run, false) then
     select coalesce(jsonb_agg(to_jsonb(due) order by due.beneficiary_uid collate "C", due.currency), '[]')
@@ -5760,8 +6348,8 @@ begin
       select
         null::uuid as id, e.beneficiary_id, private.uid_of(e.beneficiary_id) as beneficiary_uid,
         settle_fees.period_from, settle_fees.period_to, e.currency, sum(e.amount_cents) as total_cents,
-        count(*) as fee_events, count(e.reverses) as reversals
-      from private.due_fee_events(period_end) e
+        count(*) as fee_events, count(e.reverses) as reversals, count(e.adjusts) as adjustments
+      from private.due_fee_events(settle_fees.period_to) e
       group by e.beneficiary_id, e.currency, e.part
     ) due;
     return settlements;
@@ -5773,7 +6361,7 @@ begin
   -- one statement, so that a settlement is exactly the sum of the fee events linked to it. Fee events that are
   -- committed later are left for the next run
   with due as materialized (
-    select * from private.due_fee_events(period_end)
+    select * from private.due_fee_events(settle_fees.period_to)
   ),
   new as materialized (
     select private.new_uuid() as id, d.beneficiary_id, d.currency, d.part
@@ -5786,12 +6374,13 @@ begin
     from due d
     join new n on (n.beneficiary_id, n.currency, n.part) = (d.beneficiary_id, d.currency, d.part)
     where e.id = d.id and e.settlement_id is null
-    returning e.settlement_id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses
+    returning e.settlement_id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses, e.adjusts
   ),
   sums as (
     select
       l.settlement_id as id, l.beneficiary_id, l.currency,
-      sum(l.amount_cents) as total_cents, count(*) as fee_events, count(l.reverses) as reversals
+      sum(l.amount_cents) as total_cents, count(*) as fee_events, count(l.reverses) as reversals,
+      count(l.adjusts) as adjustments
     from linked l
     group by l.settlement_id, l.beneficiary_id, l.currency
   ),
@@ -5805,7 +6394,7 @@ begin
     coalesce(
       jsonb_agg(
         private.settlement_json(m::public.settlements)
-          || jsonb_build_object('fee_events', s.fee_events, 'reversals', s.reversals)
+          || jsonb_build_object('fee_events', s.fee_events, 'reversals', s.reversals, 'adjustments', s.adjustments)
         order by private.uid_of(m.beneficiary_id) collate "C", m.currency
       ),
       '[]'
@@ -5821,9 +6410,10 @@ $$;
 comment on function public.settle_fees is
   'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
   'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
-  'periods (committed late, period missed or voided) are included. Creates one settlement per beneficiary and '
-  'currency, and returns them with their fee_events and reversals (counts). With dry_run creates nothing, and returns '
-  'what it would create, with id null. Running it twice or concurrently settles nothing twice. '
+  'periods (committed late, period missed or voided) are included; those of an invoiced period count in a later one, '
+  'and a negative sum waits (private.due_fee_events). Creates one settlement per beneficiary and currency, with its '
+  'lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run creates nothing, '
+  'and returns what it would create, with id null. Running it twice or concurrently settles nothing twice. '
   'Raises: period_invalid (400); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;
@@ -5835,13 +6425,149 @@ language sql
 stable
 set search_path = ''
 as $$
-  select to_jsonb(settlement) || jsonb_build_object('beneficiary_uid', private.uid_of(settlement.beneficiary_id))
+  select to_jsonb(settlement) || jsonb_build_object(
+    'beneficiary_uid', private.uid_of(settlement.beneficiary_id),
+    'paid_cents', (
+      select coalesce(sum(p.amount_cents), 0) from public.settlement_payments p where p.settlement_id = settlement.id
+    ),
+    'is_overdue', settlement.status = 'invoiced'
+      and settlement.due_on < (select (now() at time zone s.time_zone)::date from private.settings s)
+  )
 $$;
 
 comment on function private.settlement_json is
-  'A settlement as the functions return it: its columns and the beneficiary''s uid.';
+  'A settlement as the functions return it: its columns, the beneficiary''s uid, the sum of its payments, and whether '
+  'it is invoiced and its due date is over.';
 
 grant execute on function private.settlement_json to service_role, authenticated;
+
+-- sql/65_fees/functions/settlement_remainder.sql
+create function private.settlement_remainder(settlement public.settlements, payer_uid text default null)
+returns numeric
+language sql
+stable
+set search_path = ''
+as $$
+  select
+    coalesce(
+      case
+        when settlement_remainder.payer_uid is null then settlement.total_cents
+        else (
+          select sum(e.amount_cents)
+          from public.settlement_lines l
+          join public.fee_events e on e.id = l.fee_event_id
+          where l.settlement_id = settlement.id and e.payer_id = private.thinker_id(settlement_remainder.payer_uid)
+        )
+      end,
+      0
+    )
+    - coalesce(
+      (
+        select sum(p.amount_cents)
+        from public.settlement_payments p
+        where p.settlement_id = settlement.id
+          and (
+            settlement_remainder.payer_uid is null
+            or p.payer_id = private.thinker_id(settlement_remainder.payer_uid)
+          )
+      ),
+      0
+    )
+$$;
+
+comment on function private.settlement_remainder is
+  'What is not paid of a settlement, or of the part of one payer (whose payments are those that name the payer), in '
+  'the minor unit of its currency.';
+
+-- sql/65_fees/functions/settlement_statement.sql
+create function private.settlement_statement(
+  settlement public.settlements,
+  payer      uuid,
+  after      uuid,
+  max_rows   integer
+)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  figures jsonb;
+  payers  jsonb;
+  parts   jsonb;
+  others  jsonb;
+  page    jsonb;
+begin
+  select jsonb_build_object(
+    'fee_events', count(*),
+    'charged_cents', coalesce(sum(l.amount_cents) filter (where num_nonnulls(l.reverses, l.adjusts) = 0), 0),
+    'reversed_cents', coalesce(sum(l.amount_cents) filter (where l.reverses is not null), 0),
+    'adjusted_cents', coalesce(sum(l.amount_cents) filter (where l.adjusts is not null), 0)
+  )
+  into figures
+  from private.statement_lines l
+  where l.settlement_id = settlement.id and (payer is null or l.payer_id = payer);
+
+  select jsonb_build_object('payers', coalesce(jsonb_agg(to_jsonb(p) order by p.payer_uid), '[]'))
+  into payers
+  from (
+    select l.payer_uid, count(*) as fee_events, sum(l.amount_cents) as total_cents
+    from private.statement_lines l
+    where l.settlement_id = settlement.id and (payer is null or l.payer_id = payer)
+    group by l.payer_uid
+  ) p;
+
+  select jsonb_build_object(
+    'payments',
+    coalesce(
+      jsonb_agg(
+        to_jsonb(p) || jsonb_build_object('payer_uid', private.uid_of(p.payer_id)) order by p.created_at, p.id
+      ),
+      '[]'
+    )
+  )
+  into parts
+  from public.settlement_payments p
+  where p.settlement_id = settlement.id and (payer is null or p.payer_id = payer);
+
+  select jsonb_build_object(
+    'replaces', coalesce(jsonb_agg(o.named order by o.id) filter (where not o.is_later), '[]'),
+    'replaced_by', coalesce(jsonb_agg(o.named order by o.id) filter (where o.is_later), '[]')
+  )
+  into others
+  from (
+    select distinct
+      s.id,
+      jsonb_build_object('id', s.id, 'number', s.number, 'status', s.status) as named,
+      (s.created_at, s.id) > (settlement.created_at, settlement.id) as is_later
+    from public.settlement_lines own
+    join public.settlement_lines shared on shared.fee_event_id = own.fee_event_id
+    join public.settlements s on s.id = shared.settlement_id
+    where own.settlement_id = settlement.id and s.id <> settlement.id
+  ) o;
+
+  select jsonb_build_object('items', coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]'))
+  into page
+  from (
+    select *
+    from private.statement_lines l
+    where l.settlement_id = settlement.id
+      and (payer is null or l.payer_id = payer)
+      and (settlement_statement.after is null or l.id > settlement_statement.after)
+    order by l.id
+    limit least(greatest(settlement_statement.max_rows, 1), 10000)
+  ) l;
+
+  return private.settlement_json(settlement) || figures || payers || parts || others || page;
+end;
+$$;
+
+comment on function private.settlement_statement is
+  'A settlement with its figures (fee_events, charged_cents, reversed_cents, adjusted_cents), payers (each with '
+  'fee_events and total_cents), payments, the settlements with the same lines that it replaces or that replaced it '
+  '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of time: '
+  'max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments of '
+  'this payer.';
 
 -- sql/65_fees/functions/void_settlement.sql
 create function public.void_settlement(settlement_id uuid, reason text default null)
@@ -5855,11 +6581,101 @@ as $$
 $$;
 
 comment on function public.void_settlement is
-  'Voids an open or invoiced settlement: its row is kept, and its fee events are due again. Returns the settlement. '
-  'The trigger raises settlement_move_refused (409), with the current status as detail, for any other settlement. '
+  'Voids an open or invoiced settlement: its row and its lines are kept, and its fee events are due again. Returns '
+  'the settlement. The trigger raises settlement_move_refused (409), with the current status as detail, for any other '
+  'settlement, and settlement_has_payments (409) if a part is paid. '
   'Raises: not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.void_settlement to authenticated, service_role;
+
+-- sql/65_fees/functions/write_off_settlement.sql
+create function public.write_off_settlement(settlement_id uuid, reason text)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+set statement_timeout = '10s'
+as $$
+begin
+  perform private.require_admin();
+  if btrim(coalesce(write_off_settlement.reason, '')) = '' then
+    raise sqlstate 'PT400' using message = 'reason_required';
+  end if;
+  return private.move_settlement(write_off_settlement.settlement_id, 'written_off', write_off_settlement.reason);
+end;
+$$;
+
+comment on function public.write_off_settlement is
+  'Gives up what is not paid of an invoiced settlement; payments stay. Returns the settlement. The trigger raises '
+  'settlement_move_refused (409), with the current status as detail, for any other settlement, and nothing_to_pay '
+  '(409) for a negative total. '
+  'Raises: reason_required (400); not_an_admin (403); settlement_not_found (404).';
+
+grant execute on function public.write_off_settlement to authenticated, service_role;
+
+-- sql/65_fees/triggers/tg_fee_events__correct.sql
+create function private.tg_fee_events__correct()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  charged    public.fee_events;
+  remainder  numeric;
+  constraint_name text;
+begin
+  -- one correction of a charge at a time: the next one sees what this one leaves. No lock of the row, which a running
+  -- settlement holds
+  perform pg_advisory_xact_lock(private.lock_number('corrections_of:' || coalesce(new.reverses, new.adjusts)));
+  select * into charged
+  from public.fee_events e
+  where e.id = coalesce(new.reverses, new.adjusts);
+  select charged.amount_cents + coalesce(sum(e.amount_cents), 0) into remainder
+  from public.fee_events e
+  where charged.id in (e.reverses, e.adjusts);
+
+  if new.reverses is not null then
+    new.amount_cents := coalesce(new.amount_cents, -remainder);
+  end if;
+  if new.reason is not null then
+    new.operator := coalesce(new.operator, private.operator_name());
+  end if;
+
+  constraint_name := case
+    when num_nonnulls(charged.reverses, charged.adjusts) > 0 then 'a_correction_names_a_charge'
+    when (new.fee_id, new.subject_type, new.subject_id, new.currency, new.beneficiary_id, new.payer_id)
+      is distinct from (
+        charged.fee_id, charged.subject_type, charged.subject_id, charged.currency, charged.beneficiary_id,
+        charged.payer_id
+      )
+      then 'a_correction_agrees_with_its_charge'
+    when new.reverses is not null and new.amount_cents <> -remainder then 'a_reversal_takes_back_what_is_left'
+    when new.adjusts is not null
+      and exists (select from public.fee_events e where e.reverses = charged.id)
+      then 'a_reversed_charge_is_not_adjusted'
+    when remainder + new.amount_cents not between 0 and 9007199254740991
+      then 'an_adjusted_charge_is_a_safe_amount'
+  end;
+  if constraint_name is not null then
+    raise check_violation using
+      constraint = constraint_name,
+      message = format('correction of fee event %s violates constraint "%s"', charged.id, constraint_name);
+  end if;
+  return new;
+end;
+$$;
+
+comment on function private.tg_fee_events__correct is
+  'Checks a reversal or an adjustment against its charge: same fee, subject, currency, beneficiary and payer; a '
+  'reversal takes back what earlier adjustments left of the charge (null as its amount becomes that); an adjustment '
+  'leaves at least zero, and a reversed charge is not adjusted. Raises check_violation otherwise.';
+
+create trigger tg_fee_events__correct
+  before insert on public.fee_events
+  for each row
+  when (num_nonnulls(new.reverses, new.adjusts) > 0)
+  execute function private.tg_fee_events__correct();
 
 -- sql/65_fees/triggers/tg_fee_events__require_unsettled.sql
 create function private.tg_fee_events__require_unsettled()
@@ -5890,6 +6706,15 @@ security definer
 set search_path = ''
 as $$
 begin
+  insert into public.settlement_lines (settlement_id, fee_event_id, month)
+  select
+    n.settlement_id, n.id, date_trunc('month', coalesce(c.created_at, n.created_at) at time zone s.time_zone)::date
+  from new_rows n
+  join old_rows o on o.id = n.id and o.settlement_id is distinct from n.settlement_id
+  cross join private.settings s
+  left join public.fee_events c on c.id = coalesce(n.reverses, n.adjusts)
+  where n.settlement_id is not null;
+
   perform private.check_settlement_totals(
     array(
       select o.settlement_id from old_rows o where o.settlement_id is not null
@@ -5902,7 +6727,8 @@ end;
 $$;
 
 comment on function private.tg_fee_events__total is
-  'After fee events were linked to a settlement or released: checks that its total is their sum.';
+  'After fee events were linked to a settlement: writes the lines of the settlement. After they were linked or '
+  'released: checks that its total is their sum.';
 
 create trigger tg_fee_events__total
   after update on public.fee_events
@@ -5920,13 +6746,14 @@ as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
-    'fee.reversed', private.known_actor(), 'fee_event', new.id,
+    case when new.adjusts is null then 'fee.reversed' else 'fee.adjusted' end,
+    private.known_actor(), 'fee_event', new.id,
     jsonb_build_object(
-      'reverses', new.reverses,
+      case when new.adjusts is null then 'reverses' else 'adjusts' end, coalesce(new.reverses, new.adjusts),
       'amountCents', new.amount_cents,
       'currency', new.currency,
       'reason', left(new.reason, 1000),
-      'by', coalesce(auth.role(), session_user)
+      'by', new.operator
     )
   );
   return null;
@@ -5934,8 +6761,8 @@ end;
 $$;
 
 comment on function private.tg_fee_events__write_event is
-  'Writes the event fee.reversed for a charge that an operator reversed: its actor is the acting admin; `by` names the '
-  'database role of a caller, or the login of an operator.';
+  'Writes the event fee.reversed or fee.adjusted for a charge that an operator corrected: its actor is the acting '
+  'admin; `by` is the operator (private.operator_name).';
 
 create trigger tg_fee_events__write_event
   after insert on public.fee_events
@@ -5957,18 +6784,19 @@ begin
   if before is distinct from after then
     insert into public.fee_versions (
       fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,
-      reversed_after_start, valid_from
+      reversed_after_start, payer, valid_from
     )
     select
       new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
-      new.beneficiary_id, new.reversed_after_start,
+      new.beneficiary_id, new.reversed_after_start, new.payer,
       -- after the previous version, also if the clock was set back since then
       greatest(clock_timestamp(), max(v.valid_from) + interval '1 microsecond')
     from public.fee_versions v
     where v.fee_id = new.id;
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
-      'fee.changed', private.known_actor(), 'fee', new.id, jsonb_build_object('before', before, 'after', after)
+      'fee.changed', private.known_actor(), 'fee', new.id, 
+      jsonb_build_object('before', before, 'after', after, 'by', private.operator_name())
     );
   end if;
   return null;
@@ -5992,8 +6820,12 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('mortgage', 'mortgage_contract', new.id, o.loan_amount, o.loan_currency)
+  perform private.charge(
+    'mortgage', 'mortgage_contract', new.id, o.loan_amount, o.loan_currency, o.lender_id,
+    jsonb_build_object('borrower', a.borrower_id)
+  )
   from public.mortgage_offers o
+  join public.mortgage_applications a on a.id = o.application_id
   where o.id = new.offer_id;
   return null;
 end;
@@ -6007,6 +6839,79 @@ create trigger tg_mortgage_contracts__charge
   for each row
   execute function private.tg_mortgage_contracts__charge();
 
+-- sql/65_fees/triggers/tg_settlement_payments__apply.sql
+create function private.tg_settlement_payments__apply()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  settlement public.settlements;
+begin
+  -- concurrent payments wait here, and then see each other
+  select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
+  if settlement.status <> 'invoiced' then
+    raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
+  end if;
+  if private.settlement_remainder(settlement) < 0
+    or private.settlement_remainder(settlement, private.uid_of(new.payer_id)) < 0
+  then
+    raise sqlstate 'PT409' using message = 'payment_too_high';
+  end if;
+
+  if private.settlement_remainder(settlement) = 0 then
+    update public.settlements s set status = 'paid' where s.id = settlement.id;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function private.tg_settlement_payments__apply is
+  'Refuses a payment of a settlement that is not invoiced, or of more than is left of it or of the payer''s part. '
+  'Marks the settlement as paid with the last part. '
+  'Raises: payment_too_high (409); settlement_move_refused (409).';
+
+create trigger tg_settlement_payments__apply
+  after insert on public.settlement_payments
+  for each row
+  execute function private.tg_settlement_payments__apply();
+
+-- sql/65_fees/triggers/tg_settlement_payments__write_event.sql
+create function private.tg_settlement_payments__write_event()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'settlement.payment', private.known_actor(), 'settlement', new.settlement_id,
+    jsonb_strip_nulls(
+      jsonb_build_object(
+        'payment', new.id,
+        'payer', private.uid_of(new.payer_id),
+        'amountCents', new.amount_cents,
+        'paidOn', new.paid_on,
+        'reference', new.reference,
+        'by', new.recorded_by
+      )
+    )
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_settlement_payments__write_event is
+  'Writes the event settlement.payment for each payment; its actor is the acting admin, `by` the operator '
+  '(private.operator_name).';
+
+create trigger tg_settlement_payments__write_event
+  after insert on public.settlement_payments
+  for each row
+  execute function private.tg_settlement_payments__write_event();
+
 -- sql/65_fees/triggers/tg_settlements__move.sql
 create function private.tg_settlements__move()
 returns trigger
@@ -6014,8 +6919,13 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  moment  timestamptz;
-  movable text[] := array['status', 'invoiced_at', 'paid_at', 'voided_at', 'void_reason'];
+  moment   timestamptz;
+  today    date;
+  payments numeric;
+  movable  text[] := array[
+    'status', 'invoiced_at', 'paid_at', 'voided_at', 'written_off_at', 'invoiced_by', 'paid_by', 'voided_by',
+    'written_off_by', 'void_reason', 'write_off_reason', 'number', 'due_on'
+  ];
 begin
   if tg_op = 'INSERT' then
     if new.status <> 'open' then
@@ -6027,24 +6937,63 @@ begin
     raise sqlstate 'PT403' using message = 'append_only', detail = 'of a settlement only the status changes';
   end if;
   if (old.status, new.status) not in (
-    ('open', 'invoiced'), ('invoiced', 'paid'), ('open', 'voided'), ('invoiced', 'voided')
+    ('open', 'invoiced'), ('invoiced', 'paid'), ('invoiced', 'written_off'), ('open', 'voided'), ('invoiced', 'voided')
   ) then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
   end if;
+  select coalesce(sum(p.amount_cents), 0) into payments
+  from public.settlement_payments p
+  where p.settlement_id = new.id;
+  case new.status
+    when 'invoiced' then
+      if new.total_cents = 0 then
+        raise sqlstate 'PT409' using message = 'nothing_to_invoice';
+      end if;
+    when 'paid' then
+      if payments <> new.total_cents then
+        raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
+      end if;
+    when 'written_off' then
+      if new.total_cents < 0 then
+        raise sqlstate 'PT409' using message = 'nothing_to_pay';
+      end if;
+    when 'voided' then
+      if payments > 0 then
+        raise sqlstate 'PT409' using message = 'settlement_has_payments';
+      end if;
+  end case;
 
   -- no step is earlier than the one before, also if the clock was set back in between
   moment := greatest(old.created_at, old.invoiced_at, now());
-  new.invoiced_at := case new.status when 'invoiced' then moment else old.invoiced_at end;
+  new.invoiced_at := old.invoiced_at;
+  new.invoiced_by := old.invoiced_by;
+  new.number := old.number;
+  new.due_on := old.due_on;
+  if new.status = 'invoiced' then
+    select (moment at time zone s.time_zone)::date, (moment at time zone s.time_zone)::date + s.payment_days
+    into today, new.due_on
+    from private.settings s;
+    new.invoiced_at := moment;
+    new.invoiced_by := private.operator_name();
+    new.number := private.next_invoice_number(new.beneficiary_id, extract(year from today)::integer);
+  end if;
   new.paid_at := case new.status when 'paid' then moment end;
+  new.paid_by := case new.status when 'paid' then private.operator_name() end;
   new.voided_at := case new.status when 'voided' then moment end;
+  new.voided_by := case new.status when 'voided' then private.operator_name() end;
+  new.written_off_at := case new.status when 'written_off' then moment end;
+  new.written_off_by := case new.status when 'written_off' then private.operator_name() end;
   return new;
 end;
 $$;
 
 comment on function private.tg_settlements__move is
-  'Enforces the transitions of a settlement: it starts as open, goes from open to invoiced to paid, and from open or '
-  'invoiced to voided. Sets the time of each. settlement_move_refused has the current status as detail. '
-  'Raises: append_only (403); settlement_move_refused (409).';
+  'Enforces the transitions of a settlement: it starts as open, goes from open to invoiced, from invoiced to paid (if '
+  'its payments are its total) or written_off, and from open or invoiced to voided (if nothing is paid). Sets the time '
+  'and the operator of each, and number and due date of an invoice. settlement_move_refused has the current status as '
+  'detail. '
+  'Raises: append_only (403); nothing_to_invoice (409); nothing_to_pay (409); settlement_has_payments (409); '
+  'settlement_move_refused (409).';
 
 create trigger tg_settlements__move
   before insert or update on public.settlements
@@ -6109,6 +7058,7 @@ begin
       when 'open' then 'settlement.created'
       when 'invoiced' then 'settlement.invoiced'
       when 'paid' then 'settlement.paid'
+      when 'written_off' then 'settlement.written_off'
       when 'voided' then 'settlement.voided'
     end,
     private.known_actor(),
@@ -6121,7 +7071,10 @@ begin
         'periodTo', new.period_to,
         'totalCents', new.total_cents,
         'currency', new.currency,
-        'reason', left(new.void_reason, 1000)
+        'number', new.number,
+        'dueOn', new.due_on,
+        'reason', left(coalesce(new.void_reason, new.write_off_reason), 1000),
+        'by', private.operator_name()
       )
     )
   );
@@ -6130,7 +7083,8 @@ end;
 $$;
 
 comment on function private.tg_settlements__write_event is
-  'Writes the events settlement.created, settlement.invoiced, settlement.paid and settlement.voided.';
+  'Writes the events settlement.created, settlement.invoiced, settlement.paid, settlement.written_off and '
+  'settlement.voided; the actor is the acting admin, `by` the operator (private.operator_name).';
 
 create trigger tg_settlements__write_event
   after insert or update of status on public.settlements
@@ -6145,7 +7099,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('transfer', 'transfer', new.id, new.fiat_amount, new.fiat_currency);
+  perform private.charge('transfer', 'transfer', new.id, new.fiat_amount, new.fiat_currency, new.thinker_id);
   return null;
 end;
 $$;
@@ -6168,15 +7122,16 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('voucher', 'voucher_booking', new.id, v.price_amount, v.price_currency)
-  from public.vouchers v
-  where v.id = new.voucher_id;
+  perform private.charge(
+    'voucher', 'voucher_booking', new.id, new.price_amount, new.price_currency, new.issuer_id,
+    jsonb_build_object('holder', new.holder_id)
+  );
   return null;
 end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its '
+  'Charges the fees of a booking on its price, in the transaction of the booking. An issuer that books its '
   'own voucher blocks time and sells nothing: it pays no fee.';
 
 create trigger tg_voucher_bookings__charge
@@ -6193,11 +7148,11 @@ security definer
 set search_path = ''
 as $$
 begin
-  insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses)
-  select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, c.beneficiary_id, c.id
+  insert into public.fee_events (fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses)
+  select c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id
   from public.fee_events c
   join public.fees f on f.id = c.fee_id
-  where c.subject_type = 'voucher_booking' and c.subject_id = new.id and c.reverses is null
+  where c.subject_type = 'voucher_booking' and c.subject_id = new.id and num_nonnulls(c.reverses, c.adjusts) = 0
     -- afterwards the appointment may have taken place
     and (new.cancelled_at < new.slot_start or f.reversed_after_start)
   on conflict do nothing;
@@ -6206,9 +7161,9 @@ end;
 $$;
 
 comment on function private.tg_voucher_bookings__reverse is
-  'Reverses the charges of a booking that is cancelled before its slot starts: one new row each, with the same '
-  'beneficiary. Later only those of fees with reversed_after_start, for all who cancel; an operator can reverse the '
-  'others (public.reverse_fee).';
+  'Reverses what is left of the charges of a booking that is cancelled before its slot starts: one new row each, with '
+  'the same beneficiary and payer. Later only those of fees with reversed_after_start, for all who cancel; an '
+  'operator can reverse the others (public.reverse_fee).';
 
 create trigger tg_voucher_bookings__reverse
   after update of status on public.voucher_bookings
@@ -6599,7 +7554,8 @@ grant select on private.application_facts to service_role, stats_reader;
 -- sql/75_stats/facts/booking_facts.sql
 create view private.booking_facts
 as
-select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at
+select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at, b.price_amount,
+  b.price_currency
 from public.voucher_bookings b
 -- an issuer that books its own voucher blocks time, and sells nothing
 where b.holder_id <> b.issuer_id;
@@ -6666,7 +7622,8 @@ select
   f.amount_cents,
   f.reverses is not null as is_reversal,
   f.settlement_id is not null as is_settled,
-  f.created_at
+  f.created_at,
+  f.adjusts is not null as is_adjustment
 from public.fee_events f;
 
 comment on view private.fee_event_facts is 'The columns of fee events that figures may read.';
@@ -6729,7 +7686,8 @@ where b.holder_id <> b.issuer_id and case
   when (
     select count(*)
     from public.fee_events e
-    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id and e.reverses is null
+    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id
+      and num_nonnulls(e.reverses, e.adjusts) = 0
       and e.currency = expected.currency
   ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
   -- in this branch, because the log is large
@@ -6742,13 +7700,13 @@ end
 
 union all
 select 'every_cancellation_is_reversed_once', count(*),
-  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active, or was '
+  'Charges of a cancelled booking without a reversal, and reversals of a charge whose booking is active, or was '
   'cancelled too late for its fee. Only fees that were in force for an hour before and after a late cancellation are '
   'checked. What an operator reversed, with a reason, is valid.'
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
-where c.reverses is null and c.subject_type = 'voucher_booking'
+where num_nonnulls(c.reverses, c.adjusts) = 0 and c.subject_type = 'voucher_booking'
   and (
     case
       when r.reason is not null then false
@@ -6767,9 +7725,29 @@ where c.reverses is null and c.subject_type = 'voucher_booking'
       )
       else r.id is null
     end
-    or (r.amount_cents, r.currency, r.beneficiary_id, r.fee_id, r.subject_type, r.subject_id)
-      <> (-c.amount_cents, c.currency, c.beneficiary_id, c.fee_id, c.subject_type, c.subject_id)
   )
+
+union all
+select 'corrections_agree_with_their_charge', count(*),
+  'Charges whose reversal is not what adjustments left of them, or that were adjusted below zero, and corrections with '
+  'another fee, subject, currency, beneficiary or payer, or of another correction.'
+from (
+  select from public.fee_events c
+  join (
+    select
+      coalesce(e.reverses, e.adjusts) as charge, sum(e.amount_cents) as cents, count(e.reverses) as reversals
+    from public.fee_events e
+    where num_nonnulls(e.reverses, e.adjusts) > 0
+    group by coalesce(e.reverses, e.adjusts)
+  ) k on k.charge = c.id
+  where c.amount_cents + k.cents < 0 or (k.reversals > 0 and c.amount_cents + k.cents <> 0)
+  union all
+  select from public.fee_events k
+  join public.fee_events c on c.id = coalesce(k.reverses, k.adjusts)
+  where num_nonnulls(c.reverses, c.adjusts) > 0
+    or (k.fee_id, k.subject_type, k.subject_id, k.currency, k.beneficiary_id, k.payer_id)
+      is distinct from (c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id)
+) wrong
 
 union all
 select 'every_charge_has_its_subject', count(*),
@@ -6783,12 +7761,74 @@ end
 
 union all
 select 'settlements_total_their_fee_events', count(*),
-  'Settlements whose total is not the sum of their fee events, and voided settlements with fee events.'
+  'Settlements whose total is not the sum of their lines, or whose lines are not their fee events (a voided one has '
+  'none of these).'
 from public.settlements s
 left join (
-  select e.settlement_id, sum(e.amount_cents) as total from public.fee_events e group by e.settlement_id
-) e on e.settlement_id = s.id
-where case s.status when 'voided' then e.settlement_id is not null else s.total_cents <> coalesce(e.total, 0) end
+  select
+    l.settlement_id, sum(e.amount_cents) as total, count(*) as lines,
+    count(*) filter (where e.settlement_id = l.settlement_id) as linked
+  from public.settlement_lines l
+  join public.fee_events e on e.id = l.fee_event_id
+  group by l.settlement_id
+) l on l.settlement_id = s.id
+left join (
+  select f.settlement_id, count(*) as events from public.fee_events f group by f.settlement_id
+) f on f.settlement_id = s.id
+where s.total_cents <> coalesce(l.total, 0)
+  or coalesce(f.events, 0) <> case s.status when 'voided' then 0 else coalesce(l.lines, 0) end
+  or coalesce(l.linked, 0) <> case s.status when 'voided' then 0 else coalesce(l.lines, 0) end
+
+union all
+select 'payments_agree_with_their_settlement', count(*),
+  'Settlements that are paid and whose payments are not their total, or that have payments of more than their total or '
+  'without an invoice.'
+from public.settlements s
+left join (
+  select p.settlement_id, sum(p.amount_cents) as cents from public.settlement_payments p group by p.settlement_id
+) p on p.settlement_id = s.id
+where case s.status
+  when 'paid' then coalesce(p.cents, 0) <> s.total_cents
+  when 'invoiced' then p.cents >= s.total_cents
+  when 'written_off' then p.cents >= s.total_cents
+  else p.cents > 0
+end
+
+union all
+select 'invoice_numbers_have_no_gap', count(*),
+  'Beneficiaries and years with fewer or more invoices than the last number says.'
+from private.invoice_numbers n
+full join (
+  select
+      s.beneficiary_id, extract(year from s.invoiced_at at time zone z.time_zone)::integer as year, count(*) as number
+  from public.settlements s
+  cross join private.settings z
+  where s.number is not null
+  group by s.beneficiary_id, year
+) i on (i.beneficiary_id, i.year) = (n.beneficiary_id, n.year)
+where n.last is distinct from i.number
+
+union all
+select 'balance_adds_up', count(*),
+  'Beneficiaries and currencies for which the sum of all fee events is not what is unsettled, open, invoiced, paid and '
+  'written off together.'
+from (
+  select e.beneficiary_id, e.currency, sum(e.amount_cents) as cents
+  from public.fee_events e
+  group by e.beneficiary_id, e.currency
+) e
+full join (
+  select a.beneficiary_id, a.currency, sum(a.cents) as cents
+  from (
+    select u.beneficiary_id, u.currency, u.amount_cents::numeric as cents
+    from public.fee_events u
+    where u.settlement_id is null
+    union all
+    select s.beneficiary_id, s.currency, s.total_cents from public.settlements s where s.status <> 'voided'
+  ) a
+  group by a.beneficiary_id, a.currency
+) a on (a.beneficiary_id, a.currency) = (e.beneficiary_id, e.currency)
+where coalesce(e.cents, 0) <> coalesce(a.cents, 0)
 
 union all
 select 'no_fee_event_is_in_two_settlements', count(*),
@@ -6797,6 +7837,7 @@ select 'no_fee_event_is_in_two_settlements', count(*),
 from (
   select from public.fee_events e
   where e.settlement_id is not null
+    and e.adjusts is null
   group by e.fee_id, e.subject_type, e.subject_id, e.currency, e.reverses
   having count(*) > 1
   union all
@@ -6815,8 +7856,8 @@ where (o.status = 'accepted') <> (c.id is not null)
 union all
 select 'every_write_has_its_event', count(*),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
-  'telemetry, reversals by an operator, and settlements with more or fewer events than changes, within the time '
-  'for which events are kept. (Heartbeats and matches have no rows to compare with.)'
+  'telemetry, corrections by an operator, payments, and settlements with more or fewer events than changes, within the '
+  'time for which events are kept. (Heartbeats and matches have no rows to compare with.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
@@ -6831,10 +7872,18 @@ from (
   from public.mortgage_contracts c
   union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
   union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
-  union all select 'fee.reversed', e.id::text, e.created_at, 1 from public.fee_events e where e.reason is not null
+  union all
+  select case when e.adjusts is null then 'fee.reversed' else 'fee.adjusted' end, e.id::text, e.created_at, 1
+  from public.fee_events e
+  where e.reason is not null
+  union all
+  select 'settlement.payment', p.settlement_id::text, min(p.created_at), count(*)
+  from public.settlement_payments p
+  group by p.settlement_id
   union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
   union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
   union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s
+  union all select 'settlement.written_off', s.id::text, s.written_off_at, 1 from public.settlements s
   union all select 'settlement.voided', s.id::text, s.voided_at, 1 from public.settlements s
 ) written
 left join (
@@ -6911,11 +7960,82 @@ comment on view private.presence_facts is
 
 grant select on private.presence_facts to service_role, stats_reader;
 
+-- sql/75_stats/facts/receivable_facts.sql
+create view private.receivable_facts
+as
+with parts as (
+  select
+    e.beneficiary_id,
+    e.currency,
+    e.payer_id,
+    s.id as settlement_id,
+    coalesce(s.status, 'unsettled') as status,
+    s.due_on,
+    sum(e.amount_cents) as cents, min(e.created_at) as since
+  from public.fee_events e
+  left join public.settlements s on s.id = e.settlement_id
+  where e.settlement_id is null or s.status in ('open', 'invoiced')
+  group by e.beneficiary_id, e.currency, e.payer_id, s.id, s.status, s.due_on
+),
+
+payments as (
+  select p.settlement_id, p.payer_id, sum(p.amount_cents) as cents
+  from public.settlement_payments p
+  group by p.settlement_id, p.payer_id
+),
+
+named as (
+  select p.*, p.cents - coalesce(m.cents, 0) as remainder, coalesce(u.cents, 0) as unnamed
+  from parts p
+  left join payments m on m.settlement_id = p.settlement_id and m.payer_id = p.payer_id
+  left join payments u on u.settlement_id = p.settlement_id and u.payer_id is null
+),
+
+ordered as (
+  select n.*,
+    coalesce(
+      sum(greatest(n.remainder, 0)) over (
+        partition by n.settlement_id order by n.since, n.payer_id rows between unbounded preceding and 1 preceding
+      ),
+      0
+    ) as older
+  from named n
+)
+
+select
+  o.beneficiary_id, o.currency, o.payer_id, o.settlement_id, o.status,
+  (o.since at time zone s.time_zone)::date as since,
+  coalesce(o.status = 'invoiced' and o.due_on < (now() at time zone s.time_zone)::date, false) as is_overdue,
+  -- a payment that names no payer pays the oldest debts first
+  o.remainder
+    - case
+        when o.settlement_id is null then 0 else least(greatest(o.remainder, 0), greatest(o.unnamed - o.older, 0))
+    end
+    as cents
+from ordered o
+cross join private.settings s;
+
+comment on view private.receivable_facts is
+  'What each payer owes to each beneficiary: the part of each open or invoiced settlement that is not paid, and the '
+  'fee events in no settlement. The data of stats.receivables.';
+
+grant select on private.receivable_facts to service_role, stats_reader;
+
 -- sql/75_stats/facts/settlement_facts.sql
 create view private.settlement_facts
 as
-select s.id, s.beneficiary_id, s.period_from, s.period_to, s.total_cents, s.currency, s.status, s.created_at
-from public.settlements s;
+select
+  s.id, s.beneficiary_id, s.period_from, s.period_to, s.total_cents, s.currency, s.status, s.created_at, s.number,
+  s.invoiced_at, s.due_on, coalesce(p.cents, 0)::bigint as paid_cents, p.last_on as last_paid_on,
+  -- a state of the day, not of the row
+  s.status = 'invoiced' and s.due_on < (now() at time zone z.time_zone)::date as is_overdue
+from public.settlements s
+cross join private.settings z
+left join (
+  select p.settlement_id, sum(p.amount_cents) as cents, max(p.paid_on) as last_on
+  from public.settlement_payments p
+  group by p.settlement_id
+) p on p.settlement_id = s.id;
 
 comment on view private.settlement_facts is 'The columns of settlements that figures may read.';
 
@@ -7077,9 +8197,10 @@ as
 select
   d.day, f.fee_id, b.uid as beneficiary_uid, f.currency, private.currency_exponent(f.currency) as decimals,
   f.fee_events, f.charged_cents, f.reversed_cents,
-  f.charged_cents + f.reversed_cents as accrued_cents,
+  f.accrued_cents,
   f.settled_cents,
-  f.charged_cents + f.reversed_cents - f.settled_cents as open_cents
+  f.accrued_cents - f.settled_cents as open_cents,
+  f.adjusted_cents
 from stats.days d
 cross join lateral (
   select
@@ -7087,8 +8208,10 @@ cross join lateral (
     f.beneficiary_id,
     f.currency,
     count(*) as fee_events,
-    coalesce(sum(f.amount_cents) filter (where not f.is_reversal), 0) as charged_cents,
+    coalesce(sum(f.amount_cents) filter (where not f.is_reversal and not f.is_adjustment), 0) as charged_cents,
     coalesce(sum(f.amount_cents) filter (where f.is_reversal), 0) as reversed_cents,
+    coalesce(sum(f.amount_cents) filter (where f.is_adjustment), 0) as adjusted_cents,
+    sum(f.amount_cents) as accrued_cents,
     coalesce(sum(f.amount_cents) filter (where f.is_settled), 0) as settled_cents
   from private.fee_event_facts f
   where f.created_at >= d.starts_at and f.created_at < d.ends_at
@@ -7097,10 +8220,12 @@ cross join lateral (
 join private.thinker_facts b on b.id = f.beneficiary_id;
 
 comment on view stats.fees_by_day is
-  'Fees charged and reversed on each day, by fee, beneficiary and currency. Amounts are in the currency''s minor unit.';
+  'Fees charged, reversed and adjusted on each day, by fee, beneficiary and currency. Amounts are in the currency''s '
+  'minor unit.';
 comment on column stats.fees_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
 comment on column stats.fees_by_day.reversed_cents is 'The sum of the reversals: zero or negative.';
-comment on column stats.fees_by_day.accrued_cents is 'The sum of charged_cents and reversed_cents.';
+comment on column stats.fees_by_day.accrued_cents is 'The sum of charged_cents, reversed_cents and adjusted_cents.';
+comment on column stats.fees_by_day.adjusted_cents is 'The sum of the adjustments by operators.';
 comment on column stats.fees_by_day.settled_cents is
   'The part of accrued_cents that is in a settlement, whatever its status; open_cents is the rest.';
 
@@ -7203,7 +8328,8 @@ as
 select
   b.uid as beneficiary_uid, o.currency, private.currency_exponent(o.currency) as decimals,
   o.unsettled_cents, o.open_cents, o.invoiced_cents, o.paid_cents,
-  o.unsettled_cents + o.open_cents + o.invoiced_cents as owed_cents
+  o.unsettled_cents + o.open_cents + o.invoiced_cents as owed_cents,
+  o.written_off_cents, o.overdue_cents
 from (
   select
     due.beneficiary_id,
@@ -7211,17 +8337,23 @@ from (
     coalesce(sum(due.cents) filter (where due.status = 'unsettled'), 0) as unsettled_cents,
     coalesce(sum(due.cents) filter (where due.status = 'open'), 0) as open_cents,
     coalesce(sum(due.cents) filter (where due.status = 'invoiced'), 0) as invoiced_cents,
-    coalesce(sum(due.cents) filter (where due.status = 'paid'), 0) as paid_cents
+    coalesce(sum(due.cents) filter (where due.status = 'paid'), 0) as paid_cents,
+    coalesce(sum(due.cents) filter (where due.status = 'written_off'), 0) as written_off_cents,
+    coalesce(sum(due.cents) filter (where due.is_overdue), 0) as overdue_cents
   from (
-    select f.beneficiary_id, f.currency, 'unsettled' as status, sum(f.amount_cents) as cents
+    select f.beneficiary_id, f.currency, 'unsettled' as status, false as is_overdue, sum(f.amount_cents) as cents
     from private.fee_event_facts f
     where not f.is_settled
     group by f.beneficiary_id, f.currency
     union all
-    select s.beneficiary_id, s.currency, s.status, sum(s.total_cents)
+    select s.beneficiary_id, s.currency, s.status, s.is_overdue, sum(s.total_cents - s.paid_cents)
     from private.settlement_facts s
     where s.status <> 'voided'
-    group by s.beneficiary_id, s.currency, s.status
+    group by s.beneficiary_id, s.currency, s.status, s.is_overdue
+    union all
+    select s.beneficiary_id, s.currency, 'paid', false, sum(s.paid_cents)
+    from private.settlement_facts s
+    group by s.beneficiary_id, s.currency
   ) due
   group by due.beneficiary_id, due.currency
 ) o
@@ -7232,8 +8364,12 @@ comment on view stats.owed is
   'if more was reversed than charged. Fee events of a voided settlement count as unsettled.';
 comment on column stats.owed.unsettled_cents is 'Fee events in no settlement.';
 comment on column stats.owed.open_cents is 'Settlements that are not invoiced yet.';
-comment on column stats.owed.invoiced_cents is 'Settlements that are invoiced and not paid.';
+comment on column stats.owed.invoiced_cents is 'Settlements that are invoiced: what is not paid.';
 comment on column stats.owed.owed_cents is 'The sum of unsettled_cents, open_cents and invoiced_cents.';
+
+comment on column stats.owed.paid_cents is 'All payments.';
+comment on column stats.owed.written_off_cents is 'What was given up of settlements.';
+comment on column stats.owed.overdue_cents is 'The part of invoiced_cents whose due date is over.';
 
 grant select on stats.owed to service_role, stats_reader;
 
@@ -7294,6 +8430,45 @@ comment on view stats.presence_now is 'The number of thinkers who are online, in
 
 grant select on stats.presence_now to service_role, stats_reader;
 
+-- sql/75_stats/views/stats.receivables.sql
+-- security_barrier: otherwise a reader's own function in a where clause could see the uids of all thinkers
+create view stats.receivables
+with (security_invoker = true, security_barrier = true)
+as
+select
+  p.uid as payer_uid, b.uid as beneficiary_uid, r.currency, private.currency_exponent(r.currency) as decimals,
+  r.unsettled_cents, r.open_cents, r.invoiced_cents, r.overdue_cents, r.owed_cents, r.since
+from (
+  select
+    f.payer_id,
+    f.beneficiary_id,
+    f.currency,
+    coalesce(sum(f.cents) filter (where f.status = 'unsettled'), 0) as unsettled_cents,
+    coalesce(sum(f.cents) filter (where f.status = 'open'), 0) as open_cents,
+    coalesce(sum(f.cents) filter (where f.status = 'invoiced'), 0) as invoiced_cents,
+    coalesce(sum(f.cents) filter (where f.is_overdue), 0) as overdue_cents,
+    sum(f.cents) as owed_cents,
+    min(f.since) filter (where f.cents > 0) as since
+  from private.receivable_facts f
+  group by f.payer_id, f.beneficiary_id, f.currency
+  having bool_or(f.cents <> 0)
+) r
+join private.thinker_facts b on b.id = r.beneficiary_id
+left join private.thinker_facts p on p.id = r.payer_id;
+
+comment on view stats.receivables is
+  'Who owes what to which beneficiary since when, by currency, in its minor unit. Negative if more was given back than '
+  'charged.';
+comment on column stats.receivables.payer_uid is 'Null: the charges of transfers that nobody signed for.';
+comment on column stats.receivables.unsettled_cents is 'Fee events in no settlement.';
+comment on column stats.receivables.open_cents is 'In settlements that are not invoiced yet.';
+comment on column stats.receivables.invoiced_cents is 'In settlements that are invoiced: what is not paid.';
+comment on column stats.receivables.overdue_cents is 'The part of invoiced_cents whose due date is over.';
+comment on column stats.receivables.owed_cents is 'The sum of unsettled_cents, open_cents and invoiced_cents.';
+comment on column stats.receivables.since is 'The day of the oldest charge of which something is owed.';
+
+grant select on stats.receivables to service_role, stats_reader;
+
 -- sql/75_stats/views/stats.requested_by_day.sql
 create view stats.requested_by_day
 with (security_invoker = true)
@@ -7318,22 +8493,31 @@ grant select on stats.requested_by_day to service_role, stats_reader;
 create view stats.revenue_by_day
 with (security_invoker = true)
 as
-select d.day, r.currency, private.currency_exponent(r.currency) as decimals, r.bookings, r.amount_cents
+select
+  d.day, r.currency, private.currency_exponent(r.currency) as decimals, r.bookings, r.amount_cents, r.booked,
+  r.booked_cents
 from stats.days d
 cross join lateral (
-  select v.price_currency as currency, count(*) as bookings, sum(v.price_amount) as amount_cents
+  select
+    b.price_currency as currency,
+    count(*) filter (where b.status = 'booked') as bookings,
+    coalesce(sum(b.price_amount) filter (where b.status = 'booked'), 0) as amount_cents,
+    count(*) as booked,
+    sum(b.price_amount) as booked_cents
   from private.booking_facts b
-  join private.voucher_facts v on v.id = b.voucher_id
-  where b.created_at >= d.starts_at and b.created_at < d.ends_at
-    and b.status = 'booked' and v.price_currency is not null
-  group by v.price_currency
+  where b.created_at >= d.starts_at and b.created_at < d.ends_at and b.price_currency is not null
+  group by b.price_currency
 ) r;
 
 comment on view stats.revenue_by_day is
-  'The prices of the active bookings of each day, by currency; a booking that is cancelled later is removed from its '
-  'day. This is the revenue of the issuers; stats.fees_by_day has the portal''s own.';
+  'The prices of the bookings of each day, by currency: as it stands now (bookings, amount_cents), where a booking '
+  'that is cancelled later is removed from its day, and as booked (booked, booked_cents), which does not change any '
+  'more. This is the revenue of the issuers; stats.fees_by_day has the portal''s own.';
 comment on column stats.revenue_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
-comment on column stats.revenue_by_day.amount_cents is 'In the currency''s minor unit.';
+comment on column stats.revenue_by_day.bookings is 'The active bookings.';
+comment on column stats.revenue_by_day.amount_cents is 'Of the active bookings, in the currency''s minor unit.';
+comment on column stats.revenue_by_day.booked is 'All bookings, cancelled ones too.';
+comment on column stats.revenue_by_day.booked_cents is 'Of all bookings, in the currency''s minor unit.';
 
 grant select on stats.revenue_by_day to service_role, stats_reader;
 
@@ -7344,7 +8528,8 @@ with (security_invoker = true, security_barrier = true)
 as
 select
   s.id, b.uid as beneficiary_uid, s.period_from, s.period_to, s.total_cents, s.currency,
-  private.currency_exponent(s.currency) as decimals, s.status, s.created_at
+  private.currency_exponent(s.currency) as decimals, s.status, s.created_at,
+  s.number, s.invoiced_at, s.due_on, s.paid_cents, s.last_paid_on, s.is_overdue
 from private.settlement_facts s
 join private.thinker_facts b on b.id = s.beneficiary_id;
 
@@ -7353,6 +8538,10 @@ comment on column stats.settlements.period_to is 'The day after the last day of 
 comment on column stats.settlements.total_cents is
   'In the currency''s minor unit; a voided settlement keeps its total.';
 comment on column stats.settlements.decimals is 'The number of decimals of the currency''s minor unit.';
+
+comment on column stats.settlements.number is 'The number of the invoice; null before.';
+comment on column stats.settlements.paid_cents is 'The sum of the payments, in the currency''s minor unit.';
+comment on column stats.settlements.is_overdue is 'Whether it is invoiced and not paid, and its due date is over.';
 
 grant select on stats.settlements to service_role, stats_reader;
 

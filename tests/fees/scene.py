@@ -40,6 +40,9 @@ class FeeEvent:
     reverses: UUID | None
     settlement_id: UUID | None
     reason: str | None
+    payer_id: UUID | None
+    adjusts: UUID | None
+    operator: str | None
 
 
 def fee_events(connection: psycopg.Connection, subject_id: str | None = None) -> list[FeeEvent]:

@@ -210,6 +210,8 @@ def test_a_total_may_be_zero_or_negative(books: psycopg.Connection) -> None:
     booking = booked(books)
     assert [s["total_cents"] for s in settle(books)] == [240]
     cancel(books, booking)
+    assert settle(books) == []
+    books.execute("update private.settings set carries_negative_totals = false")
     assert [(s["total_cents"], s["fee_events"], s["reversals"]) for s in settle(books)] == [(-240, 1, 1)]
     cancel(books, book(books))
     assert [(s["total_cents"], s["fee_events"], s["reversals"]) for s in settle(books)] == [(0, 2, 1)]
@@ -424,7 +426,8 @@ def test_the_functions_allow_four_transitions_and_refuse_the_others(
     was = row(books)
     if (before, after) in MOVES:
         answer = act(books, ADMIN, FUNCTIONS[after], settlement_id=settlement)
-        assert answer == row(books) | {"beneficiary_uid": "togethersystems"}
+        computed = {"beneficiary_uid": "togethersystems", "is_overdue": False, "paid_cents": 100 * (after == "paid")}
+        assert answer == row(books) | computed
         assert (answer["status"], set_moments(answer)) == (after, TIMES[before, after])
     else:
         with pytest.raises(psycopg.Error) as raised, books.transaction():
@@ -441,7 +444,13 @@ def test_plain_sql_allows_the_same_four_transitions(books: psycopg.Connection, b
     settlement_with_status(books, before)
     was = row(books)
     if (before, after) in MOVES:
-        books.execute("update public.settlements set status = %s", (after,))
+        if after == "paid":
+            pay = (
+                "insert into public.settlement_payments (settlement_id, amount_cents, paid_on) values (%s, 100, now())"
+            )
+            books.execute(pay, (was["id"],))
+        else:
+            books.execute("update public.settlements set status = %s", (after,))
         assert set_moments(row(books)) == TIMES[before, after]
     else:
         with pytest.raises(psycopg.Error, match="settlement_move_refused"), books.transaction():
@@ -771,7 +780,7 @@ def test_every_transition_of_a_settlement_leaves_its_event(books: psycopg.Connec
     period = {"period_from": "2026-01-01", "period_to": "2100-02-01"}
     [paid] = act(books, ADMIN, "settle_fees", **period)
     act(books, ADMIN, "invoice_settlement", settlement_id=paid["id"])
-    act(books, ADMIN, "pay_settlement", settlement_id=paid["id"])
+    act(books, ADMIN, "pay_settlement", settlement_id=paid["id"], reference="r")
     charge(books, 9, currency="JPY")
     [voided] = act(books, SERVER, "settle_fees", **period)
     act(books, ADMIN, "void_settlement", settlement_id=voided["id"], reason="twice")
@@ -784,12 +793,22 @@ def test_every_transition_of_a_settlement_leaves_its_event(books: psycopg.Connec
     ).fetchall()
     of = {"beneficiary": "togethersystems", "periodFrom": "2026-01-01", "periodTo": "2100-02-01"}
     seven, nine = of | {"totalCents": 7, "currency": "EUR"}, of | {"totalCents": 9, "currency": "JPY"}
+    number, due, today, payment = (
+        books.execute(
+            "select s.number, s.due_on::text, p.paid_on::text, p.id::text"
+            " from public.settlements s join public.settlement_payments p on p.settlement_id = s.id"
+        ).fetchone()
+        or [None] * 4
+    )
+    invoiced = seven | {"number": number, "dueOn": due, "by": "root"}
+    part = {"payment": payment, "amountCents": 7, "paidOn": today, "reference": "r", "by": "root"}
     assert events == [
-        ("settlement.created", "root", paid["id"], seven),
-        ("settlement.invoiced", "root", paid["id"], seven),
-        ("settlement.paid", "root", paid["id"], seven),
-        ("settlement.created", None, voided["id"], nine),
-        ("settlement.voided", "root", voided["id"], nine | {"reason": "twice"}),
+        ("settlement.created", "root", paid["id"], seven | {"by": "root"}),
+        ("settlement.invoiced", "root", paid["id"], invoiced),
+        ("settlement.paid", "root", paid["id"], invoiced),
+        ("settlement.payment", "root", paid["id"], part),
+        ("settlement.created", None, voided["id"], nine | {"by": "service_role"}),
+        ("settlement.voided", "root", voided["id"], nine | {"reason": "twice", "by": "root"}),
     ]
 
 

@@ -13,11 +13,21 @@ create table private.settings (
   document_bytes      bigint   not null default 107374182400,
   document_bytes_a_thinker bigint not null default 1073741824,
   bytes_a_day         bigint   not null default 134217728,
+  invoice_number      text     collate "C" not null default '{year}-{number}',
+  payment_days        integer  not null default 30,
+  carries_negative_totals boolean not null default true,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
   constraint events_are_kept_for_a_month_to_a_millennium
     check (events_kept between interval '1 month' and interval '1000 years'),
+  constraint invoice_number_has_a_year_and_a_number check (
+    regexp_count(invoice_number, '\{year\}') = 1
+    and regexp_count(invoice_number, '\{number\}') = 1
+    and invoice_number !~ '[[:cntrl:]]'
+    and char_length(invoice_number) <= 64
+  ),
+  constraint payment_days_are_0_to_3650 check (payment_days between 0 and 3650),
   constraint limits_are_not_negative check (
     least(
       bookings_held,
@@ -62,6 +72,14 @@ comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
 comment on column private.settings.bytes_a_day is
   'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
+
+comment on column private.settings.invoice_number is
+  'The pattern of the numbers of invoices, such as INV-{year}-{number}: the year of the invoice, and a number of at '
+  'least four digits that begins with 1 for each beneficiary and year.';
+comment on column private.settings.payment_days is 'How many days after its invoice a settlement is due.';
+comment on column private.settings.carries_negative_totals is
+  'Whether fee events whose sum is negative wait for the next settlement. If off, they become a settlement with a '
+  'negative total, which is a credit note: it can be invoiced and not be paid.';
 
 alter table private.settings enable row level security;
 

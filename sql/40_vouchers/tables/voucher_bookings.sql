@@ -12,6 +12,8 @@ create table public.voucher_bookings (
   created_at    timestamptz not null default now(),
   cancelled_at  timestamptz,
   no_overlap_across_vouchers boolean not null default false,
+  price_amount  bigint,
+  price_currency text,
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
@@ -31,6 +33,9 @@ create table public.voucher_bookings (
 comment on table public.voucher_bookings is
   'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
+comment on column public.voucher_bookings.price_amount is
+  'The voucher''s price at the time of booking, in the minor unit of price_currency; null if it had none. Fees are '
+  'charged on it.';
 comment on column public.voucher_bookings.no_overlap_across_vouchers is
   'The issuer''s option (thinkers.no_overlap_across_vouchers), for the constraint. Triggers keep it for active '
   'bookings that are not over.';

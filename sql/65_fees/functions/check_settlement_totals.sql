@@ -16,10 +16,19 @@ begin
   select s.id into wrong
   from public.settlements s
   left join lateral (
-    select sum(e.amount_cents) as total, count(*) as events from public.fee_events e where e.settlement_id = s.id
-  ) linked on true
+    select
+      sum(e.amount_cents) as total,
+      count(*) filter (where e.settlement_id = s.id) as linked,
+      count(*) as lines
+    from public.settlement_lines l
+    join public.fee_events e on e.id = l.fee_event_id
+    where l.settlement_id = s.id
+  ) l on true
   where s.id = any (check_settlement_totals.settlements)
-    and case s.status when 'voided' then linked.events > 0 else s.total_cents <> coalesce(linked.total, 0) end
+    and (
+      s.total_cents <> coalesce(l.total, 0)
+      or l.linked <> case s.status when 'voided' then 0 else l.lines end
+    )
   limit 1;
 
   if found then
@@ -31,5 +40,5 @@ end;
 $$;
 
 comment on function private.check_settlement_totals is
-  'Raises check_violation unless the total of each of these settlements equals the sum of its fee events; a voided '
-  'settlement must have none.';
+  'Raises check_violation unless the total of each of these settlements equals the sum of its lines, and each line''s '
+  'fee event is linked to it; those of a voided settlement must be released.';

@@ -11,7 +11,10 @@ begin
 
   -- the trigger tg_settlements__move enforces the valid transitions
   update public.settlements s
-  set status = move_settlement.status, void_reason = move_settlement.reason
+  set
+    status = move_settlement.status,
+    void_reason = case move_settlement.status when 'voided' then move_settlement.reason end,
+    write_off_reason = case move_settlement.status when 'written_off' then move_settlement.reason end
   where s.id = move_settlement.settlement_id
   returning * into settlement;
   if not found then

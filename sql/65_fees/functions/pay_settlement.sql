@@ -1,16 +1,62 @@
-create function public.pay_settlement(settlement_id uuid)
+create function public.pay_settlement(
+  settlement_id uuid,
+  amount_cents  bigint default null,
+  paid_on       date   default null,
+  reference     text   default null,
+  payer_uid     text   default null
+)
 returns jsonb
-language sql
-volatile
+language plpgsql
+security definer
 set search_path = ''
 set statement_timeout = '10s'
 as $$
-  select private.move_settlement(pay_settlement.settlement_id, 'paid')
+declare
+  settlement public.settlements;
+  today      date;
+  remainder  numeric;
+begin
+  perform private.require_admin();
+  select * into settlement from public.settlements s where s.id = pay_settlement.settlement_id for no key update;
+  if not found then
+    raise sqlstate 'PT404' using message = 'settlement_not_found';
+  end if;
+  if settlement.status <> 'invoiced' then
+    raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
+  end if;
+  select (now() at time zone s.time_zone)::date into today from private.settings s;
+  if pay_settlement.amount_cents <= 0 or pay_settlement.paid_on not between '0001-01-01' and today
+    or char_length(pay_settlement.reference) > 1000
+  then
+    raise sqlstate 'PT400' using message = 'payment_invalid';
+  end if;
+
+  remainder := least(
+    private.settlement_remainder(settlement), private.settlement_remainder(settlement, pay_settlement.payer_uid)
+  );
+  if remainder <= 0 then
+    raise sqlstate 'PT409' using message = 'nothing_to_pay';
+  end if;
+
+  insert into public.settlement_payments (settlement_id, payer_id, amount_cents, paid_on, reference)
+  values (
+    settlement.id, private.thinker_id(pay_settlement.payer_uid), coalesce(pay_settlement.amount_cents, remainder),
+    coalesce(pay_settlement.paid_on, today), pay_settlement.reference
+  );
+
+  -- the trigger of the payment has moved it if it is paid in full
+  select * into settlement from public.settlements s where s.id = settlement.id;
+  return private.settlement_json(settlement);
+end;
 $$;
 
 comment on function public.pay_settlement is
-  'Marks an invoiced settlement as paid; no money is moved. Returns the settlement. The trigger raises '
-  'settlement_move_refused (409), with the current status as detail, for any other settlement. '
-  'Raises: not_an_admin (403); settlement_not_found (404).';
+  'Records a payment of an invoiced settlement; no money is moved. amount_cents in the minor unit of its currency: by '
+  'default what is not paid yet. paid_on: the day, in the time zone of private.settings, by default today. payer_uid: '
+  'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the settlement. '
+  'settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay if it, or the '
+  'payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
+  'Raises: payment_invalid (400); not_an_admin (403); settlement_not_found (404); nothing_to_pay (409); '
+  'settlement_move_refused (409).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;

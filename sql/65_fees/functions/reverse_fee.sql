@@ -14,17 +14,19 @@ begin
     raise sqlstate 'PT400' using message = 'reason_required';
   end if;
 
-  select * into charged from public.fee_events e where e.id = reverse_fee.fee_event_id and e.reverses is null;
+  select * into charged
+  from public.fee_events e
+  where e.id = reverse_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
   if not found then
     raise sqlstate 'PT404' using message = 'fee_event_not_found';
   end if;
 
   insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, reverses, reason
+    fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses, reason
   )
   values (
-    charged.fee_id, charged.subject_type, charged.subject_id, -charged.amount_cents, charged.currency,
-    charged.beneficiary_id, charged.id, reverse_fee.reason
+    charged.fee_id, charged.subject_type, charged.subject_id, charged.currency, charged.beneficiary_id,
+    charged.payer_id, charged.id, reverse_fee.reason
   )
   on conflict do nothing
   returning * into reversal;
@@ -37,8 +39,8 @@ end;
 $$;
 
 comment on function public.reverse_fee is
-  'Gives a charge back, whatever became of its subject: a new fee event with the reason, due in the next settlement. '
-  'The event fee.reversed says who did it. Returns the new fee event. A reversal is not a charge. '
+  'Gives back what is left of a charge, whatever became of its subject: a new fee event with the reason and the '
+  'operator, due in the next settlement. Returns the new fee event. Neither a reversal nor an adjustment is a charge. '
   'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); fee_already_reversed (409).';
 
 grant execute on function public.reverse_fee to authenticated, service_role;

@@ -6,7 +6,6 @@ set search_path = ''
 set statement_timeout = '10s'
 as $$
 declare
-  period_end  timestamptz;
   settlements jsonb;
 begin
   perform private.require_admin();
@@ -18,7 +17,6 @@ begin
   ) then
     raise sqlstate 'PT400' using message = 'period_invalid';
   end if;
-  select settle_fees.period_to::timestamp at time zone s.time_zone into period_end from private.settings s;
 
   if coalesce(settle_fees.dry_run, false) then
     select coalesce(jsonb_agg(to_jsonb(due) order by due.beneficiary_uid collate "C", due.currency), '[]')
@@ -27,8 +25,8 @@ begin
       select
         null::uuid as id, e.beneficiary_id, private.uid_of(e.beneficiary_id) as beneficiary_uid,
         settle_fees.period_from, settle_fees.period_to, e.currency, sum(e.amount_cents) as total_cents,
-        count(*) as fee_events, count(e.reverses) as reversals
-      from private.due_fee_events(period_end) e
+        count(*) as fee_events, count(e.reverses) as reversals, count(e.adjusts) as adjustments
+      from private.due_fee_events(settle_fees.period_to) e
       group by e.beneficiary_id, e.currency, e.part
     ) due;
     return settlements;
@@ -40,7 +38,7 @@ begin
   -- one statement, so that a settlement is exactly the sum of the fee events linked to it. Fee events that are
   -- committed later are left for the next run
   with due as materialized (
-    select * from private.due_fee_events(period_end)
+    select * from private.due_fee_events(settle_fees.period_to)
   ),
   new as materialized (
     select private.new_uuid() as id, d.beneficiary_id, d.currency, d.part
@@ -53,12 +51,13 @@ begin
     from due d
     join new n on (n.beneficiary_id, n.currency, n.part) = (d.beneficiary_id, d.currency, d.part)
     where e.id = d.id and e.settlement_id is null
-    returning e.settlement_id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses
+    returning e.settlement_id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses, e.adjusts
   ),
   sums as (
     select
       l.settlement_id as id, l.beneficiary_id, l.currency,
-      sum(l.amount_cents) as total_cents, count(*) as fee_events, count(l.reverses) as reversals
+      sum(l.amount_cents) as total_cents, count(*) as fee_events, count(l.reverses) as reversals,
+      count(l.adjusts) as adjustments
     from linked l
     group by l.settlement_id, l.beneficiary_id, l.currency
   ),
@@ -72,7 +71,7 @@ begin
     coalesce(
       jsonb_agg(
         private.settlement_json(m::public.settlements)
-          || jsonb_build_object('fee_events', s.fee_events, 'reversals', s.reversals)
+          || jsonb_build_object('fee_events', s.fee_events, 'reversals', s.reversals, 'adjustments', s.adjustments)
         order by private.uid_of(m.beneficiary_id) collate "C", m.currency
       ),
       '[]'
@@ -88,9 +87,10 @@ $$;
 comment on function public.settle_fees is
   'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
   'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
-  'periods (committed late, period missed or voided) are included. Creates one settlement per beneficiary and '
-  'currency, and returns them with their fee_events and reversals (counts). With dry_run creates nothing, and returns '
-  'what it would create, with id null. Running it twice or concurrently settles nothing twice. '
+  'periods (committed late, period missed or voided) are included; those of an invoiced period count in a later one, '
+  'and a negative sum waits (private.due_fee_events). Creates one settlement per beneficiary and currency, with its '
+  'lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run creates nothing, '
+  'and returns what it would create, with id null. Running it twice or concurrently settles nothing twice. '
   'Raises: period_invalid (400); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;

@@ -11,6 +11,8 @@ create table public.fee_versions (
   beneficiary_id uuid         not null references public.thinkers (id) on delete restrict,
   valid_from     timestamptz  not null default clock_timestamp(),
   reversed_after_start boolean not null default false,
+  payer          text,
+  changed_by     text         not null default private.operator_name(),
 
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
   constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4)
@@ -22,6 +24,8 @@ comment on column public.fee_versions.fixed_amount is
   'In the minor unit (cents) of the version''s currency, like min_cents and max_cents.';
 comment on column public.fee_versions.valid_from is
   'When the change was made; the version applies until the next version of the fee.';
+
+comment on column public.fee_versions.changed_by is 'Who made the change (private.operator_name).';
 
 create index fee_versions_fee_id_idx on public.fee_versions (fee_id, valid_from);
 create index fee_versions_beneficiary_id_idx on public.fee_versions (beneficiary_id);

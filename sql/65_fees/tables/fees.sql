@@ -11,8 +11,17 @@ create table public.fees (
                               references public.thinkers (id) on delete restrict,
   meta           jsonb        not null default '{}',
   reversed_after_start boolean not null default false,
+  payer          text,
 
   constraint fee_scope_is_valid check (scope in ('voucher', 'transfer', 'room', 'mortgage')),
+  constraint payer_takes_part check (
+    case scope
+      when 'voucher' then payer in ('issuer', 'holder')
+      when 'transfer' then payer = 'thinker'
+      when 'mortgage' then payer in ('lender', 'borrower')
+      else payer is null
+    end
+  ),
   constraint percentage_is_a_fraction check (percentage between 0 and 1),
   constraint percentage_has_at_most_four_decimals check (min_scale(percentage) <= 4),
   constraint fixed_amount_is_not_negative check (fixed_amount >= 0),
@@ -45,6 +54,9 @@ comment on column public.fees.currency is 'The currency of fixed_amount, min_cen
 comment on column public.fees.reversed_after_start is
   'Whether a booking that is cancelled from the start of its slot on gets the charge back, as one that is cancelled '
   'earlier does.';
+comment on column public.fees.payer is
+  'Who owes the charges made from now on: issuer or holder of a booking, the thinker of a transfer, lender or borrower '
+  'of a mortgage. If null: the issuer, the thinker, the lender.';
 comment on column public.fees.beneficiary_id is
   'The thinker who is owed the charges made from now on; by default the thinker togethersystems, the portal itself.';
 

@@ -7,13 +7,14 @@ as $$
 begin
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
-    'fee.reversed', private.known_actor(), 'fee_event', new.id,
+    case when new.adjusts is null then 'fee.reversed' else 'fee.adjusted' end,
+    private.known_actor(), 'fee_event', new.id,
     jsonb_build_object(
-      'reverses', new.reverses,
+      case when new.adjusts is null then 'reverses' else 'adjusts' end, coalesce(new.reverses, new.adjusts),
       'amountCents', new.amount_cents,
       'currency', new.currency,
       'reason', left(new.reason, 1000),
-      'by', coalesce(auth.role(), session_user)
+      'by', new.operator
     )
   );
   return null;
@@ -21,8 +22,8 @@ end;
 $$;
 
 comment on function private.tg_fee_events__write_event is
-  'Writes the event fee.reversed for a charge that an operator reversed: its actor is the acting admin; `by` names the '
-  'database role of a caller, or the login of an operator.';
+  'Writes the event fee.reversed or fee.adjusted for a charge that an operator corrected: its actor is the acting '
+  'admin; `by` is the operator (private.operator_name).';
 
 create trigger tg_fee_events__write_event
   after insert on public.fee_events

@@ -11,18 +11,19 @@ begin
   if before is distinct from after then
     insert into public.fee_versions (
       fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,
-      reversed_after_start, valid_from
+      reversed_after_start, payer, valid_from
     )
     select
       new.id, new.scope, new.percentage, new.fixed_amount, new.currency, new.min_cents, new.max_cents, new.active,
-      new.beneficiary_id, new.reversed_after_start,
+      new.beneficiary_id, new.reversed_after_start, new.payer,
       -- after the previous version, also if the clock was set back since then
       greatest(clock_timestamp(), max(v.valid_from) + interval '1 microsecond')
     from public.fee_versions v
     where v.fee_id = new.id;
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
-      'fee.changed', private.known_actor(), 'fee', new.id, jsonb_build_object('before', before, 'after', after)
+      'fee.changed', private.known_actor(), 'fee', new.id, 
+      jsonb_build_object('before', before, 'after', after, 'by', private.operator_name())
     );
   end if;
   return null;

@@ -5,8 +5,12 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('mortgage', 'mortgage_contract', new.id, o.loan_amount, o.loan_currency)
+  perform private.charge(
+    'mortgage', 'mortgage_contract', new.id, o.loan_amount, o.loan_currency, o.lender_id,
+    jsonb_build_object('borrower', a.borrower_id)
+  )
   from public.mortgage_offers o
+  join public.mortgage_applications a on a.id = o.application_id
   where o.id = new.offer_id;
   return null;
 end;

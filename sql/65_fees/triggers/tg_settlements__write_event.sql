@@ -11,6 +11,7 @@ begin
       when 'open' then 'settlement.created'
       when 'invoiced' then 'settlement.invoiced'
       when 'paid' then 'settlement.paid'
+      when 'written_off' then 'settlement.written_off'
       when 'voided' then 'settlement.voided'
     end,
     private.known_actor(),
@@ -23,7 +24,10 @@ begin
         'periodTo', new.period_to,
         'totalCents', new.total_cents,
         'currency', new.currency,
-        'reason', left(new.void_reason, 1000)
+        'number', new.number,
+        'dueOn', new.due_on,
+        'reason', left(coalesce(new.void_reason, new.write_off_reason), 1000),
+        'by', private.operator_name()
       )
     )
   );
@@ -32,7 +36,8 @@ end;
 $$;
 
 comment on function private.tg_settlements__write_event is
-  'Writes the events settlement.created, settlement.invoiced, settlement.paid and settlement.voided.';
+  'Writes the events settlement.created, settlement.invoiced, settlement.paid, settlement.written_off and '
+  'settlement.voided; the actor is the acting admin, `by` the operator (private.operator_name).';
 
 create trigger tg_settlements__write_event
   after insert or update of status on public.settlements

@@ -5,7 +5,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('transfer', 'transfer', new.id, new.fiat_amount, new.fiat_currency);
+  perform private.charge('transfer', 'transfer', new.id, new.fiat_amount, new.fiat_currency, new.thinker_id);
   return null;
 end;
 $$;

@@ -5,15 +5,16 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('voucher', 'voucher_booking', new.id, v.price_amount, v.price_currency)
-  from public.vouchers v
-  where v.id = new.voucher_id;
+  perform private.charge(
+    'voucher', 'voucher_booking', new.id, new.price_amount, new.price_currency, new.issuer_id,
+    jsonb_build_object('holder', new.holder_id)
+  );
   return null;
 end;
 $$;
 
 comment on function private.tg_voucher_bookings__charge is
-  'Charges the fees of a booking on the voucher''s price, in the transaction of the booking. An issuer that books its '
+  'Charges the fees of a booking on its price, in the transaction of the booking. An issuer that books its '
   'own voucher blocks time and sells nothing: it pays no fee.';
 
 create trigger tg_voucher_bookings__charge

@@ -1,6 +1,7 @@
 create view private.booking_facts
 as
-select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at
+select b.voucher_id, b.status, b.slot_start, b.slot_end, b.created_at, b.cancelled_at, b.price_amount,
+  b.price_currency
 from public.voucher_bookings b
 -- an issuer that books its own voucher blocks time, and sells nothing
 where b.holder_id <> b.issuer_id;

@@ -7,7 +7,8 @@ select
   f.amount_cents,
   f.reverses is not null as is_reversal,
   f.settlement_id is not null as is_settled,
-  f.created_at
+  f.created_at,
+  f.adjusts is not null as is_adjustment
 from public.fee_events f;
 
 comment on view private.fee_event_facts is 'The columns of fee events that figures may read.';

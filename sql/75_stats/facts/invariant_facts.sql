@@ -53,7 +53,8 @@ where b.holder_id <> b.issuer_id and case
   when (
     select count(*)
     from public.fee_events e
-    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id and e.reverses is null
+    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id
+      and num_nonnulls(e.reverses, e.adjusts) = 0
       and e.currency = expected.currency
   ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
   -- in this branch, because the log is large
@@ -66,13 +67,13 @@ end
 
 union all
 select 'every_cancellation_is_reversed_once', count(*),
-  'Charges of a cancelled booking without an exact reversal, and reversals of a charge whose booking is active, or was '
+  'Charges of a cancelled booking without a reversal, and reversals of a charge whose booking is active, or was '
   'cancelled too late for its fee. Only fees that were in force for an hour before and after a late cancellation are '
   'checked. What an operator reversed, with a reason, is valid.'
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
-where c.reverses is null and c.subject_type = 'voucher_booking'
+where num_nonnulls(c.reverses, c.adjusts) = 0 and c.subject_type = 'voucher_booking'
   and (
     case
       when r.reason is not null then false
@@ -91,9 +92,29 @@ where c.reverses is null and c.subject_type = 'voucher_booking'
       )
       else r.id is null
     end
-    or (r.amount_cents, r.currency, r.beneficiary_id, r.fee_id, r.subject_type, r.subject_id)
-      <> (-c.amount_cents, c.currency, c.beneficiary_id, c.fee_id, c.subject_type, c.subject_id)
   )
+
+union all
+select 'corrections_agree_with_their_charge', count(*),
+  'Charges whose reversal is not what adjustments left of them, or that were adjusted below zero, and corrections with '
+  'another fee, subject, currency, beneficiary or payer, or of another correction.'
+from (
+  select from public.fee_events c
+  join (
+    select
+      coalesce(e.reverses, e.adjusts) as charge, sum(e.amount_cents) as cents, count(e.reverses) as reversals
+    from public.fee_events e
+    where num_nonnulls(e.reverses, e.adjusts) > 0
+    group by coalesce(e.reverses, e.adjusts)
+  ) k on k.charge = c.id
+  where c.amount_cents + k.cents < 0 or (k.reversals > 0 and c.amount_cents + k.cents <> 0)
+  union all
+  select from public.fee_events k
+  join public.fee_events c on c.id = coalesce(k.reverses, k.adjusts)
+  where num_nonnulls(c.reverses, c.adjusts) > 0
+    or (k.fee_id, k.subject_type, k.subject_id, k.currency, k.beneficiary_id, k.payer_id)
+      is distinct from (c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id)
+) wrong
 
 union all
 select 'every_charge_has_its_subject', count(*),
@@ -107,12 +128,74 @@ end
 
 union all
 select 'settlements_total_their_fee_events', count(*),
-  'Settlements whose total is not the sum of their fee events, and voided settlements with fee events.'
+  'Settlements whose total is not the sum of their lines, or whose lines are not their fee events (a voided one has '
+  'none of these).'
 from public.settlements s
 left join (
-  select e.settlement_id, sum(e.amount_cents) as total from public.fee_events e group by e.settlement_id
-) e on e.settlement_id = s.id
-where case s.status when 'voided' then e.settlement_id is not null else s.total_cents <> coalesce(e.total, 0) end
+  select
+    l.settlement_id, sum(e.amount_cents) as total, count(*) as lines,
+    count(*) filter (where e.settlement_id = l.settlement_id) as linked
+  from public.settlement_lines l
+  join public.fee_events e on e.id = l.fee_event_id
+  group by l.settlement_id
+) l on l.settlement_id = s.id
+left join (
+  select f.settlement_id, count(*) as events from public.fee_events f group by f.settlement_id
+) f on f.settlement_id = s.id
+where s.total_cents <> coalesce(l.total, 0)
+  or coalesce(f.events, 0) <> case s.status when 'voided' then 0 else coalesce(l.lines, 0) end
+  or coalesce(l.linked, 0) <> case s.status when 'voided' then 0 else coalesce(l.lines, 0) end
+
+union all
+select 'payments_agree_with_their_settlement', count(*),
+  'Settlements that are paid and whose payments are not their total, or that have payments of more than their total or '
+  'without an invoice.'
+from public.settlements s
+left join (
+  select p.settlement_id, sum(p.amount_cents) as cents from public.settlement_payments p group by p.settlement_id
+) p on p.settlement_id = s.id
+where case s.status
+  when 'paid' then coalesce(p.cents, 0) <> s.total_cents
+  when 'invoiced' then p.cents >= s.total_cents
+  when 'written_off' then p.cents >= s.total_cents
+  else p.cents > 0
+end
+
+union all
+select 'invoice_numbers_have_no_gap', count(*),
+  'Beneficiaries and years with fewer or more invoices than the last number says.'
+from private.invoice_numbers n
+full join (
+  select
+      s.beneficiary_id, extract(year from s.invoiced_at at time zone z.time_zone)::integer as year, count(*) as number
+  from public.settlements s
+  cross join private.settings z
+  where s.number is not null
+  group by s.beneficiary_id, year
+) i on (i.beneficiary_id, i.year) = (n.beneficiary_id, n.year)
+where n.last is distinct from i.number
+
+union all
+select 'balance_adds_up', count(*),
+  'Beneficiaries and currencies for which the sum of all fee events is not what is unsettled, open, invoiced, paid and '
+  'written off together.'
+from (
+  select e.beneficiary_id, e.currency, sum(e.amount_cents) as cents
+  from public.fee_events e
+  group by e.beneficiary_id, e.currency
+) e
+full join (
+  select a.beneficiary_id, a.currency, sum(a.cents) as cents
+  from (
+    select u.beneficiary_id, u.currency, u.amount_cents::numeric as cents
+    from public.fee_events u
+    where u.settlement_id is null
+    union all
+    select s.beneficiary_id, s.currency, s.total_cents from public.settlements s where s.status <> 'voided'
+  ) a
+  group by a.beneficiary_id, a.currency
+) a on (a.beneficiary_id, a.currency) = (e.beneficiary_id, e.currency)
+where coalesce(e.cents, 0) <> coalesce(a.cents, 0)
 
 union all
 select 'no_fee_event_is_in_two_settlements', count(*),
@@ -121,6 +204,7 @@ select 'no_fee_event_is_in_two_settlements', count(*),
 from (
   select from public.fee_events e
   where e.settlement_id is not null
+    and e.adjusts is null
   group by e.fee_id, e.subject_type, e.subject_id, e.currency, e.reverses
   having count(*) > 1
   union all
@@ -139,8 +223,8 @@ where (o.status = 'accepted') <> (c.id is not null)
 union all
 select 'every_write_has_its_event', count(*),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
-  'telemetry, reversals by an operator, and settlements with more or fewer events than changes, within the time '
-  'for which events are kept. (Heartbeats and matches have no rows to compare with.)'
+  'telemetry, corrections by an operator, payments, and settlements with more or fewer events than changes, within the '
+  'time for which events are kept. (Heartbeats and matches have no rows to compare with.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
@@ -155,10 +239,18 @@ from (
   from public.mortgage_contracts c
   union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
   union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
-  union all select 'fee.reversed', e.id::text, e.created_at, 1 from public.fee_events e where e.reason is not null
+  union all
+  select case when e.adjusts is null then 'fee.reversed' else 'fee.adjusted' end, e.id::text, e.created_at, 1
+  from public.fee_events e
+  where e.reason is not null
+  union all
+  select 'settlement.payment', p.settlement_id::text, min(p.created_at), count(*)
+  from public.settlement_payments p
+  group by p.settlement_id
   union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
   union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
   union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s
+  union all select 'settlement.written_off', s.id::text, s.written_off_at, 1 from public.settlements s
   union all select 'settlement.voided', s.id::text, s.voided_at, 1 from public.settlements s
 ) written
 left join (

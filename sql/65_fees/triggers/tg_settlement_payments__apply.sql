@@ -1,0 +1,36 @@
+create function private.tg_settlement_payments__apply()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  settlement public.settlements;
+begin
+  -- concurrent payments wait here, and then see each other
+  select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
+  if settlement.status <> 'invoiced' then
+    raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
+  end if;
+  if private.settlement_remainder(settlement) < 0
+    or private.settlement_remainder(settlement, private.uid_of(new.payer_id)) < 0
+  then
+    raise sqlstate 'PT409' using message = 'payment_too_high';
+  end if;
+
+  if private.settlement_remainder(settlement) = 0 then
+    update public.settlements s set status = 'paid' where s.id = settlement.id;
+  end if;
+  return null;
+end;
+$$;
+
+comment on function private.tg_settlement_payments__apply is
+  'Refuses a payment of a settlement that is not invoiced, or of more than is left of it or of the payer''s part. '
+  'Marks the settlement as paid with the last part. '
+  'Raises: payment_too_high (409); settlement_move_refused (409).';
+
+create trigger tg_settlement_payments__apply
+  after insert on public.settlement_payments
+  for each row
+  execute function private.tg_settlement_payments__apply();
