@@ -5449,8 +5449,7 @@ create table public.settlement_lines (
   fee_event_id  uuid references public.fee_events (id) on delete restrict,
   month         date not null,
 
-  primary key (settlement_id, fee_event_id),
-  constraint month_is_a_first_day check (extract(day from month) = 1)
+  primary key (settlement_id, fee_event_id)
 );
 
 comment on table public.settlement_lines is
@@ -5466,7 +5465,7 @@ alter table public.settlement_lines enable row level security;
 
 grant select on public.settlement_lines to service_role, authenticated;
 
-create policy "payers see their lines, and beneficiaries those of their settlements"
+create policy "payers see their lines, beneficiaries all of a settlement"
   on public.settlement_lines
   for select
   to authenticated
@@ -6613,6 +6612,26 @@ comment on function public.write_off_settlement is
 
 grant execute on function public.write_off_settlement to authenticated, service_role;
 
+-- sql/65_fees/functions/write_settlement_lines.sql
+create function private.write_settlement_lines(settlements uuid[])
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  insert into public.settlement_lines (settlement_id, fee_event_id, month)
+  select
+    e.settlement_id, e.id, date_trunc('month', coalesce(c.created_at, e.created_at) at time zone s.time_zone)::date
+  from public.fee_events e
+  cross join private.settings s
+  left join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
+  where e.settlement_id = any (write_settlement_lines.settlements)
+  on conflict do nothing
+$$;
+
+comment on function private.write_settlement_lines is
+  'Writes the lines of these settlements, one for each fee event that is linked to them. Existing lines stay.';
+
 -- sql/65_fees/triggers/tg_fee_events__correct.sql
 create function private.tg_fee_events__correct()
 returns trigger
@@ -6705,23 +6724,15 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-begin
-  insert into public.settlement_lines (settlement_id, fee_event_id, month)
-  select
-    n.settlement_id, n.id, date_trunc('month', coalesce(c.created_at, n.created_at) at time zone s.time_zone)::date
-  from new_rows n
-  join old_rows o on o.id = n.id and o.settlement_id is distinct from n.settlement_id
-  cross join private.settings s
-  left join public.fee_events c on c.id = coalesce(n.reverses, n.adjusts)
-  where n.settlement_id is not null;
-
-  perform private.check_settlement_totals(
-    array(
-      select o.settlement_id from old_rows o where o.settlement_id is not null
-      union
-      select n.settlement_id from new_rows n where n.settlement_id is not null
-    )
+declare
+  changed uuid[] := array(
+    select o.settlement_id from old_rows o where o.settlement_id is not null
+    union
+    select n.settlement_id from new_rows n where n.settlement_id is not null
   );
+begin
+  perform private.write_settlement_lines(changed);
+  perform private.check_settlement_totals(changed);
   return null;
 end;
 $$;
@@ -6795,7 +6806,7 @@ begin
     where v.fee_id = new.id;
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
-      'fee.changed', private.known_actor(), 'fee', new.id, 
+      'fee.changed', private.known_actor(), 'fee', new.id,
       jsonb_build_object('before', before, 'after', after, 'by', private.operator_name())
     );
   end if;
@@ -7030,14 +7041,16 @@ security definer
 set search_path = ''
 as $$
 begin
+  -- this trigger may be earlier than that of the fee events
+  perform private.write_settlement_lines(array[new.id]);
   perform private.check_settlement_totals(array[new.id]);
   return null;
 end;
 $$;
 
 comment on function private.tg_settlements__total is
-  'After a settlement was created: checks that its total is the sum of the fee events that the same statement linked '
-  'to it.';
+  'After a settlement was created: writes its lines, and checks that its total is the sum of the fee events that the '
+  'same statement linked to it.';
 
 create trigger tg_settlements__total
   after insert on public.settlements

@@ -44,9 +44,22 @@ values (
   '00000000-0000-7000-8000-00000000000e', 'voucher.booking', 'voucher_booking', 'booking', 0, 0, 5, 5, 5, 'EUR',
   private.thinker_id('ann')
 );
+insert into public.fee_events (
+  id, fee_id, subject_type, subject_id, base_cents, rate, fixed_cents, unrounded, amount_cents, currency, beneficiary_id
+)
+select
+  id::uuid, 'transfer.logged', 'transfer', settlement, 0, 0, 5, 5, 5, 'EUR', private.thinker_id('ann')
+from (
+  values
+    ('00000000-0000-7000-8000-00000000001c', '00000000-0000-7000-8000-00000000000c'),
+    ('00000000-0000-7000-8000-00000000001d', '00000000-0000-7000-8000-00000000000d')
+) as charged (id, settlement);
+with linked as (
+  update public.fee_events e set settlement_id = subject_id::uuid where e.fee_id = 'transfer.logged' returning *
+)
 insert into public.settlements (id, beneficiary_id, period_from, period_to, total_cents, currency)
-select id::uuid, private.thinker_id('ann'), '2026-01-01', '2026-02-01', 0, 'EUR'
-from unnest(array['00000000-0000-7000-8000-00000000000c', '00000000-0000-7000-8000-00000000000d']) as id;
+select l.settlement_id, l.beneficiary_id, '2026-01-01', '2026-02-01', l.amount_cents, l.currency
+from linked l;
 update public.settlements set status = 'invoiced' where id = '00000000-0000-7000-8000-00000000000d';
 """
 

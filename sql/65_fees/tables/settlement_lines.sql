@@ -3,8 +3,7 @@ create table public.settlement_lines (
   fee_event_id  uuid references public.fee_events (id) on delete restrict,
   month         date not null,
 
-  primary key (settlement_id, fee_event_id),
-  constraint month_is_a_first_day check (extract(day from month) = 1)
+  primary key (settlement_id, fee_event_id)
 );
 
 comment on table public.settlement_lines is
@@ -20,7 +19,7 @@ alter table public.settlement_lines enable row level security;
 
 grant select on public.settlement_lines to service_role, authenticated;
 
-create policy "payers see their lines, and beneficiaries those of their settlements"
+create policy "payers see their lines, beneficiaries all of a settlement"
   on public.settlement_lines
   for select
   to authenticated

@@ -4,23 +4,15 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-begin
-  insert into public.settlement_lines (settlement_id, fee_event_id, month)
-  select
-    n.settlement_id, n.id, date_trunc('month', coalesce(c.created_at, n.created_at) at time zone s.time_zone)::date
-  from new_rows n
-  join old_rows o on o.id = n.id and o.settlement_id is distinct from n.settlement_id
-  cross join private.settings s
-  left join public.fee_events c on c.id = coalesce(n.reverses, n.adjusts)
-  where n.settlement_id is not null;
-
-  perform private.check_settlement_totals(
-    array(
-      select o.settlement_id from old_rows o where o.settlement_id is not null
-      union
-      select n.settlement_id from new_rows n where n.settlement_id is not null
-    )
+declare
+  changed uuid[] := array(
+    select o.settlement_id from old_rows o where o.settlement_id is not null
+    union
+    select n.settlement_id from new_rows n where n.settlement_id is not null
   );
+begin
+  perform private.write_settlement_lines(changed);
+  perform private.check_settlement_totals(changed);
   return null;
 end;
 $$;

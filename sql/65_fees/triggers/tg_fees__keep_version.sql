@@ -22,7 +22,7 @@ begin
     where v.fee_id = new.id;
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
-      'fee.changed', private.known_actor(), 'fee', new.id, 
+      'fee.changed', private.known_actor(), 'fee', new.id,
       jsonb_build_object('before', before, 'after', after, 'by', private.operator_name())
     );
   end if;
