@@ -75,13 +75,13 @@ def test_one_of_fifty_bookings_of_a_slot_succeeds_in_sql(database: str, voucher:
     assert active_bookings(database) == 1
 
 
-def test_one_of_fifty_bookings_of_a_slot_succeeds_over_http(portal: str, database: str, voucher: str) -> None:
+def test_one_of_many_bookings_of_a_slot_succeeds_over_http(portal: str, database: str, voucher: str) -> None:
     def book(connection: Connection, holder: str) -> Answer:
         return connection.post("/api/voucher/book", {"voucherId": voucher, "slotId": SLOT, "holderUid": holder})
 
-    answers = ask_at_once(portal, *(partial(book, holder=f"holder-{i}") for i in range(50)))
+    answers = ask_at_once(portal, *(partial(book, holder=f"holder-{i}") for i in range(16)))
 
-    assert Counter(answer.status for answer in answers) == {200: 1, 400: 49}
+    assert Counter(answer.status for answer in answers) == {200: 1, 400: 15}
     assert all(answer.body == TAKEN.body for answer in answers if answer.status == 400)
     assert active_bookings(database) == 1
 

@@ -101,7 +101,10 @@ BREAKS: list[tuple[dict[str, int], LiteralString]] = [
         f" slot_end = slot_end + interval '30 minutes' where id = ({ACTIVE})",
     ),
     ({"voucher_status_agrees_with_bookings": 1}, "update public.vouchers set status = 'issued' where id = 'v'"),
-    ({"voucher_status_agrees_with_bookings": 2}, "update public.vouchers set status = 'expired' where id in ('v', 'w')"),
+    (
+        {"voucher_status_agrees_with_bookings": 2},
+        "update public.vouchers set status = 'expired' where id in ('v', 'w')",
+    ),
     ({"voucher_status_agrees_with_bookings": 1}, "update public.vouchers set holder_id = null where id = 'w'"),
     ({"voucher_status_agrees_with_bookings": 1}, "update public.vouchers set holder_id = issuer_id where id = 'w'"),
     # a booking that was not charged, charged in another currency, or charged twice
