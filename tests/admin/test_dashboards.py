@@ -1,8 +1,12 @@
 """What the page shows in a real browser: with data of every kind, without data, and with hostile data."""
 
+import sys
+import unicodedata
+
 import psycopg
 from playwright.sync_api import Page, Route, expect
 
+from api.cli.texts import visible
 from tests.admin.conftest import Visit, Visiting
 from tests.admin.scene import SETTLED_FEES, transfer
 from tests.support.acting import call, thinker
@@ -237,6 +241,24 @@ def test_an_empty_database_has_sentences_instead_of_plots(visiting: Visiting, po
         # the portal itself is the only thinker, and new
         assert [section for section in DASHBOARDS if marks(page, section)] == ["presence"]
         assert len(marks(page, "presence")) == 1
+
+
+def test_the_page_and_the_command_line_escape_the_same_texts(visiting: Visiting, portal: str) -> None:
+    # what a later Unicode assigns, one of the two may know already
+    texts = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) not in ("Cn", "Cs")]
+    with visiting(portal) as visit:
+        page = visit.open("/admin")
+        shown = page.evaluate("texts => import('./admin/texts.js').then(({ visible }) => texts.map(visible))", texts)
+    assert [ascii(text) for text, seen in zip(texts, shown, strict=True) if seen != visible(text)] == []
+
+
+def test_what_cannot_be_seen_is_escaped(visiting: Visiting, portal: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        call(connection, thinker("anna\u202egnp"), "send_heartbeat", pair_code="a\u200bb\x1b[2J")
+    with visiting(portal) as visit:
+        page = visit.open("/admin")
+        expect(page.locator("#presence")).to_contain_text(r"a\u200bb\x1b[2J")
+        expect(page.locator("#events")).to_contain_text(r"anna\u202egnp")
 
 
 def test_hostile_texts_are_shown_as_text(visiting: Visiting, portal: str, database: str) -> None:

@@ -1,5 +1,7 @@
 // Asks the server, with the proof that the reader gave.
 
+import { visible } from "./texts.js";
+
 const KEPT = "ts-admin-proof"; // for this tab only
 const PATIENCE_MS = 20_000; // longer than the server's own timeout
 
@@ -27,7 +29,7 @@ export const keepProof = (given) => sessionStorage.setItem(KEPT, JSON.stringify(
 
 export const forgetProof = () => sessionStorage.removeItem(KEPT);
 
-/** The JSON at a path of /api/admin. Throws NoAnswer. */
+/** The JSON at a path of /api/admin, whose texts can all be seen. Throws NoAnswer. */
 export async function ask(path, { signal, given = proof() } = {}) {
   const headers = {};
   if (given?.kind === "key") headers["X-TS-APIKEY"] = inBytes(given.secret);
@@ -42,7 +44,10 @@ export async function ask(path, { signal, given = proof() } = {}) {
     if (error.name === "AbortError") throw error;
     throw new NoAnswer(0, "");
   }
-  const body = await response.json().catch(() => null);
+  const body = await response
+    .text()
+    .then((json) => JSON.parse(json, (_, value) => (typeof value === "string" ? visible(value) : value)))
+    .catch(() => null);
   if (!response.ok) throw new NoAnswer(response.status, body?.error ?? String(response.status));
   if (body === null) throw new NoAnswer(0, "");
   return body;
