@@ -28,11 +28,21 @@ LOCK_PATIENCE = "3s"
 Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
 """
 
-# `set role` does not apply the role's own timeouts: those are for clients of the Data API
+# `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
+# for its work, beside that for which it waits for a lock
 _AS_ACTOR = f"""
     select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
-           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', '10s', true)
-"""
+           set_config('lock_timeout', '{LOCK_PATIENCE}', true),
+           set_config(
+               'statement_timeout', extract(epoch from least(own.timeout + '{LOCK_PATIENCE}', '10s')) || 's', true
+           )
+    from (
+        select max(split_part(line, '=', 2)::interval) as timeout
+        from pg_catalog.pg_proc p
+        cross join unnest(p.proconfig) as line
+        where p.pronamespace = 'public'::regnamespace and p.proname = %s and line like 'statement_timeout=%%'
+    ) as own
+"""  # noqa: S608 (a constant of ours)
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +97,7 @@ class DirectGateway:
         try:
             async with asyncio.timeout(CALL_SECONDS), self._connection() as connection:
                 async with connection.pipeline():
-                    await connection.execute(_AS_ACTOR, (actor.role, json.dumps(actor.claims())))
+                    await connection.execute(_AS_ACTOR, (actor.role, json.dumps(actor.claims()), function))
                     cursor = await connection.execute(statement, values)
                 row = await cursor.fetchone()
         except TimeoutError as error:

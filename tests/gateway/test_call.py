@@ -123,6 +123,23 @@ def test_a_call_leaves_no_role_or_claims_behind(database: str, params: dict[str,
     assert not claims
 
 
+@pytest.mark.parametrize(
+    ("own", "given"), [("set statement_timeout = '2s'", "5s"), ("set statement_timeout = '10s'", "10s"), ("", "10s")]
+)
+def test_a_call_ends_when_its_function_has_waited_and_worked(database: str, own: str, given: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        # a default is evaluated before the function's own setting applies
+        connection.execute(
+            "create function public.shown(timeout text default current_setting('statement_timeout')) "
+            f"returns text language sql {own} return timeout".encode()
+        )
+        connection.execute("grant execute on function public.shown to service_role")
+        try:
+            assert using(DirectGateway(database), lambda gateway: gateway.call("shown", SERVER)) == given
+        finally:
+            connection.execute("drop function public.shown")
+
+
 def test_each_call_is_made_as_its_own_actor(gateway: Gateway) -> None:
     async def issue(gateway: Gateway) -> list[str]:
         issued = [gateway.call("issue_voucher", thinker(f"issuer-{i}")) for i in range(50)]
