@@ -6091,6 +6091,7 @@ create function public.list_settlements(
 returns jsonb
 language plpgsql
 stable
+security definer
 set search_path = ''
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
@@ -6437,8 +6438,6 @@ $$;
 comment on function private.settlement_json is
   'A settlement as the functions return it: its columns, the beneficiary''s uid, the sum of its payments, and whether '
   'it is invoiced and its due date is over.';
-
-grant execute on function private.settlement_json to service_role, authenticated;
 
 -- sql/65_fees/functions/settlement_remainder.sql
 create function private.settlement_remainder(settlement public.settlements, payer_uid text default null)

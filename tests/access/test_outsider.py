@@ -42,6 +42,11 @@ REFUSED: dict[str, dict[str, Any]] = {
     "invoice_settlement": {"settlement_id": SOME_ID},
     "pay_settlement": {"settlement_id": SOME_ID},
     "void_settlement": {"settlement_id": SOME_ID},
+    "write_off_settlement": {"settlement_id": SOME_ID, "reason": "gone"},
+    "get_statement": {"settlement_id": SOME_ID},
+    "get_balance": {},
+    "adjust_fee": {"fee_event_id": SOME_ID, "amount_cents": -1, "reason": "gone"},
+    "reverse_fee": {"fee_event_id": SOME_ID, "reason": "gone"},
     "list_mortgage_applications": {"role": "lender"},
     "available_slots": {"voucher_id": "given"},
     "book_voucher": {"voucher_id": "given", "slot_start": "2030-01-07T09:00:00Z"},
@@ -104,9 +109,10 @@ def test_an_outsider_reads_open_offers_templates_and_prices(rest: httpx.Client, 
 def test_an_outsider_changes_no_table(rest: httpx.Client, database: str, key: str) -> None:
     before = tables(database)
     for table in before:
+        row = {"settlement_id" if table == "settlement_lines" else "id": SOME_ID}
         for answer in (
-            rest.post(f"/{table}", json={"id": SOME_ID}, headers=bearer(key)),
-            rest.patch(f"/{table}", json={"id": SOME_ID}, headers=bearer(key)),
+            rest.post(f"/{table}", json=row, headers=bearer(key)),
+            rest.patch(f"/{table}", json=row, headers=bearer(key)),
             rest.delete(f"/{table}", headers=bearer(key)),
         ):
             assert answer.status_code in (401, 403), (table, answer.text)

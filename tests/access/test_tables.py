@@ -28,7 +28,7 @@ def identifier(table: str) -> sql.Identifier:
 def key(table: str) -> sql.Composable:
     """Returns what identifies a row: its ctid, or, because rows of views have none, all its columns."""
     schema, _, name = table.rpartition(".")
-    is_view = schema == "stats" or name.endswith("_facts")
+    is_view = schema == "stats" or name.endswith("_facts") or name in ("statement_lines", "unsettled_fee_events")
     return sql.SQL("{}::text").format(sql.Identifier(name)) if is_view else sql.SQL("ctid::text")
 
 

@@ -7,6 +7,7 @@ create function public.list_settlements(
 returns jsonb
 language plpgsql
 stable
+security definer
 set search_path = ''
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'

@@ -17,5 +17,3 @@ $$;
 comment on function private.settlement_json is
   'A settlement as the functions return it: its columns, the beneficiary''s uid, the sum of its payments, and whether '
   'it is invoiced and its due date is over.';
-
-grant execute on function private.settlement_json to service_role, authenticated;
