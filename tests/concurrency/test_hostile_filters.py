@@ -163,7 +163,15 @@ def times_checked(connection: psycopg.Connection) -> int:
 
 
 # an admin may stop the portal anyway
-OF_ADMINS = {"settle_fees", "invoice_settlement", "pay_settlement", "void_settlement", "reverse_fee"}
+OF_ADMINS = {
+    "settle_fees",
+    "invoice_settlement",
+    "pay_settlement",
+    "void_settlement",
+    "write_off_settlement",
+    "reverse_fee",
+    "adjust_fee",
+}
 
 
 def test_every_function_that_locks_ends_before_others_give_up(shared_database: str) -> None:
