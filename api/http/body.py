@@ -17,6 +17,11 @@ from api.http.callers import Caller
 
 MAX_BODY_BYTES = 1024 * 1024
 
+MAX_CONTAINERS = 20_000
+"""Arrays and objects of a body: each costs more time than its bytes. SQL has the same limit (private.check_json)."""
+
+_CONTAINER = re.compile(rb"[\[{]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?', re.DOTALL)  # matches whatever follows: no second attempt
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -52,12 +57,15 @@ class PortalRequest(Request[Caller, None, State]):
         """The parsed body.
 
         Raises ApiError: invalid_json, also for lone surrogates, which PostgreSQL cannot store, and for exponents of 19
-        digits; value_invalid for a NUL; and the code in the route's opt `user_header` if that header is missing, which
-        the legacy servers checked after the JSON and before the fields.
+        digits; json_unreasonable for too many arrays and objects; value_invalid for a NUL; and the code in the route's
+        opt `user_header` if that header is missing, which the legacy servers checked after the JSON and before the
+        fields.
         """
         try:
             # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
-            value: object = json.loads(await self.body(), parse_float=Decimal, parse_constant=_reject_constant)
+            body = await self.body()
+            _require_few_containers(body)
+            value: object = json.loads(body, parse_float=Decimal, parse_constant=_reject_constant)
             storable = msgspec.json.encode(value)
         except (ValueError, RecursionError, InvalidOperation) as error:
             raise ApiError("invalid_json") from error
@@ -67,6 +75,14 @@ class PortalRequest(Request[Caller, None, State]):
         if missing_user and not self.headers.get("x-mot-user"):
             raise ApiError(missing_user)
         return value
+
+
+def _require_few_containers(body: bytes) -> None:
+    """Raise ApiError json_unreasonable for too many arrays and objects, before a parser makes them."""
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS and (
+        len(_CONTAINER.findall(_STRING.sub(b"", body))) > MAX_CONTAINERS
+    ):
+        raise ApiError("json_unreasonable")
 
 
 def _decompressed(body: bytes, most: int) -> bytes:

@@ -78,6 +78,7 @@ def anything(body: dict[str, object]) -> dict[str, tuple[int, bytes, dict[str, s
         "lone surrogate in a key": (400, with_field(body, r'{"\udfff": 1}'), {}),
         "deep array": (400, with_field(body, "[" * DEEP + "]" * DEEP), {}),
         "deep object": (400, with_field(body, '{"a":' * DEEP + "1" + "}" * DEEP), {}),
+        "many arrays": (400, with_field(body, f"[{','.join(['[]'] * 20_001)}]"), {}),
         "never closed": (400, b"[" * DEEP, {}),
         "too long": (413, with_field(body, json.dumps("x" * BIG)), {}),
         "too long, no JSON": (413, b"x" * (BIG + 1), {}),
@@ -429,6 +430,12 @@ def assert_refused(answer: Answer, status: int) -> None:
     assert answer.body["ok"] is False
     assert isinstance(answer.body["error"], str)
     assert answer.body["error"].strip()
+
+
+def test_brackets_in_a_text_are_no_arrays(client: Connection) -> None:
+    text = '[{\\"' * 20_000
+    answer = client.post(ISSUE, {"issuerUid": "writer", "description": text})
+    assert answer.body["voucher"]["description"] == text
 
 
 @pytest.mark.parametrize("path", JSON_ROUTES)

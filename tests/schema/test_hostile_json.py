@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.support.acting import call_or_reason, connections, one, thinker
+from tests.support.acting import call, call_or_reason, connections, one, thinker
 
 # what the functions with JSON parameters require besides
 REQUIRED: dict[str, dict[str, object]] = {
@@ -32,6 +32,17 @@ def test_no_parameter_takes_much_memory_before_it_is_refused(shared_database: st
 @pytest.mark.parametrize("number", ["1e308", "5e-324", "0e-16383"])
 def test_no_number_takes_much_memory_before_it_is_refused(shared_database: str, number: str) -> None:
     assert peak_megabytes(shared_database, "issue_voucher", "terms", number, 100_000) < 100
+
+
+def test_a_page_has_only_so_many_arrays(shared_database: str) -> None:
+    anna = thinker("anna")
+    with connections(shared_database, 1) as [connection]:
+        for _ in range(5):
+            call(connection, anna, "issue_voucher", terms=[[]] * 18_000)
+        page = call(connection, anna, "list_vouchers", issuer_uid="anna")
+    # 4 MiB, in which each counts as 64 bytes more than it has
+    assert len(page) == 3
+    assert "next" in page[2]
 
 
 def peak_megabytes(database: str, function: str, parameter: str, number: str, times: int) -> int:

@@ -102,6 +102,7 @@ UNREASONABLE = {
     "below a double": "-1e-400",
     "large": '["' + "x" * 4194304 + '"]',
     "of many parts": f"[{','.join(['{}'] * 60_000)}]",
+    "of many small parts": f"[{','.join(['[[[[]]]]'] * 6_000)}]",
     "large when printed": f"[{','.join(['1e308'] * 14_000)}]",
 }
 
@@ -203,8 +204,17 @@ def test_json_that_clients_cannot_read_is_refused(rows: psycopg.Connection, colu
         f"0.{'1' * 5000}",
         f"[{','.join(['1e308'] * 13_000)}]",
         f"[{','.join(['0'] * 40_000)}]",
+        '"' + r"[{\"" * 30_000 + '"',
     ],
-    ids=["greatest double in 63 levels", "least double", "zero", "many digits", "many great numbers", "many numbers"],
+    ids=[
+        "greatest double in 63 levels",
+        "least double",
+        "zero",
+        "many digits",
+        "many great numbers",
+        "many numbers",
+        "brackets in a text",
+    ],
 )
 def test_json_that_clients_can_read_is_kept(rows: psycopg.Connection, value: str) -> None:
     assert rows.execute("update public.vouchers set terms = %s returning id", (value,)).fetchall() == [("v",)]

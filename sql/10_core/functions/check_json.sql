@@ -13,6 +13,7 @@ declare
   is_out  boolean;
   printed bigint;
   visits  bigint;
+  shown   text;
 begin
   -- clients' parsers have limits: one unreadable row would make a whole list unreadable
   if jsonb_path_exists(value, '$.**{63}') and jsonb_path_exists(value, format('$.**{%s}', levels)::jsonpath) then
@@ -62,16 +63,24 @@ begin
     end if;
   end if;
 
-  if check_json.bytes is not null and octet_length(value::text) > check_json.bytes then
-    raise sqlstate 'PT400' using message = 'json_unreasonable';
+  if check_json.bytes is not null then
+    shown := value::text;
+    if octet_length(shown) > check_json.bytes then
+      raise sqlstate 'PT400' using message = 'json_unreasonable';
+    end if;
+    -- clients need more time for an array or an object than for its bytes; brackets in texts are none
+    if private.count_brackets(shown) > 20000
+      and private.count_brackets(regexp_replace(shown, '"([^"\\]|\\.)*"', '', 'g')) > 20000 then
+      raise sqlstate 'PT400' using message = 'json_unreasonable';
+    end if;
   end if;
   return true;
 end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels and 4 MiB whose numbers are within the range of a double. Its arrays and objects '
-  'of more than 64 KiB may have 50,000 values together, for each takes time. For check constraints, and for what is to '
-  'be printed or hashed before: with bytes null only levels and numbers are checked, and nothing is printed that is '
-  'much longer than it was sent. '
+  'True for JSON of at most 63 levels, 4 MiB, and 20,000 arrays and objects, whose numbers are within the range of a '
+  'double. Its arrays and objects of more than 64 KiB may have 50,000 values together, for each takes time. For check '
+  'constraints, and for what is to be printed or hashed before: with bytes null only levels and numbers are checked, '
+  'and nothing is printed that is much longer than it was sent. '
   'Raises: json_unreasonable (400).';

@@ -12,11 +12,14 @@ declare
   last_key  text[];
   items     jsonb[] := '{}';
   bytes     bigint := 0;
+  shown     text;
 begin
   loop
     fetch page into item, key;
     exit when not found;
-    bytes := bytes + octet_length(item::text);
+    shown := item::text;
+    -- an array or an object takes clients as much time as 64 bytes
+    bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown);
     if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
       items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
         'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
