@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from api.actor import Actor
 from api.errors import ApiError
@@ -27,7 +28,9 @@ class Shares:
         everything = asyncio.Semaphore(connections - 1)
         callers = asyncio.Semaphore(connections * 5 // 8)
         reads = asyncio.Semaphore(connections * 3 // 8)
-        self._shares: dict[tuple[bool, bool], Calls] = {
+        self._of_client = max(1, connections // 4)
+        self._clients: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
             (False, False): _Share(gateway, callers, everything),
             (False, True): _Share(gateway, reads, callers, everything),
@@ -36,9 +39,15 @@ class Shares:
         }
         self._ping: asyncio.Task[bool] | None = None
 
-    def of(self, *, is_operator: bool, is_read: bool) -> Calls:
-        """The calls of a kind of request. They raise ApiError `busy` where its share stays taken."""
-        return self._shares[is_operator, is_read]
+    def of(self, *, is_operator: bool, is_read: bool, client: str | None = None) -> Calls:
+        """The calls of a kind of request, within the share of its client where one is given.
+
+        They raise ApiError `busy` where the share stays taken.
+        """
+        share = self._shares[is_operator, is_read]
+        if client is None:
+            return share
+        return share.within(self._clients.setdefault(client, asyncio.Semaphore(self._of_client)))
 
     async def ping(self) -> bool:
         """Whether the database can be written. All requests at one time share one call, on a connection of its own."""
@@ -53,6 +62,10 @@ class _Share:
     def __init__(self, gateway: Gateway, *limits: asyncio.Semaphore) -> None:
         self._gateway = gateway
         self._limits = limits
+
+    def within(self, limit: asyncio.Semaphore) -> "_Share":
+        """The same share, within one more limit."""
+        return _Share(self._gateway, limit, *self._limits)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""

@@ -16,6 +16,7 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Calls
 from api.gateway.shares import Shares
+from api.http.proxies import client_address
 from api.settings import DEFAULT_PORTS, Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
@@ -68,7 +69,10 @@ class ProvenCaller(Caller):
 def calls_of(request: Request[Caller, None, State]) -> Calls:
     """The calls that a route may make for a request: within the share of its caller, and of reads or of writes."""
     shares: Shares = request.app.state.shares
-    return shares.of(is_operator=is_operator(request), is_read=request.method == HttpMethod.GET)
+    settings: Settings = request.app.state.settings
+    trusted = is_operator(request)
+    client = client_address(request) if settings.is_rate_limited and not trusted else None
+    return shares.of(is_operator=trusted, is_read=request.method == HttpMethod.GET, client=client)
 
 
 def is_operator(request: Request[Caller, None, State]) -> bool:

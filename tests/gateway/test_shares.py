@@ -66,6 +66,28 @@ def test_each_kind_of_request_leaves_connections_for_the_next(gateway: int) -> N
     assert 0 < lists < callers < lists_of_operators < operators < all_connections == gateway
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+@pytest.mark.parametrize("gateway", [DirectGateway.connections, DataApiGateway.connections])
+def test_a_client_leaves_connections_for_others(gateway: int, is_read: bool) -> None:
+    async def under_way() -> list[int]:
+        held = Held(gateway)
+        shares = Shares(held)
+        counts, tasks = [], []
+        for client in ("mallory's", "mallory's", "anna's", None):
+            # each request asks for its share
+            calls = [shares.of(is_operator=False, is_read=is_read, client=client) for _ in range(MANY)]
+            tasks += [asyncio.ensure_future(each.call("ping", Actor("anon"))) for each in calls]
+            for _ in tasks:
+                await asyncio.sleep(0)  # lets each of them come as far as it can
+            counts.append(held.under_way)
+        held.answer.set()
+        await asyncio.gather(*tasks)
+        return counts
+
+    one, still_one, two, all_of_them = asyncio.run(under_way())
+    assert 0 < one == still_one < two <= all_of_them
+
+
 @pytest.fixture(scope="module", params=["direct", "data api"])
 def url(
     request: pytest.FixtureRequest, shared_database: str, tmp_path_factory: pytest.TempPathFactory
