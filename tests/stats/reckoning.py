@@ -123,6 +123,8 @@ class FeeEvent:
     reverses: UUID | None
     settlement_id: UUID | None
     created_at: datetime
+    adjusts: UUID | None
+    payer_id: UUID | None
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,17 @@ class Settlement:
     currency: str
     status: str
     created_at: datetime
+    number: str | None
+    invoiced_at: datetime | None
+    due_on: date | None
+
+
+@dataclass(frozen=True)
+class Payment:
+    settlement_id: UUID
+    payer_id: UUID | None
+    amount_cents: int
+    paid_on: date
 
 
 @dataclass(frozen=True)
@@ -245,13 +258,15 @@ class Books:
         self.fee_events = rows(
             FeeEvent,
             "public.fee_events",
-            "fee_id, beneficiary_id, currency, amount_cents, reverses, settlement_id, created_at",
+            "fee_id, beneficiary_id, currency, amount_cents, reverses, settlement_id, created_at, adjusts, payer_id",
         )
         self.settlements = rows(
             Settlement,
             "public.settlements",
-            "id, beneficiary_id, period_from, period_to, total_cents, currency, status, created_at",
+            "id, beneficiary_id, period_from, period_to, total_cents, currency, status, created_at, number,"
+            " invoiced_at, due_on",
         )
+        self.payments = rows(Payment, "public.settlement_payments", "settlement_id, payer_id, amount_cents, paid_on")
         self.jobs = rows(Job, "private.jobs", "name, description as does, schedule, late_after, added_at")
         self.job_runs = rows(JobRun, "private.job_runs", "job, started_at, done, error")
 
@@ -340,22 +355,23 @@ class Books:
         return [{"status": s, "vouchers": n} for s, n in Counter(v.status for v in self.vouchers).items()]
 
     def revenue_by_day(self) -> list[Row]:
-        sums: dict[tuple[date, str], list[int]] = defaultdict(list)
-        standing = self.on_days((b for b in self.bookings if b.status == "booked"), lambda b: b.created_at)
-        for day, bookings in standing.items():
+        found: dict[tuple[date, str], list[tuple[bool, int]]] = defaultdict(list)
+        for day, bookings in self.on_days(self.bookings, lambda b: b.created_at).items():
             for booking in bookings:
                 voucher = self.voucher[booking.voucher_id]
                 if voucher.price_amount is not None and voucher.price_currency is not None:
-                    sums[day, voucher.price_currency].append(voucher.price_amount)
+                    found[day, voucher.price_currency].append((booking.status == "booked", voucher.price_amount))
         return [
             {
                 "day": day,
                 "currency": currency,
                 "decimals": decimals(currency),
-                "bookings": len(amounts),
-                "amount_cents": sum(amounts),
+                "bookings": sum(standing for standing, _ in prices),
+                "amount_cents": sum(price for standing, price in prices if standing),
+                "booked": len(prices),
+                "booked_cents": sum(price for _, price in prices),
             }
-            for (day, currency), amounts in sums.items()
+            for (day, currency), prices in found.items()
         ]
 
     def utilisation_by_day(self) -> list[Row]:
@@ -471,10 +487,12 @@ class Books:
             if event.settlement_id is None:
                 due[self.uids[event.beneficiary_id], event.currency]["unsettled"] += event.amount_cents
         for settlement in self.settlements:
+            cents = due[self.uids[settlement.beneficiary_id], settlement.currency]
+            cents["paid"] += self._paid(settlement)
             if settlement.status != "voided":
-                due[self.uids[settlement.beneficiary_id], settlement.currency][settlement.status] += (
-                    settlement.total_cents
-                )
+                left = settlement.total_cents - self._paid(settlement)
+                cents[settlement.status] += left
+                cents["overdue"] += left if self._is_overdue(settlement) else 0
         return [
             {
                 "beneficiary_uid": uid,
@@ -485,8 +503,63 @@ class Books:
                 "invoiced_cents": cents["invoiced"],
                 "paid_cents": cents["paid"],
                 "owed_cents": cents["unsettled"] + cents["open"] + cents["invoiced"],
+                "written_off_cents": cents["written_off"],
+                "overdue_cents": cents["overdue"],
             }
             for (uid, currency), cents in due.items()
+        ]
+
+    def _paid(self, settlement: Settlement) -> int:
+        return sum(p.amount_cents for p in self.payments if p.settlement_id == settlement.id)
+
+    def _is_overdue(self, settlement: Settlement) -> bool:
+        return settlement.status == "invoiced" and settlement.due_on is not None and settlement.due_on < self.today
+
+    def receivables(self) -> list[Row]:
+        owing = {s.id: s for s in self.settlements if s.status in ("open", "invoiced")}
+        parts: dict[tuple[UUID | None, UUID, str], dict[UUID | None, list[FeeEvent]]] = defaultdict(dict)
+        for event in self.fee_events:
+            if event.settlement_id is None or event.settlement_id in owing:
+                key = (event.settlement_id, event.beneficiary_id, event.currency)
+                parts[key].setdefault(event.payer_id, []).append(event)
+        due: dict[tuple[UUID | None, UUID, str], Counter[str]] = defaultdict(Counter)
+        days: dict[tuple[UUID | None, UUID, str], list[date]] = defaultdict(list)
+        for (settlement, beneficiary, currency), payers in parts.items():
+            paid = Counter({None: 0})
+            for payment in self.payments:
+                if payment.settlement_id == settlement:
+                    paid[payment.payer_id] += payment.amount_cents
+            unnamed = paid[None]
+            oldest = sorted(
+                payers, key=lambda payer: (min(e.created_at for e in payers[payer]), payer is None, str(payer))
+            )
+            for payer in oldest:
+                left = sum(e.amount_cents for e in payers[payer]) - (paid[payer] if payer else 0)
+                if settlement:
+                    part = min(max(left, 0), unnamed)
+                    left, unnamed = left - part, unnamed - part
+                cents = due[payer, beneficiary, currency]
+                status = owing[settlement].status if settlement else "unsettled"
+                cents[status] += left
+                cents["overdue"] += left if settlement and self._is_overdue(owing[settlement]) else 0
+                cents["parts"] += left != 0
+                if left > 0:
+                    days[payer, beneficiary, currency].append(self.day(min(e.created_at for e in payers[payer])))
+        return [
+            {
+                "payer_uid": self.uids[payer] if payer else None,
+                "beneficiary_uid": self.uids[beneficiary],
+                "currency": currency,
+                "decimals": decimals(currency),
+                "unsettled_cents": cents["unsettled"],
+                "open_cents": cents["open"],
+                "invoiced_cents": cents["invoiced"],
+                "overdue_cents": cents["overdue"],
+                "owed_cents": cents["unsettled"] + cents["open"] + cents["invoiced"],
+                "since": min(days[payer, beneficiary, currency], default=None),
+            }
+            for (payer, beneficiary, currency), cents in due.items()
+            if cents["parts"]
         ]
 
     def all_settlements(self) -> list[Row]:
@@ -501,6 +574,12 @@ class Books:
                 "decimals": decimals(s.currency),
                 "status": s.status,
                 "created_at": s.created_at,
+                "number": s.number,
+                "invoiced_at": s.invoiced_at,
+                "due_on": s.due_on,
+                "paid_cents": self._paid(s),
+                "last_paid_on": max((p.paid_on for p in self.payments if p.settlement_id == s.id), default=None),
+                "is_overdue": self._is_overdue(s),
             }
             for s in self.settlements
         ]
@@ -570,6 +649,7 @@ class Books:
             "pair_codes": self.pair_codes,
             "presence_by_day": self.presence_by_day,
             "presence_now": self.presence_now,
+            "receivables": self.receivables,
             "requested_by_day": self.requested_by_day,
             "revenue_by_day": self.revenue_by_day,
             "settlements": self.all_settlements,
@@ -599,8 +679,9 @@ class Books:
         revenue: dict[str, list[int]] = defaultdict(list)
         for booking in self.bookings:
             voucher = self.voucher[booking.voucher_id]
-            if booking.status == "booked" and self._of(booking.created_at, first, last) and voucher.price_currency:
-                revenue[voucher.price_currency].append(voucher.price_amount or 0)
+            if self._of(booking.created_at, first, last) and voucher.price_currency:
+                standing = [voucher.price_amount or 0] if booking.status == "booked" else []
+                revenue[voucher.price_currency] += standing
         offered: dict[object, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
         for row in _within(self.utilisation_by_day(), first, last):
             sums = offered[row["template_id"], row["title"]]
@@ -744,14 +825,16 @@ def _flow(transfers: list[Transfer]) -> Row:
 
 
 def _charged(fee_events: list[FeeEvent]) -> Row:
-    charged = sum(e.amount_cents for e in fee_events if e.reverses is None)
+    charged = sum(e.amount_cents for e in fee_events if e.reverses is None and e.adjusts is None)
+    adjusted = sum(e.amount_cents for e in fee_events if e.adjusts is not None)
     taken_back = sum(e.amount_cents for e in fee_events if e.reverses is not None)
     settled = sum(e.amount_cents for e in fee_events if e.settlement_id is not None)
     return {
         "fee_events": len(fee_events),
         "charged_cents": charged,
         "reversed_cents": taken_back,
-        "accrued_cents": charged + taken_back,
+        "accrued_cents": charged + taken_back + adjusted,
         "settled_cents": settled,
-        "open_cents": charged + taken_back - settled,
+        "open_cents": charged + taken_back + adjusted - settled,
+        "adjusted_cents": adjusted,
     }

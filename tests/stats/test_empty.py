@@ -24,8 +24,9 @@ ONE: dict[str, LiteralString] = {
     "event": "events (type, created_at) values ('voucher.book', {at})",
     "voucher": "vouchers (id, issuer_id, valid_from, valid_until, price_amount, price_currency, created_at)"
     " values ('v', {thinker}, {at}, {at} + interval '2 hours', 100, 'EUR', {at})",
-    "booking": "voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at)"
-    " values ('b', 'v', {thinker}, private.new_uuid(), {at}, {at} + interval '1 hour', {at})",
+    "booking": "voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, price_amount,"
+    " price_currency)"
+    " values ('b', 'v', {thinker}, private.new_uuid(), {at}, {at} + interval '1 hour', {at}, 100, 'EUR')",
     "application": "mortgage_applications (id, borrower_id, desired_loan, currency, created_at)"
     " values ('a', {thinker}, 100, 'EUR', {at})",
     "offer": "mortgage_offers (id, application_id, lender_id, interest_rate, room_refs, created_at)"

@@ -36,9 +36,10 @@ def huge(connection: psycopg.Connection) -> None:
             f" select 'v', id, now(), now() + interval '1 year', {SAFE}, 'EUR' from public.thinkers limit 1"
         )
         connection.execute(
-            "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end)"
+            "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end,"
+            "   price_amount, price_currency)"
             " select 'b' || n, 'v', id, private.new_uuid(), now() + n * interval '1 hour',"
-            "   now() + (n + 1) * interval '1 hour'"
+            f"   now() + (n + 1) * interval '1 hour', {SAFE}, 'EUR'"
             f" from public.thinkers, generate_series(1, {MANY}) n"
         )
         connection.execute(
@@ -113,8 +114,9 @@ def test_the_24_most_used_currencies_of_revenue_loans_and_fees(connection: psyco
         )
         connection.execute(
             "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end,"
-            " created_at) select 'b' || c || '-' || n, 'v' || c, id, private.new_uuid(), now() + n * interval '1 hour',"
-            "   now() + (n + 1) * interval '1 hour', now() - n % 2 * interval '1 day'"
+            " price_amount, price_currency, created_at) select 'b' || c || '-' || n, 'v' || c, id, private.new_uuid(),"
+            "   now() + n * interval '1 hour', now() + (n + 1) * interval '1 hour', 1, 'JUNK' || c,"
+            "   now() - n % 2 * interval '1 day'"
             " from public.thinkers, generate_series(1, 60) c, generate_series(1, c) n"
         )
         connection.execute(

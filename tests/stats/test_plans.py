@@ -40,12 +40,14 @@ FILL = f"""
       (select id from public.thinkers limit 1) t;
 
     insert into public.voucher_bookings (
-      id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, status, cancelled_at
+      id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, status, cancelled_at, price_amount,
+      price_currency
     )
     select 'b' || v.id, v.id, v.issuer_id, private.thinker_id('thinker-7'), v.valid_from,
       v.valid_from + interval '1 hour',
       v.created_at,
-      case when cancelled then 'cancelled' else 'booked' end, case when cancelled then v.created_at end
+      case when cancelled then 'cancelled' else 'booked' end, case when cancelled then v.created_at end,
+      v.price_amount, v.price_currency
     from public.vouchers v, lateral (select v.price_amount % 5 = 0) c (cancelled);
 
     insert into public.mortgage_applications (id, borrower_id, desired_loan, currency, created_at)
@@ -93,7 +95,7 @@ VIEWS = {
     "offers_by_day": {"mortgage_offers"},
     "presence_by_day": {"events", "thinkers"},
     "requested_by_day": {"mortgage_applications"},
-    "revenue_by_day": {"vouchers", "voucher_bookings"},
+    "revenue_by_day": {"voucher_bookings"},
     "transfers_by_day": {"transfers"},
     "utilisation_by_day": {"vouchers", "voucher_bookings"},
 }

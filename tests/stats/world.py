@@ -194,6 +194,11 @@ def _vouchers(connection: psycopg.Connection, make: _Maker, thinkers: list[UUID]
         len(bookings),
         lambda n: (f"booking-{n}", bookings[n][0], thinkers[0], thinkers[1], *bookings[n][1:]),
     )
+    # without triggers nothing copies the price
+    connection.execute(
+        "update public.voucher_bookings b set price_amount = v.price_amount, price_currency = v.price_currency"
+        " from public.vouchers v where v.id = b.voucher_id"
+    )
 
 
 def _bookings(
@@ -278,27 +283,44 @@ def _transfers(connection: psycopg.Connection, make: _Maker) -> None:
 def _fees(connection: psycopg.Connection, make: _Maker) -> None:
     draw = make.random
     beneficiaries = [UUID(str(thinker_id(uid))) for uid in ("togethersystems", "thinker-4", "thinker-5")]
+    statuses = ("open", "invoiced", "paid", "voided", "written_off", "invoiced")
     settlements = [
-        (make.id(), of, currency, status)
-        for of in beneficiaries
-        for currency in ("EUR", "JPY")
-        for status in ("open", "invoiced", "paid", "voided", "paid")
+        (make.id(), of, currency, status) for of in beneficiaries for currency in ("EUR", "JPY") for status in statuses
     ]
     # a beneficiary whose balance is zero
     settlements.append((make.id(), UUID(str(thinker_id("thinker-6"))), "VOID", "voided"))
-    times = {
-        "open": (None, None, None),
-        "invoiced": (make.now, None, None),
-        "paid": (make.now, make.now, None),
-        "voided": (None, None, make.now),
-    }
+
+    def settlement(number: int) -> Sequence[object]:
+        id_, of, currency, status = settlements[number]
+        total = draw.randrange(1, 2**62) * (-1 if status in ("open", "voided") and draw.random() < 0.5 else 1)
+        steps = {
+            "invoiced": status in ("invoiced", "paid", "written_off"),
+            "paid": status == "paid", "voided": status == "voided", "written_off": status == "written_off",
+        }  # fmt: skip
+        moments = [make.now if steps[step] else None for step in steps]
+        operators = ["operator" if steps[step] else None for step in steps]
+        due = make.now.date() + draw.choice((-2, -1, 0, 1, 2)) * DAY if steps["invoiced"] else None
+        invoice = f"2026-{number:04}" if steps["invoiced"] else None
+        reason = "bankrupt" if steps["written_off"] else None
+        return id_, of, currency, status, *moments, *operators, invoice, due, reason, total, make.moment()
+
     _insert(
         connection,
         "insert into public.settlements (id, beneficiary_id, currency, status, invoiced_at, paid_at, voided_at,"
+        " written_off_at, invoiced_by, paid_by, voided_by, written_off_by, number, due_on, write_off_reason,"
         " period_from, period_to, total_cents, created_at)"
-        " values (%s, %s, %s, %s, %s, %s, %s, '2025-01-01', '2025-02-01', %s, %s)",
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, '2025-01-01', '2025-02-01', %s, %s)",
         len(settlements),
-        lambda n: (*settlements[n], *times[settlements[n][3]], draw.randrange(-(2**62), 2**62), make.moment()),
+        settlement,
+    )
+    payers = [None, *(UUID(str(thinker_id(f"thinker-{n}"))) for n in (7, 8))]
+    invoiced = [s for s in settlements if s[3] in ("invoiced", "paid", "written_off")]
+    _insert(
+        connection,
+        "insert into public.settlement_payments (settlement_id, payer_id, amount_cents, paid_on)"
+        " values (%s, %s, %s, %s)",
+        30,
+        lambda _: (draw.choice(invoiced)[0], draw.choice(payers), draw.randrange(1, 2**54), make.moment().date()),
     )
     charges: list[tuple[UUID, UUID, str, int]] = []
 
@@ -309,14 +331,14 @@ def _fees(connection: psycopg.Connection, make: _Maker) -> None:
         charges.append((make.id(), of, currency, amount))
         return (
             charges[-1][0], draw.choice(FEES), f"subject-{number}", amount, currency, make.moment(), of, amount,
-            amount, settled and settled[0],
+            amount, settled and settled[0], draw.choice(payers),
         )  # fmt: skip
 
     _insert(
         connection,
         "insert into public.fee_events (id, fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
-        " beneficiary_id, base_cents, rate, fixed_cents, unrounded, settlement_id)"
-        " values (%s, %s, 'transfer', %s, %s, %s, %s, %s, 0, 0, %s, %s, %s)",
+        " beneficiary_id, base_cents, rate, fixed_cents, unrounded, settlement_id,"
+        " payer_id) values (%s, %s, 'transfer', %s, %s, %s, %s, %s, 0, 0, %s, %s, %s, %s)",
         200,
         charge,
     )
@@ -331,6 +353,20 @@ def _fees(connection: psycopg.Connection, make: _Maker) -> None:
         " beneficiary_id, reverses) values (%s, %s, 'transfer', %s, %s, %s, %s, %s, %s)",
         60,
         reversal,
+    )
+
+    def adjustment(number: int) -> Sequence[object]:
+        charged, of, currency, _ = charges[100 + number]
+        amount = draw.choice((-1, 1)) * draw.randrange(1, 1000)
+        return FEES[0], f"subject-{100 + number}", amount, currency, make.moment(), of, draw.choice(payers), charged
+
+    _insert(
+        connection,
+        "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+        " beneficiary_id, payer_id, adjusts, reason, operator)"
+        " values (%s, 'transfer', %s, %s, %s, %s, %s, %s, %s, 'goodwill', 'operator')",
+        40,
+        adjustment,
     )
 
 

@@ -21,12 +21,13 @@ join people p on p.n = i % current_setting('busy_year.thinkers')::int
 cross join lateral (select now() - interval '400 days' * (i / current_setting('busy_year.rows')::int::float) as at) as a;
 
 insert into public.voucher_bookings (
-  id, voucher_id, issuer_id, holder_id, slot_start, slot_end, status, created_at, cancelled_at
+  id, voucher_id, issuer_id, holder_id, slot_start, slot_end, status, created_at, cancelled_at, price_amount,
+  price_currency
 )
 select
   'b' || i, v.id, v.issuer_id, p.id, slot, slot + v.duration_minutes * interval '1 minute',
   case i % 10 when 0 then 'cancelled' else 'booked' end, v.created_at + interval '1 hour',
-  case i % 10 when 0 then v.created_at + interval '1 day' end
+  case i % 10 when 0 then v.created_at + interval '1 day' end, v.price_amount, v.price_currency
 from generate_series(1, current_setting('busy_year.rows')::int) as i
 join public.vouchers v on v.id = 'v' || i
 join people p on p.n = (i + 1) % current_setting('busy_year.thinkers')::int
