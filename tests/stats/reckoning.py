@@ -525,7 +525,7 @@ class Books:
         due: dict[tuple[UUID | None, UUID, str], Counter[str]] = defaultdict(Counter)
         days: dict[tuple[UUID | None, UUID, str], list[date]] = defaultdict(list)
         for (settlement, beneficiary, currency), payers in parts.items():
-            paid = Counter({None: 0})
+            paid: Counter[UUID | None] = Counter()
             for payment in self.payments:
                 if payment.settlement_id == settlement:
                     paid[payment.payer_id] += payment.amount_cents
