@@ -152,11 +152,9 @@ def settle_and_void(line: Line, books: Books, progress: Progress, _: int) -> Non
         # what is invoiced is paid next
         settlement = min(movable, key=lambda settlement: settlement.status != "invoiced")
         movable.remove(settlement)
-        if settlement.status == "invoiced":
-            status = "paid"
-        else:
-            # a total of zero needs no invoice
-            status = next(moves) if settlement.total else "voided"
+        # a total of zero needs no invoice
+        move = next(moves) if settlement.total else "voided"
+        status = "paid" if settlement.status == "invoiced" else move
         fate = line.do(
             status,
             lambda c: call(c, SERVER, MOVES[status], settlement_id=settlement.id),  # noqa: B023
