@@ -504,6 +504,7 @@ create table private.settings (
   invoice_number      text     collate "C" not null default '{year}-{number}',
   payment_days        integer  not null default 30,
   carries_negative_totals boolean not null default true,
+  past_bookings       boolean  not null default false,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
@@ -560,6 +561,8 @@ comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
 comment on column private.settings.bytes_a_day is
   'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
+comment on column private.settings.past_bookings is
+  'Whether a trusted server may book a slot from its start on, to record what took place; thinkers never may.';
 
 comment on column private.settings.invoice_number is
   'The pattern of the numbers of invoices, such as INV-{year}-{number}: the year of the invoice, and a number of at '
@@ -1955,7 +1958,7 @@ begin
   end if;
 
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = voucher.issuer_id;
-  first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
+  first_start := least(greatest(voucher.valid_from, available_slots.slots_from, now()), voucher.valid_until);
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
@@ -1972,7 +1975,8 @@ begin
   )
   into slots
   from private.slots_of(voucher, first_start, last_start) as slot
-  where not exists (
+  where slot > now()
+  and not exists (
     select from public.voucher_bookings b
     where b.voucher_id = voucher.id
       and b.status = 'booked'
@@ -1997,8 +2001,8 @@ $$;
 comment on function public.available_slots is
   'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
   'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
-  'start between slots_from and slots_to (both included), at most one year; by default the voucher''s first year. '
-  'A voucher that is not open to the caller is not found. '
+  'start between slots_from and slots_to (both included), at most one year; by default the first year that is '
+  'left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
   'Raises: voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
@@ -2046,7 +2050,11 @@ begin
     raise sqlstate 'PT409' using message = 'voucher_not_bookable', detail = voucher.status;
   end if;
   if book_voucher.slot_start between voucher.valid_from and voucher.valid_until then
-    offered := exists (select from private.slots_of(voucher, book_voucher.slot_start, book_voucher.slot_start));
+    -- clock_timestamp(), because the slot may have started while this call waited for the voucher
+    offered := (
+      book_voucher.slot_start > clock_timestamp()
+      or private.is_service() and (select s.past_bookings from private.settings s)
+    ) and exists (select from private.slots_of(voucher, book_voucher.slot_start, book_voucher.slot_start));
   end if;
   if not offered then
     raise sqlstate 'PT409' using message = 'slot_not_offered';
@@ -2090,7 +2098,8 @@ $$;
 
 comment on function public.book_voucher is
   'Books a slot of a voucher for the acting thinker. Returns {booking, voucher}. A voucher that is not open to the '
-  'caller is not found; slot_start null is a slot that is not offered. If the issuer has one appointment at a time '
+  'caller is not found; slot_start null is a slot that is not offered, and so is one from its start on, except '
+  'for a trusted server where private.settings.past_bookings is on. If the issuer has one appointment at a time '
   '(thinkers.no_overlap_across_vouchers), a slot is also taken by a booking of another of its vouchers. '
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '

@@ -16,6 +16,7 @@ create table private.settings (
   invoice_number      text     collate "C" not null default '{year}-{number}',
   payment_days        integer  not null default 30,
   carries_negative_totals boolean not null default true,
+  past_bookings       boolean  not null default false,
 
   constraint there_is_one_row check (only_row),
   constraint time_zone_is_known check (private.is_time_zone(time_zone)),
@@ -72,6 +73,8 @@ comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
 comment on column private.settings.bytes_a_day is
   'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
+comment on column private.settings.past_bookings is
+  'Whether a trusted server may book a slot from its start on, to record what took place; thinkers never may.';
 
 comment on column private.settings.invoice_number is
   'The pattern of the numbers of invoices, such as INV-{year}-{number}: the year of the invoice, and a number of at '

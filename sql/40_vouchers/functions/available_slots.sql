@@ -23,7 +23,7 @@ begin
   end if;
 
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = voucher.issuer_id;
-  first_start := least(greatest(voucher.valid_from, available_slots.slots_from), voucher.valid_until);
+  first_start := least(greatest(voucher.valid_from, available_slots.slots_from, now()), voucher.valid_until);
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
@@ -40,7 +40,8 @@ begin
   )
   into slots
   from private.slots_of(voucher, first_start, last_start) as slot
-  where not exists (
+  where slot > now()
+  and not exists (
     select from public.voucher_bookings b
     where b.voucher_id = voucher.id
       and b.status = 'booked'
@@ -65,8 +66,8 @@ $$;
 comment on function public.available_slots is
   'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
   'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
-  'start between slots_from and slots_to (both included), at most one year; by default the voucher''s first year. '
-  'A voucher that is not open to the caller is not found. '
+  'start between slots_from and slots_to (both included), at most one year; by default the first year that is '
+  'left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
   'Raises: voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
