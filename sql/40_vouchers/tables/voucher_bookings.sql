@@ -31,7 +31,8 @@ create table public.voucher_bookings (
 );
 
 comment on table public.voucher_bookings is
-  'Booked appointments. Written by book_voucher and cancel_booking only; never deleted.';
+  'Booked appointments. Written by book_voucher and cancel_booking only; never deleted, and only cancelled '
+  'afterwards.';
 comment on column public.voucher_bookings.issuer_id is 'The voucher''s issuer at the time of booking.';
 comment on column public.voucher_bookings.price_amount is
   'The voucher''s price at the time of booking, in the minor unit of price_currency; null if it had none. Fees are '
@@ -72,5 +73,6 @@ create policy "issuer and holder see their booking"
 
 -- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
-before delete or truncate on public.voucher_bookings
+before delete or truncate or update of id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at
+on public.voucher_bookings
 for each statement execute function private.tg_append_only__refuse();

@@ -32,3 +32,12 @@ insert into private.jobs (name, schedule, late_after, description) values
   ('purge-idempotency-keys', '20 * * * *', '130 minutes', 'Deletes idempotency keys after 24 hours.'),
   ('cleanup-cron-history', '40 3 * * *', '26 hours', 'Deletes job logs older than 14 days.'),
   ('check-invariants', '0 4 * * *', '26 hours', 'Fails if an invariant is violated, and names it.');
+
+create trigger tg_jobs__write_change
+after update or delete on private.jobs
+for each row
+execute function private.tg_row__write_change('job', 'name');
+
+create trigger tg_jobs__refuse
+before truncate on private.jobs
+for each statement execute function private.tg_append_only__refuse();
