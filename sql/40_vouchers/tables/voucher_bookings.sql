@@ -73,6 +73,7 @@ create policy "issuer and holder see their booking"
 
 -- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
-before delete or truncate or update of id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at
+before delete or truncate or update of
+  id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, price_amount, price_currency
 on public.voucher_bookings
 for each statement execute function private.tg_append_only__refuse();
