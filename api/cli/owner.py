@@ -1,12 +1,14 @@
 """The connection as the schema's owner, and the console: what the operators' commands share."""
 
+import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from json import loads
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.types.json import set_json_loads
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -40,6 +42,26 @@ def owner_connection() -> Iterator[psycopg.Connection]:
                 raise PortalError(_sentence(error)) from error
 
 
+@contextmanager
+def operator_transaction(connection: psycopg.Connection) -> Iterator[None]:
+    """A transaction in which the books name the user of the system as the operator (private.operator_name)."""
+    with connection.transaction():
+        # for this transaction only: behind a transaction pooler the next one may have another connection
+        connection.execute("select set_config('portal.operator', %s, true)", (_system_user(),))
+        yield
+
+
+@contextmanager
+def one_snapshot(connection: psycopg.Connection) -> Iterator[None]:
+    """A read-only transaction in the portal's time zone, whose queries all see the same state of the database."""
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    with connection.transaction():
+        # for this transaction only: behind a transaction pooler the next one may have another connection
+        connection.execute("select set_config('TimeZone', s.time_zone, true) from private.settings s")
+        yield
+
+
 def progress() -> Progress:
     """A progress bar on standard error; invisible where that is not a terminal."""
     terminal = Console(stderr=True)
@@ -58,6 +80,14 @@ def progress() -> Progress:
         # a redirected standard output would be printed on the terminal
         redirect_stdout=False,
     )
+
+
+def _system_user() -> str:
+    """The name of the user who runs the command; empty where the system has none, as in some containers."""
+    name = ""
+    with suppress(OSError, KeyError, ImportError):
+        name = getpass.getuser()
+    return name.encode(errors="replace").decode()
 
 
 def _sentence(error: psycopg.Error) -> str:

@@ -1,25 +1,24 @@
-"""The commands for settlements: settle, statement, invoice, pay, void."""
+"""The commands for settlements and their fees: settle, statement, invoice, pay, write-off, void, adjust, reverse."""
 
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, LiteralString, TextIO, TypeAlias
 from uuid import UUID
 
 import psycopg
 import typer
-from psycopg import IsolationLevel
 from psycopg.rows import class_row
 from rich.console import Console
 
-from api.cli.owner import console, owner_connection, progress
+from api.cli.amounts import major, minor, read_amount
+from api.cli.files import Format, Output, open_output
+from api.cli.owner import console, one_snapshot, operator_transaction, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.cli.texts import cell, visible
 from api.errors import PortalError
@@ -29,30 +28,37 @@ PAGE = 10_000
 
 COLUMNS = (
     "id", "created_at", "fee_id", "subject_type", "subject_id", "base_cents", "rate", "fixed_cents", "unrounded",
-    "bound", "amount_cents", "currency", "reverses", "reason",
+    "bound", "amount_cents", "currency", "reverses", "reason", "payer_uid", "month", "slot_start", "adjusts",
+    "corrects_number", "corrects_settlement_id", "reversed_by_number", "reversed_by_settlement_id", "operator",
 )  # fmt: skip
 """The columns of a statement as CSV."""
 
-LINE = ("time", "fee", "subject", "base", "rate", "fixed", "unrounded", "bound", "amount", "reverses")
+LINE = (
+    "time", "fee", "subject", "base", "rate", "fixed", "unrounded", "bound", "amount", "reverses", "payer", "month",
+    "slot", "adjusts", "corrects", "operator",
+)  # fmt: skip
 """The columns of a statement as a table."""
 
-NUMBERS = {"base", "rate", "fixed", "unrounded", "amount", "charges", "reversals", "total"}
+NUMBERS = {"base", "rate", "fixed", "unrounded", "amount", "charges", "reversals", "adjustments", "total"}
 """The columns that are aligned to the right."""
+
+STEPS = (
+    ("created", ""),
+    ("invoiced", ""),
+    ("paid", ""),
+    ("written off", "write_off_reason"),
+    ("voided", "void_reason"),
+)
+"""The steps of a settlement, and where the reason of each is."""
 
 Record: TypeAlias = dict[str, Any]
 """A settlement or a fee event as SQL returns it; numbers with a point are Decimals."""
 
 SettlementId = Annotated[UUID, typer.Argument(metavar="ID", help="The id that `portal settle` printed.")]
+FeeEventId = Annotated[UUID, typer.Argument(metavar="FEE_EVENT", help="The id of a charge, as a statement shows it.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Stored with it.")]
 
 app = typer.Typer()
-
-
-class Format(StrEnum):
-    """The format of a statement."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,25 @@ class Settled:
     total_cents: int
     fee_events: int
     reversals: int
+    adjustments: int
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The settlement's row, without its id."""
+        return (
+            f"{self.month:%Y-%m}",
+            self.beneficiary_uid,
+            str(self.fee_events - self.reversals - self.adjustments),
+            str(self.reversals),
+            major(self.total_cents, self.exponent),
+            self.currency,
+        )
+
+    @property
+    def note(self) -> str:
+        """The id, if there is one, and the number of adjustments, if there are any."""
+        facts = [str(self.id or ""), f"{self.adjustments} adjustments" if self.adjustments else ""]
+        return ", ".join(filter(None, facts))
 
     def without(self, earlier: "Settled") -> "Settled":
         """What is left when the fee events of an earlier month are taken out."""
@@ -75,6 +100,7 @@ class Settled:
             total_cents=self.total_cents - earlier.total_cents,
             fee_events=self.fee_events - earlier.fee_events,
             reversals=self.reversals - earlier.reversals,
+            adjustments=self.adjustments - earlier.adjustments,
         )
 
 
@@ -122,24 +148,62 @@ def settle(
 def invoice(settlement_id: SettlementId) -> None:
     """Record that an open settlement is invoiced.
 
-    No money is moved.
+    It gets a number and a due date, and its month is closed: what is charged for it later counts in an open month. No
+    money is moved.
 
     \b
     $ portal invoice 019a3c5e-7c00-7abc-8def-0123456789ab
     """
-    _move("select public.invoice_settlement(%s)", settlement_id)
+    with owner_connection() as connection, operator_transaction(connection):
+        _move(connection, "select public.invoice_settlement(%s)", settlement_id)
 
 
 @app.command()
-def pay(settlement_id: SettlementId) -> None:
-    """Record that an invoiced settlement is paid.
+def pay(
+    settlement_id: SettlementId,
+    amount: Annotated[
+        Decimal | None,
+        typer.Option(metavar="AMOUNT", parser=read_amount, help="Such as 12.50. Default: what is not paid yet."),
+    ] = None,
+    on: Annotated[
+        datetime | None,
+        typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Such as 2026-11-03. Default: today."),
+    ] = None,
+    reference: Annotated[str | None, typer.Option(metavar="TEXT", help="Such as the bank's.")] = None,
+    payer: Annotated[
+        str | None, typer.Option(metavar="UID", help="Whose debt it pays. Default: the oldest debts first.")
+    ] = None,
+) -> None:
+    """Record that an invoiced settlement, or a part of it, is paid.
 
-    No money is moved.
+    With the last part the settlement is paid. No money is moved.
 
     \b
     $ portal pay 019a3c5e-7c00-7abc-8def-0123456789ab
+    $ portal pay ID --amount 12.50 --on 2026-11-03
     """
-    _move("select public.pay_settlement(%s)", settlement_id)
+    with owner_connection() as connection, operator_transaction(connection):
+        settlement = _get_settlement(connection, settlement_id, rows=1)
+        currency = settlement["currency"]
+        cents = None if amount is None else minor(amount, _exponent(connection, currency), currency)
+        _move(
+            connection,
+            "select public.pay_settlement(%s, %s::bigint, %s::date, %s, %s)",
+            *(settlement_id, cents, on, reference, payer),
+        )
+
+
+@app.command("write-off")
+def write_off(settlement_id: SettlementId, reason: Reason) -> None:
+    """Give up what is not paid of an invoiced settlement.
+
+    Payments stay. No money is moved.
+
+    \b
+    $ portal write-off 019a3c5e-7c00-7abc-8def-0123456789ab --reason "insolvent"
+    """
+    with owner_connection() as connection, operator_transaction(connection):
+        _move(connection, "select public.write_off_settlement(%s, %s)", settlement_id, reason)
 
 
 @app.command()
@@ -149,51 +213,89 @@ def void(
 ) -> None:
     """Void an open or invoiced settlement.
 
-    The settlement stays in the list, and its fees are due again. No money is moved.
+    The settlement and its lines are kept, and its fees are due again. No money is moved.
 
     \b
     $ portal void 019a3c5e-7c00-7abc-8def-0123456789ab --reason "wrong month"
     """
-    _move("select public.void_settlement(%s, %s)", settlement_id, reason)
+    with owner_connection() as connection, operator_transaction(connection):
+        _move(connection, "select public.void_settlement(%s, %s)", settlement_id, reason)
+
+
+@app.command()
+def adjust(
+    fee_event_id: FeeEventId,
+    reason: Reason,
+    credit: Annotated[
+        Decimal | None,
+        typer.Option(metavar="AMOUNT", parser=read_amount, help="Give back a part of the charge, such as 1.00."),
+    ] = None,
+    charge: Annotated[
+        Decimal | None, typer.Option(metavar="AMOUNT", parser=read_amount, help="Charge more, such as 1.00.")
+    ] = None,
+    waive: Annotated[bool, typer.Option("--waive", help="Give back what is left of the charge.")] = False,
+) -> None:
+    """Credit a part of a charge, charge more, or waive it.
+
+    Writes a fee event that names the charge, due in the next settlement. No money is moved.
+
+    \b
+    $ portal adjust FEE_EVENT --credit 1.00 --reason "late start"
+    $ portal adjust FEE_EVENT --waive --reason "first month"
+    """
+    if [credit is not None, charge is not None, waive].count(True) != 1:
+        raise typer.BadParameter("Give one of --credit, --charge and --waive.")
+    with owner_connection() as connection, operator_transaction(connection):
+        row = connection.execute(
+            "select e.currency from public.fee_events e where e.id = %s", (fee_event_id,)
+        ).fetchone()
+        cents = None
+        if row is not None and not waive:
+            amount = charge or -(credit or Decimal())
+            cents = minor(amount, _exponent(connection, row[0]), row[0])
+        _correct(connection, "select public.adjust_fee(%s, %s::bigint, %s)", fee_event_id, cents, reason)
+
+
+@app.command()
+def reverse(fee_event_id: FeeEventId, reason: Reason) -> None:
+    """Give back what is left of a charge, for good.
+
+    Writes a fee event that takes the charge back, due in the next settlement. No money is moved.
+
+    \b
+    $ portal reverse FEE_EVENT --reason "the issuer did not come"
+    """
+    with owner_connection() as connection, operator_transaction(connection):
+        _correct(connection, "select public.reverse_fee(%s, %s)", fee_event_id, reason)
 
 
 @app.command()
 def statement(
     settlement_id: SettlementId,
     format: Annotated[Format, typer.Option(help="`table` for people, the others for programs.")] = Format.TABLE,  # noqa: A002
-    output: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Default: the terminal.")] = None,
+    output: Output = None,
 ) -> None:
     """Show a settlement with every fee and its calculation.
 
-    The table has decimal amounts; CSV and JSON have whole minor units (cents). The times of the table and of CSV are in
-    the portal's time zone. JSON has the form of /api/admin/settlements/ID, with all fees on one page.
+    Also a voided one: its lines are kept. The table has decimal amounts; CSV and JSON have whole minor units (cents).
+    The times of the table and of CSV are in the portal's time zone. JSON has the form of /api/admin/settlements/ID,
+    with all fees on one page.
 
     \b
     $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab
     $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab --format csv
     """
-    with owner_connection() as connection, _one_snapshot(connection):
+    with owner_connection() as connection, one_snapshot(connection):
         settlement = _get_settlement(connection, settlement_id, rows=1)
         pages = _pages(connection, settlement_id)
         # a progress bar would break into the lines on the terminal
         if output is None and sys.stdout.isatty():
-            _write(format, sys.stdout, settlement, pages, _exponent(connection, settlement))
+            _write(format, sys.stdout, settlement, pages, _exponent(connection, settlement["currency"]))
             return
-        with progress() as bar, _open(output) as file:
+        with progress() as bar, open_output(output) as file:
             task = bar.add_task("Writing", total=settlement["fee_events"])
             pages = _advancing(pages, partial(bar.advance, task))
-            _write(format, file, settlement, pages, _exponent(connection, settlement))
-
-
-@contextmanager
-def _one_snapshot(connection: psycopg.Connection) -> Iterator[None]:
-    """A read-only transaction in the portal's time zone, whose queries all see the same state of the database."""
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
-    with connection.transaction():
-        # for this transaction only: behind a transaction pooler the next one may have another connection
-        connection.execute("select set_config('TimeZone', s.time_zone, true) from private.settings s")
-        yield
+            _write(format, file, settlement, pages, _exponent(connection, settlement["currency"]))
 
 
 def _months(connection: psycopg.Connection, month: datetime | None) -> list[date]:
@@ -219,13 +321,14 @@ def _is_over(connection: psycopg.Connection, month: date) -> bool:
 
 
 def _settle(connection: psycopg.Connection, month: date, *, dry_run: bool = False) -> list[Settled]:
-    with connection.cursor(row_factory=class_row(Settled)) as cursor:
+    acting = nullcontext() if dry_run else operator_transaction(connection)
+    with acting, connection.cursor(row_factory=class_row(Settled)) as cursor:
         return cursor.execute(
             "select s.*, %(month)s::date as month, private.currency_exponent(s.currency) as exponent"
             " from jsonb_to_recordset("
             "   public.settle_fees(%(month)s::date, (%(month)s::date + interval '1 month')::date, %(dry_run)s)"
             " ) as s (id uuid, beneficiary_uid text, currency text, total_cents bigint, fee_events bigint,"
-            " reversals bigint)",
+            " reversals bigint, adjustments bigint)",
             {"month": month, "dry_run": dry_run},
         ).fetchall()
 
@@ -234,7 +337,7 @@ def _would_settle(connection: psycopg.Connection, months: list[date]) -> list[Se
     """What settling these months one after the other would make: a month settles what the earlier ones left."""
     due: list[Settled] = []
     taken: dict[tuple[str, str], Settled] = {}
-    with _one_snapshot(connection):
+    with one_snapshot(connection):
         for month in months:
             for until_then in _settle(connection, month, dry_run=True):
                 key = (until_then.beneficiary_uid, until_then.currency)
@@ -248,33 +351,42 @@ def _would_settle(connection: psycopg.Connection, months: list[date]) -> list[Se
 def _print_settled(settled: list[Settled]) -> None:
     """Prints the settlements; of a dry run, those that would be made."""
     names = ("month", "beneficiary", "charges", "reversals", "total", "currency")
-    Table(console, *names, numbers=NUMBERS, note="settlement").print(
-        Row(
-            (
-                f"{made.month:%Y-%m}",
-                made.beneficiary_uid,
-                str(made.fee_events - made.reversals),
-                str(made.reversals),
-                _major(made.total_cents, made.exponent),
-                made.currency,
-            ),
-            "" if made.id is None else str(made.id),
-        )
-        for made in settled
+    if console.is_terminal:
+        table = Table(console, *names, numbers=NUMBERS, note="settlement")
+        table.print(Row(made.cells, made.note) for made in settled)
+    else:
+        table = Table(console, *names, "settlement", "adjustments", numbers=NUMBERS)
+        table.print(Row((*made.cells, str(made.id or ""), str(made.adjustments))) for made in settled)
+
+
+def _move(connection: psycopg.Connection, statement: LiteralString, *arguments: object) -> None:
+    """Calls the function that changes a settlement, and prints the settlement."""
+    row = connection.execute(statement, arguments).fetchone()
+    assert row
+    settlement: Record = row[0]
+    exponent = _exponent(connection, settlement["currency"])
+    facts = [
+        f"{settlement['period_from']} until {settlement['period_to']}",
+        *([f"number {settlement['number']}, due on {settlement['due_on']}"] if settlement["number"] else []),
+        *([f"{major(settlement['paid_cents'], exponent)} paid"] if settlement["paid_cents"] else []),
+    ]
+    console.print(
+        f"{settlement['status'].replace('_', ' ')}: {major(settlement['total_cents'], exponent)}"
+        f" {visible(settlement['currency'])} for {visible(settlement['beneficiary_uid'])},"
+        f" {visible(', '.join(facts))}. No money is moved."
     )
 
 
-def _move(statement: LiteralString, *arguments: object) -> None:
-    """Calls the function that changes a settlement's status, and prints the settlement."""
-    with owner_connection() as connection:
-        row = connection.execute(statement, arguments).fetchone()
-        assert row
-        settlement: Record = row[0]
-        total = _major(settlement["total_cents"], _exponent(connection, settlement))
+def _correct(connection: psycopg.Connection, statement: LiteralString, *arguments: object) -> None:
+    """Calls the function that corrects a charge, and prints the fee event that it wrote."""
+    row = connection.execute(statement, arguments).fetchone()
+    assert row
+    event: Record = row[0]
+    amount = major(event["amount_cents"], _exponent(connection, event["currency"]))
+    does = f"adjusts {event['adjusts']}" if event["adjusts"] else f"reverses {event['reverses']}"
     console.print(
-        f"{settlement['status']}: {total} {visible(settlement['currency'])}"
-        f" for {visible(settlement['beneficiary_uid'])},"
-        f" {settlement['period_from']} until {settlement['period_to']}. No money is moved."
+        f"fee event {event['id']}: {amount} {visible(event['currency'])}, {does}."
+        " It is due in the next settlement. No money is moved."
     )
 
 
@@ -302,9 +414,9 @@ def _advancing(pages: Iterable[list[Record]], advance: Callable[[int], None]) ->
         advance(len(page))
 
 
-def _exponent(connection: psycopg.Connection, settlement: Record) -> int:
-    """How many decimals the settlement's currency has."""
-    row = connection.execute("select private.currency_exponent(%s)", (settlement["currency"],)).fetchone()
+def _exponent(connection: psycopg.Connection, currency: str) -> int:
+    """How many decimals a currency has."""
+    row = connection.execute("select private.currency_exponent(%s)", (currency,)).fetchone()
     assert row
     exponent: int = row[0]
     return exponent
@@ -325,18 +437,12 @@ def _write(format: Format, file: TextIO, settlement: Record, pages: Iterable[lis
 
 def _write_table(file: TextIO, settlement: Record, pages: Iterable[list[Record]], exponent: int) -> None:
     """Writes the settlement, and a row for each fee event; on a terminal its calculation stands below the row."""
-    major, currency = partial(_major, exponent=exponent), settlement["currency"]
-    figures = f"{major(settlement['charged_cents'])} charged, {major(settlement['reversed_cents'])} reversed"
-    head = {
-        "settlement": settlement["id"],
-        "beneficiary": settlement["beneficiary_uid"],
-        "period": f"{settlement['period_from']} until {settlement['period_to']}",
-        "status": settlement["status"],
-        "total": f"{major(settlement['total_cents'])} {currency}",
-        "fees": f"{settlement['fee_events']}: {figures}",
-    }
-    file.writelines(f"{name:<13}{visible(value)}\n" for name, value in head.items())
+    in_major = partial(major, exponent=exponent)
     output = Console(file=file, markup=False, emoji=False, highlight=False)
+    for name, value in _head(settlement, in_major):
+        line = f"{name:<13}{visible(value)}"
+        # only a terminal wraps it
+        output.print(line, soft_wrap=not output.is_terminal)
     if output.is_terminal:
         table, row = Table(output, "time", "fee", "amount", numbers=NUMBERS, note="calculation"), _short_row
     else:
@@ -344,42 +450,92 @@ def _write_table(file: TextIO, settlement: Record, pages: Iterable[list[Record]]
     if settlement["fee_events"]:
         file.write("\n")
     for page in pages:
-        table.print(row(event, major) for event in page)
+        table.print(row(event, in_major) for event in page)
 
 
-def _full_row(event: Record, major: Callable[[int | str | None], str]) -> Row:
+def _head(settlement: Record, in_major: Callable[[int | str | None], str]) -> Iterator[tuple[str, str]]:
+    """What is written about a settlement above its lines: a name and a value each."""
+    currency = settlement["currency"]
+    figures = f"{in_major(settlement['charged_cents'])} charged, {in_major(settlement['reversed_cents'])} reversed"
+    if settlement["adjusted_cents"]:
+        figures += f", {in_major(settlement['adjusted_cents'])} adjusted"
+    yield "settlement", settlement["id"]
+    if settlement["number"]:
+        yield "number", settlement["number"]
+    yield "beneficiary", settlement["beneficiary_uid"]
+    yield "period", f"{settlement['period_from']} until {settlement['period_to']}"
+    yield "status", settlement["status"].replace("_", " ") + (", overdue" if settlement["is_overdue"] else "")
+    yield "total", f"{in_major(settlement['total_cents'])} {currency}"
+    if settlement["payments"]:
+        yield "paid", f"{in_major(settlement['paid_cents'])} {currency}"
+    yield "fees", f"{settlement['fee_events']}: {figures}"
+    for step, reason in STEPS:
+        column = step.replace(" ", "_")
+        if settlement[f"{column}_at"]:
+            because = f": {settlement[reason]}" if reason and settlement[reason] else ""
+            yield step, f"{_time(settlement[f'{column}_at'])} by {settlement[f'{column}_by']}{because}"
+    if settlement["due_on"]:
+        yield "due", settlement["due_on"]
+    for name in ("replaces", "replaced_by"):
+        for other in settlement[name]:
+            status = other["status"].replace("_", " ")
+            yield name.replace("_", " "), f"{other['number'] or other['id']} ({status})"
+    for payer in settlement["payers"]:
+        yield "payer", f"{payer['payer_uid'] or '-'}: {in_major(payer['total_cents'])} (fees: {payer['fee_events']})"
+    for payment in settlement["payments"]:
+        payer = f" of {payment['payer_uid']}" if payment["payer_uid"] else ""
+        reference = f", reference {payment['reference']}" if payment["reference"] else ""
+        paid = f"{in_major(payment['amount_cents'])}{payer}, recorded by {payment['recorded_by']}{reference}"
+        yield "payment", f"{payment['paid_on']}: {paid}"
+
+
+def _full_row(event: Record, in_major: Callable[[int | str | None], str]) -> Row:
     """A fee event with the columns of LINE."""
     return Row(
         (
-            _time(event),
+            _time(event["created_at"]),
             event["fee_id"],
             f"{event['subject_type']} {event['subject_id']}",
-            major(event["base_cents"]),
+            in_major(event["base_cents"]),
             _percent(event["rate"]),
-            major(event["fixed_cents"]),
-            major(event["unrounded"]),
+            in_major(event["fixed_cents"]),
+            in_major(event["unrounded"]),
             event["bound"] or "",
-            major(event["amount_cents"]),
+            in_major(event["amount_cents"]),
             event["reverses"] or "",
+            event["payer_uid"] or "",
+            event["month"][:7],
+            _time(event["slot_start"] or ""),
+            event["adjusts"] or "",
+            event["corrects_number"] or event["corrects_settlement_id"] or "",
+            event["operator"] or "",
         )
     )
 
 
-def _short_row(event: Record, major: Callable[[int | str | None], str]) -> Row:
+def _short_row(event: Record, in_major: Callable[[int | str | None], str]) -> Row:
     """A fee event with its time, fee and amount, and its calculation in the note."""
-    if event["reverses"] is not None:
-        calculation = f"reverses {event['reverses']}" + (f": {event['reason']}" if event["reason"] else "")
+    charge = event["reverses"] or event["adjusts"]
+    if charge is not None:
+        calculation = f"{'reverses' if event['reverses'] else 'adjusts'} {charge}"
+        if settlement := event["corrects_number"] or event["corrects_settlement_id"]:
+            calculation += f" of {settlement}"
+        if event["reason"]:
+            calculation += f", by {event['operator']}: {event['reason']}"
     else:
-        base, rate, fixed = major(event["base_cents"]), _percent(event["rate"]), major(event["fixed_cents"])
-        calculation = f"{base} × {rate} + {fixed} = {major(event['unrounded'])}"
+        base, rate, fixed = in_major(event["base_cents"]), _percent(event["rate"]), in_major(event["fixed_cents"])
+        calculation = f"{base} × {rate} + {fixed} = {in_major(event['unrounded'])}"
         if event["bound"]:
             calculation += f", limited by the fee's {event['bound']}"
-    note = f"{event['subject_type']} {event['subject_id']}: {calculation}"
-    return Row((_time(event), event["fee_id"], major(event["amount_cents"])), note)
+    start = f" at {_time(event['slot_start'])}" if event["slot_start"] else ""
+    payer = f"; owed by {event['payer_uid']}" if event["payer_uid"] else ""
+    note = f"{event['subject_type']} {event['subject_id']}{start}{payer}; {event['month'][:7]}: {calculation}"
+    return Row((_time(event["created_at"]), event["fee_id"], in_major(event["amount_cents"])), note)
 
 
-def _time(event: Record) -> str:
-    return str(event["created_at"])[:19].replace("T", " ")
+def _time(moment: str) -> str:
+    """A time as people write it: 2026-10-01 12:00:00."""
+    return moment[:19].replace("T", " ")
 
 
 def _percent(rate: Decimal | None) -> str:
@@ -398,21 +554,3 @@ def _write_json(file: TextIO, settlement: Record, pages: Iterable[list[Record]])
             file.write(f"{comma}\n{FeeEvent.from_row(event).model_dump_json(by_alias=True, ensure_ascii=True)}")
             comma = ","
     file.write("\n]}\n")
-
-
-def _major(minor: int | str | None, exponent: int) -> str:
-    """Minor units as an exact decimal: 1234 cents are 12.34. Empty for None."""
-    return "" if minor is None else f"{Decimal(minor).scaleb(-exponent):f}"
-
-
-@contextmanager
-def _open(output: Path | None) -> Iterator[TextIO]:
-    """Yields the file to write, or standard output. Raises PortalError where the file cannot be written."""
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        with output.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise PortalError(f"Cannot write {output} ({error.strerror}).") from error

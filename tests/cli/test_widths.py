@@ -15,7 +15,8 @@ from tests.support.databases import empty
 FRAME_OR_COLOUR = re.compile("[\u2500-\u257f\x1b]")
 TABLES = ["jobs", "check", "migrate --status", "settle --dry-run"]
 COMMANDS = [
-    "", "run", "migrate", "seed", "settle", "invoice", "pay", "void", "statement", "check",
+    "", "run", "migrate", "seed", "settle", "invoice", "pay", "write-off", "void", "adjust", "reverse", "statement", "settlements",
+    "balance", "check",
     "jobs", "jobs run", "jobs install",
 ]  # fmt: skip
 
@@ -25,11 +26,15 @@ def settlement(shared_database: str) -> Iterator[str]:
     """The id of a settlement in the database that the commands work on; other fees are due."""
     empty(shared_database)
     with psycopg.connect(shared_database, autocommit=True) as connection, pytest.MonkeyPatch.context() as patch:
-        charge(connection, "2025-03-05", base=9007199254740991, rate="0.1234", bound="maximum")
-        reverse(connection, charge(connection, "2025-03-06", 250), "2025-03-07")
+        payer = "thinker-ba9876543210"
+        charge(connection, "2025-03-05", base=9007199254740991, rate="0.1234", bound="maximum", payer=payer)
+        reverse(connection, charge(connection, "2025-03-06", 250, payer=payer), "2025-03-07")
         patch.setenv("DATABASE_URL", shared_database)
         [row] = rows(portal("settle", "2025-03"))
-        charge(connection, "2025-04-05", 1234, beneficiary="thinker-0123456789ab")
+        portal("invoice", row[6])
+        portal("pay", row[6], "--amount", "1.50", "--payer", payer, "--reference", "a transfer of " * 10)
+        charged = str(charge(connection, "2025-04-05", 1234, beneficiary="thinker-0123456789ab"))
+        portal("adjust", charged, "--credit", "1.00", "--reason", "late")
         yield row[6]
 
 
@@ -63,7 +68,7 @@ def is_narrow(output: str, columns: int) -> bool:
 def test_a_table_fits_and_breaks_no_word(command: str, columns: int) -> None:
     output = shown(columns, *command.split())
     assert is_narrow(output, columns)
-    names_of_notes = {"description", "what", "breaks", "it", "settlement", "-"}
+    names_of_notes = {"description", "what", "breaks", "it", "settlement", "adjustments", "-"}
     assert set(piped(*command.split()).split()) - set(output.split()) <= names_of_notes
 
 
@@ -76,7 +81,17 @@ def test_a_statement_fits_and_explains_every_fee(settlement: str, columns: int) 
     assert words.count("reverses ") == 1
 
 
-@pytest.mark.parametrize("command", TABLES)
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_books_fit(columns: int) -> None:
+    output = shown(columns, "settlements")
+    assert is_narrow(output, columns)
+    assert "owed by thinker-ba9876543210 to togethersystems" in " ".join(output.split())
+    output = shown(columns, "balance")
+    assert is_narrow(output, columns)
+    assert "11114883880348.88 invoiced, 1.50 paid, 0.00 written off" in " ".join(output.split())
+
+
+@pytest.mark.parametrize("command", [*TABLES, "settlements", "balance"])
 def test_a_pipe_gets_one_plain_line_a_row(command: str) -> None:
     output = piped(*command.split())
     assert FRAME_OR_COLOUR.search(output) is None

@@ -18,6 +18,7 @@ def charge(
     base: int = 0,
     rate: str = "0",
     bound: str | None = None,
+    payer: str | None = None,
 ) -> UUID:
     """Charges a fixed amount, or a rate of a base, in minor units; a bound names why the amount differs."""
     fixed = amount if amount is not None and bound is None and not base else 0
@@ -26,27 +27,28 @@ def charge(
         amount = rounded(unrounded)
     charged: UUID = one(
         connection,
-        "with thinker as ("
-        "  insert into public.thinkers (id, public_id) values (private.thinker_id(%s), %s)"
-        "  on conflict (id) do update set public_id = excluded.public_id returning id"
+        "with thinkers as ("
+        "  insert into public.thinkers (id, public_id)"
+        "  select distinct private.thinker_id(uid), uid from unnest(%s::text[]) as uid where uid is not null"
+        "  on conflict (id) do nothing"
         ")"
         " insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
-        "   beneficiary_id, base_cents, rate, fixed_cents, unrounded, bound)"
-        " select 'voucher.booking', 'voucher_booking', private.new_uuid()::text, %s, %s, %s,"
-        "   thinker.id, %s, %s, %s, %s, %s"
-        " from thinker returning id",
-        *(beneficiary, beneficiary, amount, currency, at, base, rate, fixed, unrounded, bound),
+        "   beneficiary_id, payer_id, base_cents, rate, fixed_cents, unrounded, bound)"
+        " values ('voucher.booking', 'voucher_booking', private.new_uuid()::text, %s, %s, %s,"
+        "   private.thinker_id(%s), private.thinker_id(%s), %s, %s, %s, %s, %s)"
+        " returning id",
+        *([beneficiary, payer], amount, currency, at, beneficiary, payer, base, rate, fixed, unrounded, bound),
     )
     return charged
 
 
 def reverse(connection: psycopg.Connection, charged: UUID, at: str) -> UUID:
-    """Reverses a charge."""
+    """Takes back what is left of a charge."""
     reversal: UUID = one(
         connection,
-        "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
-        "   beneficiary_id, reverses)"
-        " select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, %s, c.beneficiary_id, c.id"
+        "insert into public.fee_events (fee_id, subject_type, subject_id, currency, created_at, beneficiary_id,"
+        "   payer_id, reverses)"
+        " select c.fee_id, c.subject_type, c.subject_id, c.currency, %s, c.beneficiary_id, c.payer_id, c.id"
         " from public.fee_events c where c.id = %s returning id",
         *(at, charged),
     )

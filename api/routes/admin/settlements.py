@@ -32,12 +32,16 @@ class Price(ApiModel):
         description="Whether a booking that is cancelled after the start of its slot gets the charge back."
     )
     beneficiary_uid: str
+    payer: Literal["issuer", "holder", "thinker", "lender", "borrower"] | None = Field(
+        description="Who owes its charges; null: the issuer of a booking, the thinker of a transfer, or the lender."
+    )
 
 
 class FeeVersion(Price):
     """A fee from `validFrom` until its next version."""
 
     valid_from: Millis
+    changed_by: str = Field(description="The operator who made the change.")
 
 
 class Fee(Price):
@@ -67,12 +71,23 @@ class Settlement(ApiModel):
         description="Minor units of `currency`; negative where more was reversed than charged. Stays when it is voided."
     )
     currency: str
-    status: Literal["open", "invoiced", "paid", "voided"]
+    status: Literal["open", "invoiced", "paid", "written_off", "voided"]
     created_at: Millis
     invoiced_at: Millis | None
     paid_at: Millis | None
     voided_at: Millis | None
     void_reason: str | None
+    number: str | None = Field(description="The number of the invoice; null before. Stays when it is voided.")
+    due_on: str | None = Field(description="The last day (2026-11-30) on which it is paid in time; null before.")
+    written_off_at: Millis | None
+    write_off_reason: str | None
+    created_by: str = Field(description="The operator; a job has the login of the database.")
+    invoiced_by: str | None
+    paid_by: str | None
+    voided_by: str | None
+    written_off_by: str | None
+    paid_cents: int = Field(description="The sum of its payments, in minor units of `currency`.")
+    is_overdue: bool = Field(description="Whether it is invoiced, and its due date is over.")
 
 
 class Settlements(ApiModel):
@@ -82,23 +97,56 @@ class Settlements(ApiModel):
     items: list[Settlement]
 
 
+class Payer(ApiModel):
+    """The part of a settlement that one thinker owes."""
+
+    payer_uid: str | None = Field(description="Null: the charges of transfers that name no thinker.")
+    fee_events: int = Field(description="How many there are.")
+    total_cents: int = Field(description="Minor units of the settlement's currency.")
+
+
+class Payment(ApiModel):
+    """A payment of a settlement, or of a part of it."""
+
+    id: UUID
+    paid_on: str = Field(description="The day (2026-11-03).")
+    amount_cents: int = Field(description="Minor units of the settlement's currency.")
+    payer_uid: str | None = Field(description="Whose debt it pays; null: the oldest debts first.")
+    reference: str | None
+    recorded_by: str = Field(description="The operator who recorded it.")
+    created_at: Millis = Field(description="When it was recorded.")
+
+
+class OtherSettlement(ApiModel):
+    """A settlement that has fee events in common with another one, because one of the two was voided."""
+
+    id: UUID
+    number: str | None = Field(description="The number of its invoice, if it has one.")
+    status: Literal["open", "invoiced", "paid", "written_off", "voided"]
+
+
 class SettlementFigures(Settlement):
-    """A settlement, with the sums of its fee events. A voided one has none."""
+    """A settlement, with the sums of its fee events; a voided one has those with which it was made."""
 
     fee_events: int = Field(description="How many there are.")
     charged_cents: int = Field(description="The sum of its charges, in minor units of `currency`.")
     reversed_cents: int = Field(description="The sum of its reversals, in minor units of `currency`; not positive.")
+    adjusted_cents: int = Field(description="The sum of its adjustments, in minor units of `currency`.")
+    payers: list[Payer]
+    payments: list[Payment] = Field(description="In the order in which they were recorded.")
+    replaces: list[OtherSettlement] = Field(description="Earlier ones with the same fee events, oldest first.")
+    replaced_by: list[OtherSettlement] = Field(description="Later ones with the same fee events, oldest first.")
 
 
 class FeeEvent(ApiModel):
-    """A charge, with its calculation; or the reversal of one, without."""
+    """A charge, with its calculation; or the reversal or adjustment of one, without."""
 
     id: UUID
     created_at: Millis
     fee_id: str
     subject_type: Literal["voucher_booking", "transfer", "mortgage_contract"]
     subject_id: str
-    amount_cents: int = Field(description="Minor units of `currency`; negative for a reversal.")
+    amount_cents: int = Field(description="Minor units of `currency`; negative for a reversal and for a credit.")
     currency: str
     base_cents: int | None = Field(description="What the percentage is taken of, in minor units of `currency`.")
     rate: Percentage | None
@@ -109,11 +157,27 @@ class FeeEvent(ApiModel):
     )
     bound: Literal["minimum", "maximum"] | None = Field(description="Which bound of the fee applied.")
     reverses: UUID | None = Field(description="The charge that it takes back.")
-    reason: str | None = Field(description="Why an operator took it back; null otherwise.")
+    reason: str | None = Field(description="Why an operator took it back or adjusted it; null otherwise.")
+    payer_uid: str | None = Field(description="Who owes it; null: unknown.")
+    adjusts: UUID | None = Field(description="The charge of which it credits a part, or to which it adds.")
+    operator: str | None = Field(description="Who took it back or adjusted it.")
+    month: str = Field(
+        description="The first day (2026-10-01) of the month to which it belongs: that of the charge, also for its "
+        "corrections. The period may be a later one, because an invoiced month is closed."
+    )
+    slot_start: Millis | None = Field(description="When the booked appointment starts; null for other subjects.")
+    corrects_settlement_id: UUID | None = Field(
+        description="The settlement of the charge that it takes back or adjusts; null while that is in none."
+    )
+    corrects_number: str | None = Field(description="The number of that settlement's invoice.")
+    reversed_by_settlement_id: UUID | None = Field(
+        description="The settlement of the reversal that takes it back; null while that is in none."
+    )
+    reversed_by_number: str | None = Field(description="The number of that settlement's invoice.")
 
 
 class Statement(ApiModel):
-    """A settlement, and a page of its fee events in the order of their ids, oldest first."""
+    """A settlement, and a page of its fee events in the order of their ids, oldest first; also of a voided one."""
 
     ok: bool = True
     settlement: SettlementFigures
@@ -141,7 +205,7 @@ async def list_settlements(
 ) -> Response[Settlements]:
     """The settlements that match every given filter, latest period first: 200, or `limit` of them, from 1 to 1000.
 
-    `status` is open, invoiced, paid or voided.
+    `status` is open, invoiced, paid, written_off or voided.
     """
     rows = await gateway.call(
         "list_settlements",

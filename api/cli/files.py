@@ -1,0 +1,41 @@
+"""The formats that commands write, and the file or the output that they write to."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TextIO, TypeAlias
+
+import typer
+
+from api.errors import PortalError
+
+
+class Format(StrEnum):
+    """A format: `table` for people, the others for programs."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+Output: TypeAlias = Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Default: the terminal.")]
+
+
+@contextmanager
+def open_output(output: Path | None) -> Iterator[TextIO]:
+    """Yields the file to write, or standard output. Raises PortalError where the file cannot be written."""
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def cannot_write(output: Path, error: OSError) -> PortalError:
+    """The error of a file that cannot be written."""
+    return PortalError(f"Cannot write {output} ({error.strerror}).")
