@@ -165,9 +165,9 @@ def _lines(connection: psycopg.Connection, month: datetime | None) -> Iterator[R
 
 
 def _line(row: Record) -> Record:
-    """A line with its amounts as decimals."""
+    """A line with its amounts and its rate as decimals."""
     amounts = {name: None if row[name] is None else Decimal(major(row[name], row["exponent"])) for name in AMOUNTS}
-    return row | amounts
+    return row | amounts | {"rate": None if row["rate"] is None else Decimal(row["rate"])}
 
 
 def _write_lines(format: FileFormat, lines: Iterable[Record], output: Path | None) -> None:  # noqa: A002

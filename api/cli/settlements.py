@@ -338,10 +338,13 @@ def _would_settle(connection: psycopg.Connection, months: list[date]) -> list[Se
     due: list[Settled] = []
     taken: dict[tuple[str, str], Settled] = {}
     with one_snapshot(connection):
+        waits = connection.execute("select carries_negative_totals from private.settings").fetchone() == (True,)
         for month in months:
             for until_then in _settle(connection, month, dry_run=True):
                 key = (until_then.beneficiary_uid, until_then.currency)
                 own = until_then.without(taken[key]) if key in taken else until_then
+                if own.total_cents < 0 and waits:
+                    continue
                 taken[key] = until_then
                 if own.fee_events:
                     due.append(own)
@@ -538,9 +541,9 @@ def _time(moment: str) -> str:
     return moment[:19].replace("T", " ")
 
 
-def _percent(rate: Decimal | None) -> str:
+def _percent(rate: Decimal | int | None) -> str:
     """A rate as people write it: 0.0250 is 2.5 %."""
-    return "" if rate is None else f"{(rate * 100).normalize():f} %"
+    return "" if rate is None else f"{(Decimal(rate) * 100).normalize():f} %"
 
 
 def _write_json(file: TextIO, settlement: Record, pages: Iterable[list[Record]]) -> None:

@@ -15,9 +15,8 @@ from tests.support.databases import empty
 FRAME_OR_COLOUR = re.compile("[\u2500-\u257f\x1b]")
 TABLES = ["jobs", "check", "migrate --status", "settle --dry-run"]
 COMMANDS = [
-    "", "run", "migrate", "seed", "settle", "invoice", "pay", "write-off", "void", "adjust", "reverse", "statement", "settlements",
-    "balance", "check",
-    "jobs", "jobs run", "jobs install",
+    "", "run", "migrate", "seed", "settle", "invoice", "pay", "write-off", "void", "adjust", "reverse",
+    "statement", "settlements", "balance", "check", "jobs", "jobs run", "jobs install",
 ]  # fmt: skip
 
 

@@ -118,6 +118,17 @@ class TestSettlements:
             "paidAt": None,
             "voidedAt": times[2],
             "voidReason": "wrong month",
+            "number": f"{times[1][:4]}-0001",
+            "dueOn": one(connection, "select due_on::text from public.settlements"),
+            "writtenOffAt": None,
+            "writeOffReason": None,
+            "createdBy": one(connection, "select session_user::text"),
+            "invoicedBy": "service_role",
+            "paidBy": None,
+            "voidedBy": "service_role",
+            "writtenOffBy": None,
+            "paidCents": 0,
+            "isOverdue": False,
         }
 
     def test_the_latest_period_comes_first(self, client: Connection, connection: psycopg.Connection) -> None:
@@ -166,12 +177,23 @@ class TestSettlements:
 
 class TestStatement:
     def test_fields_of_a_charge_and_of_its_reversal(self, client: Connection, connection: psycopg.Connection) -> None:
-        charged = charge(connection, "2025-03-05 10:00:00.123456Z", 500, base=12025, rate="0.0250", bound="minimum")
+        charged = charge(
+            connection, "2025-03-05 10:00:00.123456Z", 500, base=12025, rate="0.0250", bound="minimum", payer="anna"
+        )
         reversal = reverse(connection, charged, "2025-03-06 23:30Z")
         [settlement] = settle(connection)
         shown = read(client, f"/api/admin/settlements/{settlement}")
         [listed] = read(client, "/api/admin/settlements")["items"]
-        assert shown["settlement"] == listed | {"feeEvents": 2, "chargedCents": 500, "reversedCents": -500}
+        assert shown["settlement"] == listed | {
+            "feeEvents": 2,
+            "chargedCents": 500,
+            "reversedCents": -500,
+            "adjustedCents": 0,
+            "payers": [{"payerUid": "anna", "feeEvents": 2, "totalCents": 0}],
+            "payments": [],
+            "replaces": [],
+            "replacedBy": [],
+        }
         assert shown["settlement"]["totalCents"] == 0
         subject = one(connection, "select distinct subject_id from public.fee_events")
         same = {
@@ -179,6 +201,15 @@ class TestStatement:
             "subjectType": "voucher_booking",
             "subjectId": subject,
             "currency": "EUR",
+            "payerUid": "anna",
+            "adjusts": None,
+            "operator": None,
+            "month": "2025-03-01",
+            "slotStart": None,
+            "correctsSettlementId": None,
+            "correctsNumber": None,
+            "reversedBySettlementId": None,
+            "reversedByNumber": None,
         }
         # ids of the same millisecond have no order
         assert sorted(shown["items"], key=lambda item: item["createdAt"]) == [
@@ -194,6 +225,7 @@ class TestStatement:
                 "bound": "minimum",
                 "reverses": None,
                 "reason": None,
+                "reversedBySettlementId": settlement,
             },
             same
             | {
@@ -207,6 +239,7 @@ class TestStatement:
                 "bound": None,
                 "reverses": str(charged),
                 "reason": None,
+                "correctsSettlementId": settlement,
             },
         ]
 
@@ -225,13 +258,13 @@ class TestStatement:
     def test_totals_are_whole_minor_units_of_any_currency(
         self, client: Connection, connection: psycopg.Connection, currency: str
     ) -> None:
-        first = charge(connection, "2025-03-05", 1234, currency)
+        first = charge(connection, "2025-03-05", 234, currency)
         settle(connection)
         reverse(connection, first, "2025-04-02")
-        charge(connection, "2025-04-03", 234, currency)
+        charge(connection, "2025-04-03", 1234, currency)
         [settlement] = settle(connection, "2025-04-01")
         shown = read(client, f"/api/admin/settlements/{settlement}")["settlement"]
-        assert (shown["totalCents"], shown["chargedCents"], shown["reversedCents"]) == (-1000, 234, -1234)
+        assert (shown["totalCents"], shown["chargedCents"], shown["reversedCents"]) == (1000, 1234, -234)
         assert shown["currency"] == currency
 
     def test_pages_contain_every_fee_event_once(self, client: Connection, connection: psycopg.Connection) -> None:
@@ -245,15 +278,24 @@ class TestStatement:
         assert [len(page) for page in amounts] == [3, 3, 1]
         assert sorted(chain(*amounts)) == list(range(7))
 
-    def test_a_voided_settlement_keeps_its_total_and_has_no_fee_events(
+    def test_a_voided_settlement_keeps_its_lines_and_names_the_one_that_replaced_it(
         self, client: Connection, connection: psycopg.Connection
     ) -> None:
-        charge(connection, "2025-03-05", 1234)
+        charge(connection, "2025-03-05", 1234, payer="anna")
+        [voided] = settle(connection)
+        call(connection, SERVER, "void_settlement", settlement_id=voided)
         [settlement] = settle(connection)
-        call(connection, SERVER, "void_settlement", settlement_id=settlement)
-        shown = read(client, f"/api/admin/settlements/{settlement}")
-        assert shown["items"] == []
-        assert (shown["settlement"]["totalCents"], shown["settlement"]["feeEvents"]) == (1234, 0)
+        call(connection, SERVER, "invoice_settlement", settlement_id=settlement)
+        call(connection, SERVER, "pay_settlement", settlement_id=settlement, amount_cents=34, reference="bank 7")
+        shown, old = (read(client, f"/api/admin/settlements/{each}") for each in (settlement, voided))
+        assert old["items"] == shown["items"]
+        assert (old["settlement"]["totalCents"], old["settlement"]["feeEvents"]) == (1234, 1)
+        number = shown["settlement"]["number"]
+        assert old["settlement"]["replacedBy"] == [{"id": settlement, "number": number, "status": "invoiced"}]
+        assert shown["settlement"]["replaces"] == [{"id": voided, "number": None, "status": "voided"}]
+        [payment] = shown["settlement"]["payments"]
+        assert (payment["amountCents"], payment["reference"], payment["recordedBy"]) == (34, "bank 7", "service_role")
+        assert shown["settlement"]["paidCents"] == 34
 
     def test_a_period_beyond_the_years_of_python(self, client: Connection, connection: psycopg.Connection) -> None:
         # settle_fees refuses it, but an operator may have inserted one
@@ -297,6 +339,7 @@ class TestFees:
             "active": True,
             "reversedAfterStart": False,
             "beneficiaryUid": "togethersystems",
+            "payer": None,
             "meta": {},
             "versions": [],
         }
@@ -323,7 +366,9 @@ class TestFees:
             "active": False,
             "reversedAfterStart": False,
             "beneficiaryUid": "notary",
+            "payer": None,
+            "changedBy": one(connection, "select session_user::text"),
         }
-        assert {key: fee[key] for key in newest.keys() - {"validFrom"}}.items() <= newest.items()
+        assert {key: fee[key] for key in newest.keys() - {"validFrom", "changedBy"}}.items() <= newest.items()
         assert (oldest["percentage"], oldest["currency"], oldest["beneficiaryUid"]) == (0.0001, None, "togethersystems")
         assert oldest["validFrom"] <= newest["validFrom"]

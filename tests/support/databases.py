@@ -266,6 +266,7 @@ def empty(url: str) -> None:
         # without the foreign keys the order does not matter
         deletions = (sql.SQL("delete from {}").format(sql.SQL(table)) for (table,) in tables)
         connection.execute(sql.SQL("; ").join([sql.SQL("set session_replication_role = replica"), *deletions]))
+        connection.execute("delete from private.invoice_numbers")
         connection.execute("delete from public.thinkers where id not in (select beneficiary_id from public.fees)")
 
 
