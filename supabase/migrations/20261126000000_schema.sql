@@ -5771,6 +5771,19 @@ create trigger tg_settlement_payments__refuse
 before update or delete or truncate on public.settlement_payments
 for each statement execute function private.tg_append_only__refuse();
 
+-- sql/65_fees/tables/turns.sql
+create table private.turns (
+  id   uuid   primary key,
+  turn bigint not null
+);
+
+comment on table private.turns is
+  'How often each charge was corrected, and each settlement paid, voided or written off. Two transactions that do so '
+  'to the same one wait for each other here (private.take_turn).';
+comment on column private.turns.id is 'The id of the charge or of the settlement.';
+
+alter table private.turns enable row level security;
+
 -- sql/65_fees/views/statement_lines.sql
 create view private.statement_lines
 with (security_invoker = true)
@@ -5838,7 +5851,7 @@ begin
     raise sqlstate 'PT400' using message = 'reason_required';
   end if;
 
-  perform pg_advisory_xact_lock(private.lock_number('corrections_of:' || adjust_fee.fee_event_id));
+  perform private.take_turn(adjust_fee.fee_event_id);
   select * into charged
   from public.fee_events e
   where e.id = adjust_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
@@ -6808,6 +6821,23 @@ comment on function private.settlement_statement is
   'max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments of '
   'this payer.';
 
+-- sql/65_fees/functions/take_turn.sql
+create function private.take_turn(id uuid)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  insert into private.turns as t (id, turn)
+  values (take_turn.id, 1)
+  on conflict (id) do update set turn = t.turn + 1
+$$;
+
+comment on function private.take_turn is
+  'Lets one transaction at a time correct a charge, or pay, void or write off a settlement. The next one sees what this '
+  'one did; at the isolation levels repeatable read and serializable, where it cannot see that, PostgreSQL ends it with '
+  'a serialization failure. (A lock alone would let it go on with what it saw before.)';
+
 -- sql/65_fees/functions/void_settlement.sql
 create function public.void_settlement(settlement_id uuid, reason text default null)
 returns jsonb
@@ -6886,7 +6916,7 @@ declare
 begin
   -- one correction of a charge at a time: the next one sees what this one leaves. No lock of the row, which a running
   -- settlement holds
-  perform pg_advisory_xact_lock(private.lock_number('corrections_of:' || coalesce(new.reverses, new.adjusts)));
+  perform private.take_turn(coalesce(new.reverses, new.adjusts));
   select * into charged
   from public.fee_events e
   where e.id = coalesce(new.reverses, new.adjusts);
@@ -7102,6 +7132,7 @@ declare
 begin
   -- concurrent payments wait here, and then see each other
   select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
+  perform private.take_turn(new.settlement_id);
   if settlement.status <> 'invoiced' then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
   end if;
@@ -7191,6 +7222,9 @@ begin
     ('open', 'invoiced'), ('invoiced', 'paid'), ('invoiced', 'written_off'), ('open', 'voided'), ('invoiced', 'voided')
   ) then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
+  end if;
+  if new.status in ('voided', 'written_off') then
+    perform private.take_turn(new.id);
   end if;
   select coalesce(sum(p.amount_cents), 0) into payments
   from public.settlement_payments p

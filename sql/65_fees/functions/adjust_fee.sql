@@ -15,7 +15,7 @@ begin
     raise sqlstate 'PT400' using message = 'reason_required';
   end if;
 
-  perform pg_advisory_xact_lock(private.lock_number('corrections_of:' || adjust_fee.fee_event_id));
+  perform private.take_turn(adjust_fee.fee_event_id);
   select * into charged
   from public.fee_events e
   where e.id = adjust_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;

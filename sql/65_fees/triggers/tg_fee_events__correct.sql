@@ -11,7 +11,7 @@ declare
 begin
   -- one correction of a charge at a time: the next one sees what this one leaves. No lock of the row, which a running
   -- settlement holds
-  perform pg_advisory_xact_lock(private.lock_number('corrections_of:' || coalesce(new.reverses, new.adjusts)));
+  perform private.take_turn(coalesce(new.reverses, new.adjusts));
   select * into charged
   from public.fee_events e
   where e.id = coalesce(new.reverses, new.adjusts);

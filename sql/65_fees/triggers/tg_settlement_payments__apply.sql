@@ -9,6 +9,7 @@ declare
 begin
   -- concurrent payments wait here, and then see each other
   select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
+  perform private.take_turn(new.settlement_id);
   if settlement.status <> 'invoiced' then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
   end if;

@@ -26,6 +26,9 @@ begin
   ) then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = old.status;
   end if;
+  if new.status in ('voided', 'written_off') then
+    perform private.take_turn(new.id);
+  end if;
   select coalesce(sum(p.amount_cents), 0) into payments
   from public.settlement_payments p
   where p.settlement_id = new.id;
