@@ -1,4 +1,4 @@
-"""Two operators at the same moment: the second waits for the first, and is refused what the first has made impossible."""
+"""Two operators at the same moment: the second waits for the first, and cannot do what that has made impossible."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -196,12 +196,16 @@ def test_numbers_of_sixteen_have_no_gap_whatever_is_rolled_back_or_killed(shared
                     done.append(settlement)
             return done
 
-        def victim(connection: psycopg.Connection, own: list[UUID]) -> list[UUID]:
-            """Is killed while it has a number."""
-            with pytest.raises(psycopg.OperationalError), connection.transaction():
-                call(connection, SERVER, "invoice_settlement", settlement_id=own[0])
+        def die(connection: psycopg.Connection, settlement: UUID) -> None:
+            """Gets a number, and is killed before the commit."""
+            with connection.transaction():
+                call(connection, SERVER, "invoice_settlement", settlement_id=settlement)
                 killer.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
                 wait_until(lambda: not one(planner, ALIVE, connection.info.backend_pid))
+
+        def victim(connection: psycopg.Connection, own: list[UUID]) -> list[UUID]:
+            with pytest.raises(psycopg.OperationalError):
+                die(connection, own[0])
             return []
 
         shares = [settlements[n::16] for n in range(16)]

@@ -10,6 +10,6 @@ as $$
 $$;
 
 comment on function private.take_turn is
-  'Lets one transaction at a time correct a charge, or pay, void or write off a settlement. The next one sees what this '
-  'one did; at the isolation levels repeatable read and serializable, where it cannot see that, PostgreSQL ends it with '
-  'a serialization failure. (A lock alone would let it go on with what it saw before.)';
+  'Lets one transaction at a time correct a charge, or pay, void or write off a settlement. The next one sees what '
+  'this one did. At the isolation levels repeatable read and serializable, where it cannot see that, it ends with a '
+  'serialization failure; a lock alone would let it go on with what it saw before.';

@@ -1,0 +1,319 @@
+"""Rules of the books that hold against plain SQL, as the owner of the tables could write it."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from api.actor import SERVER
+from tests.fees.conftest import books as books
+from tests.fees.scene import PORTAL, booked, cancel, charge, fee_events, settle, settled, thinker_named
+from tests.support.acting import act, act_or_reason, one, unchecked
+from tests.support.charging import violations
+from tests.support.days import portal_today
+
+CORRECTION: LiteralString = """
+    insert into public.fee_events
+      (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, adjusts, reverses, reason)
+    select
+      r.fee_id, r.subject_type, r.subject_id, r.amount_cents, r.currency, r.beneficiary_id, r.payer_id, r.adjusts,
+      r.reverses, r.reason
+    from public.fee_events c
+    cross join jsonb_populate_record(
+      null::public.fee_events,
+      jsonb_build_object(
+        'fee_id', c.fee_id, 'subject_type', c.subject_type, 'subject_id', c.subject_id, 'amount_cents', -1,
+        'currency', c.currency, 'beneficiary_id', c.beneficiary_id, 'payer_id', c.payer_id, 'adjusts', c.id,
+        'reason', 'a test'
+      ) || %s::jsonb
+    ) r
+    where c.id = %s
+"""
+
+
+def day(text: str) -> datetime:
+    """Returns noon of a day."""
+    return datetime.fromisoformat(f"{text}T12:00:00").replace(tzinfo=UTC)
+
+
+def adjust(connection: psycopg.Connection, event: UUID, amount: int | None) -> Any:
+    return act_or_reason(connection, SERVER, "adjust_fee", fee_event_id=event, amount_cents=amount, reason="a test")
+
+
+def move(connection: psycopg.Connection, function: str, settlement: str, **arguments: object) -> Any:
+    """Returns the settlement, or why the function refuses."""
+    return act_or_reason(connection, SERVER, f"{function}_settlement", settlement_id=UUID(settlement), **arguments)
+
+
+def month(connection: psycopg.Connection, first: str) -> list[dict[str, Any]]:
+    """Settles a month, and returns the settlements."""
+    begins = date.fromisoformat(first)
+    return settle(connection, first, str((begins + timedelta(days=31)).replace(day=1)))
+
+
+# corrections
+
+
+def test_after_a_credit_a_cancellation_takes_back_the_rest(books: psycopg.Connection) -> None:
+    booking = booked(books)
+    [event] = fee_events(books, booking)
+    assert adjust(books, event.id, -100)["operator"] == "service_role"
+    cancel(books, booking)
+    assert [e.amount_cents for e in fee_events(books, booking)] == [-140, -100, 240]
+    assert adjust(books, event.id, 1) == "fee_already_reversed"
+    assert violations(books) == {}
+
+
+def test_a_waived_charge_is_reversed_by_nothing(books: psycopg.Connection) -> None:
+    booking = booked(books)
+    [event] = fee_events(books, booking)
+    assert adjust(books, event.id, None)["amount_cents"] == -240
+    assert adjust(books, event.id, None) == "adjustment_refused"
+    cancel(books, booking)
+    assert [e.amount_cents for e in fee_events(books, booking)] == [-240, 0, 240]
+    assert violations(books) == {}
+
+
+WRONG: dict[str, tuple[str, str]] = {
+    "more than the charge": ('{"amount_cents": -999999}', "an_adjusted_charge_is_a_safe_amount"),
+    "more than a safe amount": ('{"amount_cents": 9007199254740991}', "an_adjusted_charge_is_a_safe_amount"),
+    "of nothing": ('{"amount_cents": 0}', "a_charge_is_not_negative_and_a_reversal_not_positive"),
+    "for another payer": ('{"payer_id": null}', "a_correction_agrees_with_its_charge"),
+    "in another currency": ('{"currency": "USD"}', "a_correction_agrees_with_its_charge"),
+    "of another fee": ('{"fee_id": "transfer.logged"}', "a_correction_agrees_with_its_charge"),
+    "of another subject": ('{"subject_id": "x"}', "a_correction_agrees_with_its_charge"),
+    "without a reason": ('{"reason": null}', "an_adjustment_has_a_reason"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_correction_is_refused(books: psycopg.Connection, wrong: str) -> None:
+    [event] = fee_events(books, booked(books))
+    changes, constraint = WRONG[wrong]
+    with pytest.raises(psycopg.errors.CheckViolation) as refused, books.transaction():
+        books.execute(CORRECTION, (changes, event.id))
+    assert refused.value.diag.constraint_name == constraint
+    books.execute(CORRECTION, ("{}", event.id))
+
+
+def test_a_correction_for_another_beneficiary_is_refused(books: psycopg.Connection) -> None:
+    [event] = fee_events(books, booked(books))
+    with pytest.raises(psycopg.errors.CheckViolation, match="a_correction_agrees_with_its_charge"):
+        books.execute(CORRECTION, (f'{{"beneficiary_id": "{thinker_named(books, "anna")}"}}', event.id))
+
+
+def test_a_correction_is_not_corrected(books: psycopg.Connection) -> None:
+    booking = booked(books)
+    [event] = fee_events(books, booking)
+    credit = UUID(adjust(books, event.id, -1)["id"])
+    assert adjust(books, credit, -1) == "fee_event_not_found"
+    with pytest.raises(psycopg.errors.CheckViolation, match="a_correction_names_a_charge"):
+        books.execute(CORRECTION, ("{}", credit))
+
+
+@pytest.mark.parametrize("amount", [-239, 0])
+def test_a_reversal_of_another_amount_is_refused(books: psycopg.Connection, amount: int) -> None:
+    [event] = fee_events(books, booked(books))
+    changes = f'{{"adjusts": null, "reverses": "{event.id}", "amount_cents": {amount}}}'
+    with pytest.raises(psycopg.errors.CheckViolation, match="a_reversal_takes_back_what_is_left"):
+        books.execute(CORRECTION, (changes, event.id))
+
+
+# settlements, their lines and payments
+
+
+@pytest.fixture
+def invoice(books: psycopg.Connection) -> str:
+    """The id of an invoiced settlement of 100."""
+    charge(books, 100)
+    [made] = settle(books)
+    assert move(books, "invoice", made["id"])["status"] == "invoiced"
+    return str(made["id"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update public.settlements set number = '2026-9999'",
+        "update public.settlements set due_on = '2099-01-01'",
+        "update public.settlements set status = 'paid'",
+        "update public.settlements set status = 'paid', paid_at = now(), paid_by = 'me'",
+        "update public.settlement_lines set month = '2020-01-01'",
+        "delete from public.settlement_lines",
+        "truncate public.settlement_lines",
+        "update public.settlement_payments set amount_cents = 1",
+        "delete from public.settlement_payments",
+        "insert into public.settlement_payments (settlement_id, amount_cents, paid_on)"
+        " select id, 100, '2026-01-01' from public.settlements",
+        "insert into public.settlement_payments (settlement_id, amount_cents, paid_on)"
+        " select id, 0, '2026-01-01' from public.settlements",
+        "update public.fee_events set amount_cents = 1",
+        "update public.fee_events set settlement_id = null",
+    ],
+)
+def test_the_owner_changes_no_invoice(books: psycopg.Connection, invoice: str, statement: LiteralString) -> None:
+    move(books, "pay", invoice, amount_cents=60)
+    with pytest.raises(psycopg.Error), books.transaction():
+        books.execute(statement)
+    assert violations(books) == {}
+
+
+def test_an_open_settlement_is_not_paid_by_the_owner(books: psycopg.Connection) -> None:
+    charge(books, 100)
+    settle(books)
+    with pytest.raises(psycopg.Error, match="settlement_move_refused"):
+        books.execute(
+            "insert into public.settlement_payments (settlement_id, amount_cents, paid_on)"
+            " select id, 100, '2026-01-01' from public.settlements"
+        )
+
+
+@pytest.mark.clock
+def test_a_payment_is_of_today_or_before(books: psycopg.Connection, invoice: str) -> None:
+    today = portal_today(books)
+    assert move(books, "pay", invoice, amount_cents=1, paid_on=today + timedelta(days=1)) == "payment_invalid"
+    assert move(books, "pay", invoice, amount_cents=1, paid_on=today - timedelta(days=400))["paid_cents"] == 1
+    assert move(books, "pay", invoice, amount_cents=1, paid_on=today)["paid_cents"] == 2
+    for amount in (0, -1):
+        assert move(books, "pay", invoice, amount_cents=amount) == "payment_invalid"
+    assert move(books, "pay", invoice, amount_cents=99) == "payment_too_high"
+    assert move(books, "pay", invoice)["status"] == "paid"
+    assert violations(books) == {}
+
+
+def test_a_total_of_zero_needs_no_invoice(books: psycopg.Connection) -> None:
+    event = charge(books, 100)
+    adjust(books, event, None)
+    [made] = settle(books)
+    assert made["total_cents"] == 0
+    assert move(books, "invoice", made["id"]) == "nothing_to_invoice"
+
+
+def carried(books: psycopg.Connection, carries: bool) -> list[dict[str, Any]]:
+    """Settles a credit of 60 after its charge of 100 was invoiced."""
+    books.execute("update private.settings set carries_negative_totals = %s", (carries,))
+    event = charge(books, 100, day("2026-01-15"))
+    [made] = month(books, "2026-01-01")
+    assert move(books, "invoice", made["id"])["status"] == "invoiced"
+    adjust(books, event, -60)
+    return settle(books)
+
+
+def test_a_negative_total_is_carried_into_the_next_settlement(books: psycopg.Connection) -> None:
+    assert carried(books, True) == []
+    assert one(books, "select count(*) from private.due_months()") == 0
+    charge(books, 100)
+    [made] = settle(books)
+    assert made["total_cents"] == 40
+    # the credit says to which month it belongs
+    statement = act(books, SERVER, "get_settlement", settlement_id=UUID(made["id"]))
+    assert {line["month"] for line in statement["items"] if line["adjusts"]} == {"2026-01-01"}
+
+
+def test_a_negative_total_that_is_not_carried_cannot_be_paid(books: psycopg.Connection) -> None:
+    [made] = carried(books, False)
+    assert made["total_cents"] == -60
+    assert move(books, "invoice", made["id"])["status"] == "invoiced"
+    assert move(books, "pay", made["id"]) == "nothing_to_pay"
+    assert move(books, "pay", made["id"], amount_cents=60) == "nothing_to_pay"
+    assert move(books, "write_off", made["id"], reason="a test") == "nothing_to_pay"
+    assert violations(books) == {}
+
+
+# numbers
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{year}", "{number}", "{year}-{number}-{number}", "", "{year}-{number}\n", "{year}{number}" + "x" * 60]
+)
+def test_a_pattern_has_a_year_and_a_number(books: psycopg.Connection, pattern: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="invoice_number_has_a_year_and_a_number"):
+        books.execute("update private.settings set invoice_number = %s", (pattern,))
+
+
+def test_numbers_go_on_beyond_four_digits(books: psycopg.Connection) -> None:
+    books.execute("update private.settings set invoice_number = 'INV/{year}/{number}'")
+    numbers = []
+    for last in (None, 9998, 9999):
+        if last:
+            books.execute("update private.invoice_numbers set last = %s", (last,))
+        numbers.append(one(books, "select private.next_invoice_number(%s, 2026)", PORTAL))
+    assert numbers == ["INV/2026/0001", "INV/2026/9999", "INV/2026/10000"]
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_year_of_a_number_is_that_of_the_portals_zone(books: psycopg.Connection, zone: str) -> None:
+    """The settlement is made as late as in a year where it is another year in the zone; an invoice is not earlier."""
+    books.execute("update private.settings set time_zone = %s", (zone,))
+    charge(books, 100)
+    [made] = settle(books)
+    created = "2040-12-31 12:00Z" if zone == "Pacific/Kiritimati" else "2041-01-01 09:00Z"
+    with unchecked(books):
+        books.execute("update public.settlements set created_at = %s where id = %s", (created, UUID(made["id"])))
+    number = {"Pacific/Kiritimati": "2041-0001", "Pacific/Pago_Pago": "2040-0001"}[zone]
+    assert move(books, "invoice", made["id"])["number"] == number
+
+
+def test_numbers_begin_with_1_for_each_beneficiary_and_year(books: psycopg.Connection) -> None:
+    anna = thinker_named(books, "anna")
+    calls = [(PORTAL, 2026), (PORTAL, 2026), (PORTAL, 2027), (anna, 2026)]
+    assert [one(books, "select private.next_invoice_number(%s, %s)", *call) for call in calls] == [
+        "2026-0001", "2026-0002", "2027-0001", "2026-0001",
+    ]  # fmt: skip
+
+
+# closed months
+
+
+def test_what_comes_late_counts_in_the_open_month_and_names_its_own(books: psycopg.Connection) -> None:
+    first = charge(books, 100, day("2026-01-15"))
+    [january] = month(books, "2026-01-01")
+    move(books, "invoice", january["id"])
+    late = charge(books, 7, day("2026-01-20"))
+    # January is closed, and February is the first open month
+    assert month(books, "2026-01-01") == []
+    assert [m for (m,) in books.execute("select private.due_months()")] == [date(2026, 2, 1)]
+    [february] = month(books, "2026-02-01")
+    assert february["total_cents"] == 7
+    assert settled(books, first, late) == [UUID(january["id"]), UUID(february["id"])]
+    assert one(books, "select month from public.settlement_lines where fee_event_id = %s", late) == date(2026, 1, 1)
+
+
+def test_a_later_month_that_is_invoiced_is_closed_too(books: psycopg.Connection) -> None:
+    for on in ("2026-01-15", "2026-02-15"):
+        charge(books, 100, day(on))
+        [made] = month(books, f"{on[:8]}01")
+        move(books, "invoice", made["id"])
+    charge(books, 7, day("2026-01-20"))
+    assert [m for (m,) in books.execute("select private.due_months()")] == [date(2026, 3, 1)]
+
+
+def test_a_voided_month_is_open_again(books: psycopg.Connection) -> None:
+    charge(books, 100, day("2026-01-15"))
+    [made] = month(books, "2026-01-01")
+    move(books, "invoice", made["id"])
+    charge(books, 7, day("2026-01-20"))
+    move(books, "void", made["id"], reason="a test")
+    [anew] = month(books, "2026-01-01")
+    assert anew["total_cents"] == 107
+    assert move(books, "invoice", anew["id"])["number"].endswith("-0002")
+    assert violations(books) == {}
+
+
+def test_a_month_is_due_once_the_sum_until_then_is_not_negative(books: psycopg.Connection) -> None:
+    event = charge(books, 100, day("2026-01-15"))
+    [january] = month(books, "2026-01-01")
+    move(books, "invoice", january["id"])
+    credit = UUID(adjust(books, event, -100)["id"])
+    with unchecked(books):
+        books.execute("update public.fee_events set created_at = '2026-02-10' where id = %s", (credit,))
+    charge(books, 30, day("2026-03-10"))
+    assert [m for (m,) in books.execute("select private.due_months()")] == []
+    charge(books, 80, day("2026-04-10"))
+    assert [m for (m,) in books.execute("select private.due_months()")] == [date(2026, 4, 1)]
+    one(books, "select private.settle_due_months()")
+    totals = books.execute("select total_cents from public.settlements where period_from = '2026-04-01'").fetchall()
+    assert totals == [(10,)]
