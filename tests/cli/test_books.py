@@ -139,3 +139,19 @@ def test_the_balance_adds_up(connection: psycopg.Connection) -> None:
     assert json.loads(portal("balance", "--as-of", "2020-01-31", "--format", "json")) == {
         "asOf": "2020-01-31", "items": []
     }  # fmt: skip
+
+
+def test_a_reason_is_a_text_in_every_file(connection: psycopg.Connection, tmp_path: Path) -> None:
+    """Runs last: it settles what the other tests leave."""
+    charge(connection, "now", 100)  # a negative sum would wait
+    portal(
+        "settle", connection.execute("select to_char(now() at time zone 'Europe/Berlin', 'YYYY-MM')").fetchall()[0][0]
+    )
+    reason = books.COLUMNS.index("reason")
+    [[_, *found]] = sheets(tmp_path / "lines.xlsx")
+    cells = [row[reason] for row in found if row[reason].value is not None]
+    assert len(cells) == len(HOSTILE)
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert {cell.value for cell in cells} >= {"=1+1", "<r><t>x</t></r> ", "<r></r> ", "https://a.b", "1.5"}
+    assert all(len(cell.value) <= books.SHEET_CHARACTERS for cell in cells)
+    assert not any(line["reason"].startswith("=") for line in csv_lines())

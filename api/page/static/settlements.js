@@ -1,14 +1,17 @@
 // Settlements with a statement each, and the latest events.
 
 import { badge, h, keyFigures, long, table, update } from "./dom.js";
-import { count, decimalsOf, moment, money, percent, period } from "./format.js";
+import { count, day, decimalsOf, moment, money, percent, period } from "./format.js";
 import { ask, NoAnswer } from "./server.js";
 import { word } from "./words.js";
 
 const PAGE = 100;
-const KINDS = { open: "quiet", invoiced: "quiet", paid: "good", voided: "quiet" };
+const KINDS = { open: "quiet", invoiced: "quiet", paid: "good", written_off: "quiet", voided: "quiet" };
 
-const status = (settlement) => badge(KINDS[settlement.status], word(`settlement.${settlement.status}`));
+function status(settlement) {
+  const name = word(`settlement.${settlement.status}`);
+  return settlement.isOverdue ? badge("warn", `${name}, ${word("overdue")}`) : badge(KINDS[settlement.status], name);
+}
 const periodOf = (settlement) => period(settlement.periodFrom, settlement.periodTo);
 const title = (settlement) => word("statementOf", { period: periodOf(settlement), uid: settlement.beneficiaryUid });
 
@@ -112,14 +115,23 @@ export function showStatement(hasMore = !more.hidden) {
     body,
     h("p", { class: "lead" }, title(settlement)),
     keyFigures([
+      ...(settlement.number === null
+        ? []
+        : [
+            [word("invoiceNumber"), long(settlement.number)],
+            [word("dueOn"), day(settlement.dueOn)],
+            [word("paid"), cents(settlement.paidCents)],
+          ]),
       [word("total"), cents(settlement.totalCents)],
       [word("state"), status(settlement)],
       [word("charged"), cents(settlement.chargedCents)],
       [word("reversed"), cents(settlement.reversedCents)],
+      [word("adjusted"), cents(settlement.adjustedCents)],
       [word("feeEvents"), count(settlement.feeEvents)],
-      ...["createdAt", "invoicedAt", "paidAt", "voidedAt"]
+      ...["createdAt", "invoicedAt", "paidAt", "writtenOffAt", "voidedAt"]
         .filter((field) => settlement[field] !== null)
         .map((field) => [word(field), moment(settlement[field])]),
+      ...(settlement.writeOffReason === null ? [] : [[word("writeOffReason"), long(settlement.writeOffReason)]]),
       ...(settlement.voidReason === null ? [] : [[word("voidReason"), long(settlement.voidReason)]]),
     ]),
     items.length === 0
@@ -157,6 +169,7 @@ export function showStatement(hasMore = !more.hidden) {
 /** The calculation of an amount. */
 function explanation(event) {
   if (event.reverses !== null) return [word("takesBack", { id: "" }), h("code", {}, event.reverses)];
+  if (event.adjusts !== null) return [word("adjusts", { id: "" }), h("code", {}, event.adjusts)];
   if (event.rate === null) return "–";
   const { currency } = event;
   let part = word("rateOfBase", { rate: percent(event.rate), base: money(event.baseCents, currency) });
