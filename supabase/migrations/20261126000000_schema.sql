@@ -257,16 +257,20 @@ language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
+declare
+  microseconds constant bigint := floor(extract(epoch from clock_timestamp()) * 1000000);
 begin
   return (
-    lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
-    || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+    lpad(to_hex(microseconds / 1000), 12, '0')
+    || '7' || lpad(to_hex(microseconds % 1000 * 4096 / 1000), 3, '0')
+    || substr(replace(gen_random_uuid()::text, '-', ''), 17)
   )::uuid;
 end;
 $$;
 
 comment on function private.new_uuid is
-  'A new UUID of version 7: its first 48 bits are milliseconds, so ids sort by time. (PostgreSQL has uuidv7() from '
+  'A new UUID of version 7: 48 bits of milliseconds and 12 bits of their fraction, so ids sort by time, to the '
+  'microsecond of the server''s clock; two of the same microsecond sort at random. (PostgreSQL has uuidv7() from '
   'version 18; 15 is supported.)';
 
 -- sql/10_core/functions/page_key.sql
@@ -4939,7 +4943,7 @@ begin
         )
         from unnest(changed) as c (name)
       ) end
-    ) || jsonb_build_object('by', coalesce(auth.role(), session_user))
+    ) || jsonb_build_object('by', private.operator_name())
   from (values ('before', before), ('after', after)) as side (name, row_then);
   return null;
 end;
@@ -6251,7 +6255,9 @@ declare
   statement  jsonb;
 begin
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
-  if settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator() then
+  if found and (
+    settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator()
+  ) then
     return private.settlement_statement(settlement, null, get_statement.after, get_statement.max_rows);
   end if;
 
@@ -8054,6 +8060,19 @@ where not case e.subject_type
   when 'transfer' then exists (select from public.transfers t where t.id = e.subject_id)
   when 'mortgage_contract' then exists (select from public.mortgage_contracts c where c.id = e.subject_id)
 end
+
+union all
+select 'charges_agree_with_their_subject', count(*),
+  'Charges whose base is not the price of the booking, the fiat amount of the transfer or the amount of the loan.'
+from public.fee_events e
+left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.id = e.subject_id
+left join public.transfers t on e.subject_type = 'transfer' and t.id = e.subject_id
+left join public.mortgage_contracts c on e.subject_type = 'mortgage_contract' and c.id = e.subject_id
+left join public.mortgage_offers o on o.id = c.offer_id
+where num_nonnulls(e.reverses, e.adjusts) = 0
+  -- the fixed part in another currency is a charge of its own, on a base of 0
+  and (e.base_cents <> 0 or e.rate <> 0)
+  and e.base_cents <> coalesce(b.price_amount, t.fiat_amount, o.loan_amount, 0)
 
 union all
 select 'settlements_total_their_fee_events', count(*),

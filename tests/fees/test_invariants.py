@@ -64,6 +64,7 @@ RULES = [
     "every_cancellation_is_reversed_once",
     "corrections_agree_with_their_charge",
     "every_charge_has_its_subject",
+    "charges_agree_with_their_subject",
     "settlements_total_their_fee_events",
     "payments_agree_with_their_settlement",
     "invoice_numbers_have_no_gap",
@@ -181,6 +182,11 @@ BREAKS: list[tuple[dict[str, int], LiteralString]] = [
         " base_cents, rate, fixed_cents, unrounded)"
         " select 'transfer.logged', t, 'x', 0, 'EUR', private.thinker_id('issuer'), 0, 0, 0, 0"
         " from unnest(array['transfer', 'mortgage_contract']) t",
+    ),
+    # a charge on another base than the price
+    (
+        {"charges_agree_with_their_subject": 1},
+        "update public.voucher_bookings set price_amount = price_amount + 1 where voucher_id = 'w'",
     ),
     # a settlement whose total is not the sum of its lines, or whose lines are not its fee events
     (

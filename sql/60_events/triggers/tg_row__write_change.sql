@@ -43,7 +43,7 @@ begin
         )
         from unnest(changed) as c (name)
       ) end
-    ) || jsonb_build_object('by', coalesce(auth.role(), session_user))
+    ) || jsonb_build_object('by', private.operator_name())
   from (values ('before', before), ('after', after)) as side (name, row_then);
   return null;
 end;

@@ -11,7 +11,9 @@ declare
   statement  jsonb;
 begin
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
-  if settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator() then
+  if found and (
+    settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator()
+  ) then
     return private.settlement_statement(settlement, null, get_statement.after, get_statement.max_rows);
   end if;
 
