@@ -25,8 +25,19 @@ pytestmark = pytest.mark.slow
 THINKERS = ["anna", "ben", "clara"]
 BENEFICIARIES = ["togethersystems", "anna", "dora"]
 FEES = {"voucher.booking": "voucher", "voucher.second": "voucher", "transfer.logged": "transfer"}
-FUNCTIONS = {"invoiced": "invoice_settlement", "paid": "pay_settlement", "voided": "void_settlement"}
-MOVES = {("open", "invoiced"), ("invoiced", "paid"), ("open", "voided"), ("invoiced", "voided")}
+FUNCTIONS = {
+    "invoiced": "invoice_settlement",
+    "paid": "pay_settlement",
+    "voided": "void_settlement",
+    "written_off": "write_off_settlement",
+}
+MOVES = {
+    ("open", "invoiced"),
+    ("invoiced", "paid"),
+    ("invoiced", "written_off"),
+    ("open", "voided"),
+    ("invoiced", "voided"),
+}
 
 
 @dataclass
@@ -63,6 +74,8 @@ class Settlement:
     period_to: date
     total: int
     status: str = "open"
+    paid: int = 0
+    number: bool = False
 
 
 @dataclass
@@ -102,20 +115,34 @@ class Bookkeeper:
                     self.entries.append(Entry(subject, name, part.amount, part.currency, fee.beneficiary, at))
 
     def take_back(self, subject: str, at: datetime) -> None:
-        """Reverses the charges of a subject."""
+        """Reverses what is left of the charges of a subject."""
+        left: dict[tuple[str, str, str], int] = {}
+        for e in self.entries:
+            if e.subject == subject:
+                left[e.fee, e.currency, e.beneficiary] = left.get((e.fee, e.currency, e.beneficiary), 0) + e.amount
         self.entries += [
-            Entry(e.subject, e.fee, -e.amount, e.currency, e.beneficiary, at, takes_back=True)
-            for e in self.entries
-            if e.subject == subject
+            Entry(subject, fee, -amount, currency, beneficiary, at, takes_back=True)
+            for (fee, currency, beneficiary), amount in left.items()
         ]
+
+    def closed_until(self, beneficiary: str, currency: str) -> date:
+        """Returns the end of the last period that is invoiced."""
+        ends = [
+            s.period_to
+            for s in self.settlements.values()
+            if (s.beneficiary, s.currency, s.number) == (beneficiary, currency, True) and s.status != "voided"
+        ]
+        return max(ends, default=date.min)
 
     def due(self, period_to: date) -> dict[tuple[str, str], list[Entry]]:
         """Returns the fee events before that day without a settlement, by beneficiary and currency."""
         groups: dict[tuple[str, str], list[Entry]] = {}
         for entry in self.entries:
-            if entry.settlement is None and entry.at < midnight(period_to):
-                groups.setdefault((entry.beneficiary, entry.currency), []).append(entry)
-        return groups
+            of = (entry.beneficiary, entry.currency)
+            if entry.settlement is None and entry.at < midnight(period_to) and self.closed_until(*of) < period_to:
+                groups.setdefault(of, []).append(entry)
+        # a negative sum waits
+        return {of: entries for of, entries in groups.items() if sum(e.amount for e in entries) >= 0}
 
     def settle(self, settlement: str, beneficiary: str, currency: str, period_from: date, period_to: date) -> None:
         """Links the due fee events of a beneficiary in a currency."""
@@ -271,7 +298,6 @@ class Books:
     def catch_up(self) -> None:
         """Settles every month that is due, as the scheduled job does."""
         before = set(self.kept.settlements)
-        months = {e.at.date().replace(day=1) for e in self.kept.entries if e.settlement is None}
         number = one(self.connection, "select private.settle_due_months()")
         rows = self.connection.execute(
             "select id::text, private.uid_of(beneficiary_id), currency, period_from, period_to from public.settlements"
@@ -279,7 +305,6 @@ class Books:
         ).fetchall()
         made = [row for row in rows if row[0] not in before]
         assert number == len(made)
-        assert {period_from for *_, period_from, _ in made} == months
         for settlement, beneficiary, currency, period_from, period_to in made:
             assert period_to == (period_from + timedelta(days=31)).replace(day=1)
             self.kept.settle(settlement, beneficiary, currency, period_from, period_to)
@@ -290,14 +315,64 @@ class Books:
             return
         settlement = list(self.kept.settlements)[which % len(self.kept.settlements)]
         kept = self.kept.settlements[settlement]
-        answer = act_or_reason(self.connection, SERVER, FUNCTIONS[status], settlement_id=UUID(settlement))
+        reason = {"reason": "a test"} if status == "written_off" else {}
+        answer = act_or_reason(self.connection, SERVER, FUNCTIONS[status], settlement_id=UUID(settlement), **reason)
         if (kept.status, status) not in MOVES:
             assert answer == "settlement_move_refused"
             return
+        if status == "invoiced" and kept.total == 0:
+            assert answer == "nothing_to_invoice"
+            return
+        if status == "voided" and kept.paid:
+            assert answer == "settlement_has_payments"
+            return
         assert answer["status"] == status
         kept.status = status
+        kept.number = kept.number or status == "invoiced"
+        if status == "paid":
+            kept.paid = kept.total
         if status == "voided":
             self.kept.void(settlement)
+
+    def pay_a_part(self, which: int, amount: int) -> None:
+        if not self.kept.settlements:
+            return
+        settlement = list(self.kept.settlements)[which % len(self.kept.settlements)]
+        kept = self.kept.settlements[settlement]
+        answer = act_or_reason(
+            self.connection, SERVER, "pay_settlement", settlement_id=UUID(settlement), amount_cents=amount
+        )
+        if kept.status != "invoiced":
+            assert answer == "settlement_move_refused"
+        elif kept.paid + amount > kept.total:
+            assert answer == "payment_too_high"
+        else:
+            kept.paid += amount
+            kept.status = "paid" if kept.paid == kept.total else "invoiced"
+            assert (answer["status"], answer["paid_cents"]) == (kept.status, kept.paid)
+
+    def adjust(self, which: int, amount: int | None) -> None:
+        """Credits a part of a charge, charges more, or waives it."""
+        charges = self.connection.execute(
+            "select id, subject_id, fee_id, currency, private.uid_of(beneficiary_id) from public.fee_events"
+            " where base_cents is not null order by id"
+        ).fetchall()
+        if not charges:
+            return
+        event, subject, fee, currency, beneficiary = charges[which % len(charges)]
+        entries = [e for e in self.kept.entries if (e.subject, e.fee, e.currency) == (subject, fee, currency)]
+        left = sum(e.amount for e in entries)
+        answer = act_or_reason(
+            self.connection, SERVER, "adjust_fee", fee_event_id=event, amount_cents=amount, reason="a test"
+        )
+        change = -left if amount is None else amount
+        if any(e.takes_back for e in entries):
+            assert answer == "fee_already_reversed"
+        elif change == 0 or not 0 <= left + change < 2**53:
+            assert answer == "adjustment_refused"
+        else:
+            assert answer["amount_cents"] == change
+            self.kept.entries.append(Entry(subject, fee, change, currency, beneficiary, self.clock))
 
     def check(self) -> None:
         """Asserts that no rule is broken, and that the database agrees with the bookkeeper."""
@@ -325,7 +400,11 @@ issues = st.tuples(st.just(Books.issue), holders, st.none() | amounts, st.sample
 bookings = st.tuples(st.just(Books.book), which, st.integers(0, 9), holders)
 cancellations = st.tuples(st.just(Books.cancel), which, st.sampled_from(["holder", "issuer", "server"]))
 settlements = st.tuples(st.just(Books.settle), st.integers(-1, 45), st.integers(1, 400), st.booleans())
-moves = st.tuples(st.just(Books.move), st.integers(0, 5), st.sampled_from(["invoiced", "paid", "voided"]))
+moves = st.tuples(
+    st.just(Books.move), st.integers(0, 5), st.sampled_from(["invoiced", "invoiced", "paid", "voided", "written_off"])
+)
+parts = st.tuples(st.just(Books.pay_a_part), st.integers(0, 5), st.integers(1, 300))
+adjustments = st.tuples(st.just(Books.adjust), which, st.none() | st.integers(-300, 300))
 # frequent steps in practice are frequent here
 steps = st.one_of(
     bookings,
@@ -350,6 +429,8 @@ steps = st.one_of(
     moves,
     moves,
     moves,
+    parts,
+    adjustments,
     st.tuples(st.just(Books.wait), st.integers(1, 40)),
 )
 
