@@ -83,9 +83,11 @@ class Revenue(InCurrency):
 
 
 class RevenueDay(Revenue):
-    """The same for the bookings of a day."""
+    """The same for the bookings of a day, as it stands and as booked."""
 
     day: str
+    booked: int = Field(description="All bookings, cancelled ones too.")
+    booked_cents: int = Field(description="The prices of all bookings, cancelled ones too.")
 
 
 class Template(ApiModel):
@@ -210,6 +212,8 @@ class Owed(InCurrency):
     invoiced_cents: int
     paid_cents: int
     owed_cents: int = Field(description="Unsettled, open and invoiced together.")
+    written_off_cents: int = Field(description="What was given up of invoiced settlements.")
+    overdue_cents: int = Field(description="The part of what is invoiced whose due date is over.")
 
 
 class Charged(InCurrency):
