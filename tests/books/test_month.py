@@ -12,6 +12,7 @@ In the end the portal has four invoices and one that was replaced, its partner t
                      KWD  open
 """
 
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,6 +23,7 @@ import psycopg
 import pytest
 
 from tests.books.story import ADMIN, DECIMALS, FEES, PARTNER, PORTAL, Entry, Story, Telling, money, total
+from tests.cli.running import portal
 from tests.support.acting import act, act_or_reason, thinker
 from tests.support.charging import violations
 
@@ -284,3 +286,60 @@ def test_the_revenue_of_each_day_as_booked_and_as_it_stands(connection: psycopg.
         sums = [sum((b.price for b in bookings), ZERO) for bookings in (active, booked)]
         expected.append((day, currency, len(active), sums[0], len(booked), sums[1]))
     assert sorted(found) == sorted(expected)
+
+
+# the accountant's files
+
+
+def file(database: str, *arguments: str) -> list[dict[str, str]]:
+    """Returns the rows of a CSV file that the command line writes."""
+    return list(csv.DictReader(portal(*arguments, "--format", "csv", DATABASE_URL=database).splitlines()))
+
+
+def sums(lines: list[dict[str, str]], *columns: str) -> dict[tuple[str, ...], Decimal]:
+    """Returns the sums of the amounts by these columns."""
+    found: dict[tuple[str, ...], Decimal] = {}
+    for line in lines:
+        key = tuple(line[column] for column in columns)
+        found[key] = found.get(key, ZERO) + Decimal(line["amount"])
+    return found
+
+
+def test_the_files_alone_rebuild_the_dashboards(
+    connection: psycopg.Connection, shared_database: str, story: Story
+) -> None:
+    every_line = file(shared_database, "settlements", "--month", f"{story.first:%Y-%m}")
+    lines = [line for line in every_line if line["status"] != "voided"]
+    balance = file(shared_database, "balance")
+
+    # the lines are those of the story, with their days, bases and rates
+    assert Counter(
+        (line["created_at"][:10], line["kind"], line["beneficiary"], line["payer"], line["currency"],
+         line["base"], Decimal(line["rate"] or 0), Decimal(line["amount"]), line["month"])
+        for line in lines
+    ) == Counter(
+        (str(e.on), e.kind, e.beneficiary, e.payer, e.currency,
+         "" if e.base is None else f"{e.base:f}", e.rate or ZERO, e.amount,
+         f"{story.first:%Y-%m}")
+        for e in story.entries
+        if e.in_month
+    )  # fmt: skip
+    # stats.settlements: the totals
+    found = rows(connection, "settlements", "id::text", "total_cents")
+    assert sums(every_line, "settlement") == {(id_,): total for id_, total in found}
+    # stats.fees_by_day: what is settled; the rest of the day is unsettled in the balance
+    fees = rows(connection, "fees_by_day", "day::text", "beneficiary_uid", "currency", "settled_cents", "open_cents")
+    by_day = sums([line | {"day": line["created_at"][:10]} for line in lines], "day", "beneficiary", "currency")
+    assert by_day == {(day, uid, currency): settled for day, uid, currency, settled, _ in fees if settled}
+    # stats.owed
+    owed = rows(
+        connection, "owed", "beneficiary_uid", "currency", "unsettled_cents", "open_cents", "invoiced_cents",
+        "paid_cents", "written_off_cents",
+    )  # fmt: skip
+    names = ("unsettled", "open", "invoiced", "paid", "written_off")
+    assert {(b["beneficiary"], b["currency"], *(Decimal(b[n]) for n in names)) for b in balance} == set(owed)
+    # the two files agree
+    for b in balance:
+        of = (b["beneficiary"], b["currency"])
+        assert sum(Decimal(b[n]) for n in names[1:]) == sums(lines, "beneficiary", "currency")[of]
+        assert sum(Decimal(b[n]) for n in names) == Decimal(b["total"])
