@@ -183,6 +183,19 @@ def test_a_payment_is_of_today_or_before(books: psycopg.Connection, invoice: str
     assert violations(books) == {}
 
 
+def test_a_payment_that_names_nobody_pays_the_oldest_debts(books: psycopg.Connection) -> None:
+    for uid, amount, on in (("anna", 100, "2026-01-10"), ("ben", 50, "2026-01-20")):
+        event, payer = charge(books, amount, day(on)), thinker_named(books, uid)
+        with unchecked(books):
+            books.execute("update public.fee_events set payer_id = %s where id = %s", (payer, event))
+    [made] = month(books, "2026-01-01")
+    move(books, "invoice", made["id"])
+    owed: LiteralString = "select payer_uid, owed_cents from stats.receivables order by payer_uid"
+    for amount, rest in ((30, [("anna", 70), ("ben", 50)]), (90, [("ben", 30)])):
+        move(books, "pay", made["id"], amount_cents=amount)
+        assert books.execute(owed).fetchall() == rest
+
+
 def test_a_total_of_zero_needs_no_invoice(books: psycopg.Connection) -> None:
     event = charge(books, 100)
     adjust(books, event, None)
