@@ -14,7 +14,8 @@ from tests.support.serving import Answer, Connection, serve, settings_in
 
 ROWS = """
     insert into public.thinkers (id, public_id, roles)
-      select private.thinker_id(uid), uid, '{lender}' from unnest('{a,b,c,d,e}'::text[]) as uid;
+      select private.thinker_id(uid), uid, case uid when 'a' then '{lender}' else '{}'::text[] end
+      from unnest('{a,b,c,d,e}'::text[]) as uid;
     insert into public.vouchers (id, issuer_id, valid_from, valid_until)
       select 'ü-' || i, private.thinker_id('a'), now(), now() from generate_series(1, 5) as i;
     insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)

@@ -138,6 +138,8 @@ where num_nonnulls(e.reverses, e.adjusts) = 0
   -- the fixed part in another currency is a charge of its own, on a base of 0
   and (e.base_cents <> 0 or e.rate <> 0)
   and e.base_cents <> coalesce(b.price_amount, t.fiat_amount, o.loan_amount, 0)
+  -- a charge without its subject breaks the rule above
+  and coalesce(b.id, t.id, c.id) is not null
 
 union all
 select 'settlements_total_their_fee_events', count(*),
