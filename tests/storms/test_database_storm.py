@@ -134,10 +134,11 @@ def log(transfer: Transfer, seed: int, connection: psycopg.Connection) -> None:
 MOVES = {"invoiced": "invoice_settlement", "paid": "pay_settlement", "voided": "void_settlement"}
 
 
-def settle_and_void(line: Line, books: Books, progress: Progress, _: int) -> None:
+def settle_and_void(line: Line, books: Books, progress: Progress, number: int) -> None:
     """Settles everything, again and again, and invoices, pays and voids the results."""
-    # in turns, so that even a worker with few operations makes each move
-    settles, moves = cycle([True, False, False]), cycle(["invoiced", "voided"])
+    # in turns, and the workers not in step, so that even few operations make each move
+    settles = cycle([True, False, False])
+    moves = cycle(["invoiced", "voided"] if number % 2 else ["voided", "invoiced"])
     movable: list[Settlement] = []
 
     def make(connection: psycopg.Connection) -> None:
@@ -152,9 +153,12 @@ def settle_and_void(line: Line, books: Books, progress: Progress, _: int) -> Non
         # what is invoiced is paid next
         settlement = min(movable, key=lambda settlement: settlement.status != "invoiced")
         movable.remove(settlement)
-        # a total of zero needs no invoice
-        move = next(moves) if settlement.total else "voided"
-        status = "paid" if settlement.status == "invoiced" else move
+        if settlement.status == "invoiced":
+            status = "paid"
+        elif settlement.total == 0:
+            status = "voided"  # it needs no invoice
+        else:
+            status = next(moves)
         fate = line.do(
             status,
             lambda c: call(c, SERVER, MOVES[status], settlement_id=settlement.id),  # noqa: B023
