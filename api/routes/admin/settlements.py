@@ -1,6 +1,6 @@
 """Fees and settlements for operators, /api/admin: amounts are whole minor units (cents) of the currency beside them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 from uuid import UUID
 
 from litestar import Response, Router, get
@@ -15,6 +15,8 @@ from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import Limit, TextPath, read_limit, text_query
 from api.models.base import ApiModel
 from api.models.times import Millis
+
+Status: TypeAlias = Literal["open", "invoiced", "paid", "written_off", "voided"]
 
 Percentage = Annotated[float, Field(description="A fraction with at most four decimals: 0.02 is 2 percent.")]
 
@@ -71,7 +73,7 @@ class Settlement(ApiModel):
         description="Minor units of `currency`; negative where more was reversed than charged. Stays when it is voided."
     )
     currency: str
-    status: Literal["open", "invoiced", "paid", "written_off", "voided"]
+    status: Status
     created_at: Millis
     invoiced_at: Millis | None
     paid_at: Millis | None
@@ -122,7 +124,7 @@ class OtherSettlement(ApiModel):
 
     id: UUID
     number: str | None = Field(description="The number of its invoice, if it has one.")
-    status: Literal["open", "invoiced", "paid", "written_off", "voided"]
+    status: Status
 
 
 class SettlementFigures(Settlement):

@@ -51,8 +51,8 @@ $$;
 
 comment on function private.tg_row__write_change is
   'Writes the event <subject>.changed or <subject>.deleted with the changed columns before and after, for writes that '
-  'no other event tells of: `by` names the database role of a caller, or the login of an operator. Arguments: the '
-  'subject''s type, its column with the id, and columns whose values stay out of the log, as those of free JSON do.';
+  'have no other event: `by` is the operator (private.operator_name). Arguments: the subject''s type, its column with '
+  'the id, and columns whose values stay out of the log, as those of free JSON do.';
 
 -- tests/events/columns.yaml names the columns that have another event or need none
 
