@@ -28,21 +28,21 @@ LOCK_PATIENCE = "3s"
 Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
 """
 
-# `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
-# for its work, beside that for which it waits for a lock
 _AS_ACTOR = f"""
     select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
-           set_config('lock_timeout', '{LOCK_PATIENCE}', true),
-           set_config(
-               'statement_timeout', extract(epoch from least(own.timeout + '{LOCK_PATIENCE}', '10s')) || 's', true
-           )
-    from (
-        select max(split_part(line, '=', 2)::interval) as timeout
-        from pg_catalog.pg_proc p
-        cross join unnest(p.proconfig) as line
-        where p.pronamespace = 'public'::regnamespace and p.proname = %s and line like 'statement_timeout=%%'
-    ) as own
-"""  # noqa: S608 (a constant of ours)
+           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', %s, true)
+"""
+
+# `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
+# for its work, beside that for which it waits for a lock
+_TIMEOUT = f"""(
+    select extract(epoch from least(max(split_part(line, '=', 2)::interval) + '{LOCK_PATIENCE}', '10s')) || 's'
+    from pg_catalog.pg_proc p
+    cross join unnest(p.proconfig) as line
+    where p.pronamespace = 'public'::regnamespace and p.proname = %s and line like 'statement_timeout=%%'
+)"""  # noqa: S608 (a constant of ours)
+
+_AS_ACTOR_AT_FIRST = _AS_ACTOR.replace("'statement_timeout', %s", f"'statement_timeout', {_TIMEOUT}")
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class DirectGateway:
 
     def __init__(self, database_url: str) -> None:
         """Take a libpq URL. `open` it before the first call."""
+        # of functions that were called; only a migration changes them
+        self._timeouts: dict[str, str] = {}
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             database_url,
             kwargs={
@@ -96,10 +98,16 @@ class DirectGateway:
         }
         try:
             async with asyncio.timeout(CALL_SECONDS), self._connection() as connection:
+                timeout = self._timeouts.get(function)
                 async with connection.pipeline():
-                    await connection.execute(_AS_ACTOR, (actor.role, json.dumps(actor.claims()), function))
+                    acting = await connection.execute(
+                        _AS_ACTOR if timeout else _AS_ACTOR_AT_FIRST,
+                        (actor.role, json.dumps(actor.claims()), timeout or function),
+                    )
                     cursor = await connection.execute(statement, values)
                 row = await cursor.fetchone()
+                if timeout is None and (acted := await acting.fetchone()):
+                    self._timeouts[function] = acted[3]
         except TimeoutError as error:
             _log.warning("no answer in %s s", CALL_SECONDS)
             raise ApiError("outcome_unknown") from error
