@@ -8,7 +8,6 @@ set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;
-  statement  jsonb;
 begin
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
   if found and (
@@ -22,22 +21,14 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
-  return statement || jsonb_build_object(
-    'total_cents', (statement #> '{payers,0,total_cents}'),
-    'paid_cents', (
-      select coalesce(sum(p.amount_cents), 0)
-      from public.settlement_payments p
-      where p.settlement_id = settlement.id and p.payer_id = auth.uid()
-    )
-  );
+  return private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
 end;
 $$;
 
 comment on function public.get_statement is
-  'A settlement for those whom it concerns (private.settlement_statement): whole for its beneficiary and for admins; '
-  'for a payer only the own lines and payments, and their sums as total_cents and paid_cents. Nobody else is told '
-  'that it exists. '
+  'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
+  'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
+  'settlement_not_found. '
   'Raises: settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;

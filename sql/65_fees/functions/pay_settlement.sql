@@ -14,6 +14,7 @@ as $$
 declare
   settlement public.settlements;
   today      date;
+  payer      uuid := private.thinker_id(pay_settlement.payer_uid);
   remainder  numeric;
 begin
   perform private.require_admin();
@@ -31,17 +32,15 @@ begin
     raise sqlstate 'PT400' using message = 'payment_invalid';
   end if;
 
-  remainder := least(
-    private.settlement_remainder(settlement), private.settlement_remainder(settlement, pay_settlement.payer_uid)
-  );
+  remainder := least(private.settlement_remainder(settlement), private.settlement_remainder(settlement, payer));
   if remainder <= 0 then
     raise sqlstate 'PT409' using message = 'nothing_to_pay';
   end if;
 
   insert into public.settlement_payments (settlement_id, payer_id, amount_cents, paid_on, reference)
   values (
-    settlement.id, private.thinker_id(pay_settlement.payer_uid), coalesce(pay_settlement.amount_cents, remainder),
-    coalesce(pay_settlement.paid_on, today), pay_settlement.reference
+    settlement.id, payer, coalesce(pay_settlement.amount_cents, remainder), coalesce(pay_settlement.paid_on, today),
+    pay_settlement.reference
   );
 
   -- the trigger of the payment has moved it if it is paid in full
@@ -53,9 +52,9 @@ $$;
 comment on function public.pay_settlement is
   'Records a payment of an invoiced settlement; no money is moved. amount_cents in the minor unit of its currency: by '
   'default what is not paid yet. paid_on: the day, in the time zone of private.settings, by default today. payer_uid: '
-  'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the settlement. '
-  'settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay if it, or the '
-  'payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
+  'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the '
+  'settlement. settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay '
+  'if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
   'Raises: payment_invalid (400); not_an_admin (403); settlement_not_found (404); nothing_to_pay (409); '
   'settlement_move_refused (409).';
 

@@ -1,33 +1,24 @@
-create function private.settlement_remainder(settlement public.settlements, payer_uid text default null)
+create function private.settlement_remainder(settlement public.settlements, payer uuid default null)
 returns numeric
 language sql
 stable
 set search_path = ''
 as $$
   select
-    coalesce(
-      case
-        when settlement_remainder.payer_uid is null then settlement.total_cents
-        else (
-          select sum(e.amount_cents)
-          from public.settlement_lines l
-          join public.fee_events e on e.id = l.fee_event_id
-          where l.settlement_id = settlement.id and e.payer_id = private.thinker_id(settlement_remainder.payer_uid)
-        )
-      end,
-      0
-    )
-    - coalesce(
-      (
-        select sum(p.amount_cents)
-        from public.settlement_payments p
-        where p.settlement_id = settlement.id
-          and (
-            settlement_remainder.payer_uid is null
-            or p.payer_id = private.thinker_id(settlement_remainder.payer_uid)
-          )
-      ),
-      0
+    case
+      when settlement_remainder.payer is null then settlement.total_cents
+      else (
+        select coalesce(sum(e.amount_cents), 0)
+        from public.settlement_lines l
+        join public.fee_events e on e.id = l.fee_event_id
+        where l.settlement_id = settlement.id and e.payer_id = settlement_remainder.payer
+      )
+    end
+    - (
+      select coalesce(sum(p.amount_cents), 0)
+      from public.settlement_payments p
+      where p.settlement_id = settlement.id
+        and (settlement_remainder.payer is null or p.payer_id = settlement_remainder.payer)
     )
 $$;
 

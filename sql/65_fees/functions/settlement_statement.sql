@@ -18,6 +18,7 @@ declare
 begin
   select jsonb_build_object(
     'fee_events', count(*),
+    'total_cents', coalesce(sum(l.amount_cents), 0),
     'charged_cents', coalesce(sum(l.amount_cents) filter (where num_nonnulls(l.reverses, l.adjusts) = 0), 0),
     'reversed_cents', coalesce(sum(l.amount_cents) filter (where l.reverses is not null), 0),
     'adjusted_cents', coalesce(sum(l.amount_cents) filter (where l.adjusts is not null), 0)
@@ -36,6 +37,7 @@ begin
   ) p;
 
   select jsonb_build_object(
+    'paid_cents', coalesce(sum(p.amount_cents), 0),
     'payments',
     coalesce(
       jsonb_agg(
@@ -83,6 +85,6 @@ $$;
 comment on function private.settlement_statement is
   'A settlement with its figures (fee_events, charged_cents, reversed_cents, adjusted_cents), payers (each with '
   'fee_events and total_cents), payments, the settlements with the same lines that it replaces or that replaced it '
-  '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of time: '
-  'max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments of '
-  'this payer.';
+  '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of '
+  'time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments '
+  'of this payer, and their sums as total_cents and paid_cents.';

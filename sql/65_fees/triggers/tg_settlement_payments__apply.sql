@@ -6,6 +6,7 @@ set search_path = ''
 as $$
 declare
   settlement public.settlements;
+  remainder  numeric;
 begin
   -- concurrent payments wait here, and then see each other
   select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
@@ -13,13 +14,12 @@ begin
   if settlement.status <> 'invoiced' then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
   end if;
-  if private.settlement_remainder(settlement) < 0
-    or private.settlement_remainder(settlement, private.uid_of(new.payer_id)) < 0
-  then
+  remainder := private.settlement_remainder(settlement);
+  if remainder < 0 or private.settlement_remainder(settlement, new.payer_id) < 0 then
     raise sqlstate 'PT409' using message = 'payment_too_high';
   end if;
 
-  if private.settlement_remainder(settlement) = 0 then
+  if remainder = 0 then
     update public.settlements s set status = 'paid' where s.id = settlement.id;
   end if;
   return null;
