@@ -4951,8 +4951,8 @@ $$;
 
 comment on function private.tg_row__write_change is
   'Writes the event <subject>.changed or <subject>.deleted with the changed columns before and after, for writes that '
-  'no other event tells of: `by` names the database role of a caller, or the login of an operator. Arguments: the '
-  'subject''s type, its column with the id, and columns whose values stay out of the log, as those of free JSON do.';
+  'have no other event: `by` is the operator (private.operator_name). Arguments: the subject''s type, its column with '
+  'the id, and columns whose values stay out of the log, as those of free JSON do.';
 
 -- tests/events/columns.yaml names the columns that have another event or need none
 
@@ -5865,9 +5865,7 @@ begin
   if exists (select from public.fee_events e where e.reverses = charged.id) then
     raise sqlstate 'PT409' using message = 'fee_already_reversed';
   end if;
-  select charged.amount_cents + coalesce(sum(e.amount_cents), 0) into remainder
-  from public.fee_events e
-  where e.adjusts = charged.id;
+  remainder := private.fee_remainder(charged);
   if coalesce(adjust_fee.amount_cents, -remainder) = 0
     or remainder + adjust_fee.amount_cents not between 0 and 9007199254740991
   then
@@ -6116,6 +6114,22 @@ comment on function private.due_months is
   'invoiced counts in the first month after it; a negative sum waits (private.settings.carries_negative_totals). In '
   'the time zone of private.settings.';
 
+-- sql/65_fees/functions/fee_remainder.sql
+create function private.fee_remainder(charge public.fee_events)
+returns numeric
+language sql
+stable
+set search_path = ''
+as $$
+  select charge.amount_cents + coalesce(sum(e.amount_cents), 0)
+  from public.fee_events e
+  -- not `in (e.reverses, e.adjusts)`, which cannot use their indexes
+  where e.reverses = charge.id or e.adjusts = charge.id
+$$;
+
+comment on function private.fee_remainder is
+  'What adjustments and the reversal left of a charge, in the minor unit of its currency.';
+
 -- sql/65_fees/functions/get_balance.sql
 create function public.get_balance(as_of date default null)
 returns jsonb
@@ -6252,7 +6266,6 @@ set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;
-  statement  jsonb;
 begin
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
   if found and (
@@ -6266,22 +6279,14 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
-  return statement || jsonb_build_object(
-    'total_cents', (statement #> '{payers,0,total_cents}'),
-    'paid_cents', (
-      select coalesce(sum(p.amount_cents), 0)
-      from public.settlement_payments p
-      where p.settlement_id = settlement.id and p.payer_id = auth.uid()
-    )
-  );
+  return private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
 end;
 $$;
 
 comment on function public.get_statement is
-  'A settlement for those whom it concerns (private.settlement_statement): whole for its beneficiary and for admins; '
-  'for a payer only the own lines and payments, and their sums as total_cents and paid_cents. Nobody else is told '
-  'that it exists. '
+  'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
+  'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
+  'settlement_not_found. '
   'Raises: settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;
@@ -6464,6 +6469,7 @@ as $$
 declare
   settlement public.settlements;
   today      date;
+  payer      uuid := private.thinker_id(pay_settlement.payer_uid);
   remainder  numeric;
 begin
   perform private.require_admin();
@@ -6481,17 +6487,15 @@ begin
     raise sqlstate 'PT400' using message = 'payment_invalid';
   end if;
 
-  remainder := least(
-    private.settlement_remainder(settlement), private.settlement_remainder(settlement, pay_settlement.payer_uid)
-  );
+  remainder := least(private.settlement_remainder(settlement), private.settlement_remainder(settlement, payer));
   if remainder <= 0 then
     raise sqlstate 'PT409' using message = 'nothing_to_pay';
   end if;
 
   insert into public.settlement_payments (settlement_id, payer_id, amount_cents, paid_on, reference)
   values (
-    settlement.id, private.thinker_id(pay_settlement.payer_uid), coalesce(pay_settlement.amount_cents, remainder),
-    coalesce(pay_settlement.paid_on, today), pay_settlement.reference
+    settlement.id, payer, coalesce(pay_settlement.amount_cents, remainder), coalesce(pay_settlement.paid_on, today),
+    pay_settlement.reference
   );
 
   -- the trigger of the payment has moved it if it is paid in full
@@ -6503,9 +6507,9 @@ $$;
 comment on function public.pay_settlement is
   'Records a payment of an invoiced settlement; no money is moved. amount_cents in the minor unit of its currency: by '
   'default what is not paid yet. paid_on: the day, in the time zone of private.settings, by default today. payer_uid: '
-  'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the settlement. '
-  'settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay if it, or the '
-  'payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
+  'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the '
+  'settlement. settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay '
+  'if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
   'Raises: payment_invalid (400); not_an_admin (403); settlement_not_found (404); nothing_to_pay (409); '
   'settlement_move_refused (409).';
 
@@ -6700,36 +6704,27 @@ comment on function private.settlement_json is
   'it is invoiced and its due date is over.';
 
 -- sql/65_fees/functions/settlement_remainder.sql
-create function private.settlement_remainder(settlement public.settlements, payer_uid text default null)
+create function private.settlement_remainder(settlement public.settlements, payer uuid default null)
 returns numeric
 language sql
 stable
 set search_path = ''
 as $$
   select
-    coalesce(
-      case
-        when settlement_remainder.payer_uid is null then settlement.total_cents
-        else (
-          select sum(e.amount_cents)
-          from public.settlement_lines l
-          join public.fee_events e on e.id = l.fee_event_id
-          where l.settlement_id = settlement.id and e.payer_id = private.thinker_id(settlement_remainder.payer_uid)
-        )
-      end,
-      0
-    )
-    - coalesce(
-      (
-        select sum(p.amount_cents)
-        from public.settlement_payments p
-        where p.settlement_id = settlement.id
-          and (
-            settlement_remainder.payer_uid is null
-            or p.payer_id = private.thinker_id(settlement_remainder.payer_uid)
-          )
-      ),
-      0
+    case
+      when settlement_remainder.payer is null then settlement.total_cents
+      else (
+        select coalesce(sum(e.amount_cents), 0)
+        from public.settlement_lines l
+        join public.fee_events e on e.id = l.fee_event_id
+        where l.settlement_id = settlement.id and e.payer_id = settlement_remainder.payer
+      )
+    end
+    - (
+      select coalesce(sum(p.amount_cents), 0)
+      from public.settlement_payments p
+      where p.settlement_id = settlement.id
+        and (settlement_remainder.payer is null or p.payer_id = settlement_remainder.payer)
     )
 $$;
 
@@ -6758,6 +6753,7 @@ declare
 begin
   select jsonb_build_object(
     'fee_events', count(*),
+    'total_cents', coalesce(sum(l.amount_cents), 0),
     'charged_cents', coalesce(sum(l.amount_cents) filter (where num_nonnulls(l.reverses, l.adjusts) = 0), 0),
     'reversed_cents', coalesce(sum(l.amount_cents) filter (where l.reverses is not null), 0),
     'adjusted_cents', coalesce(sum(l.amount_cents) filter (where l.adjusts is not null), 0)
@@ -6776,6 +6772,7 @@ begin
   ) p;
 
   select jsonb_build_object(
+    'paid_cents', coalesce(sum(p.amount_cents), 0),
     'payments',
     coalesce(
       jsonb_agg(
@@ -6823,9 +6820,9 @@ $$;
 comment on function private.settlement_statement is
   'A settlement with its figures (fee_events, charged_cents, reversed_cents, adjusted_cents), payers (each with '
   'fee_events and total_cents), payments, the settlements with the same lines that it replaces or that replaced it '
-  '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of time: '
-  'max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments of '
-  'this payer.';
+  '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of '
+  'time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments '
+  'of this payer, and their sums as total_cents and paid_cents.';
 
 -- sql/65_fees/functions/take_turn.sql
 create function private.take_turn(id uuid)
@@ -6926,9 +6923,7 @@ begin
   select * into charged
   from public.fee_events e
   where e.id = coalesce(new.reverses, new.adjusts);
-  select charged.amount_cents + coalesce(sum(e.amount_cents), 0) into remainder
-  from public.fee_events e
-  where charged.id in (e.reverses, e.adjusts);
+  remainder := private.fee_remainder(charged);
 
   if new.reverses is not null then
     new.amount_cents := coalesce(new.amount_cents, -remainder);
@@ -7135,6 +7130,7 @@ set search_path = ''
 as $$
 declare
   settlement public.settlements;
+  remainder  numeric;
 begin
   -- concurrent payments wait here, and then see each other
   select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
@@ -7142,13 +7138,12 @@ begin
   if settlement.status <> 'invoiced' then
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
   end if;
-  if private.settlement_remainder(settlement) < 0
-    or private.settlement_remainder(settlement, private.uid_of(new.payer_id)) < 0
-  then
+  remainder := private.settlement_remainder(settlement);
+  if remainder < 0 or private.settlement_remainder(settlement, new.payer_id) < 0 then
     raise sqlstate 'PT409' using message = 'payment_too_high';
   end if;
 
-  if private.settlement_remainder(settlement) = 0 then
+  if remainder = 0 then
     update public.settlements s set status = 'paid' where s.id = settlement.id;
   end if;
   return null;

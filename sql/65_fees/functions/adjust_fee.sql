@@ -25,9 +25,7 @@ begin
   if exists (select from public.fee_events e where e.reverses = charged.id) then
     raise sqlstate 'PT409' using message = 'fee_already_reversed';
   end if;
-  select charged.amount_cents + coalesce(sum(e.amount_cents), 0) into remainder
-  from public.fee_events e
-  where e.adjusts = charged.id;
+  remainder := private.fee_remainder(charged);
   if coalesce(adjust_fee.amount_cents, -remainder) = 0
     or remainder + adjust_fee.amount_cents not between 0 and 9007199254740991
   then

@@ -15,9 +15,7 @@ begin
   select * into charged
   from public.fee_events e
   where e.id = coalesce(new.reverses, new.adjusts);
-  select charged.amount_cents + coalesce(sum(e.amount_cents), 0) into remainder
-  from public.fee_events e
-  where charged.id in (e.reverses, e.adjusts);
+  remainder := private.fee_remainder(charged);
 
   if new.reverses is not null then
     new.amount_cents := coalesce(new.amount_cents, -remainder);
