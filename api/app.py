@@ -7,13 +7,13 @@ from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from api.gateway import Gateway
+from api.gateway import REPLAYED_HEADER, Gateway
 from api.gateway.direct import DirectGateway
 from api.gateway.shares import Shares
 from api.http.body import MAX_BODY_BYTES, PortalRequest
 from api.http.callers import CallerMiddleware, calls_of
 from api.http.errors import EXCEPTION_HANDLERS
-from api.http.idempotency import read_key
+from api.http.idempotency import mark_replayed, read_key
 from api.http.openapi import RequestSchemas, openapi_config
 from api.http.pages import EXPOSED, read_page
 from api.http.upload import Uploads
@@ -85,7 +85,7 @@ def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Ga
 def _routes(settings: Settings) -> list[ControllerRouterHandler]:
     routes: list[ControllerRouterHandler] = [
         health.health,
-        Router("/", route_handlers=API, middleware=[CallerMiddleware]),
+        Router("/", route_handlers=API, middleware=[CallerMiddleware], after_request=mark_replayed),
         admin_pages,
     ]
     if settings.portal_dir is not None:
@@ -100,6 +100,6 @@ def _cors_config(settings: Settings) -> CORSConfig | None:
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-MOT-User", "X-TS-APIKEY"],
-        expose_headers=EXPOSED,
+        expose_headers=[*EXPOSED, REPLAYED_HEADER],
         allow_credentials=True,
     )

@@ -3,6 +3,7 @@
 import logging
 import re
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -11,6 +12,12 @@ from api.errors import ERRORS, ApiError
 
 Row: TypeAlias = dict[str, Any]
 """A row as a function returns it: a table's columns, and the uids of the thinkers in it."""
+
+REPLAYED_HEADER = "Idempotency-Replayed"
+"""The header that SQL sets where it answers with a stored response (`private.replay_response`)."""
+
+replayed: ContextVar[bool] = ContextVar("replayed", default=False)
+"""Whether a call of this request was answered with a stored response."""
 
 _CONSTRAINT = re.compile('constraint "([^"]+)"')
 

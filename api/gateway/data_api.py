@@ -14,7 +14,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.gateway import Json, api_error
+from api.gateway import REPLAYED_HEADER, Json, api_error, replayed
 from api.settings import Settings
 from api.tokens import Tokens
 
@@ -118,6 +118,7 @@ async def _require_result(response: httpx.Response) -> None:
     content = await response.aread()
     is_json = "json" in response.headers.get("content-type", "")
     if response.status_code == 204 or (response.is_success and is_json and content):
+        replayed.set(replayed.get() or REPLAYED_HEADER in response.headers)
         return
     error = _api_error(response)
     if error is not None:

@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.gateway import Json, api_error
+from api.gateway import REPLAYED_HEADER, Json, api_error, replayed
 from api.gateway.shares import PATIENCE_SECONDS
 
 CALL_SECONDS = 15.0
@@ -86,7 +86,7 @@ class DirectGateway:
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls. Two statements and one Sync are one implicit transaction and one round trip."""
-        statement = sql.SQL("select public.{}({})").format(
+        statement = sql.SQL("select public.{}({}), current_setting('response.headers', true)").format(
             sql.Identifier(function),
             sql.SQL(", ").join(
                 sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in params
@@ -118,7 +118,10 @@ class DirectGateway:
             raise _api_error(error) from error
         except (UnicodeError, RecursionError) as error:
             raise ApiError("value_invalid", "text that is not Unicode, or nested too deep") from error
-        return row[0] if row else None
+        result, headers = row or (None, None)
+        if headers and REPLAYED_HEADER in headers:
+            replayed.set(True)
+        return result
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

@@ -1,10 +1,13 @@
 """The header Idempotency-Key: a request that is repeated with its key has one effect, and the same response."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from litestar import Response
+from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter
 
 from api.errors import ApiError
+from api.gateway import REPLAYED_HEADER, replayed
 from api.models.fields import TEXT
 
 MAX_CHARACTERS = 255
@@ -32,3 +35,19 @@ def read_key(header: _Header = None) -> str | None:
     if header and len(header) > MAX_CHARACTERS:
         raise ApiError("idempotency_key_invalid")
     return header or None
+
+
+REPLAYED = ResponseHeader(
+    REPLAYED_HEADER,
+    value="true",
+    documentation_only=True,
+    description="Only if this is the stored response of an earlier request with the same Idempotency-Key.",
+)
+"""For `response_headers` of the routes."""
+
+
+def mark_replayed(response: Response[Any]) -> Response[Any]:
+    """Add the header to the response that SQL had stored."""
+    if replayed.get():
+        response.headers[REPLAYED_HEADER] = "true"
+    return response

@@ -10,6 +10,7 @@ from api.errors import ApiError
 from api.gateway import Row
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage, InjectedUploads
+from api.http.idempotency import REPLAYED
 from api.http.openapi import ANY_KEY, error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
@@ -63,6 +64,7 @@ class Contracts(ApiModel):
 @post(
     "/upload",
     status_code=200,
+    response_headers=[REPLAYED],
     request_max_body_size=MAX_FORM_BYTES,
     middleware=[at_most(30, "contracts/upload")],
     operation_class=UploadOperation,

@@ -11,6 +11,7 @@ from api.actor import Actor
 from api.http.body import PortalRequest
 from api.http.callers import TOKEN_COOKIE
 from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.proxies import is_https
@@ -126,6 +127,7 @@ class Catalog(BaseModel):
 @post(
     "/verify",
     status_code=200,
+    response_headers=[REPLAYED],
     opt={"open": True},
     security=[{}],
     # outsiders may call it as often as they like, and reading a megabyte of JSON stops all others for a moment
@@ -175,6 +177,7 @@ async def verify(
 @post(
     "/heartbeat",
     status_code=200,
+    response_headers=[REPLAYED],
     responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
 )
 async def heartbeat(
@@ -191,7 +194,12 @@ async def heartbeat(
     return Seen(last_seen=row["last_seen_at"])
 
 
-@post("/match", status_code=200, responses=error_responses("thinker_required", "uid_invalid", body=True))
+@post(
+    "/match",
+    status_code=200,
+    response_headers=[REPLAYED],
+    responses=error_responses("thinker_required", "uid_invalid", body=True),
+)
 async def match(
     data: JSONBody[MatchRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
 ) -> Match:

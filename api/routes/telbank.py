@@ -12,6 +12,7 @@ from api.errors import ApiError
 from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import TextPath, text_query
@@ -98,6 +99,7 @@ class Transfers(ApiModel):
 @post(
     "/transfers",
     status_code=200,
+    response_headers=[REPLAYED],
     middleware=[at_most(120, "telbank/post")],
     responses=error_responses(
         "invalid_json_telbank",

@@ -10,6 +10,7 @@ from api.errors import ApiError
 from api.gateway import Json
 from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.rate_limit import at_most
 from api.models.base import FALSY, TRUTHY, ApiModel, RequestModel
@@ -62,6 +63,7 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
 @post(
     "/api/telemetry",
     status_code=200,
+    response_headers=[REPLAYED],
     operation_class=MayBeEmpty,
     middleware=[at_most(300, "telemetry")],
     responses=error_responses(

@@ -12,6 +12,7 @@ from api.errors import ApiError
 from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
@@ -197,6 +198,7 @@ def slot_start(text: object) -> datetime | None:
 @post(
     "/issue",
     status_code=200,
+    response_headers=[REPLAYED],
     middleware=[at_most(60, "voucher/issue")],
     responses=error_responses(
         "issuer_required",
@@ -270,6 +272,7 @@ async def list_vouchers(
 @post(
     "/book",
     status_code=200,
+    response_headers=[REPLAYED],
     middleware=[at_most(60, "voucher/book")],
     responses=error_responses(
         "booking_fields_required",
@@ -300,6 +303,7 @@ async def book(
 @post(
     "/cancel",
     status_code=200,
+    response_headers=[REPLAYED],
     middleware=[at_most(60, "voucher/cancel")],
     responses=error_responses(
         "booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True

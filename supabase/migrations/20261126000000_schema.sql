@@ -1316,15 +1316,20 @@ begin
   if stored.fingerprint <> sha256(convert_to(replay_response.request::text, 'UTF8')) then
     raise sqlstate 'PT422' using message = 'idempotency_key_reused';
   end if;
+  if stored.response is not null then
+    -- PostgREST and the API's direct gateway answer with this header
+    perform set_config('response.headers', '[{"Idempotency-Replayed": "true"}]', true);
+  end if;
   return stored.response;
 end;
 $$;
 
 comment on function private.replay_response is
   'Returns the stored response to the actor''s first request with this idempotency key, within 24 hours; null if this '
-  'request is the first or has no key. request: the function''s name and arguments, equal each time the request is '
-  'sent. Holds a lock on the key until the end of the transaction. A key has 1 to 255 characters; a key of a different '
-  'request is an error. A failed request stores nothing. '
+  'request is the first or has no key. A replayed response has the header Idempotency-Replayed: true. request: the '
+  'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
+  'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
+  'nothing. '
   'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422).';
 
 -- sql/25_idempotency/functions/store_response.sql
@@ -5838,18 +5843,32 @@ comment on view private.unsettled_fee_events is
   'the currency, or null. An earlier fee event counts in the first settlement of a later period.';
 
 -- sql/65_fees/functions/adjust_fee.sql
-create function public.adjust_fee(fee_event_id uuid, amount_cents bigint, reason text)
+create function public.adjust_fee(
+  fee_event_id    uuid,
+  amount_cents    bigint,
+  reason          text,
+  idempotency_key text default null
+)
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
+  request    jsonb := jsonb_build_array(
+    'adjust_fee', adjust_fee.fee_event_id, adjust_fee.amount_cents, adjust_fee.reason
+  );
+  response   jsonb := private.replay_response(adjust_fee.idempotency_key, request);
   charged    public.fee_events;
   remainder  numeric;
   adjustment public.fee_events;
 begin
+  if response is not null then
+    return response;
+  end if;
+
   perform private.require_admin();
   if btrim(coalesce(adjust_fee.reason, '')) = '' then
     raise sqlstate 'PT400' using message = 'reason_required';
@@ -5881,17 +5900,19 @@ begin
   )
   returning * into adjustment;
 
-  return to_jsonb(adjustment);
+  return private.store_response(adjust_fee.idempotency_key, request, to_jsonb(adjustment));
 end;
 $$;
 
 comment on function public.adjust_fee is
   'Credits a part of a charge (amount_cents negative), charges more (positive), or waives what is left of it (null), '
   'in the minor unit of the charge''s currency: a new fee event with the reason and the operator, due in the next '
-  'settlement. Returns the new fee event. adjustment_refused, with what is left as detail, if nothing would change or '
-  'less than zero would be left. '
-  'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); adjustment_refused (409); '
-  'fee_already_reversed (409).';
+  'settlement. Returns the new fee event. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response); without one it counts again. adjustment_refused, with what is left as detail, if '
+  'nothing would change or less than zero would be left. '
+  'Raises: reason_required, idempotency_key_invalid (400); not_an_admin (403); fee_event_not_found (404); '
+  'adjustment_refused, fee_already_reversed, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.adjust_fee to authenticated, service_role;
 
@@ -6454,24 +6475,35 @@ comment on function private.next_invoice_number is
 
 -- sql/65_fees/functions/pay_settlement.sql
 create function public.pay_settlement(
-  settlement_id uuid,
-  amount_cents  bigint default null,
-  paid_on       date   default null,
-  reference     text   default null,
-  payer_uid     text   default null
+  settlement_id   uuid,
+  amount_cents    bigint default null,
+  paid_on         date   default null,
+  reference       text   default null,
+  payer_uid       text   default null,
+  idempotency_key text   default null
 )
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
+  request    jsonb := jsonb_build_array(
+    'pay_settlement', pay_settlement.settlement_id, pay_settlement.amount_cents, pay_settlement.paid_on,
+    pay_settlement.reference, pay_settlement.payer_uid
+  );
+  response   jsonb := private.replay_response(pay_settlement.idempotency_key, request);
   settlement public.settlements;
   today      date;
   payer      uuid := private.thinker_id(pay_settlement.payer_uid);
   remainder  numeric;
 begin
+  if response is not null then
+    return response;
+  end if;
+
   perform private.require_admin();
   select * into settlement from public.settlements s where s.id = pay_settlement.settlement_id for no key update;
   if not found then
@@ -6500,7 +6532,9 @@ begin
 
   -- the trigger of the payment has moved it if it is paid in full
   select * into settlement from public.settlements s where s.id = settlement.id;
-  return private.settlement_json(settlement);
+  return private.store_response(
+    pay_settlement.idempotency_key, request, private.settlement_json(settlement)
+  );
 end;
 $$;
 
@@ -6508,10 +6542,13 @@ comment on function public.pay_settlement is
   'Records a payment of an invoiced settlement; no money is moved. amount_cents in the minor unit of its currency: by '
   'default what is not paid yet. paid_on: the day, in the time zone of private.settings, by default today. payer_uid: '
   'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the '
-  'settlement. settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay '
-  'if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
-  'Raises: payment_invalid (400); not_an_admin (403); settlement_not_found (404); nothing_to_pay (409); '
-  'settlement_move_refused (409).';
+  'settlement. A repeated call with the same idempotency_key returns the stored response (private.replay_response); '
+  'without one a part counts again. settlement_move_refused (with the current status as detail) for any other '
+  'settlement; nothing_to_pay if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) '
+  'for more than that. '
+  'Raises: payment_invalid, idempotency_key_invalid (400); not_an_admin (403); settlement_not_found (404); '
+  'nothing_to_pay (409); settlement_move_refused, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;
 
@@ -7775,6 +7812,7 @@ set search_path = ''
 as $$
 declare
   started_at constant timestamptz := clock_timestamp();
+  operator   constant text := coalesce(current_setting('portal.operator', true), '');
   done       bigint;
   error      text;
   run        private.job_runs;
@@ -7787,7 +7825,10 @@ begin
 
   if pg_try_advisory_xact_lock(private.lock_number('run_job:' || run_job.job)) then
     begin
+      -- what it writes names the job, unless an operator runs it by hand
+      perform set_config('portal.operator', coalesce(nullif(operator, ''), 'job ' || run_job.job), true);
       execute format('select private.%I()', 'job_' || replace(run_job.job, '-', '_')) into strict done;
+      perform set_config('portal.operator', operator, true);
     exception
       when others or query_canceled then
         error := sqlerrm;
@@ -7805,8 +7846,9 @@ end;
 $$;
 
 comment on function private.run_job is
-  'Runs a job now and returns its row of private.job_runs. A job that fails leaves only its error there and a warning. '
-  'A job that is already running is not started again: its row has neither done nor error. An unknown name fails with '
+  'Runs a job now and returns its row of private.job_runs. What it writes names `job <name>` as operator, unless '
+  'portal.operator is set (private.operator_name). A job that fails leaves only its error there and a warning. A job '
+  'that is already running is not started again: its row has neither done nor error. An unknown name fails with '
   'invalid_parameter_value (22023).';
 
 -- sql/75_stats/stats_reader.sql

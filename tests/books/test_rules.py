@@ -76,6 +76,15 @@ def test_a_waived_charge_is_reversed_by_nothing(books: psycopg.Connection) -> No
     assert violations(books) == {}
 
 
+def test_a_correction_that_is_repeated_with_its_key_counts_once(books: psycopg.Connection) -> None:
+    [event] = fee_events(books, booked(books))
+    credit = {"fee_event_id": event.id, "amount_cents": -100, "reason": "a test", "idempotency_key": "k"}
+    first, again = (act(books, SERVER, "adjust_fee", **credit) for _ in range(2))
+    assert first == again
+    assert act_or_reason(books, SERVER, "adjust_fee", **credit | {"amount_cents": -99}) == "idempotency_key_reused"
+    assert one(books, "select sum(amount_cents) from public.fee_events") == 140
+
+
 WRONG: dict[str, tuple[str, str]] = {
     "more than the charge": ('{"amount_cents": -999999}', "an_adjusted_charge_is_a_safe_amount"),
     "more than a safe amount": ('{"amount_cents": 9007199254740991}', "an_adjusted_charge_is_a_safe_amount"),
@@ -181,6 +190,14 @@ def test_a_payment_is_of_today_or_before(books: psycopg.Connection, invoice: str
     assert move(books, "pay", invoice, amount_cents=99) == "payment_too_high"
     assert move(books, "pay", invoice)["status"] == "paid"
     assert violations(books) == {}
+
+
+def test_a_payment_that_is_repeated_with_its_key_counts_once(books: psycopg.Connection, invoice: str) -> None:
+    first, again = (move(books, "pay", invoice, amount_cents=100, idempotency_key="k") for _ in range(2))
+    assert first == again
+    assert first["paid_cents"] == 100
+    assert move(books, "pay", invoice, amount_cents=101, idempotency_key="k") == "idempotency_key_reused"
+    assert one(books, "select sum(amount_cents) from public.settlement_payments") == 100
 
 
 def test_a_payment_that_names_nobody_pays_the_oldest_debts(books: psycopg.Connection) -> None:

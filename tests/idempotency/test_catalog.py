@@ -26,6 +26,7 @@ VALUES: Mapping[str, Any] = {
     "int8": 1,
     "numeric": 1,
     "bool": True,
+    "date": "2030-05-01",
     "uuid": "00000000-0000-0000-0000-000000000000",
 }
 
@@ -68,6 +69,8 @@ def test_every_post_documents_the_header_and_is_tested_here(shared_portal: str) 
     assert {path for _, path in documented} == {path for path, methods in paths.items() if "post" in methods}
     assert {method for method, _ in documented} == {"post"}
     assert {path for _, path in documented} == WRITES.keys()
+    for method, path in documented:
+        assert "Idempotency-Replayed" in paths[path][method]["responses"]["200"]["headers"]
     for parameter in documented.values():
         assert (parameter["in"], parameter["required"], parameter["schema"]["maxLength"]) == ("header", False, 255)
         assert "24 hours" in parameter["description"]

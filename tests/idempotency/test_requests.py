@@ -66,6 +66,7 @@ def test_a_repeated_request_gets_the_first_response_and_changes_nothing(world: W
     assert first.status == 200, first.body
     assert before != after
     assert without_tokens(again) == without_tokens(first)
+    assert [answer.headers.get("idempotency-replayed") for answer in (first, again)] == [None, "true"]
     assert everything(world.connection) == after
     assert keys(world.connection, key) == 1
 

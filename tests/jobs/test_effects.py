@@ -140,7 +140,17 @@ def test_months_are_not_settled_until_the_job_is_enabled(connection: psycopg.Con
     connection.execute("update private.settings set settles_on_schedule = true")
     assert run(connection, "settle-fees-monthly") == Run(1, None)
     assert run(connection, "settle-fees-monthly") == Run(0, None)
-    assert one(connection, "select total_cents from public.settlements") == 240
+    found = connection.execute("select total_cents, created_by from public.settlements").fetchall()
+    assert found == [(240, "job settle-fees-monthly")]
+    assert one(connection, "select current_setting('portal.operator')") == ""
+
+
+def test_a_job_that_an_operator_runs_names_the_operator(connection: psycopg.Connection) -> None:
+    charge_last_month(connection)
+    connection.execute("update private.settings set settles_on_schedule = true")
+    connection.execute("set portal.operator = 'alice'")
+    assert run(connection, "settle-fees-monthly") == Run(1, None)
+    assert one(connection, "select created_by from public.settlements") == "alice"
 
 
 def test_violated_invariants_are_named(connection: psycopg.Connection) -> None:

@@ -241,10 +241,10 @@ function filterOf(filter) {
 
 /** POST /rpc, as PostgREST does it: the database itself reads the arguments from JSON and writes the answer as JSON. */
 async function call(name, filters, request) {
-  const body = (await request.text()) || "{}";
+  const sent = (await request.text()) || "{}";
   let given;
   try {
-    given = JSON.parse(body);
+    given = JSON.parse(sent);
   } catch {
     return refuse(400, "PGRST102", "Empty or invalid json");
   }
@@ -256,18 +256,22 @@ async function call(name, filters, request) {
     const { types, read_only, returns_set, returns_void, hoisted } = found;
     const named = sql.join(given.map((a) => sql`${sql.ref(a)} => ${sql.ref(`arguments.${a}`)}`));
     const columns = sql.join(given.map((a) => sql`${sql.ref(a)} ${sql.raw(types[a])}`));
-    const source = given.length > 0 ? sql`from json_to_record(${body}::text::json) as arguments (${columns})` : sql``;
+    const source = given.length > 0 ? sql`from json_to_record(${sent}::text::json) as arguments (${columns})` : sql``;
     const results = sql`(select ${sql.ref(`${SCHEMA}.${name}`)}(${named}) as result ${source}) as results`;
     const where = filters.length > 0 ? sql`where ${sql.join(filters.map(filterOf), sql` and `)}` : sql``;
     const json = returns_set ? sql`coalesce(json_agg(result), '[]')` : sql`coalesce(json_agg(result) -> 0, 'null')`;
-    const answer = sql`select ${returns_void ? sql`count(result)` : json}::text as body from ${results} ${where}`;
+    const body = returns_void ? sql`count(result)` : json;
+    const setByFunction = sql`current_setting('response.headers', true)`;
+    const answer = sql`select ${body}::text as body, ${setByFunction} as headers from ${results} ${where}`;
     const { rows } = await authenticator.inTransaction(
       read_only,
       (connection) => answer.execute(connection),
       hoisted ?? {},
     );
-    if (returns_void) return new Response(null, { status: 204 });
-    return new Response(rows[0].body, { headers: { "Content-Type": "application/json; charset=utf-8" } });
+    const [{ body: result, headers: set }] = rows;
+    const headers = Object.assign({}, ...JSON.parse(set || "[]"));
+    if (returns_void) return new Response(null, { status: 204, headers });
+    return new Response(result, { headers: { "Content-Type": "application/json; charset=utf-8", ...headers } });
   } catch (error) {
     return refuseAsPostgrest(error);
   }

@@ -10,6 +10,7 @@ from pydantic import Field, WithJsonSchema
 from api.gateway import Row, json_or_default
 from api.http.body import MayBeEmpty, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
@@ -172,6 +173,7 @@ class Signed(ApiModel):
 @post(
     "/anfrage",
     status_code=200,
+    response_headers=[REPLAYED],
     operation_class=MayBeEmpty,
     responses=error_responses(*common.APPLICATION_ERRORS, body=True),
     opt={"user_header": "borrower_header_required"},
@@ -202,6 +204,7 @@ list_applications = get(
 @post(
     "/angebot",
     status_code=200,
+    response_headers=[REPLAYED],
     responses=error_responses(*common.OFFER_ERRORS, body=True),
     opt={"user_header": "lender_header_required"},
 )
@@ -271,6 +274,7 @@ async def list_offers(
 @post(
     "/angebot/accept",
     status_code=200,
+    response_headers=[REPLAYED],
     responses=error_responses(
         "borrower_header_required",
         "offer_required",
@@ -299,6 +303,7 @@ async def accept(
 @post(
     "/vertrag/update-status",
     status_code=200,
+    response_headers=[REPLAYED],
     responses=error_responses(
         "signing_fields_required",
         "signer_unknown",

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from api.http.body import MayBeEmpty, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
@@ -76,6 +77,7 @@ class Offers(ApiModel):
 @post(
     "/application",
     status_code=200,
+    response_headers=[REPLAYED],
     operation_class=MayBeEmpty,
     middleware=[at_most(60, "mortgage/application")],
     responses=error_responses(*common.APPLICATION_ERRORS, "rate_limited", language="en", body=True),
@@ -112,6 +114,7 @@ list_applications = get(
 @post(
     "/offer",
     status_code=200,
+    response_headers=[REPLAYED],
     middleware=[at_most(60, "mortgage/offer")],
     responses=error_responses(*common.OFFER_ERRORS, "rate_limited", language="en", body=True),
     opt={"user_header": "lender_header_required"},

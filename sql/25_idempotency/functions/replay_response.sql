@@ -26,13 +26,18 @@ begin
   if stored.fingerprint <> sha256(convert_to(replay_response.request::text, 'UTF8')) then
     raise sqlstate 'PT422' using message = 'idempotency_key_reused';
   end if;
+  if stored.response is not null then
+    -- PostgREST and the API's direct gateway answer with this header
+    perform set_config('response.headers', '[{"Idempotency-Replayed": "true"}]', true);
+  end if;
   return stored.response;
 end;
 $$;
 
 comment on function private.replay_response is
   'Returns the stored response to the actor''s first request with this idempotency key, within 24 hours; null if this '
-  'request is the first or has no key. request: the function''s name and arguments, equal each time the request is '
-  'sent. Holds a lock on the key until the end of the transaction. A key has 1 to 255 characters; a key of a different '
-  'request is an error. A failed request stores nothing. '
+  'request is the first or has no key. A replayed response has the header Idempotency-Replayed: true. request: the '
+  'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
+  'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
+  'nothing. '
   'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422).';

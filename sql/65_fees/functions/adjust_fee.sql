@@ -1,15 +1,29 @@
-create function public.adjust_fee(fee_event_id uuid, amount_cents bigint, reason text)
+create function public.adjust_fee(
+  fee_event_id    uuid,
+  amount_cents    bigint,
+  reason          text,
+  idempotency_key text default null
+)
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
+  request    jsonb := jsonb_build_array(
+    'adjust_fee', adjust_fee.fee_event_id, adjust_fee.amount_cents, adjust_fee.reason
+  );
+  response   jsonb := private.replay_response(adjust_fee.idempotency_key, request);
   charged    public.fee_events;
   remainder  numeric;
   adjustment public.fee_events;
 begin
+  if response is not null then
+    return response;
+  end if;
+
   perform private.require_admin();
   if btrim(coalesce(adjust_fee.reason, '')) = '' then
     raise sqlstate 'PT400' using message = 'reason_required';
@@ -41,16 +55,18 @@ begin
   )
   returning * into adjustment;
 
-  return to_jsonb(adjustment);
+  return private.store_response(adjust_fee.idempotency_key, request, to_jsonb(adjustment));
 end;
 $$;
 
 comment on function public.adjust_fee is
   'Credits a part of a charge (amount_cents negative), charges more (positive), or waives what is left of it (null), '
   'in the minor unit of the charge''s currency: a new fee event with the reason and the operator, due in the next '
-  'settlement. Returns the new fee event. adjustment_refused, with what is left as detail, if nothing would change or '
-  'less than zero would be left. '
-  'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); adjustment_refused (409); '
-  'fee_already_reversed (409).';
+  'settlement. Returns the new fee event. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response); without one it counts again. adjustment_refused, with what is left as detail, if '
+  'nothing would change or less than zero would be left. '
+  'Raises: reason_required, idempotency_key_invalid (400); not_an_admin (403); fee_event_not_found (404); '
+  'adjustment_refused, fee_already_reversed, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.adjust_fee to authenticated, service_role;

@@ -1,22 +1,33 @@
 create function public.pay_settlement(
-  settlement_id uuid,
-  amount_cents  bigint default null,
-  paid_on       date   default null,
-  reference     text   default null,
-  payer_uid     text   default null
+  settlement_id   uuid,
+  amount_cents    bigint default null,
+  paid_on         date   default null,
+  reference       text   default null,
+  payer_uid       text   default null,
+  idempotency_key text   default null
 )
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
+  request    jsonb := jsonb_build_array(
+    'pay_settlement', pay_settlement.settlement_id, pay_settlement.amount_cents, pay_settlement.paid_on,
+    pay_settlement.reference, pay_settlement.payer_uid
+  );
+  response   jsonb := private.replay_response(pay_settlement.idempotency_key, request);
   settlement public.settlements;
   today      date;
   payer      uuid := private.thinker_id(pay_settlement.payer_uid);
   remainder  numeric;
 begin
+  if response is not null then
+    return response;
+  end if;
+
   perform private.require_admin();
   select * into settlement from public.settlements s where s.id = pay_settlement.settlement_id for no key update;
   if not found then
@@ -45,7 +56,9 @@ begin
 
   -- the trigger of the payment has moved it if it is paid in full
   select * into settlement from public.settlements s where s.id = settlement.id;
-  return private.settlement_json(settlement);
+  return private.store_response(
+    pay_settlement.idempotency_key, request, private.settlement_json(settlement)
+  );
 end;
 $$;
 
@@ -53,9 +66,12 @@ comment on function public.pay_settlement is
   'Records a payment of an invoiced settlement; no money is moved. amount_cents in the minor unit of its currency: by '
   'default what is not paid yet. paid_on: the day, in the time zone of private.settings, by default today. payer_uid: '
   'whose debt it pays; by default the oldest first. With the last part the settlement is paid. Returns the '
-  'settlement. settlement_move_refused (with the current status as detail) for any other settlement; nothing_to_pay '
-  'if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) for more than that. '
-  'Raises: payment_invalid (400); not_an_admin (403); settlement_not_found (404); nothing_to_pay (409); '
-  'settlement_move_refused (409).';
+  'settlement. A repeated call with the same idempotency_key returns the stored response (private.replay_response); '
+  'without one a part counts again. settlement_move_refused (with the current status as detail) for any other '
+  'settlement; nothing_to_pay if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) '
+  'for more than that. '
+  'Raises: payment_invalid, idempotency_key_invalid (400); not_an_admin (403); settlement_not_found (404); '
+  'nothing_to_pay (409); settlement_move_refused, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;

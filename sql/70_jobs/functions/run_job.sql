@@ -5,6 +5,7 @@ set search_path = ''
 as $$
 declare
   started_at constant timestamptz := clock_timestamp();
+  operator   constant text := coalesce(current_setting('portal.operator', true), '');
   done       bigint;
   error      text;
   run        private.job_runs;
@@ -17,7 +18,10 @@ begin
 
   if pg_try_advisory_xact_lock(private.lock_number('run_job:' || run_job.job)) then
     begin
+      -- what it writes names the job, unless an operator runs it by hand
+      perform set_config('portal.operator', coalesce(nullif(operator, ''), 'job ' || run_job.job), true);
       execute format('select private.%I()', 'job_' || replace(run_job.job, '-', '_')) into strict done;
+      perform set_config('portal.operator', operator, true);
     exception
       when others or query_canceled then
         error := sqlerrm;
@@ -35,6 +39,7 @@ end;
 $$;
 
 comment on function private.run_job is
-  'Runs a job now and returns its row of private.job_runs. A job that fails leaves only its error there and a warning. '
-  'A job that is already running is not started again: its row has neither done nor error. An unknown name fails with '
+  'Runs a job now and returns its row of private.job_runs. What it writes names `job <name>` as operator, unless '
+  'portal.operator is set (private.operator_name). A job that fails leaves only its error there and a warning. A job '
+  'that is already running is not started again: its row has neither done nor error. An unknown name fails with '
   'invalid_parameter_value (22023).';
