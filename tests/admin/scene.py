@@ -1,10 +1,11 @@
-"""The data of the dashboard tests: something of every kind, today, and a settlement of the month before last."""
+"""The data of the dashboard tests: something of every kind, today, and settlements of the month before last."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import psycopg
 
-from tests.support.acting import call, thinker
+from tests.support.acting import call, one, thinker, unchecked
 from tests.support.charging import charge, reverse
 from tests.support.days import portal_today
 
@@ -23,7 +24,7 @@ SETTLED_FEES = 120
 
 
 def fill(database_url: str) -> None:
-    """Anna's appointments, Clara's mortgage, Ben's transfers in three currencies, fees and two settlements."""
+    """Anna's appointments, Clara's mortgage, Ben's transfers in three currencies, fees and settlements."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         # the copied database may be old, which would make jobs late
         connection.execute("update private.jobs set added_at = now()")
@@ -95,11 +96,43 @@ def transfer(connection: psycopg.Connection, direction: str, amount: float, curr
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Adds fees in the month before last, and settles them in euros and in yen."""
+    """Adds fees in the month before last, and settles them in euros, in yen and in francs.
+
+    Ben owes the francs: a first invoice is replaced, and the second is paid in part, and overdue.
+    """
     end = (portal_today(connection).replace(day=1) - timedelta(days=1)).replace(day=1)
     begin = (end - timedelta(days=1)).replace(day=1)
     for _ in range(SETTLED_FEES - 1):
         first = charge(connection, f"{begin:%Y-%m}-10T10:00:00Z", base=12000, rate="0.0201")
     reverse(connection, first, f"{begin:%Y-%m}-11T10:00:00Z")
     charge(connection, f"{begin:%Y-%m}-12T10:00:00Z", 500, "JPY", "treuhand")
+    charge(connection, f"{begin:%Y-%m}-13T10:00:00Z", 3000, "CHF", "notariat", payer="ben")
     call(connection, ADMIN, "settle_fees", period_from=begin, period_to=end)
+    first_invoice = francs(connection)
+    call(connection, ADMIN, "invoice_settlement", settlement_id=first_invoice)
+    call(connection, ADMIN, "void_settlement", settlement_id=first_invoice, reason="falsche Anschrift")
+    call(connection, ADMIN, "settle_fees", period_from=begin, period_to=end)
+    second = francs(connection)
+    call(connection, ADMIN, "invoice_settlement", settlement_id=second)
+    call(
+        connection,
+        ADMIN,
+        "pay_settlement",
+        settlement_id=second,
+        amount_cents=1000,
+        reference="Bank 7",
+        payer_uid="ben",
+    )
+    with unchecked(connection):
+        connection.execute("update public.settlements set due_on = '2026-01-31' where id = %s", (second,))
+
+
+def francs(connection: psycopg.Connection) -> UUID:
+    """Returns the id of the open settlement of Ben's francs."""
+    settlement: UUID = one(
+        connection,
+        "select s.id from public.settlements s join public.settlement_lines l on l.settlement_id = s.id"
+        " join public.fee_events e on e.id = l.fee_event_id"
+        " where s.status = 'open' and s.currency = 'CHF' and e.payer_id = private.thinker_id('ben')",
+    )
+    return settlement

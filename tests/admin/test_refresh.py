@@ -111,7 +111,7 @@ def test_a_refresh_keeps_what_the_reader_has_focused(visit: Visit, database: str
 
     button.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.locator("tbody tr")).to_have_count(1)
+    expect(dialog.get_by_role("region", name="Gebührenposten").locator("tbody tr")).to_have_count(1)
     with page.expect_response("**/api/admin/events*"):
         page.clock.fast_forward(HALF_A_MINUTE)
     visit.ready()

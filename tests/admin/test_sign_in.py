@@ -87,7 +87,7 @@ def test_an_admins_token_shows_the_figures_and_statements(visit: Visit) -> None:
     sign_in(page, "Token eines Admins", token_of(thinker("boss", "admin")))
     visit.ready()
     page.get_by_role("button", name="togethersystems").click()
-    expect(page.locator("#statement tbody tr")).to_have_count(100)
+    expect(page.get_by_role("region", name="Gebührenposten").locator("tbody tr")).to_have_count(100)
 
 
 def test_a_token_of_another_thinker_is_explained(visit: Visit) -> None:

@@ -769,9 +769,10 @@ class Books:
                 fees[event.fee_id, event.currency].append(event)
                 days[self.day(event.created_at), event.currency].append(event)
         of_beneficiary = ("fee_events", "accrued_cents", "settled_cents", "open_cents")
-        of_day = ("fee_events", "charged_cents", "reversed_cents", "accrued_cents")
+        of_day = ("fee_events", "charged_cents", "reversed_cents", "adjusted_cents", "accrued_cents")
         return {
             "owed": self.owed(),
+            "receivables": self.receivables(),
             "charged": [
                 {"beneficiary_uid": uid, "currency": c, "decimals": decimals(c)}
                 | {key: value for key, value in _charged(of).items() if key in of_beneficiary}

@@ -88,7 +88,8 @@ def test_an_empty_portal(connection: psycopg.Connection) -> None:
     assert {name: answers["telbank_stats"][name] for name in ("totals", "flows", "days")} == {
         "totals": [], "flows": [], "days": [],
     }  # fmt: skip
-    assert [answers["fee_stats"][name] for name in ("owed", "charged", "fees", "days")] == [[], [], [], []]
+    lists = ("owed", "receivables", "charged", "fees", "days")
+    assert [answers["fee_stats"][name] for name in lists] == [[], [], [], [], []]
     assert answers["system_stats"]["days"] == [{"day": today, "events": 0, "errors": 0}]
     assert {i["violations"] for i in answers["system_stats"]["invariants"]} == {0}
 

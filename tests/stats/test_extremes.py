@@ -159,6 +159,26 @@ def test_no_debt_is_left_out(connection: psycopg.Connection) -> None:
     assert [o["owed_cents"] for o in owed] == list(range(150, 0, -1))
 
 
+def test_the_100_largest_receivables(connection: psycopg.Connection) -> None:
+    with unchecked(connection):
+        connection.execute(
+            "insert into public.thinkers (id, public_id)"
+            " select private.thinker_id('payer ' || n), 'payer ' || n from generate_series(1, 130) n"
+        )
+        connection.execute(
+            "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id,"
+            " payer_id, base_cents, rate, fixed_cents, unrounded)"
+            " select 'voucher.booking', 'transfer', 't' || n, n, 'EUR', private.thinker_id('togethersystems'),"
+            "   private.thinker_id('payer ' || n), 0, 0, n, n from generate_series(1, 130) n"
+        )
+    answer = call(connection, SERVER, "fee_stats")
+    assert [(r["payer_uid"], r["owed_cents"]) for r in answer["receivables"]] == [
+        (f"payer {n}", n) for n in range(130, 30, -1)
+    ]
+    # the beneficiary's sum has all of them
+    assert [o["owed_cents"] for o in answer["owed"]] == [sum(range(1, 131))]
+
+
 def test_the_20_most_used_pair_codes_and_the_100_most_frequent_types(connection: psycopg.Connection) -> None:
     with unchecked(connection):
         connection.execute(

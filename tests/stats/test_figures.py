@@ -145,6 +145,7 @@ ORDERS = {
     },
     "fee_stats": {
         "owed": ["-owed_cents", "beneficiary_uid", "currency"],
+        "receivables": ["-overdue_cents", "-owed_cents", "payer_uid", "beneficiary_uid", "currency"],
         "charged": ["-fee_events", "beneficiary_uid", "currency"],
         "fees": ["-fee_events", "fee_id", "currency"],
         "days": ["day", "currency"],

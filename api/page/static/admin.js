@@ -316,9 +316,11 @@ addEventListener("popstate", () => {
   if (!element("figures").hidden) refresh({ all: true });
 });
 
-element("figures").addEventListener("click", ({ target }) => {
-  if (target.dataset.statement) lists.openStatement(target.dataset.statement, sentence);
-});
+for (const id of ["figures", "statement"]) {
+  element(id).addEventListener("click", ({ target }) => {
+    if (target.dataset.statement) lists.openStatement(target.dataset.statement, sentence);
+  });
+}
 
 element("statement-more").addEventListener("click", () => lists.loadMore(sentence));
 

@@ -385,13 +385,16 @@ export function fees({ fees: figures }, chosen) {
     ["openSettlements", "openCents"],
     ["invoiced", "invoicedCents"],
     ["owed", "owedCents"],
+    ["overdueAmount", "overdueCents"],
     ["paid", "paidCents"],
+    ["writtenOff", "writtenOffCents"],
   ];
   return [
     keyFigures([
       [`${word("accrued")} (${currency})`, money(sum(days, "accruedCents"), currency)],
       [`${word("charged")} (${currency})`, money(sum(days, "chargedCents"), currency)],
       [`${word("reversed")} (${currency})`, money(sum(days, "reversedCents"), currency)],
+      [`${word("adjusted")} (${currency})`, money(sum(days, "adjustedCents"), currency)],
       [word("feeEvents"), count(sum(figures.fees, "feeEvents"))],
     ]),
     plots(
@@ -403,6 +406,7 @@ export function fees({ fees: figures }, chosen) {
         series: [
           { name: word("charged"), field: "chargedCents", colour: 1, as: "bar" },
           { name: word("reversed"), field: "reversedCents", colour: 2, as: "bar" },
+          { name: word("adjusted"), field: "adjustedCents", colour: 3, as: "point" },
         ],
       }),
       ranked({
@@ -436,6 +440,10 @@ export function fees({ fees: figures }, chosen) {
           })),
           "card",
         ),
+    h("h3", {}, word("receivables")),
+    figures.receivables.length === 0
+      ? h("p", { class: "muted" }, word("nothingNow"))
+      : receivables(figures.receivables),
     figures.charged.length === 0
       ? null
       : table(
@@ -468,6 +476,35 @@ export function fees({ fees: figures }, chosen) {
           "card",
         ),
   ];
+}
+
+/** Who owes what to whom, and since when; the most overdue first. */
+function receivables(rows) {
+  const columns = [
+    ["owed", "owedCents"],
+    ["overdueAmount", "overdueCents"],
+    ["unsettled", "unsettledCents"],
+    ["openSettlements", "openCents"],
+    ["invoiced", "invoicedCents"],
+  ];
+  return table(
+    word("largestReceivables", { count: count(rows.length) }),
+    [
+      ...["payer", "beneficiary", "currency", "since"].map((name) => ({ name: word(name) })),
+      ...columns.map(([name]) => number(word(name))),
+    ],
+    rows.map((row) => ({
+      key: JSON.stringify([row.payerUid, row.beneficiaryUid, row.currency]),
+      cells: [
+        row.payerUid === null ? word("unknownPayer") : long(row.payerUid),
+        long(row.beneficiaryUid),
+        row.currency,
+        row.since === null ? "–" : day(row.since),
+        ...columns.map(([, field]) => money(row[field], row.currency)),
+      ],
+    })),
+    "card tall",
+  );
 }
 
 // the worst first

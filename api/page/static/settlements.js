@@ -19,17 +19,20 @@ const title = (settlement) => word("statementOf", { period: periodOf(settlement)
 export function settlements({ settlements: { items } }) {
   if (items.length === 0) return [h("p", { class: "muted" }, word("noSettlements"))];
   const caption = word("latestSettlements", { count: count(items.length) });
-  const columns = [word("settlementPeriod"), word("beneficiary"), word("total"), word("state"), word("statement")];
+  const columns = ["settlementPeriod", "invoiceNumber", "beneficiary", "total", "paid", "dueOn", "state", "statement"];
   return [
     table(
       caption,
-      columns.map((name, at) => ({ name, numeric: at === 2 })),
+      columns.map((name) => ({ name: word(name), numeric: name === "total" || name === "paid" })),
       items.map((settlement) => ({
         key: settlement.id,
         cells: [
           periodOf(settlement),
+          long(settlement.number ?? "–"),
           long(settlement.beneficiaryUid),
           money(settlement.totalCents, settlement.currency),
+          settlement.paidCents === 0 ? "–" : money(settlement.paidCents, settlement.currency),
+          settlement.dueOn === null ? "–" : day(settlement.dueOn),
           status(settlement),
           h(
             "button",
@@ -74,6 +77,7 @@ const dialog = document.getElementById("statement");
 const body = dialog.querySelector("[data-part]");
 const more = document.getElementById("statement-more");
 const error = document.getElementById("statement-error");
+const close = document.getElementById("statement-close");
 let shown = null; // {id, settlement, items}
 
 /** Opens the statement of a settlement; `say` turns an error into a sentence. */
@@ -81,7 +85,9 @@ export async function openStatement(id, say) {
   shown = { id, settlement: null, items: [] };
   update(body, h("p", { class: "muted" }, word("loading")));
   more.hidden = true;
-  dialog.showModal();
+  // another settlement may have led here
+  if (dialog.open) close.focus();
+  else dialog.showModal();
   await loadMore(say);
 }
 
@@ -133,7 +139,11 @@ export function showStatement(hasMore = !more.hidden) {
         .map((field) => [word(field), moment(settlement[field])]),
       ...(settlement.writeOffReason === null ? [] : [[word("writeOffReason"), long(settlement.writeOffReason)]]),
       ...(settlement.voidReason === null ? [] : [[word("voidReason"), long(settlement.voidReason)]]),
+      ...["replaces", "replacedBy"]
+        .filter((field) => settlement[field].length > 0)
+        .map((field) => [word(field), settlement[field].map(other)]),
     ]),
+    parts(settlement),
     items.length === 0
       ? h("p", { class: "muted" }, word("noFeeEvents"))
       : [
@@ -163,7 +173,49 @@ export function showStatement(hasMore = !more.hidden) {
         ],
   );
   more.hidden = !hasMore;
-  if (hadFocus && !hasMore) body.querySelector(".scroll").focus();
+  if (hadFocus && !hasMore) [...body.querySelectorAll(".scroll")].at(-1).focus(); // the fee events
+}
+
+/** A button that opens another settlement. */
+const other = ({ id, number }) => h("button", { type: "button", "data-statement": id }, long(number ?? id));
+
+const payer = (uid) => (uid === null ? word("unknownPayer") : long(uid));
+
+/** The tables of payers and payments, where there are any. */
+function parts({ payers, payments, currency }) {
+  return [
+    payers.length === 0
+      ? null
+      : table(
+          word("payers"),
+          [{ name: word("payer") }, { name: word("feeEvents"), numeric: true }, { name: word("total"), numeric: true }],
+          payers.map((part) => ({
+            key: `payer ${part.payerUid}`,
+            cells: [payer(part.payerUid), count(part.feeEvents), money(part.totalCents, currency)],
+          })),
+          "tall",
+        ),
+    payments.length === 0
+      ? null
+      : table(
+          word("payments"),
+          [
+            ...["paidOn", "payer", "reference", "recordedBy"].map((name) => ({ name: word(name) })),
+            { name: word("amount"), numeric: true },
+          ],
+          payments.map((part) => ({
+            key: part.id,
+            cells: [
+              day(part.paidOn),
+              part.payerUid === null ? "–" : long(part.payerUid),
+              long(part.reference ?? "–"),
+              long(part.recordedBy),
+              money(part.amountCents, currency),
+            ],
+          })),
+          "tall",
+        ),
+  ];
 }
 
 /** The calculation of an amount. */
@@ -181,4 +233,4 @@ function explanation(event) {
   return Number(event.unrounded) === event.amountCents ? part : word("rounded", { part, unrounded });
 }
 
-document.getElementById("statement-close").addEventListener("click", () => dialog.close());
+close.addEventListener("click", () => dialog.close());

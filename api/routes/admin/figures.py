@@ -216,12 +216,27 @@ class Owed(InCurrency):
     overdue_cents: int = Field(description="The part of what is invoiced whose due date is over.")
 
 
+class Receivable(InCurrency):
+    """The amounts that a payer owes to a beneficiary at present, of all time."""
+
+    payer_uid: str | None = Field(description="Null: the charges of transfers that name no thinker.")
+    beneficiary_uid: str
+    unsettled_cents: int = Field(description="Fee events in no settlement.")
+    open_cents: int = Field(description="Settlements that are not invoiced yet.")
+    invoiced_cents: int = Field(description="What is not paid of invoiced settlements.")
+    overdue_cents: int = Field(description="The part of what is invoiced whose due date is over.")
+    owed_cents: int = Field(description="Unsettled, open and invoiced together.")
+    since: str | None = Field(
+        description="The day of the oldest charge of which something is owed; null where more was given back."
+    )
+
+
 class Charged(InCurrency):
     """The fee events of a beneficiary in the period."""
 
     beneficiary_uid: str
     fee_events: int
-    accrued_cents: int = Field(description="Charges and reversals together: settled and open.")
+    accrued_cents: int = Field(description="Charges, reversals and adjustments together: settled and open.")
     settled_cents: int
     open_cents: int
 
@@ -235,19 +250,21 @@ class FeeTotal(InCurrency):
 
 
 class FeeDay(InCurrency):
-    """Charges and reversals on a day."""
+    """Charges, reversals and adjustments on a day."""
 
     day: str
     fee_events: int
     charged_cents: int
     reversed_cents: int = Field(description="Not positive.")
-    accrued_cents: int
+    adjusted_cents: int = Field(description="Negative where operators credited more than they added.")
+    accrued_cents: int = Field(description="Charged, reversed and adjusted together.")
 
 
 class FeeStats(Period):
     """Fees and settlements; at most 100 rows of each list, and days of the 24 most used currencies."""
 
     owed: list[Owed]
+    receivables: list[Receivable] = Field(description="The most overdue first.")
     charged: list[Charged]
     fees: list[FeeTotal]
     days: list[FeeDay]
@@ -371,7 +388,12 @@ router = Router(
             "Applications, offers, how many are accepted, and their interest.",
         ),
         _figures("telbank", "telbank_stats", Telbank, "Transfers in and out, by network and currency."),
-        _figures("fees", "fee_stats", FeeStats, "Charges and settlements, and what each beneficiary is owed."),
+        _figures(
+            "fees",
+            "fee_stats",
+            FeeStats,
+            "Charges and settlements, what each beneficiary is owed, and who owes it.",
+        ),
         _figures(
             "system",
             "system_stats",

@@ -48,7 +48,8 @@ begin
       from (
         select
           f.day, f.currency, f.decimals, sum(f.fee_events) as fee_events, sum(f.charged_cents) as charged_cents,
-          sum(f.reversed_cents) as reversed_cents, sum(f.accrued_cents) as accrued_cents
+          sum(f.reversed_cents) as reversed_cents, sum(f.adjusted_cents) as adjusted_cents,
+          sum(f.accrued_cents) as accrued_cents
         from by_day f
         where f.currency in (select u.currency from used u)
         group by f.day, f.currency, f.decimals
@@ -62,6 +63,21 @@ begin
       select coalesce(jsonb_agg(to_jsonb(o) order by o.owed_cents desc, o.beneficiary_uid, o.currency), '[]')
       -- without a limit: only an operator adds beneficiaries and currencies
       from stats.owed o
+    ),
+    'receivables', (
+      select
+        coalesce(
+          jsonb_agg(
+            to_jsonb(r) order by r.overdue_cents desc, r.owed_cents desc, r.payer_uid, r.beneficiary_uid, r.currency
+          ),
+          '[]'
+        )
+      from (
+        select *
+        from stats.receivables r
+        order by r.overdue_cents desc, r.owed_cents desc, r.payer_uid, r.beneficiary_uid, r.currency
+        limit 100
+      ) r
     )
   );
 end;
