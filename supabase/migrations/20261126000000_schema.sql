@@ -6782,30 +6782,39 @@ stable
 set search_path = ''
 as $$
 declare
-  figures jsonb;
-  payers  jsonb;
-  parts   jsonb;
-  others  jsonb;
-  page    jsonb;
+  sums   jsonb;
+  parts  jsonb;
+  others jsonb;
+  page   jsonb;
 begin
+  -- each line is read once: all sums are those of the payers
   select jsonb_build_object(
-    'fee_events', count(*),
-    'total_cents', coalesce(sum(l.amount_cents), 0),
-    'charged_cents', coalesce(sum(l.amount_cents) filter (where num_nonnulls(l.reverses, l.adjusts) = 0), 0),
-    'reversed_cents', coalesce(sum(l.amount_cents) filter (where l.reverses is not null), 0),
-    'adjusted_cents', coalesce(sum(l.amount_cents) filter (where l.adjusts is not null), 0)
+    'fee_events', coalesce(sum(p.fee_events), 0),
+    'total_cents', coalesce(sum(p.total_cents), 0),
+    'charged_cents', coalesce(sum(p.charged_cents), 0),
+    'reversed_cents', coalesce(sum(p.reversed_cents), 0),
+    'adjusted_cents', coalesce(sum(p.adjusted_cents), 0),
+    'payers', coalesce(
+      jsonb_agg(
+        jsonb_build_object('payer_uid', p.payer_uid, 'fee_events', p.fee_events, 'total_cents', p.total_cents)
+        order by p.payer_uid collate "C"
+      ),
+      '[]'
+    )
   )
-  into figures
-  from private.statement_lines l
-  where l.settlement_id = settlement.id and (payer is null or l.payer_id = payer);
-
-  select jsonb_build_object('payers', coalesce(jsonb_agg(to_jsonb(p) order by p.payer_uid), '[]'))
-  into payers
+  into sums
   from (
-    select l.payer_uid, count(*) as fee_events, sum(l.amount_cents) as total_cents
-    from private.statement_lines l
-    where l.settlement_id = settlement.id and (payer is null or l.payer_id = payer)
-    group by l.payer_uid
+    select
+      private.uid_of(e.payer_id) as payer_uid,
+      count(*) as fee_events,
+      sum(e.amount_cents) as total_cents,
+      sum(e.amount_cents) filter (where num_nonnulls(e.reverses, e.adjusts) = 0) as charged_cents,
+      sum(e.amount_cents) filter (where e.reverses is not null) as reversed_cents,
+      sum(e.amount_cents) filter (where e.adjusts is not null) as adjusted_cents
+    from public.settlement_lines l
+    join public.fee_events e on e.id = l.fee_event_id
+    where l.settlement_id = settlement.id and (payer is null or e.payer_id = payer)
+    group by e.payer_id
   ) p;
 
   select jsonb_build_object(
@@ -6828,14 +6837,21 @@ begin
   )
   into others
   from (
-    select distinct
+    select
       s.id,
       jsonb_build_object('id', s.id, 'number', s.number, 'status', s.status) as named,
       (s.created_at, s.id) > (settlement.created_at, settlement.id) as is_later
-    from public.settlement_lines own
-    join public.settlement_lines shared on shared.fee_event_id = own.fee_event_id
-    join public.settlements s on s.id = shared.settlement_id
-    where own.settlement_id = settlement.id and s.id <> settlement.id
+    from public.settlements s
+    where s.beneficiary_id = settlement.beneficiary_id
+      and s.currency = settlement.currency
+      and s.id <> settlement.id
+      -- otherwise they have no line in common
+      and 'voided' in (s.status, settlement.status)
+      and exists (
+        select from public.settlement_lines own
+        join public.settlement_lines shared on shared.fee_event_id = own.fee_event_id
+        where own.settlement_id = settlement.id and shared.settlement_id = s.id
+      )
   ) o;
 
   select jsonb_build_object('items', coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]'))
@@ -6850,7 +6866,7 @@ begin
     limit least(greatest(settlement_statement.max_rows, 1), 10000)
   ) l;
 
-  return private.settlement_json(settlement) || figures || payers || parts || others || page;
+  return private.settlement_json(settlement) || sums || parts || others || page;
 end;
 $$;
 

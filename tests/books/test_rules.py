@@ -213,6 +213,34 @@ def test_a_payment_that_names_nobody_pays_the_oldest_debts(books: psycopg.Connec
         assert books.execute(owed).fetchall() == rest
 
 
+READ: LiteralString = """
+    select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::integer
+    from pg_stat_xact_user_tables where relname = 'settlement_lines'
+"""
+
+
+def test_a_page_of_a_statement_reads_each_line_once(books: psycopg.Connection) -> None:
+    charge(books, 100)
+    [made] = settle(books)
+    with unchecked(books):
+        books.execute(
+            "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id,"
+            " settlement_id, base_cents, rate, fixed_cents, unrounded)"
+            " select e.fee_id, e.subject_type, 't' || n, 1, e.currency, e.beneficiary_id, e.settlement_id, 0, 0, 1, 1"
+            " from public.fee_events e, generate_series(1, 2000) n where e.settlement_id = %s",
+            (UUID(made["id"]),),
+        )
+        books.execute(
+            "insert into public.settlement_lines (settlement_id, fee_event_id, month)"
+            " select e.settlement_id, e.id, '2026-01-01' from public.fee_events e where e.subject_id ~ '^t[0-9]+$'"
+        )
+    books.execute("analyze public.settlement_lines, public.fee_events")
+    before = one(books, READ)
+    statement = act(books, SERVER, "get_settlement", settlement_id=UUID(made["id"]), max_rows=10)
+    assert (statement["fee_events"], len(statement["items"])) == (2001, 10)
+    assert 2001 <= one(books, READ) - before < 2 * 2001
+
+
 def test_a_total_of_zero_needs_no_invoice(books: psycopg.Connection) -> None:
     event = charge(books, 100)
     adjust(books, event, None)
