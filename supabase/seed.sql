@@ -101,6 +101,7 @@ begin
   -- only on an unused portal: demo rows must not mix with the bookings and settlements of real users
   if exists (select from public.thinkers t where t.public_id !~ '^demo-' and t.public_id <> 'togethersystems')
     or exists (select from public.transfers t where t.thinker_id is null)
+    or exists (select from public.settlements)
   then
     raise notice 'The demo''s history is for a portal that nobody uses yet: it is left out.';
     return;
@@ -116,7 +117,8 @@ begin
   );
 
   -- in the order in which writers lock them, to avoid deadlocks
-  lock table public.thinkers, public.fees, public.settlements, public.fee_versions, public.fee_events, public.events
+  lock table public.thinkers, public.fees, public.settlements, public.settlement_payments, public.fee_versions,
+    public.fee_events, public.events
   in share row exclusive mode;
 
   -- a number from 0 to 1, the same for the same label
@@ -615,7 +617,8 @@ begin
     select from public.fee_versions v where v.fee_id = f.id and v.valid_from <= first::timestamp at time zone zone
   );
 
-  -- past months are settled and paid; of the last month EUR is invoiced, and other currencies are open
+  -- past months are settled and paid, francs in part only; of the last month EUR is invoiced, and other currencies are
+  -- open
   for month in
     select generate_series(date_trunc('month', first::timestamp), today - interval '1 month', interval '1 month')
   loop
@@ -627,28 +630,63 @@ begin
         perform public.invoice_settlement((settlement ->> 'id')::uuid);
       end if;
       if month + interval '2 months' <= today then
-        perform public.pay_settlement((settlement ->> 'id')::uuid);
+        perform public.pay_settlement(
+          (settlement ->> 'id')::uuid,
+          case settlement ->> 'currency' when 'CHF' then greatest((settlement ->> 'total_cents')::bigint / 2, 1) end
+        );
       end if;
     end loop;
   end loop;
 
+  -- date settlements and payments back
   alter table public.settlements disable trigger tg_settlements__move;
+  alter table public.settlement_payments disable trigger tg_settlement_payments__refuse;
   update public.settlements s
   set created_at = least(now(), (s.period_to + interval '1 day 9 hours') at time zone zone),
       invoiced_at = case
         when s.invoiced_at is not null then least(now(), (s.period_to + interval '1 day 10 hours') at time zone zone)
       end,
-      paid_at = case when s.paid_at is not null then (s.period_to + interval '11 days 9 hours') at time zone zone end
+      paid_at = case when s.paid_at is not null then (s.period_to + interval '11 days 9 hours') at time zone zone end,
+      -- replaced below
+      number = case when s.number is not null then s.id::text end
   where s.id = any (made);
+  -- the number and the due date of an invoice are those of its day
+  delete from private.invoice_numbers;
+  update public.settlements s
+  set due_on = i.day + (select z.payment_days from private.settings z),
+      number = i.number
+  from (
+    select i.id, i.day, private.next_invoice_number(i.beneficiary_id, extract(year from i.day)::integer) as number
+    from (
+      select s.id, s.beneficiary_id, (s.invoiced_at at time zone zone)::date as day
+      from public.settlements s
+      where s.id = any (made) and s.invoiced_at is not null
+      order by s.invoiced_at, s.id
+    ) i
+  ) i
+  where s.id = i.id;
+  update public.settlement_payments p
+  set created_at = (s.period_to + interval '11 days 9 hours') at time zone zone,
+      paid_on = s.period_to + 11
+  from public.settlements s
+  where s.id = any (made) and p.settlement_id = s.id;
   update public.events e
   set created_at = case e.type
-    when 'settlement.created' then s.created_at when 'settlement.invoiced' then s.invoiced_at else s.paid_at
-  end
+        when 'settlement.created' then s.created_at
+        when 'settlement.invoiced' then s.invoiced_at
+        else (s.period_to + interval '11 days 9 hours') at time zone zone
+      end,
+      meta = e.meta || case
+        when e.meta ? 'number' then jsonb_build_object('number', s.number, 'dueOn', s.due_on)
+        when e.meta ? 'paidOn' then jsonb_build_object('paidOn', s.period_to + 11)
+        else '{}'
+      end
   from public.settlements s
   where s.id = any (made) and e.subject_type = 'settlement' and e.subject_id = s.id::text;
 
   -- append-only again
   alter table public.settlements enable trigger tg_settlements__move;
+  alter table public.settlement_payments enable trigger tg_settlement_payments__refuse;
   alter table public.fee_versions enable trigger tg_fee_versions__refuse;
   alter table public.fee_events enable trigger tg_fee_events__refuse;
   alter table public.events enable trigger tg_events__refuse_row;

@@ -148,14 +148,40 @@ def test_the_demo_data_is_valid_at_any_time_of_the_year(database: str, tmp_path:
             "invoiced",
             "paid",
         }
-        # all whole months except the last are paid
+        # all months except the last are paid, but only a half of the francs
         this_month = moment.astimezone(BERLIN).date().replace(day=1)
         last_month = (this_month - timedelta(1)).replace(day=1)
-        states = rows(connection, "select distinct period_from, status from settlements order by 1, 2")
-        assert {(d, s) for d, s in states if d == last_month} == {(last_month, "invoiced"), (last_month, "open")}
-        assert {s for d, s in states if d < last_month} == {"paid"}
-        assert this_month not in {d for d, _ in states}
-        assert {d for d, _ in states if d < last_month} >= {(last_month - timedelta(1)).replace(day=1)}
+        states = set(rows(connection, "select period_from, currency = 'CHF', status from settlements"))
+        assert {s for d, _, s in states if d == last_month} == {"invoiced", "open"}
+        assert {(chf, s) for d, chf, s in states if d < last_month} == {(False, "paid"), (True, "invoiced")}
+        assert this_month not in {d for d, *_ in states}
+        assert {d for d, *_ in states if d < last_month} >= {(last_month - timedelta(1)).replace(day=1)}
+        check_invoices(connection, moment.astimezone(BERLIN).date())
+
+
+def check_invoices(connection: psycopg.Connection, today: date) -> None:
+    """Asserts that due dates, numbers and payments follow from the days of the invoices, and that some are overdue."""
+    connection.execute("set timezone = 'Europe/Berlin'")
+    invoices = rows(
+        connection,
+        "select s.invoiced_at::date, s.due_on, s.number, s.status, e.meta ->> 'dueOn', e.meta ->> 'number'"
+        " from settlements s join events e on e.type = 'settlement.invoiced' and e.subject_id = s.id::text",
+    )
+    payment_days = one(connection, "select payment_days from private.settings")
+    assert payment_days == 30
+    for day, due, number, _, logged_due, logged_number in invoices:
+        assert due == day + timedelta(payment_days)
+        assert number.startswith(f"{day.year}-")
+        assert (logged_due, logged_number) == (str(due), number)
+    assert [due < today for _, due, _, status, *_ in invoices if status == "invoiced"].count(True) > 0
+    payments = rows(
+        connection,
+        "select p.paid_on = p.created_at::date, p.paid_on between s.invoiced_at::date and s.due_on,"
+        " e.created_at = p.created_at, e.meta ->> 'paidOn' = p.paid_on::text"
+        " from settlement_payments p join settlements s on s.id = p.settlement_id"
+        " join events e on e.type = 'settlement.payment' and e.subject_id = s.id::text",
+    )
+    assert set(payments) == {(True, True, True, True)}
 
 
 def test_the_same_moment_gives_the_same_rows(server: Server, migrated: str, tmp_path: Path) -> None:
@@ -235,6 +261,7 @@ def test_append_only_tables_stay_append_only(connection: psycopg.Connection) -> 
         "update public.fee_events set created_at = now()",
         "update public.fee_versions set valid_from = now()",
         "update public.settlements set created_at = now()",
+        "update public.settlement_payments set created_at = now()",
         "delete from public.voucher_bookings",
         "delete from public.transfers",
     ):
