@@ -213,7 +213,8 @@ def test_no_translation_is_missing_on_the_page(visit: Visit, language: str) -> N
     page.locator("[data-statement]").first.click()
     expect(page.get_by_role("dialog").locator("tbody tr").first).to_be_visible()
     keys: set[str] = set(page.evaluate("import('/admin/words.js').then(({words}) => Object.keys(words.de))"))
-    page.locator("code").evaluate_all("(elements) => elements.forEach((element) => element.remove())")  # data
+    # data: types of events are like keys
+    page.locator("code, #events td").evaluate_all("(elements) => elements.forEach((element) => element.remove())")
     shown = set(re.findall(r"[\w.]+", page.locator("body").inner_text()))
     # a key that is one lower-case word may also be a word of the page
     assert shown & {key for key in keys if not key.islower() or "." in key} == set()
