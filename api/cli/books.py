@@ -38,7 +38,7 @@ SHEET_CHARACTERS = 32_767
 COLUMNS = (
     "number", "status", "beneficiary", "payer", "period_from", "period_to", "month", "fee", "base", "rate", "fixed",
     "bound", "amount", "currency", "subject", "slot_start", "kind", "reason", "reversed_by", "invoiced_at", "due_on",
-    "corrects", "operator", "created_at", "settlement", "fee_event", "charge",
+    "corrects", "operator", "created_at", "settlement", "fee_event", "charge", "cancelled_at",
 )  # fmt: skip
 """The columns of the lines of settlements."""
 
@@ -60,10 +60,11 @@ LINES = """
           as kind,
         l.reason, coalesce(l.reversed_by_number, l.reversed_by_settlement_id::text) as reversed_by, s.invoiced_at,
         s.due_on, coalesce(l.corrects_number, l.corrects_settlement_id::text) as corrects, l.operator, l.created_at,
-        s.id as settlement, l.id as fee_event, coalesce(l.reverses, l.adjusts) as charge,
+        s.id as settlement, l.id as fee_event, coalesce(l.reverses, l.adjusts) as charge, b.cancelled_at,
         private.currency_exponent(l.currency) as exponent
       from public.settlements s
       join private.statement_lines l on l.settlement_id = s.id
+      left join public.voucher_bookings b on l.subject_type = 'voucher_booking' and b.id = l.subject_id
       where %(month)s::date is null or date_trunc('month', s.period_from) = %(month)s::date
       order by s.period_from, s.created_at, s.id, l.id
     ) r

@@ -108,6 +108,17 @@ class Story:
     voided: str = ""
 
     @property
+    def due(self) -> dict[tuple[str, str], date]:
+        """The last day on which each invoice is paid in time; one of them is over."""
+        days = {
+            (beneficiary, currency): self.today + timedelta(days=30)
+            for beneficiary in (PORTAL, PARTNER)
+            for currency in DECIMALS
+        }
+        del days[PARTNER, "KWD"]  # not invoiced
+        return days | {(PORTAL, "KWD"): self.today - timedelta(days=1)}
+
+    @property
     def last(self) -> date:
         """The last day of the month."""
         return (self.first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
@@ -185,7 +196,7 @@ class Telling:
                 voucher_id=voucher, price_amount=cents(price, currency), price_currency=currency,
                 valid_from=NINE, valid_until=NINE + 8 * HOUR,
             )  # fmt: skip
-        self.began: datetime = one(connection, "select clock_timestamp()")
+        self.began: datetime = one(connection, "select now()")
 
     def tell(self) -> Story:
         """Tells everything, and returns what the accountant knows."""
@@ -292,6 +303,12 @@ class Telling:
         self.move("pay_settlement", PORTAL, "CHF", paid_on=self.story.today, payer_uid="ben")
         self.move("pay_settlement", PARTNER, "CHF")
         self.move("write_off_settlement", PARTNER, "JPY", reason="not worth a letter")
+        # one should have been paid yesterday
+        with unchecked(self.connection):
+            self.connection.execute(
+                "update public.settlements set due_on = %s where id = %s",
+                (self.story.due[PORTAL, "KWD"], self.story.settlements[PORTAL, "KWD"]),
+            )
 
     def settle(self) -> None:
         made = act(
@@ -308,3 +325,9 @@ class Telling:
 def cents(amount: str, currency: str) -> int:
     """Returns a decimal in minor units of its currency."""
     return int(Decimal(amount).scaleb(DECIMALS[currency]))
+
+
+def tell(connection: psycopg.Connection) -> Story:
+    """Tells the story in one transaction, so that all of it is on one day where midnight comes meanwhile."""
+    with connection.transaction():
+        return Telling(connection).tell()

@@ -5,14 +5,13 @@ In the end the portal has four invoices and one that was replaced, its partner t
     togethersystems  EUR  paid in part    anna in two parts, ben nothing
                      CHF  voided, then paid
                      JPY  invoiced
-                     KWD  invoiced
+                     KWD  invoiced, and overdue
     partner          EUR  invoiced
                      CHF  paid
                      JPY  written off
                      KWD  open
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,8 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.books.story import ADMIN, DECIMALS, FEES, PARTNER, PORTAL, Entry, Story, Telling, money, total
-from tests.cli.running import portal
+from tests.books.story import ADMIN, DECIMALS, FEES, PARTNER, PORTAL, Entry, Story, money, tell, total
 from tests.support.acting import act, act_or_reason, thinker
 from tests.support.charging import violations
 
@@ -54,7 +52,7 @@ TOTALS = {
 def told(shared_database: str) -> Iterator[tuple[psycopg.Connection, Story]]:
     """A superuser's session of a database with the month, and what the accountant knows."""
     with psycopg.connect(shared_database, autocommit=True) as connection:
-        yield connection, Telling(connection).tell()
+        yield connection, tell(connection)
 
 
 @pytest.fixture
@@ -146,8 +144,9 @@ def test_a_statement_explains_its_total(
         str(story.first),
         str(story.last + timedelta(days=1)),
     )
-    assert statement["due_on"] == (number and str(story.today + timedelta(days=30)))
-    assert not statement["is_overdue"]
+    due = story.due.get((beneficiary, currency))
+    assert statement["due_on"] == (due and str(due))
+    assert statement["is_overdue"] == ((beneficiary, currency) == (PORTAL, "KWD"))
     assert money(statement["paid_cents"], currency) == paid(story, beneficiary, currency)
     assert sum(p["amount_cents"] for p in statement["payments"]) == statement["paid_cents"]
     # the beneficiary reads the same
@@ -237,7 +236,9 @@ def test_what_is_owed_is_the_balance(connection: psycopg.Connection, story: Stor
     names = ("unsettled_cents", "open_cents", "invoiced_cents", "paid_cents", "written_off_cents")
     found = rows(connection, "owed", "beneficiary_uid", "currency", *names, "owed_cents", "overdue_cents")
     parts = {of: parts_of(story, *of) for of in SETTLEMENTS}
-    assert sorted(found) == sorted((*of, *p[:5], sum(p[:3], ZERO), ZERO) for of, p in parts.items())
+    assert sorted(found) == sorted(
+        (*of, *p[:5], sum(p[:3], ZERO), p[2] if of == (PORTAL, "KWD") else ZERO) for of, p in parts.items()
+    )
 
 
 def test_receivables_say_who_owes_what_since_when(connection: psycopg.Connection, story: Story) -> None:
@@ -256,7 +257,14 @@ def test_receivables_say_who_owes_what_since_when(connection: psycopg.Connection
         ("dora", PARTNER, "KWD"): ("0", "0.186", "0", day(day=5)),
     }
     assert {row[:3]: row[3:] for row in found} == {
-        of: (Decimal(u), Decimal(o), Decimal(i), ZERO, Decimal(u) + Decimal(o) + Decimal(i), since)
+        of: (
+            Decimal(u),
+            Decimal(o),
+            Decimal(i),
+            Decimal(i) if of == ("ben", PORTAL, "KWD") else ZERO,
+            Decimal(u) + Decimal(o) + Decimal(i),
+            since,
+        )
         for of, (u, o, i, since) in due.items()
     }
     for beneficiary, currency in SETTLEMENTS:
@@ -286,60 +294,3 @@ def test_the_revenue_of_each_day_as_booked_and_as_it_stands(connection: psycopg.
         sums = [sum((b.price for b in bookings), ZERO) for bookings in (active, booked)]
         expected.append((day, currency, len(active), sums[0], len(booked), sums[1]))
     assert sorted(found) == sorted(expected)
-
-
-# the accountant's files
-
-
-def file(database: str, *arguments: str) -> list[dict[str, str]]:
-    """Returns the rows of a CSV file that the command line writes."""
-    return list(csv.DictReader(portal(*arguments, "--format", "csv", DATABASE_URL=database).splitlines()))
-
-
-def sums(lines: list[dict[str, str]], *columns: str) -> dict[tuple[str, ...], Decimal]:
-    """Returns the sums of the amounts by these columns."""
-    found: dict[tuple[str, ...], Decimal] = {}
-    for line in lines:
-        key = tuple(line[column] for column in columns)
-        found[key] = found.get(key, ZERO) + Decimal(line["amount"])
-    return found
-
-
-def test_the_files_alone_rebuild_the_dashboards(
-    connection: psycopg.Connection, shared_database: str, story: Story
-) -> None:
-    every_line = file(shared_database, "settlements", "--month", f"{story.first:%Y-%m}")
-    lines = [line for line in every_line if line["status"] != "voided"]
-    balance = file(shared_database, "balance")
-
-    # the lines are those of the story, with their days, bases and rates
-    assert Counter(
-        (line["created_at"][:10], line["kind"], line["beneficiary"], line["payer"], line["currency"],
-         line["base"], Decimal(line["rate"] or 0), Decimal(line["amount"]), line["month"])
-        for line in lines
-    ) == Counter(
-        (str(e.on), e.kind, e.beneficiary, e.payer, e.currency,
-         "" if e.base is None else f"{e.base:f}", e.rate or ZERO, e.amount,
-         f"{story.first:%Y-%m}")
-        for e in story.entries
-        if e.in_month
-    )  # fmt: skip
-    # stats.settlements: the totals
-    found = rows(connection, "settlements", "id::text", "total_cents")
-    assert sums(every_line, "settlement") == {(id_,): total for id_, total in found}
-    # stats.fees_by_day: what is settled; the rest of the day is unsettled in the balance
-    fees = rows(connection, "fees_by_day", "day::text", "beneficiary_uid", "currency", "settled_cents", "open_cents")
-    by_day = sums([line | {"day": line["created_at"][:10]} for line in lines], "day", "beneficiary", "currency")
-    assert by_day == {(day, uid, currency): settled for day, uid, currency, settled, _ in fees if settled}
-    # stats.owed
-    owed = rows(
-        connection, "owed", "beneficiary_uid", "currency", "unsettled_cents", "open_cents", "invoiced_cents",
-        "paid_cents", "written_off_cents",
-    )  # fmt: skip
-    names = ("unsettled", "open", "invoiced", "paid", "written_off")
-    assert {(b["beneficiary"], b["currency"], *(Decimal(b[n]) for n in names)) for b in balance} == set(owed)
-    # the two files agree
-    for b in balance:
-        of = (b["beneficiary"], b["currency"])
-        assert sum(Decimal(b[n]) for n in names[1:]) == sums(lines, "beneficiary", "currency")[of]
-        assert sum(Decimal(b[n]) for n in names) == Decimal(b["total"])
