@@ -1,7 +1,7 @@
 """Bookings, cancellations, prices and settlements in any order: the database agrees with an independent bookkeeper."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -48,17 +48,19 @@ class Fee:
     price: Price
     active: bool
     beneficiary: str
+    payer: str | None = None
 
 
 @dataclass
 class Entry:
-    """A charge or a reversal."""
+    """A charge, an adjustment or a reversal."""
 
     subject: str
     fee: str
     amount: int
     currency: str
     beneficiary: str
+    payer: str | None
     at: datetime
     takes_back: bool = False
     settlement: str | None = None
@@ -107,23 +109,30 @@ class Bookkeeper:
     entries: list[Entry] = field(default_factory=list)
     settlements: dict[str, Settlement] = field(default_factory=dict)
 
-    def charge(self, scope: str, subject: str, base: int, currency: str | None, at: datetime) -> None:
-        """Charges every active fee of the scope."""
+    def charge(
+        self, scope: str, subject: str, base: int, currency: str | None, at: datetime, parties: dict[str | None, str]
+    ) -> None:
+        """Charges every active fee of the scope; a fee that names no payer is owed by the party None."""
         for name, fee in self.fees.items():
             if fee.active and fee.scope == scope:
+                payer = parties.get(fee.payer)
                 for part in charged(fee.price, base, currency):
-                    self.entries.append(Entry(subject, name, part.amount, part.currency, fee.beneficiary, at))
+                    self.entries.append(Entry(subject, name, part.amount, part.currency, fee.beneficiary, payer, at))
+
+    def of_charge(self, subject: str, fee: str, currency: str) -> list[Entry]:
+        """Returns a charge with its corrections."""
+        return [e for e in self.entries if (e.subject, e.fee, e.currency) == (subject, fee, currency)]
+
+    def correct(self, entries: list[Entry], amount: int, at: datetime, *, takes_back: bool) -> None:
+        """Adds a correction of a charge."""
+        self.entries.append(replace(entries[0], amount=amount, at=at, takes_back=takes_back, settlement=None))
 
     def take_back(self, subject: str, at: datetime) -> None:
-        """Reverses what is left of the charges of a subject."""
-        left: dict[tuple[str, str, str], int] = {}
-        for e in self.entries:
-            if e.subject == subject:
-                left[e.fee, e.currency, e.beneficiary] = left.get((e.fee, e.currency, e.beneficiary), 0) + e.amount
-        self.entries += [
-            Entry(subject, fee, -amount, currency, beneficiary, at, takes_back=True)
-            for (fee, currency, beneficiary), amount in left.items()
-        ]
+        """Reverses what is left of the charges of a subject that no operator has reversed."""
+        for fee, currency in {(e.fee, e.currency): None for e in self.entries if e.subject == subject}:
+            entries = self.of_charge(subject, fee, currency)
+            if not any(e.takes_back for e in entries):
+                self.correct(entries, -sum(e.amount for e in entries), at, takes_back=True)
 
     def closed_until(self, beneficiary: str, currency: str) -> date:
         """Returns the end of the last period that is invoiced."""
@@ -232,7 +241,8 @@ class Books:
         self.bookings.append(booking)
         # an issuer that books its own voucher pays no fee
         if holder != voucher.issuer:
-            self.kept.charge("voucher", booking.id, voucher.price or 0, voucher.currency, self.clock)
+            parties = {None: voucher.issuer, "issuer": voucher.issuer, "holder": holder}
+            self.kept.charge("voucher", booking.id, voucher.price or 0, voucher.currency, self.clock, parties)
 
     def cancel(self, which: int, by: str) -> None:
         if not self.bookings:
@@ -272,7 +282,8 @@ class Books:
             currency,
         )
         if amount >= 0:
-            self.kept.charge("transfer", transfer, amount, currency, self.clock)
+            # a transfer of nobody
+            self.kept.charge("transfer", transfer, amount, currency, self.clock, {})
 
     def price(self, fee: str, price: Price) -> None:
         set_fee(self.connection, fee, **price.columns())
@@ -282,6 +293,13 @@ class Books:
         set_fee(self.connection, fee, active=active, beneficiary_id=thinker_id(beneficiary))
         self.kept.fees[fee].active = active
         self.kept.fees[fee].beneficiary = beneficiary
+
+    def let_pay(self, fee: str, which: int) -> None:
+        """Names another payer; earlier charges keep theirs."""
+        payers = {"voucher": (None, "issuer", "holder"), "transfer": (None, "thinker")}[FEES[fee]]
+        payer = payers[which % len(payers)]
+        set_fee(self.connection, fee, payer=payer)
+        self.kept.fees[fee].payer = payer
 
     def settle(self, days_ago: int, length: int, dry_run: bool) -> None:
         period_to = self.clock.date() - timedelta(days=days_ago)
@@ -351,16 +369,33 @@ class Books:
             kept.status = "paid" if kept.paid == kept.total else "invoiced"
             assert (answer["status"], answer["paid_cents"]) == (kept.status, kept.paid)
 
-    def adjust(self, which: int, amount: int | None) -> None:
-        """Credits a part of a charge, charges more, or waives it."""
+    def charges(self) -> list[tuple[UUID, list[Entry]]]:
+        """Returns the id of each charge, and its entries."""
         charges = self.connection.execute(
-            "select id, subject_id, fee_id, currency, private.uid_of(beneficiary_id) from public.fee_events"
-            " where base_cents is not null order by id"
+            "select id, subject_id, fee_id, currency from public.fee_events where base_cents is not null order by id"
         ).fetchall()
+        return [(event, self.kept.of_charge(*of)) for event, *of in charges]
+
+    def reverse(self, which: int) -> None:
+        """Gives back what is left of a charge, as an operator."""
+        charges = self.charges()
         if not charges:
             return
-        event, subject, fee, currency, beneficiary = charges[which % len(charges)]
-        entries = [e for e in self.kept.entries if (e.subject, e.fee, e.currency) == (subject, fee, currency)]
+        event, entries = charges[which % len(charges)]
+        left = sum(e.amount for e in entries)
+        answer = act_or_reason(self.connection, SERVER, "reverse_fee", fee_event_id=event, reason="a test")
+        if any(e.takes_back for e in entries):
+            assert answer == "fee_already_reversed"
+        else:
+            assert answer["amount_cents"] == -left
+            self.kept.correct(entries, -left, self.clock, takes_back=True)
+
+    def adjust(self, which: int, amount: int | None) -> None:
+        """Credits a part of a charge, charges more, or waives it."""
+        charges = self.charges()
+        if not charges:
+            return
+        event, entries = charges[which % len(charges)]
         left = sum(e.amount for e in entries)
         answer = act_or_reason(
             self.connection, SERVER, "adjust_fee", fee_event_id=event, amount_cents=amount, reason="a test"
@@ -372,17 +407,17 @@ class Books:
             assert answer == "adjustment_refused"
         else:
             assert answer["amount_cents"] == change
-            self.kept.entries.append(Entry(subject, fee, change, currency, beneficiary, self.clock))
+            self.kept.correct(entries, change, self.clock, takes_back=False)
 
     def check(self) -> None:
         """Asserts that no rule is broken, and that the database agrees with the bookkeeper."""
         assert violations(self.connection) == {}
         entries = self.connection.execute(
-            "select subject_id, fee_id, amount_cents, currency, private.uid_of(beneficiary_id), created_at,"
-            " reverses is not null, settlement_id::text from public.fee_events"
+            "select subject_id, fee_id, amount_cents, currency, private.uid_of(beneficiary_id),"
+            " private.uid_of(payer_id), created_at, reverses is not null, settlement_id::text from public.fee_events"
         ).fetchall()
         assert Counter(entries) == Counter(
-            (e.subject, e.fee, e.amount, e.currency, e.beneficiary, e.at, e.takes_back, e.settlement)
+            (e.subject, e.fee, e.amount, e.currency, e.beneficiary, e.payer, e.at, e.takes_back, e.settlement)
             for e in self.kept.entries
         )
         settlements = self.connection.execute(
@@ -392,6 +427,18 @@ class Books:
         assert set(settlements) == {
             (name, s.beneficiary, s.currency, s.period_from, s.period_to, s.total, s.status)
             for name, s in self.kept.settlements.items()
+        }
+        # what payers owe is what beneficiaries are owed
+        receivables = self.connection.execute(
+            "select beneficiary_uid, currency, sum(owed_cents) from stats.receivables group by 1, 2"
+        ).fetchall()
+        owed: Counter[tuple[str, str]] = Counter()
+        for e in self.kept.entries:
+            owed[e.beneficiary, e.currency] += e.amount if e.settlement is None else 0
+        for s in self.kept.settlements.values():
+            owed[s.beneficiary, s.currency] += s.total - s.paid if s.status in ("open", "invoiced") else 0
+        assert {(uid, currency): cents for uid, currency, cents in receivables if cents} == {
+            of: cents for of, cents in owed.items() if cents
         }
 
 
@@ -423,6 +470,7 @@ steps = st.one_of(
         st.sampled_from([True, True, False]),
         st.sampled_from(BENEFICIARIES),
     ),
+    st.tuples(st.just(Books.let_pay), st.sampled_from(sorted(FEES)), st.integers(0, 2)),
     settlements,
     settlements,
     st.tuples(st.just(Books.catch_up)),
@@ -431,6 +479,7 @@ steps = st.one_of(
     moves,
     parts,
     adjustments,
+    st.tuples(st.just(Books.reverse), which),
     st.tuples(st.just(Books.wait), st.integers(1, 40)),
 )
 
