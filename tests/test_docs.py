@@ -1,11 +1,8 @@
 """What the documentation names exists, and what is named of the documentation exists in it."""
 
-import ast
 import re
-from pathlib import Path
 
 import psycopg
-import pytest
 
 from api.settings import ROOT
 from tests.support import database_page
@@ -22,13 +19,18 @@ SOURCES = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:tests|supabase)/[^`]*)`", SECURITY))))
-def test_every_promise_is_held_by_a_test_that_exists(name: str) -> None:
+def test_every_promise_is_held_by_a_test_that_exists() -> None:
+    names = sorted(set(re.findall(r"`((?:tests|supabase)/[^`]*)`", SECURITY)))
+    assert len(names) > 50
+    assert [name for name in names if not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    """Returns whether a file, and a test in it, exist."""
     file, _, test = name.partition("::")
-    assert (ROOT / file).exists()
-    if test:
-        functions = [node.name for node in ast.parse((ROOT / file).read_text()).body if hasattr(node, "name")]
-        assert test in functions
+    return (ROOT / file).exists() and (
+        not test or bool(re.search(rf"^(async )?(def|class) {test}\b", (ROOT / file).read_text(), re.MULTILINE))
+    )
 
 
 def test_every_promise_names_a_test() -> None:
@@ -38,16 +40,15 @@ def test_every_promise_names_a_test() -> None:
     assert [paragraph for paragraph in paragraphs if "(`tests/" not in paragraph] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+def test_every_link_leads_to_a_file() -> None:
+    links = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#]+)\)", page.read_text())]
+    assert [(page, link) for page, link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_path_exists(page: Path) -> None:
-    paths = re.findall(r"`((?:api|docs|sql|supabase|tests)/[\w./-]+)`", page.read_text())
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+def test_every_path_exists() -> None:
+    pattern = r"`((?:api|docs|sql|supabase|tests)/[\w./-]+)`"
+    paths = [(page, path) for page in PAGES for path in re.findall(pattern, page.read_text())]
+    assert [(page, path) for page, path in paths if not (ROOT / path).exists()] == []
 
 
 def test_every_reference_leads_to_a_section() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.access import test_functions as functions
 from tests.access import test_tables as tables
-from tests.access.actors import CALLERS
 from tests.cli.running import portal
 from tests.support.databases import Server
 
@@ -29,15 +28,13 @@ def restored(
         yield connection
 
 
-@pytest.mark.parametrize("caller", CALLERS)
-def test_tables(restored: psycopg.Connection, caller: str) -> None:
+def test_tables(restored: psycopg.Connection) -> None:
     for table in tables.EXPECTED:
-        tables.test_select(restored, table, caller)
+        tables.test_select(restored, table)
         for operation in tables.WRITES:
-            tables.test_nobody_writes(restored, table, operation, caller)
+            tables.test_nobody_writes(restored, table, operation)
 
 
-@pytest.mark.parametrize("role", functions.ROLES)
-def test_functions(restored: psycopg.Connection, role: str) -> None:
+def test_functions(restored: psycopg.Connection) -> None:
     for function in functions.EXPECTED:
-        functions.test_execute(restored, function, role)
+        functions.test_execute(restored, function)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import yaml
 
-LISTED: dict[str, str | dict[str, str]] = yaml.safe_load((Path(__file__).parent / "columns.yaml").read_text())
+from tests.support.yaml_file import read_yaml
+
+LISTED: dict[str, str | dict[str, str]] = read_yaml(Path(__file__).with_name("columns.yaml"))
 
 # triggers with a condition count for nothing: what they leave out has a reason in the list
 COLUMNS = """

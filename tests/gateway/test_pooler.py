@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from api.database.migrations import migrate
 from api.errors import PortalError
@@ -20,7 +21,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def pooled(database: str) -> Iterator[str]:
-    """The URL of the test's database through a pooler, whose connections other clients use all the time."""
+    """The URL of the test's database through a pooler, whose connections other clients use all the time.
+
+    A lock that another connection of the pooler keeps is an error there, instead of a test that never ends.
+    """
+    with psycopg.connect(database, autocommit=True) as direct:
+        name = sql.Identifier(direct.info.dbname)
+        direct.execute(sql.SQL("alter database {} set lock_timeout = '20s'").format(name))
     with run_pooler(database) as url, others(url):
         yield url
 

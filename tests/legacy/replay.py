@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from tests.legacy.matching import MISSING, Matcher, dig, render, short, type_differences
+from tests.support.yaml_file import read_yaml
 
 HERE = Path(__file__).parent
 GENERATIONS = (1, 2)
@@ -159,7 +159,7 @@ def load_scenarios(folder: Path = HERE / "scenarios") -> list[Scenario]:
     scenarios = [
         Scenario(**{**node, "steps": [Step.read(step) for step in node["steps"]]})
         for path in sorted(folder.glob("*.yaml"))
-        for node in yaml.safe_load(path.read_text(encoding="utf-8"))["scenarios"]
+        for node in read_yaml(path)["scenarios"]
     ]
     return sorted(scenarios, key=lambda scenario: (scenario.last, not scenario.fresh))
 
@@ -168,7 +168,7 @@ def load_deviations(scenarios: Iterable[Scenario], path: Path = HERE / "deviatio
     """Returns all deviations. A case without `generations` applies to those that have the step."""
     steps = {(s.name, step.name): step for s in scenarios for step in s.steps}
     deviations: dict[tuple[int, str, str], Deviation] = {}
-    for topic in yaml.safe_load(path.read_text(encoding="utf-8")):
+    for topic in read_yaml(path):
         for case in topic["cases"]:
             answer = Answer.read(case["answer"]) if "answer" in case else None
             deviation = Deviation(topic["reason"], answer, case.get("but", {}))

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 
 from tests.support.make_migration import schema_files
+from tests.support.yaml_file import read_yaml
 
 ROOT = Path(__file__).parents[2]
 LINKED = (".venv", "tests/node/node_modules")
@@ -74,7 +74,7 @@ class Outcome:
 
 def load() -> list[Mutation]:
     """Returns the mutations of mutations.yaml."""
-    return [Mutation(**entry) for entry in yaml.safe_load(Path(__file__).with_name("mutations.yaml").read_text())]
+    return [Mutation(**entry) for entry in read_yaml(Path(__file__).with_name("mutations.yaml"))]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cache
 from ipaddress import ip_network
 
 import httpx
@@ -86,10 +87,12 @@ def keyed(keyed_url: str) -> Iterator[Connection]:
 
 
 class Limited:
-    """Starts apps with rate limits; nothing is counted yet."""
+    """Starts apps with rate limits; when a test begins, nothing is counted."""
 
     def __init__(self, database: str, folder: pytest.TempPathFactory, stack: ExitStack) -> None:
         self._database, self._folder, self._stack = database, folder, stack
+        # the tests of the module share apps of the same settings
+        self.shared = cache(self.start)
 
     def start(self, *trusted: str, **changes: str) -> str:
         networks = tuple(ip_network(address) for address in trusted)
@@ -97,12 +100,17 @@ class Limited:
         return self._stack.enter_context(serve(settings, self._database))
 
 
-@pytest.fixture
-def limited(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
-    with psycopg.connect(shared_database, autocommit=True) as connection:
-        connection.execute("truncate private.request_counts")
+@pytest.fixture(scope="module")
+def limited_apps(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     with ExitStack() as stack:
         yield Limited(shared_database, tmp_path_factory, stack)
+
+
+@pytest.fixture
+def limited(shared_database: str, limited_apps: Limited) -> Limited:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute("truncate private.request_counts")
+    return limited_apps
 
 
 def cancel(connection: Connection, **headers: str) -> Answer:
@@ -128,16 +136,15 @@ def let_through(url: str, number: int, source: str = "127.0.0.1", **headers: str
     return sum(answer.status != 429 for answer in answers)
 
 
-@pytest.mark.parametrize(("method", "path"), CLOSED)
-def test_without_the_key_a_route_is_closed(keyed: Connection, method: str, path: str) -> None:
+def test_without_the_key_a_route_is_closed(keyed: Connection) -> None:
     for headers in ({}, {"X-TS-APIKEY": "wrong"}, {"X-TS-APIKEY": ""}):
-        answer = keyed.ask(method, path, headers=headers)
-        assert (answer.status, answer.body) == (401, INVALID)
+        answers = {route: keyed.ask(*route, headers=headers) for route in CLOSED}
+        assert [route for route, answer in answers.items() if (answer.status, answer.body) != (401, INVALID)] == []
 
 
-@pytest.mark.parametrize(("method", "path"), CLOSED)
-def test_with_the_key_a_route_is_open(keyed: Connection, method: str, path: str) -> None:
-    assert keyed.ask(method, path, headers={"X-TS-APIKEY": KEY}).status not in (401, 403, 429)
+def test_with_the_key_a_route_is_open(keyed: Connection) -> None:
+    statuses = {route: keyed.ask(*route, headers={"X-TS-APIKEY": KEY}).status for route in CLOSED}
+    assert [route for route, status in statuses.items() if status in (401, 403, 429)] == []
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -196,7 +203,7 @@ def test_requests_without_the_key_are_not_counted(
 
 
 def test_concurrent_requests_are_counted_exactly(limited: Limited, shared_database: str) -> None:
-    url = limited.start()
+    url = limited.shared()
     assert let_through(url, 1) == 1
     exhaust(shared_database, 40)
     answers = ask_at_once(url, *[cancel] * 30)
@@ -205,7 +212,7 @@ def test_concurrent_requests_are_counted_exactly(limited: Limited, shared_databa
 
 
 def test_servers_that_share_a_database_count_together(limited: Limited, shared_database: str) -> None:
-    urls = [limited.start(), limited.start()]
+    urls = [limited.shared(), limited.start()]
     assert let_through(urls[0], 1) == 1
     exhaust(shared_database, 40)
     with ThreadPoolExecutor() as threads:
@@ -217,7 +224,7 @@ def test_servers_that_share_a_database_count_together(limited: Limited, shared_d
 
 
 def test_a_client_may_send_requests_again_after_a_minute(limited: Limited, shared_database: str) -> None:
-    url = limited.start()
+    url = limited.shared()
     assert let_through(url, 61) == 60
     with Connection(url) as connection:
         assert 0 < int(cancel(connection).headers["ratelimit-reset"]) <= 60
@@ -278,7 +285,7 @@ def test_a_server_for_this_machine_only_has_no_limits(client: Connection) -> Non
 
 
 def test_each_address_has_its_own_count(limited: Limited) -> None:
-    url = limited.start()
+    url = limited.shared()
     for last in (1, 2, 3):
         with Connection(url, f"127.0.0.{last}") as connection:
             assert left(cancel(connection)) == 59
@@ -286,7 +293,7 @@ def test_each_address_has_its_own_count(limited: Limited) -> None:
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "CF-Connecting-IP"])
 def test_an_address_that_a_client_invents_is_ignored(limited: Limited, header: str) -> None:
-    with Connection(limited.start("10.0.0.0/8")) as connection:
+    with Connection(limited.shared("10.0.0.0/8")) as connection:
         answers = [
             connection.ask("POST", "/api/voucher/cancel", {}, headers={header: f"192.0.2.{i}"}) for i in range(3)
         ]
@@ -294,7 +301,7 @@ def test_an_address_that_a_client_invents_is_ignored(limited: Limited, header: s
 
 
 def test_the_line_that_the_proxy_adds_counts(limited: Limited) -> None:
-    with httpx.Client(base_url=limited.start("127.0.0.0/8")) as client:
+    with httpx.Client(base_url=limited.shared("127.0.0.0/8")) as client:
         # the client's own line, then the proxy's
         lines = [[("X-Forwarded-For", f"198.51.100.{i}"), ("X-Forwarded-For", "192.0.2.1")] for i in range(3)]
         answers = [client.post("/api/voucher/cancel", json={}, headers=line) for line in lines]
@@ -323,13 +330,13 @@ def test_the_line_that_the_proxy_adds_counts(limited: Limited) -> None:
 def test_a_trusted_proxy_names_the_client(
     limited: Limited, first: Mapping[str, str], second: Mapping[str, str], is_same: bool
 ) -> None:
-    with Connection(limited.start("127.0.0.0/8")) as connection:
+    with Connection(limited.shared("127.0.0.0/8")) as connection:
         answers = [connection.ask("POST", "/api/voucher/cancel", {}, headers=headers) for headers in (first, second)]
     assert [left(answer) for answer in answers] == [59, 58 if is_same else 59]
 
 
 def test_a_setting_names_the_header_of_the_proxies(limited: Limited) -> None:
-    with Connection(limited.start("127.0.0.0/8", client_address_header="CF-Connecting-IP")) as connection:
+    with Connection(limited.shared("127.0.0.0/8", client_address_header="CF-Connecting-IP")) as connection:
         answers = [
             cancel(connection, cf_connecting_ip=address, x_forwarded_for=invented)
             for address, invented in (("192.0.2.1", "a"), ("192.0.2.1", "b"), ("192.0.2.2", "b"))
