@@ -255,6 +255,8 @@ begin
         ) at time zone zone
       )
     ) as at
+    -- computed once, not again for each person
+    offset 0
   ) booked
   cross join lateral (
     select p.id
@@ -468,6 +470,8 @@ begin
     from demo_days d
     cross join generate_series(1, ceil(3 * d.weight)::integer) as k
     cross join lateral (select 'te-demo-' || d.label || '-' || k as id) r
+    -- computed once, not again for each person
+    offset 0
   ) r
   cross join lateral (
     select q.id from demo_people q where q.created_at < r.at order by pg_temp.dice(r.id || q.uid) limit 1
