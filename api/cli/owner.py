@@ -11,7 +11,15 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.types.json import set_json_loads
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from api.database import connect, migrations, open_database
 from api.errors import PortalError
@@ -62,8 +70,8 @@ def one_snapshot(connection: psycopg.Connection) -> Iterator[None]:
         yield
 
 
-def progress() -> Progress:
-    """A progress bar on standard error; invisible where that is not a terminal."""
+def progress(*more: ProgressColumn) -> Progress:
+    """A progress bar on standard error, with more columns; invisible where that is not a terminal."""
     terminal = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -71,6 +79,7 @@ def progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *more,
     )
     return Progress(
         *columns,

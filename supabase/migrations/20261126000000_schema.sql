@@ -163,6 +163,24 @@ $$;
 comment on function private.in_calendar is
   'True if every given time is null or within the years 1 to 9999, which clients can parse. For check constraints.';
 
+-- sql/10_core/functions/is_import.sql
+create function private.is_import()
+returns boolean
+language plpgsql -- caches the plan for the next call
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce(current_setting('portal.import', true), '') = 'on'
+    -- a request has the role of its caller, whatever it could set
+    and current_setting('role') not in ('anon', 'authenticated', 'service_role');
+end;
+$$;
+
+comment on function private.is_import is
+  'True while private.import_batch writes history from another store: it makes no events and no fees, because it has '
+  'its own. Only that function sets portal.import, for its transaction; in a request it is false.';
+
 -- sql/10_core/functions/is_time_zone.sql
 create function private.is_time_zone(name text)
 returns boolean
@@ -2527,6 +2545,7 @@ as $$
 begin
   -- wait for the bookings that have read the option before
   perform pg_advisory_xact_lock(private.lock_number('no_overlap_of:' || new.id));
+  perform pg_advisory_xact_lock(private.lock_number('no_overlap_of_imported'));
 
   update public.voucher_bookings b
   set no_overlap_across_vouchers = new.no_overlap_across_vouchers
@@ -2557,7 +2576,12 @@ declare
 begin
   -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
   -- from signing in while a stranger books
-  perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of:' || new.issuer_id));
+  perform pg_advisory_xact_lock_shared(
+    private.lock_number(
+      -- one lock for a whole import, instead of as many as it has issuers
+      case when private.is_import() then 'no_overlap_of_imported' else 'no_overlap_of:' || new.issuer_id end
+    )
+  );
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap
@@ -4130,6 +4154,7 @@ comment on function private.tg_transfers__touch is
 create trigger tg_transfers__touch
   before update on public.transfers
   for each row
+  when (not private.is_import())
   execute function private.tg_transfers__touch();
 
 create trigger tg_transfers__touch_new
@@ -4702,6 +4727,7 @@ comment on function private.tg_contracts__write_upload is 'Writes the event cont
 create trigger tg_contracts__write_upload
   after insert on public.contracts
   for each row
+  when (not private.is_import())
   execute function private.tg_contracts__write_upload();
 
 -- sql/60_events/triggers/tg_mortgage_applications__write_application.sql
@@ -4733,6 +4759,7 @@ comment on function private.tg_mortgage_applications__write_application is 'Writ
 create trigger tg_mortgage_applications__write_application
   after insert on public.mortgage_applications
   for each row
+  when (not private.is_import())
   execute function private.tg_mortgage_applications__write_application();
 
 -- sql/60_events/triggers/tg_mortgage_contracts__write_sign.sql
@@ -4796,6 +4823,7 @@ comment on function private.tg_mortgage_offers__write_accept is
 create trigger tg_mortgage_offers__write_accept
   after insert or update of status on public.mortgage_offers
   for each row
+  when (not private.is_import())
   execute function private.tg_mortgage_offers__write_accept();
 
 -- sql/60_events/triggers/tg_mortgage_offers__write_offer.sql
@@ -4821,6 +4849,7 @@ comment on function private.tg_mortgage_offers__write_offer is 'Writes the event
 create trigger tg_mortgage_offers__write_offer
   after insert on public.mortgage_offers
   for each row
+  when (not private.is_import())
   execute function private.tg_mortgage_offers__write_offer();
 
 -- sql/60_events/triggers/tg_presence_sessions__write_heartbeat.sql
@@ -4915,6 +4944,11 @@ declare
   changed text[];
   hidden  text[];
 begin
+  -- a row that is newer in the store from which it was imported
+  if private.is_import() then
+    return null;
+  end if;
+
   -- of an update only the columns that the trigger names: a table may have two
   select
     array_agg(a.attname::text),
@@ -5125,6 +5159,7 @@ comment on function private.tg_telemetry_events__write_event is
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events
   for each row
+  when (not private.is_import())
   execute function private.tg_telemetry_events__write_event();
 
 -- sql/60_events/triggers/tg_thinkers__write_verify.sql
@@ -5172,6 +5207,7 @@ comment on function private.tg_transfers__write_logged is 'Writes the event tran
 create trigger tg_transfers__write_logged
   after insert on public.transfers
   for each row
+  when (not private.is_import())
   execute function private.tg_transfers__write_logged();
 
 -- sql/60_events/triggers/tg_transfers__write_settled.sql
@@ -5199,6 +5235,7 @@ comment on function private.tg_transfers__write_settled is
 create trigger tg_transfers__write_settled
   after insert or update of status on public.transfers
   for each row
+  when (not private.is_import())
   execute function private.tg_transfers__write_settled();
 
 -- sql/60_events/triggers/tg_voucher_bookings__write_book.sql
@@ -5223,6 +5260,7 @@ comment on function private.tg_voucher_bookings__write_book is 'Writes the event
 create trigger tg_voucher_bookings__write_book
   after insert on public.voucher_bookings
   for each row
+  when (not private.is_import())
   execute function private.tg_voucher_bookings__write_book();
 
 -- sql/60_events/triggers/tg_voucher_bookings__write_cancel.sql
@@ -5251,6 +5289,7 @@ comment on function private.tg_voucher_bookings__write_cancel is
 create trigger tg_voucher_bookings__write_cancel
   after insert or update of status on public.voucher_bookings
   for each row
+  when (not private.is_import())
   execute function private.tg_voucher_bookings__write_cancel();
 
 -- sql/60_events/triggers/tg_vouchers__write_expire.sql
@@ -5278,6 +5317,7 @@ comment on function private.tg_vouchers__write_expire is
 create trigger tg_vouchers__write_expire
   after insert or update of status on public.vouchers
   for each row
+  when (not private.is_import())
   execute function private.tg_vouchers__write_expire();
 
 -- sql/60_events/triggers/tg_vouchers__write_issue.sql
@@ -5302,6 +5342,7 @@ comment on function private.tg_vouchers__write_issue is 'Writes the event vouche
 create trigger tg_vouchers__write_issue
   after insert on public.vouchers
   for each row
+  when (not private.is_import())
   execute function private.tg_vouchers__write_issue();
 
 -- sql/65_fees/tables/fees.sql
@@ -7452,7 +7493,7 @@ comment on function private.tg_transfers__charge is
 create trigger tg_transfers__charge
   after insert on public.transfers
   for each row
-  when (new.fiat_amount >= 0)
+  when (new.fiat_amount >= 0 and not private.is_import())
   execute function private.tg_transfers__charge();
 
 -- sql/65_fees/triggers/tg_voucher_bookings__charge.sql
@@ -7478,7 +7519,7 @@ comment on function private.tg_voucher_bookings__charge is
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings
   for each row
-  when (new.status = 'booked' and new.holder_id <> new.issuer_id)
+  when (new.status = 'booked' and new.holder_id <> new.issuer_id and not private.is_import())
   execute function private.tg_voucher_bookings__charge();
 
 -- sql/65_fees/triggers/tg_voucher_bookings__reverse.sql
@@ -7536,6 +7577,1138 @@ create trigger tg_vouchers__keep_price
   for each row
   when ((old.price_amount, old.price_currency) is distinct from (new.price_amount, new.price_currency))
   execute function private.tg_vouchers__keep_price();
+
+-- sql/68_import/tables/import_rejects.sql
+create table private.import_rejects (
+  id           uuid        primary key default private.new_uuid(),
+  source       text        collate "C" not null,
+  legacy_table text        collate "C" not null,
+  row_id       text        collate "C",
+  hash         uuid        not null,
+  content      jsonb       not null,
+  reason       text        collate "C" not null,
+  detail       text,
+  run          integer     not null,
+  created_at   timestamptz not null default now(),
+  resolved_at  timestamptz,
+
+  constraint a_row_is_rejected_once unique (source, legacy_table, hash)
+);
+
+comment on table private.import_rejects is
+  'The rows that an import could not take, whole, with the reason. docs/import.md lists the reasons.';
+comment on column private.import_rejects.resolved_at is
+  'When the row, or one that mends it, was imported after all; it is not imported again.';
+
+create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id) where resolved_at is null;
+
+alter table private.import_rejects enable row level security;
+
+-- sql/68_import/tables/import_rows.sql
+create table private.import_rows (
+  legacy_table text        collate "C" not null,
+  id           text        collate "C" not null,
+  source       text        collate "C" not null,
+  hash         uuid        not null,
+  digest       bigint      not null,
+  amount       numeric,
+  currency     text        collate "C",
+  run          integer     not null,
+  imported_at  timestamptz not null default now(),
+
+  constraint id_is_not_empty check (id <> ''),
+
+  primary key (legacy_table, id)
+);
+
+comment on table private.import_rows is
+  'Every row that was imported: by it an import goes on after an interruption, and a repeated one changes nothing.';
+comment on column private.import_rows.id is 'The id in the source; private.import_uuid makes a UUID of it.';
+comment on column private.import_rows.hash is 'The hash of the whole row of the source.';
+comment on column private.import_rows.digest is
+  'The hash of the imported columns as they were written. A row that has another one by now was changed here.';
+comment on column private.import_rows.amount is
+  'The exact amount of the source in minor units: a transfer''s may have fractions of them, which are rounded.';
+comment on column private.import_rows.run is 'The run that wrote the row (private.import_runs).';
+
+alter table private.import_rows enable row level security;
+
+-- sql/68_import/tables/import_runs.sql
+create table private.import_runs (
+  id          integer     generated always as identity primary key,
+  source      text        not null,
+  input       jsonb       not null,
+  charge_from timestamptz,
+  started_at  timestamptz not null default now(),
+  finished_at timestamptz,
+  report      jsonb,
+
+  constraint finished_run_has_a_report check ((finished_at is null) = (report is null))
+);
+
+comment on table private.import_runs is 'The imports from other stores (portal import), each with its report.';
+comment on column private.import_runs.source is 'The store: d1 for a Cloudflare D1 database.';
+comment on column private.import_runs.input is 'What was read: {"name", "bytes", "sha256"} of a file.';
+comment on column private.import_runs.charge_from is
+  'Bookings made from then on were charged; null if none. A run that has no finished_at was interrupted.';
+
+alter table private.import_runs enable row level security;
+
+-- sql/68_import/tables/import_staging.sql
+create unlogged table private.import_staging (
+  n          integer primary key,
+  id         text    collate "C",
+  hash       uuid    not null,
+  content    jsonb   not null,
+  unreadable boolean not null default false,
+  mends      uuid,
+  is_known   boolean not null default false
+);
+
+comment on table private.import_staging is
+  'The rows of one batch of an import, in the order of the source. Empty between the batches.';
+comment on column private.import_staging.hash is 'The hash of the whole row of the source.';
+comment on column private.import_staging.content is
+  'The row of the source, each value as its text or null: a number as the shortest decimal that makes the same double.';
+comment on column private.import_staging.unreadable is
+  'Whether a value is no text that PostgreSQL can store: it is {"base64": ...} of its bytes.';
+comment on column private.import_staging.mends is 'The row of private.import_rejects that this row replaces.';
+comment on column private.import_staging.is_known is
+  'Whether a row of this id was imported before, with other content.';
+
+alter table private.import_staging enable row level security;
+
+-- every batch has other rows; a plan for few rows reads by index
+alter table private.import_staging set (autovacuum_enabled = false);
+
+-- sql/68_import/functions/import_time.sql
+create function private.import_time(value text)
+returns timestamptz
+language plpgsql -- caches the plan for the next call
+stable
+strict
+set search_path = ''
+set timezone = 'UTC'
+as $$
+declare
+  moment constant text := trim(import_time.value);
+begin
+  if moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?[0-5]\d)?$' then
+    return date_trunc('milliseconds', replace(moment, ',', '.')::timestamptz);
+  end if;
+  -- a year, a month, a day
+  if moment ~ '^\d{4}(-\d\d(-\d\d)?)?$' then
+    return (moment || substr('-01-01', length(moment) - 3))::timestamptz;
+  end if;
+  if moment = '' then
+    return null;
+  end if;
+  raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
+end;
+$$;
+
+comment on function private.import_time is
+  'The time of an ISO 8601 text, as api/models/times.py reads it: a date is midnight, no zone is UTC, milliseconds '
+  'are kept. Null for an empty text. '
+  'Raises: date_invalid (400); datetime_field_overflow for what is no day of the calendar.';
+
+-- sql/68_import/functions/import_cents.sql
+create function private.import_cents(value text)
+returns bigint
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  number constant numeric := import_cents.value::numeric;
+begin
+  -- NaN is above every number
+  if number not between 0 and 9007199254740991 or number <> trunc(number) then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
+  end if;
+  return number::bigint;
+end;
+$$;
+
+comment on function private.import_cents is
+  'A whole, not negative amount in minor units, by the rule of the API for prices. '
+  'Raises: amount_out_of_range (400).';
+
+-- sql/68_import/functions/import_uuid.sql
+create function private.import_uuid(id text)
+returns uuid
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  hex text;
+begin
+  if import_uuid.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+    return import_uuid.id::uuid;
+  end if;
+  hex := encode(sha256(convert_to(import_uuid.id, 'UTF8')), 'hex');
+  return (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid;
+end;
+$$;
+
+comment on function private.import_uuid is
+  'The id of an imported event, document or document link, whose legacy id is a text such as ct-mws0ylx7-53c1: the '
+  'id itself if it is a UUID, otherwise its SHA-256 in the form of a UUID of version 8.';
+
+-- sql/68_import/functions/import_word.sql
+create function private.import_word(value text)
+returns text
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+begin
+  return lower(import_word.value collate "C");
+end;
+$$;
+
+comment on function private.import_word is 'A status or another word in lower case: the legacy servers took any case.';
+
+-- sql/68_import/functions/import_currency.sql
+create function private.import_currency(code text)
+returns text
+language plpgsql -- caches the plan for the next call
+immutable
+set search_path = ''
+as $$
+begin
+  return upper(coalesce(nullif(import_currency.code, ''), 'EUR') collate "C");
+end;
+$$;
+
+comment on function private.import_currency is
+  'A currency in upper case; EUR, the default of the API, for a missing one.';
+
+-- sql/68_import/views/import_contract_links.sql
+create view private.import_contract_links
+as
+select
+  s.n,
+  private.import_uuid(s.content ->> 'id') as id,
+  private.import_uuid(s.content ->> 'contract_id') as contract_id,
+  nullif(s.content ->> 'voucher_id', '') as voucher_id,
+  nullif(s.content ->> 'room_id', '') as room_id,
+  private.import_word(coalesce(nullif(s.content ->> 'role', ''), 'primary')) as role,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s;
+
+comment on view private.import_contract_links is
+  'The rows of a batch of the legacy table contract_links, as they are written.';
+
+-- sql/68_import/views/import_contracts.sql
+create view private.import_contracts
+as
+select
+  s.n,
+  private.import_uuid(s.content ->> 'id') as id,
+  s.content ->> 'name' as name,
+  nullif(s.content ->> 'mime_type', '') as mime_type,
+  -- null was written for an empty file
+  coalesce((s.content ->> 'byte_size')::bigint, 0) as byte_size,
+  s.content ->> 'storage_url' as storage_url,
+  private.import_word(s.content ->> 'hash_sha256') as hash_sha256,
+  creator.id as created_by,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s
+left join public.thinkers creator on creator.public_id = s.content ->> 'created_by';
+
+comment on view private.import_contracts is
+  'The rows of a batch of the legacy table contracts, as they are written; storage_url has the legacy id.';
+
+-- sql/68_import/views/import_events.sql
+create view private.import_events
+as
+select
+  s.n,
+  private.import_uuid(s.content ->> 'id') as id,
+  s.content ->> 'type' as type,
+  actor.id as actor_id,
+  nullif(s.content ->> 'subject_type', '') as subject_type,
+  -- a document has another id now
+  case s.content ->> 'subject_type'
+    when 'contract' then private.import_uuid(s.content ->> 'subject_id')::text
+    else nullif(s.content ->> 'subject_id', '')
+  end as subject_id,
+  coalesce(nullif(nullif(s.content ->> 'meta', '')::jsonb, 'null'), '{}') as meta,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s
+left join public.thinkers actor on actor.public_id = s.content ->> 'actor_id';
+
+comment on view private.import_events is 'The rows of a batch of the legacy table events, as they are written.';
+
+-- sql/68_import/views/import_mortgage_applications.sql
+create view private.import_mortgage_applications
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  nullif(s.content ->> 'property_id', '') as property_id,
+  borrower.id as borrower_id,
+  private.import_cents(s.content ->> 'desired_loan') as desired_loan,
+  private.import_currency(s.content ->> 'currency') as currency,
+  -- 0 was written for a missing one
+  nullif((s.content ->> 'duration_years')::integer, 0) as duration_years,
+  private.import_word(nullif(s.content ->> 'rate_type', '')) as rate_type,
+  trim_scale((s.content ->> 'max_interest')::numeric) as max_interest,
+  private.import_word(s.content ->> 'status') as status,
+  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  private.import_time(s.content ->> 'created_at') as submission_ts,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  (s.content ->> 'desired_loan')::numeric as exact_amount,
+  private.import_currency(s.content ->> 'currency') as exact_currency
+from private.import_staging s
+left join public.thinkers borrower on borrower.public_id = s.content ->> 'borrower_uid';
+
+comment on view private.import_mortgage_applications is
+  'The rows of a batch of the legacy table mortgage_applications, as they are written.';
+
+-- sql/68_import/views/import_mortgage_offers.sql
+create view private.import_mortgage_offers
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  s.content ->> 'application_id' as application_id,
+  lender.id as lender_id,
+  trim_scale((s.content ->> 'interest_rate')::numeric) as interest_rate,
+  private.import_cents(s.content ->> 'monthly_payment') as monthly_payment,
+  jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
+    as room_refs,
+  -- the API showed an open offer as offered
+  case private.import_word(s.content ->> 'status')
+    when 'offered' then 'open'
+    else private.import_word(s.content ->> 'status')
+  end as status,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  (s.content ->> 'monthly_payment')::numeric as exact_amount,
+  coalesce(a.currency, '') as exact_currency
+from private.import_staging s
+left join public.thinkers lender on lender.public_id = s.content ->> 'lender_uid'
+left join public.mortgage_applications a on a.id = s.content ->> 'application_id';
+
+comment on view private.import_mortgage_offers is
+  'The rows of a batch of the legacy table mortgage_offers, as they are written.';
+
+-- sql/68_import/views/import_properties.sql
+create view private.import_properties
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  s.content ->> 'address' as address,
+  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s;
+
+comment on view private.import_properties is
+  'The rows of a batch of the legacy table properties, as they are written.';
+
+-- sql/68_import/views/import_telemetry_events.sql
+create view private.import_telemetry_events
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  s.content ->> 'type' as type,
+  s.content ->> 'path' as path,
+  actor.id as actor_id,
+  nullif(s.content ->> 'meta', '')::jsonb as meta,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s
+left join public.thinkers actor on actor.public_id = s.content ->> 'actor_uid';
+
+comment on view private.import_telemetry_events is
+  'The rows of a batch of the legacy table telemetry_events, as they are written.';
+
+-- sql/68_import/views/import_transfers.sql
+create view private.import_transfers
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  s.content ->> 'direction' as direction,
+  nullif(s.content ->> 'wallet_address', '') as wallet_address,
+  s.content ->> 'network' as network,
+  trim_scale((s.content ->> 'crypto_amount')::numeric) as crypto_amount,
+  s.content ->> 'crypto_symbol' as crypto_symbol,
+  -- as log_transfer does: half away from zero
+  round(amount.minor)::bigint as fiat_amount,
+  amount.currency as fiat_currency,
+  s.content ->> 'external_account' as external_account,
+  coalesce(
+    s.content ->> 'label',
+    case s.content ->> 'direction' when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
+  ) as label,
+  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  private.import_word(s.content ->> 'status') as status,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  private.import_time(s.content ->> 'updated_at') as updated_at,
+  amount.minor as exact_amount,
+  amount.currency as exact_currency
+from private.import_staging s
+cross join lateral (
+  select
+    case when s.content ->> 'fiat_currency' <> '' then private.import_currency(s.content ->> 'fiat_currency') end
+      as currency,
+    (s.content ->> 'fiat_amount')::numeric
+    * 10::numeric ^ private.currency_exponent(s.content ->> 'fiat_currency') as minor
+) amount;
+
+comment on view private.import_transfers is
+  'The rows of a batch of the legacy table transfers, as they are written. Fiat amounts are major units there.';
+
+-- sql/68_import/views/import_voucher_bookings.sql
+create view private.import_voucher_bookings
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  s.content ->> 'voucher_id' as voucher_id,
+  issuer.id as issuer_id,
+  holder.id as holder_id,
+  private.import_time(s.content ->> 'slot_start') as slot_start,
+  private.import_time(s.content ->> 'slot_end') as slot_end,
+  private.import_word(s.content ->> 'status') as status,
+  s.content ->> 'cancel_reason' as cancel_reason,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  private.import_time(s.content ->> 'cancelled_at') as cancelled_at,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s
+left join public.thinkers issuer on issuer.public_id = s.content ->> 'issuer_uid'
+left join public.thinkers holder on holder.public_id = s.content ->> 'holder_uid';
+
+comment on view private.import_voucher_bookings is
+  'The rows of a batch of the legacy table voucher_bookings, as they are written. slot_id follows from slot_start; a '
+  'trigger copies the price of the voucher.';
+
+-- sql/68_import/views/import_vouchers.sql
+create view private.import_vouchers
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  issuer.id as issuer_id,
+  holder.id as holder_id,
+  -- a voucher that is not booked is reserved for its holder
+  case when private.import_word(s.content ->> 'status') = 'issued' then holder.id end as issued_to,
+  coalesce(s.content ->> 'service_type', 'generic.service') as service_type,
+  coalesce(s.content ->> 'title', 'Unbenannter Service') as title,
+  coalesce(s.content ->> 'description', '') as description,
+  -- the legacy servers computed slots of an hour for 0
+  coalesce(nullif((s.content ->> 'duration_minutes')::integer, 0), 60) as duration_minutes,
+  private.import_time(s.content ->> 'valid_from') as valid_from,
+  private.import_time(s.content ->> 'valid_until') as valid_until,
+  private.import_cents(s.content ->> 'price_amount') as price_amount,
+  case
+    when s.content ->> 'price_amount' is not null
+      then private.import_currency(s.content ->> 'price_currency')
+  end as price_currency,
+  private.import_word(s.content ->> 'status') as status,
+  (s.content ->> 'transferable')::boolean as transferable,
+  coalesce(nullif(s.content ->> 'terms', '')::jsonb, '{}') as terms,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  (s.content ->> 'price_amount')::numeric as exact_amount,
+  case
+    when s.content ->> 'price_amount' is not null
+      then private.import_currency(s.content ->> 'price_currency')
+  end as exact_currency
+from private.import_staging s
+left join public.thinkers issuer on issuer.public_id = s.content ->> 'issuer_uid'
+left join public.thinkers holder on holder.public_id = s.content ->> 'holder_uid';
+
+comment on view private.import_vouchers is 'The rows of a batch of the legacy table vouchers, as they are written.';
+
+-- sql/68_import/functions/begin_import_batch.sql
+create function private.begin_import_batch()
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  -- one batch at a time: two imports take turns
+  perform pg_advisory_xact_lock(private.lock_number('import_batch'));
+  truncate private.import_staging;
+end;
+$$;
+
+comment on function private.begin_import_batch is
+  'Begins a batch of an import: waits for that of another import, until the end of its transaction.';
+
+-- sql/68_import/functions/fees_at.sql
+create function private.fees_at(moment timestamptz)
+returns setof public.fees
+language plpgsql -- caches the plan for the next call
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    (
+      f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
+      f.meta, v.reversed_after_start, v.payer
+    )::public.fees as fee
+  from public.fees f
+  cross join lateral (
+    select v.*
+    from public.fee_versions v
+    where v.fee_id = f.id
+    order by v.valid_from > fees_at.moment,
+      case when v.valid_from <= fees_at.moment then v.valid_from end desc, v.valid_from, v.id
+    limit 1
+  ) v;
+end;
+$$;
+
+comment on function private.fees_at is
+  'The fees as they were at that time; as they were first, for a time before they existed.';
+
+-- sql/68_import/functions/import_batch.sql
+create function private.import_batch(legacy_table text, run integer)
+returns table (written bigint, updated bigint, unchanged bigint, rejected bigint)
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+-- the rows of a batch are few, those of the tables many: by index
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+declare
+  staged bigint;
+begin
+  if not private.is_operator() then
+    raise sqlstate 'PT403' using message = 'not_a_server';
+  end if;
+  perform set_config('portal.import', 'on', true);
+
+  select count(*) into staged from private.import_staging;
+
+  delete from private.import_staging s
+  using private.import_rows r
+  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash;
+  delete from private.import_staging s
+  using private.import_rejects j, private.import_runs i
+  where i.id = import_batch.run and j.source = i.source and j.legacy_table = import_batch.legacy_table
+    and j.hash = s.hash and j.resolved_at is not null and s.mends is null;
+  select staged - count(*) into unchanged from private.import_staging;
+  staged := staged - unchanged;
+
+  update private.import_staging s
+  set is_known = true
+  from private.import_rows r
+  where r.legacy_table = import_batch.legacy_table and r.id = s.id;
+
+  if staged > 0 then
+    perform private.import_range(
+      import_batch.legacy_table, (select array_agg(s.n order by s.n) from private.import_staging s), import_batch.run
+    );
+  end if;
+
+  select count(*) filter (where not s.is_known), count(*) filter (where s.is_known) into written, updated
+  from private.import_staging s;
+  rejected := staged - written - updated;
+
+  update private.import_rejects j
+  set resolved_at = now()
+  from private.import_staging s
+  where j.resolved_at is null
+    and (j.id = s.mends or j.legacy_table = import_batch.legacy_table and j.row_id = s.id and j.reason <> 'id_twice');
+
+  perform set_config('portal.import', '', true);
+  truncate private.import_staging;
+  return next;
+end;
+$$;
+
+comment on function private.import_batch is
+  'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
+  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected. '
+  'Raises: not_a_server (403).';
+
+-- sql/68_import/functions/import_charges.sql
+create function private.import_charges(ns integer[], run integer)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  since constant timestamptz := (select r.charge_from from private.import_runs r where r.id = import_charges.run);
+begin
+  if since is null then
+    return;
+  end if;
+
+  insert into public.fee_events (
+    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
+    unrounded, bound, created_at
+  )
+  select
+    (f).id, 'voucher_booking', b.id, c.amount_cents, c.currency, (f).beneficiary_id,
+    case (f).payer when 'holder' then b.holder_id else b.issuer_id end, c.base_cents, c.rate, c.fixed_cents,
+    c.unrounded, c.bound, b.created_at
+  from private.import_staging s
+  join public.voucher_bookings b on b.id = s.id
+  cross join lateral private.fees_at(b.created_at) as f
+  cross join lateral private.compute_fee(f, coalesce(b.price_amount, 0), private.currency_code(b.price_currency)) as c
+  where s.n = any (import_charges.ns) and b.created_at >= since and b.holder_id <> b.issuer_id
+    and (f).active and (f).scope = 'voucher';
+
+  insert into public.fee_events (
+    fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses, created_at
+  )
+  select c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id, b.cancelled_at
+  from private.import_staging s
+  join public.voucher_bookings b on b.id = s.id
+  join public.fee_events c on c.subject_type = 'voucher_booking' and c.subject_id = b.id and c.reverses is null
+  join public.fees f on f.id = c.fee_id
+  where s.n = any (import_charges.ns) and b.status = 'cancelled'
+    and (b.cancelled_at < b.slot_start or f.reversed_after_start);
+end;
+$$;
+
+comment on function private.import_charges is
+  'Charges the bookings of a batch that were made from the day of import_runs.charge_from on, as of their own time and '
+  'by the fees of that time, and reverses the charges of those that were cancelled, as of the cancellation.';
+
+-- sql/68_import/functions/import_columns.sql
+create function private.import_columns(legacy_table text)
+returns text[]
+language sql
+stable
+set search_path = ''
+as $$
+  select array_agg(t.attname::text order by t.attnum)
+  from pg_catalog.pg_attribute t
+  join pg_catalog.pg_attribute m on m.attname = t.attname
+  where t.attrelid = to_regclass(format('public.%I', import_columns.legacy_table))
+    and m.attrelid = to_regclass(format('private.import_%s', import_columns.legacy_table))
+    and t.attnum > 0 and not t.attisdropped
+$$;
+
+comment on function private.import_columns is
+  'The columns of a table that are imported: those of its view private.import_<table>, which maps the legacy columns.';
+
+-- sql/68_import/functions/import_digest.sql
+create function private.import_digest(legacy_table text, alias text)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select format('hashtextextended(row(%s)::text, 0)', string_agg(format('%I.%I', import_digest.alias, c.name), ', '))
+  from unnest(private.import_columns(import_digest.legacy_table)) as c (name)
+$$;
+
+comment on function private.import_digest is
+  'The SQL of the hash of the imported columns, the same for a mapped and for a stored row of the table with this '
+  'alias.';
+
+-- sql/68_import/functions/import_key.sql
+create function private.import_key(legacy_table text, id text)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select case a.atttypid
+    when 'uuid'::regtype then format('private.import_uuid(%s)', import_key.id)
+    else import_key.id
+  end
+  from pg_catalog.pg_attribute a
+  where a.attrelid = to_regclass(format('public.%I', import_key.legacy_table)) and a.attname = 'id'
+$$;
+
+comment on function private.import_key is
+  'The SQL of the id of an imported row, from the SQL of its legacy id.';
+
+-- sql/68_import/functions/import_prerequisites.sql
+create function private.import_prerequisites(legacy_table text, ns integer[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  perform private.import_thinkers(import_prerequisites.ns);
+
+  case import_prerequisites.legacy_table
+    when 'voucher_bookings' then
+      -- as book_voucher and cancel_booking do: the voucher first, in one order
+      perform v.id
+      from public.vouchers v
+      where v.id in (
+        select s.content ->> 'voucher_id' from private.import_staging s where s.n = any (import_prerequisites.ns)
+      )
+      order by v.id
+      for no key update;
+    when 'mortgage_applications' then
+      insert into public.properties (id, created_by)
+      select distinct on (m.property_id) m.property_id, m.borrower_id
+      from private.import_mortgage_applications m
+      where m.n = any (import_prerequisites.ns) and m.property_id is not null
+      order by m.property_id, m.n
+      on conflict (id) do nothing;
+    when 'mortgage_offers' then
+      if exists (
+        select from private.import_mortgage_offers m
+        where m.n = any (import_prerequisites.ns) and m.status = 'accepted'
+      ) then
+        raise sqlstate 'PT409' using message = 'offer_is_accepted';
+      end if;
+      insert into public.rooms (id, owner_id, meta, created_at)
+      select m.room_refs ->> 'negotiationRoomId', m.lender_id,
+        jsonb_build_object('source', 'mortgage', 'offer_id', m.id), m.created_at
+      from private.import_mortgage_offers m
+      where m.n = any (import_prerequisites.ns) and m.id is not null
+      order by 1
+      on conflict (id) do nothing;
+    when 'contract_links' then
+      insert into public.rooms (id, type, owner_id, meta, created_at)
+      select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "contract"}'::jsonb, m.created_at
+      from private.import_contract_links m
+      left join public.contracts c on c.id = m.contract_id
+      where m.n = any (import_prerequisites.ns) and m.room_id is not null
+      order by m.room_id, m.n
+      on conflict (id) do nothing;
+    else null;
+  end case;
+end;
+$$;
+
+comment on function private.import_prerequisites is
+  'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
+  'vouchers of bookings. '
+  'Raises: offer_is_accepted (409): the legacy store has no contract for it.';
+
+-- sql/68_import/functions/import_range.sql
+create function private.import_range(legacy_table text, ns integer[], run integer)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  half    constant integer := cardinality(import_range.ns) / 2;
+  state   text;
+  name    text;
+  message text;
+  detail  text;
+  col     text;
+  why     text;
+  told    text;
+begin
+  perform private.import_write(import_range.legacy_table, import_range.ns, import_range.run);
+exception when others then
+  get stacked diagnostics state = returned_sqlstate, name = constraint_name, message = message_text,
+    detail = pg_exception_detail, col = column_name;
+  why := private.import_reason(state, name, message);
+  if why is null then
+    raise;
+  end if;
+
+  if half > 0 then
+    perform private.import_range(import_range.legacy_table, import_range.ns[:half], import_range.run);
+    perform private.import_range(import_range.legacy_table, import_range.ns[half + 1:], import_range.run);
+    return;
+  end if;
+
+  -- a code of SQL says what is wrong; PostgreSQL's own errors need their message
+  told := left(case when state like 'PT%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end, 1000);
+  update private.import_rejects j
+  set reason = why, detail = told, run = import_range.run
+  from private.import_staging s
+  where s.n = import_range.ns[1] and j.id = s.mends and j.resolved_at is null;
+  if not found then
+    insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, detail, run)
+    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, told, i.id
+    from private.import_staging s
+    join private.import_runs i on i.id = import_range.run
+    where s.n = import_range.ns[1]
+    on conflict on constraint a_row_is_rejected_once do update
+    set reason = excluded.reason, detail = excluded.detail, run = excluded.run;
+  end if;
+  delete from private.import_staging s where s.n = import_range.ns[1];
+end;
+$$;
+
+comment on function private.import_range is
+  'Writes the rows of a batch with these numbers. If one of them is refused, writes each half of them by itself, down '
+  'to the row, which becomes a reject: a batch without bad rows is one statement.';
+
+-- sql/68_import/functions/import_reason.sql
+create function private.import_reason(state text, constraint_name text, message text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select case
+    when state like 'PT%' then message
+    when state = '23514' then constraint_name
+    when state = '23503' and constraint_name like '%voucher_id_fkey' then 'voucher_missing'
+    when state = '23503' and constraint_name like '%application_id_fkey' then 'application_missing'
+    when state = '23503' and constraint_name like '%contract_id_fkey' then 'contract_missing'
+    when state = '23503' then constraint_name
+    when state = '23P01' then 'slot_taken'
+    when state = '23505' then 'id_taken'
+    when state = '23502' then 'value_missing'
+    when state in ('22P05', '22021') then 'text_unreadable'
+    when state = '54000' then 'text_too_long'
+    when state = '54001' then 'json_unreasonable'
+    when state in ('22007', '22008') then 'date_invalid'
+    when state = '22P02' and message like '%type json%' then 'json_invalid'
+    when state like '22%' then 'value_invalid'
+  end
+$$;
+
+comment on function private.import_reason is
+  'The reason to reject a row for which PostgreSQL raised this error: a code that SQL raises, the name of a check, or '
+  'one of docs/import.md; null for an error that is not the row''s, such as a full disk.';
+
+-- sql/68_import/functions/import_report.sql
+create function private.import_report(source text)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  report jsonb := '{}';
+  part   jsonb;
+  item   record;
+begin
+  for item in
+    select *
+    from (
+      values
+        ('transfers', 't.fiat_amount'), ('vouchers', 't.price_amount'), ('voucher_bookings', null),
+        ('properties', null), ('mortgage_applications', 't.desired_loan'), ('mortgage_offers', 't.monthly_payment'),
+        ('contracts', null), ('contract_links', null), ('events', null), ('telemetry_events', null)
+    ) as known (name, amount)
+  loop
+    execute format(
+      'with compared as materialized (
+         select r.digest as source, t.id is not null as is_there, %1$s as target, r.currency, r.amount as source_amount,
+           %2$s::numeric as target_amount
+         from private.import_rows r
+         left join public.%3$I t on t.id = %4$s
+         where r.legacy_table = %3$L and r.source = $1
+       )
+       select jsonb_build_object(
+         ''rows'', count(*),
+         ''missing'', count(*) filter (where not c.is_there),
+         ''changed_here'', count(*) filter (where c.is_there and c.source <> c.target),
+         ''source_checksum'', to_hex(coalesce(bit_xor(c.source), 0)),
+         ''target_checksum'', to_hex(coalesce(bit_xor(case when c.is_there then c.target end), 0)),
+         ''sums'', coalesce(
+           (
+             select jsonb_agg(to_jsonb(s) order by s.currency)
+             from (
+               select c.currency, trim_scale(sum(c.source_amount))::text as source,
+                 sum(c.target_amount)::text as target,
+                 trim_scale(sum(round(c.source_amount) - c.source_amount))::text as rounding
+               from compared c
+               where c.source_amount is not null
+               group by c.currency
+             ) s
+           ),
+           ''[]''
+         )
+       )
+       from compared c',
+      private.import_digest(item.name, 't'), coalesce(item.amount, 'null'), item.name,
+      private.import_key(item.name, 'r.id')
+    ) into part using import_report.source;
+    report := report || jsonb_build_object(item.name, part);
+  end loop;
+  return report;
+end;
+$$;
+
+comment on function private.import_report is
+  'Compares all rows that were imported from a source with what the tables have now, by table: rows, how many are '
+  'missing or were changed here since, checksums and sums of amounts (texts, in minor units) on both sides, and what '
+  'the rounding of fractions of a minor unit added.';
+
+-- sql/68_import/functions/import_thinkers.sql
+create function private.import_thinkers(ns integer[])
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  insert into public.thinkers (id, public_id, created_at)
+  select private.thinker_id(u.uid), u.uid, coalesce(min(u.created_at), now())
+  from (
+    select named.uid, private.import_time(s.content ->> 'created_at') as created_at
+    from private.import_staging s
+    cross join lateral unnest(
+      array[
+        s.content ->> 'issuer_uid', s.content ->> 'holder_uid', s.content ->> 'borrower_uid',
+        s.content ->> 'lender_uid', s.content ->> 'actor_uid', s.content ->> 'actor_id', s.content ->> 'created_by'
+      ]
+    ) as named (uid)
+    where s.n = any (import_thinkers.ns) and named.uid <> ''
+      and not exists (select from public.thinkers t where t.public_id = named.uid)
+  ) u
+  group by u.uid
+  -- the order in which other transactions create them, too
+  order by 1
+  on conflict do nothing
+$$;
+
+comment on function private.import_thinkers is
+  'Creates the thinkers whose uids the rows of a batch name, as of the first row that names them.';
+
+-- sql/68_import/functions/import_voucher_states.sql
+create function private.import_voucher_states()
+returns bigint
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  changed bigint;
+begin
+  perform pg_advisory_xact_lock(private.lock_number('import_batch'));
+  perform set_config('portal.import', 'on', true);
+
+  execute format(
+    'with booked as (
+       select
+         b.voucher_id, count(*) filter (where b.status = ''booked'') as active,
+         (array_agg(b.holder_id order by b.created_at desc, b.id desc) filter (where b.status = ''booked'')) as holders
+       from public.voucher_bookings b
+       join private.import_rows r on r.legacy_table = ''vouchers'' and r.id = b.voucher_id
+       group by b.voucher_id
+     ),
+     wrong as (
+       select v.id, b.holders[1] as holder
+       from booked b
+       join public.vouchers v on v.id = b.voucher_id
+       where (b.active > 0 and v.status not in (''booked'', ''consumed''))
+         or (b.active = 0 and v.status = ''booked'')
+         or (b.active > 0 and v.status = ''booked'' and not coalesce(v.holder_id = any (b.holders), false))
+       order by v.id
+       for no key update of v
+     ),
+     t as (
+       update public.vouchers v
+       set status = case when w.holder is null then ''issued'' else ''booked'' end, holder_id = w.holder
+       from wrong w
+       where v.id = w.id
+       returning v.*
+     ),
+     kept as (
+       update private.import_rows r set digest = %s from t where r.legacy_table = ''vouchers'' and r.id = t.id
+     )
+     select count(*) from t',
+    private.import_digest('vouchers', 't')
+  ) into changed;
+  perform set_config('portal.import', '', true);
+  return changed;
+end;
+$$;
+
+comment on function private.import_voucher_states is
+  'Lets status and holder of imported vouchers follow from their bookings, where the legacy servers left them '
+  'otherwise: a voucher with an active booking is booked. Returns how many.';
+
+-- sql/68_import/functions/import_write.sql
+create function private.import_write(legacy_table text, ns integer[], run integer)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  columns   constant text[] := private.import_columns(import_write.legacy_table);
+  names     constant text := (select string_agg(format('%I', c.name), ', ') from unnest(columns) as c (name));
+  of_stored constant text := private.import_digest(import_write.legacy_table, 't');
+  of_mapped constant text := private.import_digest(import_write.legacy_table, 'm');
+  key       constant text := private.import_key(import_write.legacy_table, 's.id');
+  fresh     integer[];
+  known     integer[];
+  changed   text[];
+  refusal   text;
+  is_stored boolean;
+begin
+  if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
+    raise sqlstate 'PT400' using message = 'text_unreadable';
+  end if;
+
+  perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
+
+  select array_agg(s.n) filter (where not s.is_known), array_agg(s.n) filter (where s.is_known)
+  into fresh, known
+  from private.import_staging s
+  where s.n = any (import_write.ns);
+
+  if known is not null then
+    execute format(
+      'select min(case
+         when r.run = $1 or r.source <> i.source or exists (
+           select from private.import_rejects j
+           where j.source = r.source and j.legacy_table = r.legacy_table and j.hash = s.hash
+             and j.reason = ''id_twice''
+         ) then ''id_twice''
+         when t.id is null or %s <> r.digest then ''changed_here''
+       end)
+       from private.import_staging s
+       join private.import_runs i on i.id = $1
+       join private.import_rows r on r.legacy_table = $2 and r.id = s.id
+       left join public.%I t on t.id = %s
+       where s.n = any ($3)',
+      of_stored, import_write.legacy_table, key
+    ) into refusal using import_write.run, import_write.legacy_table, known;
+    if refusal is not null then
+      raise sqlstate 'PT409' using message = refusal;
+    end if;
+
+    -- only what differs: most columns of bookings never change
+    execute format(
+      'select array_remove(array[%s], null)
+       from private.import_%s m
+       join public.%I t on t.id = m.id
+       where m.n = any ($1)',
+      (
+        select string_agg(format('case when bool_or(t.%1$I is distinct from m.%1$I) then %1$L end', c.name), ', ')
+        from unnest(columns) as c (name)
+      ),
+      import_write.legacy_table, import_write.legacy_table
+    ) into changed using known;
+    if changed <> '{}' then
+      execute format(
+        'update public.%I t set %s from private.import_%s m where m.n = any ($1) and t.id = m.id',
+        import_write.legacy_table,
+        (select string_agg(format('%1$I = m.%1$I', c.name), ', ') from unnest(changed) as c (name)),
+        import_write.legacy_table
+      ) using known;
+    end if;
+    execute format(
+      'with mapped as materialized (
+         select m.*, %s as digest from private.import_%s m where m.n = any ($3)
+       ),
+       kept as (
+         update private.import_rows r
+         set hash = s.hash, digest = m.digest, amount = m.exact_amount, currency = m.exact_currency, run = $1,
+           imported_at = now()
+         from private.import_staging s
+         join mapped m on m.n = s.n
+         where r.legacy_table = $2 and r.id = s.id and s.n = any ($3)
+         returning r.id
+       )
+       select count(*) = count(t.id)
+       from mapped m
+       left join public.%I t on t.id = m.id and %s = m.digest',
+      of_mapped, import_write.legacy_table, import_write.legacy_table, of_stored
+    ) into is_stored using import_write.run, import_write.legacy_table, known;
+    if not is_stored then
+      raise sqlstate 'PT409' using message = 'stored_differently';
+    end if;
+  end if;
+
+  if fresh is not null then
+    execute format(
+      'with mapped as materialized (
+         select s.id as legacy_id, s.hash, m.*, %s as digest
+         from private.import_staging s
+         join private.import_%s m on m.n = s.n
+         where s.n = any ($3)
+         order by s.n
+       ),
+       stored as (
+         insert into public.%I as t (%s) select %s from mapped returning %s as digest
+       ),
+       kept as (
+         insert into private.import_rows (legacy_table, id, source, hash, digest, amount, currency, run)
+         select $2, m.legacy_id, i.source, m.hash, m.digest, m.exact_amount, m.exact_currency, i.id
+         from mapped m
+         cross join (select i.id, i.source from private.import_runs i where i.id = $1) i
+         returning digest
+       )
+       select s.rows = cardinality($3) and k.rows = s.rows and k.digests = s.digests
+       from (select count(*) as rows, bit_xor(digest) as digests from stored) s
+       cross join (select count(*) as rows, bit_xor(digest) as digests from kept) k',
+      of_mapped, import_write.legacy_table, import_write.legacy_table, names, names, of_stored
+    ) into is_stored using import_write.run, import_write.legacy_table, fresh;
+    if not is_stored then
+      raise sqlstate 'PT409' using message = 'stored_differently';
+    end if;
+    if import_write.legacy_table = 'voucher_bookings' then
+      perform private.import_charges(fresh, import_write.run);
+    end if;
+  end if;
+end;
+$$;
+
+comment on function private.import_write is
+  'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
+  'none. Compares the hash of what was mapped with that of what was stored. '
+  'Raises: text_unreadable (400); changed_here, id_twice, stored_differently (409), and what the tables refuse.';
+
+-- sql/68_import/functions/make_import_partitions.sql
+create function private.make_import_partitions(months text[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set lock_timeout = '500ms'
+as $$
+declare
+  month timestamptz;
+begin
+  perform pg_advisory_xact_lock(private.lock_number('make_event_partitions'));
+  for month in
+    select m.month
+    from (select (name || '-01')::timestamptz as month from unnest(make_import_partitions.months) as name) m
+    where m.month between now() - interval '20 years' and now()
+      and not exists (select from private.event_partitions() p where m.month >= p.starts_at and m.month < p.ends_at)
+      -- private.make_event_partitions moves these
+      and not exists (
+        select from private.events_default e
+        where e.created_at >= m.month and e.created_at < m.month + interval '1 month'
+      )
+    order by 1
+  loop
+    lock table public.thinkers in share row exclusive mode;
+    perform private.make_event_partition(month);
+  end loop;
+end;
+$$;
+
+comment on function private.make_import_partitions is
+  'Creates the missing partitions of public.events for months such as 2026-10, before an import writes their events. '
+  'Fails with lock_not_available instead of waiting longer than half a second.';
 
 -- sql/70_jobs/tables/jobs.sql
 create table private.jobs (
@@ -8020,8 +9193,8 @@ union all
 select 'every_booking_is_charged_once', count(*),
   'Bookings without the charge of a fee in a currency, or with two of them. Only fees that were in force for an hour '
   'before and after the booking are checked, because a change at the same time may or may not apply. A booking that '
-  'was inserted as cancelled, or that an issuer made with itself, has no charge. Only bookings that were logged within '
-  'a day are checked: history that an operator inserts is charged when it is inserted.'
+  'was inserted as cancelled, was imported, or that an issuer made with itself, has no charge. Only bookings that were '
+  'logged within a day are checked: history that an operator inserts is charged when it is inserted.'
 from public.voucher_bookings b
 join public.vouchers v on v.id = b.voucher_id
 join (
@@ -8045,6 +9218,12 @@ where b.holder_id <> b.issuer_id and case
       and num_nonnulls(e.reverses, e.adjusts) = 0
       and e.currency = expected.currency
   ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
+  when
+      exists (select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id)
+      then exists (
+    select from public.fee_events e
+    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and num_nonnulls(e.reverses, e.adjusts) = 0
+  )
   -- in this branch, because the log is large
   else exists (
     select from public.events e
@@ -8227,12 +9406,16 @@ union all
 select 'every_write_has_its_event', count(*),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
   'telemetry, corrections by an operator, payments, and settlements with more or fewer events than changes, within the '
-  'time for which events are kept. (Heartbeats and matches have no rows to compare with.)'
+  'time for which events are kept. (Heartbeats and matches have no rows to compare with; what was imported has the '
+  'events of its source.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
   union all select 'voucher.cancel', b.id, b.cancelled_at, 1 from public.voucher_bookings b where b.status = 'cancelled'
-  union all select 'contract.upload', c.id::text, c.created_at, 1 from public.contracts c
+  union all
+  select 'contract.upload', c.id::text, c.created_at, 1
+  from public.contracts c
+  where c.id not in (select private.import_uuid(r.id) from private.import_rows r where r.legacy_table = 'contracts')
   union all select 'mortgage.application', a.id, a.created_at, 1 from public.mortgage_applications a
   union all select 'mortgage.offer', o.id, o.created_at, 1 from public.mortgage_offers o
   union all select 'mortgage.accept', c.offer_id, c.created_at, 1 from public.mortgage_contracts c
@@ -8263,8 +9446,21 @@ left join (
   where e.type not like 'presence.%'
   group by e.type, e.subject_id
 ) logged on logged.type = written.type and logged.subject_id = written.id
+left join private.import_rows imported
+  on imported.id = written.id
+  and imported.legacy_table = case written.type
+    when 'voucher.issue' then 'vouchers'
+    when 'voucher.book' then 'voucher_bookings'
+    when 'voucher.cancel' then 'voucher_bookings'
+    when 'mortgage.application' then 'mortgage_applications'
+    when 'mortgage.offer' then 'mortgage_offers'
+    when 'transfer.logged' then 'transfers'
+    when 'telemetry.event' then 'telemetry_events'
+  end
 -- a step that has not happened yet has no time
 where written.created_at > now() - (select s.events_kept from private.settings s)
+  -- history that was imported has the events of its source
+  and (imported.id is null or written.created_at > imported.imported_at)
   and coalesce(logged.number, 0) <> written.times;
 
 comment on view private.invariant_facts is 'The data of stats.invariants.';

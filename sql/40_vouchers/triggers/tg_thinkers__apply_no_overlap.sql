@@ -7,6 +7,7 @@ as $$
 begin
   -- wait for the bookings that have read the option before
   perform pg_advisory_xact_lock(private.lock_number('no_overlap_of:' || new.id));
+  perform pg_advisory_xact_lock(private.lock_number('no_overlap_of_imported'));
 
   update public.voucher_bookings b
   set no_overlap_across_vouchers = new.no_overlap_across_vouchers

@@ -18,6 +18,7 @@ comment on function private.tg_transfers__touch is
 create trigger tg_transfers__touch
   before update on public.transfers
   for each row
+  when (not private.is_import())
   execute function private.tg_transfers__touch();
 
 create trigger tg_transfers__touch_new

@@ -22,4 +22,5 @@ comment on function private.tg_contracts__write_upload is 'Writes the event cont
 create trigger tg_contracts__write_upload
   after insert on public.contracts
   for each row
+  when (not private.is_import())
   execute function private.tg_contracts__write_upload();

@@ -26,4 +26,5 @@ comment on function private.tg_mortgage_applications__write_application is 'Writ
 create trigger tg_mortgage_applications__write_application
   after insert on public.mortgage_applications
   for each row
+  when (not private.is_import())
   execute function private.tg_mortgage_applications__write_application();

@@ -24,4 +24,5 @@ comment on function private.tg_mortgage_offers__write_accept is
 create trigger tg_mortgage_offers__write_accept
   after insert or update of status on public.mortgage_offers
   for each row
+  when (not private.is_import())
   execute function private.tg_mortgage_offers__write_accept();

@@ -20,4 +20,5 @@ comment on function private.tg_mortgage_offers__write_offer is 'Writes the event
 create trigger tg_mortgage_offers__write_offer
   after insert on public.mortgage_offers
   for each row
+  when (not private.is_import())
   execute function private.tg_mortgage_offers__write_offer();

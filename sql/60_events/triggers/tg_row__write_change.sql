@@ -10,6 +10,11 @@ declare
   changed text[];
   hidden  text[];
 begin
+  -- a row that is newer in the store from which it was imported
+  if private.is_import() then
+    return null;
+  end if;
+
   -- of an update only the columns that the trigger names: a table may have two
   select
     array_agg(a.attname::text),

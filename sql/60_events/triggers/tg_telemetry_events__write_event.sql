@@ -20,4 +20,5 @@ comment on function private.tg_telemetry_events__write_event is
 create trigger tg_telemetry_events__write_event
   after insert on public.telemetry_events
   for each row
+  when (not private.is_import())
   execute function private.tg_telemetry_events__write_event();

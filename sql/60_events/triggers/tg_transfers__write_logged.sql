@@ -19,4 +19,5 @@ comment on function private.tg_transfers__write_logged is 'Writes the event tran
 create trigger tg_transfers__write_logged
   after insert on public.transfers
   for each row
+  when (not private.is_import())
   execute function private.tg_transfers__write_logged();

@@ -22,4 +22,5 @@ comment on function private.tg_transfers__write_settled is
 create trigger tg_transfers__write_settled
   after insert or update of status on public.transfers
   for each row
+  when (not private.is_import())
   execute function private.tg_transfers__write_settled();

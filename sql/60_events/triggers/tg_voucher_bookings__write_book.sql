@@ -19,4 +19,5 @@ comment on function private.tg_voucher_bookings__write_book is 'Writes the event
 create trigger tg_voucher_bookings__write_book
   after insert on public.voucher_bookings
   for each row
+  when (not private.is_import())
   execute function private.tg_voucher_bookings__write_book();

@@ -23,4 +23,5 @@ comment on function private.tg_voucher_bookings__write_cancel is
 create trigger tg_voucher_bookings__write_cancel
   after insert or update of status on public.voucher_bookings
   for each row
+  when (not private.is_import())
   execute function private.tg_voucher_bookings__write_cancel();

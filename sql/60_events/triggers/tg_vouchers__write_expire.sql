@@ -22,4 +22,5 @@ comment on function private.tg_vouchers__write_expire is
 create trigger tg_vouchers__write_expire
   after insert or update of status on public.vouchers
   for each row
+  when (not private.is_import())
   execute function private.tg_vouchers__write_expire();

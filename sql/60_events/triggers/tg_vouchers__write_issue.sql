@@ -19,4 +19,5 @@ comment on function private.tg_vouchers__write_issue is 'Writes the event vouche
 create trigger tg_vouchers__write_issue
   after insert on public.vouchers
   for each row
+  when (not private.is_import())
   execute function private.tg_vouchers__write_issue();

@@ -17,5 +17,5 @@ comment on function private.tg_transfers__charge is
 create trigger tg_transfers__charge
   after insert on public.transfers
   for each row
-  when (new.fiat_amount >= 0)
+  when (new.fiat_amount >= 0 and not private.is_import())
   execute function private.tg_transfers__charge();

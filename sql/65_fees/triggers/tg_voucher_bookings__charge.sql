@@ -20,5 +20,5 @@ comment on function private.tg_voucher_bookings__charge is
 create trigger tg_voucher_bookings__charge
   after insert on public.voucher_bookings
   for each row
-  when (new.status = 'booked' and new.holder_id <> new.issuer_id)
+  when (new.status = 'booked' and new.holder_id <> new.issuer_id and not private.is_import())
   execute function private.tg_voucher_bookings__charge();

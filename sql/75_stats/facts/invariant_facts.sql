@@ -32,8 +32,8 @@ union all
 select 'every_booking_is_charged_once', count(*),
   'Bookings without the charge of a fee in a currency, or with two of them. Only fees that were in force for an hour '
   'before and after the booking are checked, because a change at the same time may or may not apply. A booking that '
-  'was inserted as cancelled, or that an issuer made with itself, has no charge. Only bookings that were logged within '
-  'a day are checked: history that an operator inserts is charged when it is inserted.'
+  'was inserted as cancelled, was imported, or that an issuer made with itself, has no charge. Only bookings that were '
+  'logged within a day are checked: history that an operator inserts is charged when it is inserted.'
 from public.voucher_bookings b
 join public.vouchers v on v.id = b.voucher_id
 join (
@@ -57,6 +57,12 @@ where b.holder_id <> b.issuer_id and case
       and num_nonnulls(e.reverses, e.adjusts) = 0
       and e.currency = expected.currency
   ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
+  when
+      exists (select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id)
+      then exists (
+    select from public.fee_events e
+    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and num_nonnulls(e.reverses, e.adjusts) = 0
+  )
   -- in this branch, because the log is large
   else exists (
     select from public.events e
@@ -239,12 +245,16 @@ union all
 select 'every_write_has_its_event', count(*),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
   'telemetry, corrections by an operator, payments, and settlements with more or fewer events than changes, within the '
-  'time for which events are kept. (Heartbeats and matches have no rows to compare with.)'
+  'time for which events are kept. (Heartbeats and matches have no rows to compare with; what was imported has the '
+  'events of its source.)'
 from (
   select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
   union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
   union all select 'voucher.cancel', b.id, b.cancelled_at, 1 from public.voucher_bookings b where b.status = 'cancelled'
-  union all select 'contract.upload', c.id::text, c.created_at, 1 from public.contracts c
+  union all
+  select 'contract.upload', c.id::text, c.created_at, 1
+  from public.contracts c
+  where c.id not in (select private.import_uuid(r.id) from private.import_rows r where r.legacy_table = 'contracts')
   union all select 'mortgage.application', a.id, a.created_at, 1 from public.mortgage_applications a
   union all select 'mortgage.offer', o.id, o.created_at, 1 from public.mortgage_offers o
   union all select 'mortgage.accept', c.offer_id, c.created_at, 1 from public.mortgage_contracts c
@@ -275,8 +285,21 @@ left join (
   where e.type not like 'presence.%'
   group by e.type, e.subject_id
 ) logged on logged.type = written.type and logged.subject_id = written.id
+left join private.import_rows imported
+  on imported.id = written.id
+  and imported.legacy_table = case written.type
+    when 'voucher.issue' then 'vouchers'
+    when 'voucher.book' then 'voucher_bookings'
+    when 'voucher.cancel' then 'voucher_bookings'
+    when 'mortgage.application' then 'mortgage_applications'
+    when 'mortgage.offer' then 'mortgage_offers'
+    when 'transfer.logged' then 'transfers'
+    when 'telemetry.event' then 'telemetry_events'
+  end
 -- a step that has not happened yet has no time
 where written.created_at > now() - (select s.events_kept from private.settings s)
+  -- history that was imported has the events of its source
+  and (imported.id is null or written.created_at > imported.imported_at)
   and coalesce(logged.number, 0) <> written.times;
 
 comment on view private.invariant_facts is 'The data of stats.invariants.';

@@ -1,0 +1,218 @@
+"""The commands `portal import`: move in from another store."""
+
+import csv
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import psycopg
+import typer
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.progress import ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
+
+from api.cli.files import Format, Output, open_output
+from api.cli.owner import console, owner_connection, progress
+from api.cli.tables import Row, Table
+from api.cli.texts import cell
+from api.errors import PortalError
+from api.imports.d1 import open_d1
+from api.imports.loading import Loaded, Report, begin, finish, load, load_table
+from api.imports.source import TABLES, Source, stage
+
+REJECTED = 3
+"""The exit code where rows were rejected, or are missing: 1 and 2 are errors of every command."""
+
+COUNTS = ("read", "written", "updated", "unchanged", "rejected", "missing", "changed_here")
+"""The columns of the report."""
+
+REJECTS = ("reject", "source", "table", "id", "reason", "detail", "row")
+"""The columns of the rejects."""
+
+app = typer.Typer(no_args_is_help=True, help="Move in from another store. docs/import.md says how.")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+ChargeFrom = Annotated[
+    datetime | None,
+    typer.Option(metavar="DAY", formats=["%Y-%m-%d"], help="Charge bookings made from this day on. Default: none."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+class _RateColumn(ProgressColumn):
+    """The rows in a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, once it is known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+@app.command()
+def d1(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, exists=True)],
+    dry_run: DryRun = False,
+    charge_from: ChargeFrom = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import a Cloudflare D1 database.
+
+    FILE is a SQLite file, or the SQL dump of `wrangler d1 export`. Run it again to go on after an interruption, or with
+    a newer export: only what is new or has changed is written. Imported history makes no fees and no events of its own.
+    The exit code is 3 if a row was rejected: `portal import rejects` lists them.
+
+    \b
+    $ wrangler d1 export portal --remote --output portal.sql
+    $ portal import d1 portal.sql --dry-run
+    $ portal import d1 portal.sql
+    """
+    with open_d1(file) as source, owner_connection() as connection:
+        loaded = _load(connection, source, dry_run, charge_from)
+        notes = [f"The table {name} is not imported ({number} rows)." for name, number in source.unknown_tables.items()]
+    _print_report(loaded, dry_run, as_json, notes)
+
+
+@app.command()
+def rejects(
+    format: Annotated[Format, typer.Option(help="`table` for people, the others for --retry.")] = Format.TABLE,  # noqa: A002
+    output: Output = None,
+    retry: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, exists=True, help="Import the mended rows of this file."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the rows that could not be imported, or import mended ones.
+
+    Each with the whole row of the source and the reason; docs/import.md explains the reasons. To mend rows, write the
+    list as CSV or JSON, correct the column `row`, and give the file to --retry.
+
+    \b
+    $ portal import rejects
+    $ portal import rejects --format csv --output rejects.csv
+    $ portal import rejects --retry rejects.csv
+    """
+    with owner_connection() as connection:
+        if retry is not None:
+            loaded = _retry(connection, retry)
+        else:
+            with connection.cursor(row_factory=dict_row) as cursor:
+                found = cursor.execute(
+                    "select id::text as reject, source, legacy_table as table, row_id as id, reason, detail,"
+                    " content as row from private.import_rejects where resolved_at is null"
+                    " order by created_at, legacy_table, id"
+                ).fetchall()
+    if retry is not None:
+        _print_report(loaded, False, as_json, [])
+        return
+    with open_output(output) as opened:
+        match format:
+            case Format.TABLE:
+                Table(
+                    Console(file=opened, markup=False, emoji=False, highlight=False),
+                    "table", "id", "reason", note="detail",
+                ).print(Row((r["table"], r["id"] or "", r["reason"]), r["detail"] or "") for r in found)  # fmt: skip
+            case Format.CSV:
+                lines = csv.DictWriter(opened, REJECTS, lineterminator="\n")
+                lines.writeheader()
+                # the row stays as it is, in ASCII, because it comes back
+                lines.writerows(
+                    {n: json.dumps(r[n]) if n == "row" else cell(r[n] or "") for n in REJECTS} for r in found
+                )
+            case Format.JSON:
+                opened.writelines(f"{json.dumps(record)}\n" for record in found)
+
+
+def _load(connection: psycopg.Connection, source: Source, dry_run: bool, charge_from: datetime | None) -> Loaded:
+    with progress(_RateColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("Importing", total=sum(source.count(table) for table in TABLES))
+        return load(
+            connection,
+            source,
+            dry_run=dry_run,
+            charge_from=None if charge_from is None else charge_from.date(),
+            advance=lambda rows: bar.advance(task, rows),
+        )
+
+
+def _retry(connection: psycopg.Connection, file: Path) -> Loaded:
+    """Imports the mended rows of a file. Raises PortalError where it cannot be read."""
+    try:
+        records = list(_read_records(file))
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({error}).") from error
+    # of several sources, where there are some: one run each would be a report each
+    sources = {record["source"] for record in records}
+    if len(sources) != 1 or any(record["table"] not in TABLES for record in records):
+        raise PortalError(f"{file} must have rows of one source, each with the name of its table.")
+    loaded = begin(connection, sources.pop(), {"name": file.name})
+    for table in TABLES:
+        rows = [stage(record["row"], record.get("reject")) for record in records if record["table"] == table]
+        load_table(connection, loaded, table, rows)
+    finish(connection, loaded, 0)
+    return loaded
+
+
+def _read_records(file: Path) -> Iterable[dict[str, Any]]:
+    text = file.read_text(encoding="utf-8-sig")
+    if text.lstrip().startswith("{"):
+        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        return
+    for record in csv.DictReader(text.splitlines(keepends=True)):
+        yield record | {"row": json.loads(record["row"])}
+
+
+def _print_report(loaded: Loaded, dry_run: bool, as_json: bool, notes: list[str]) -> None:
+    """Prints what was done, and ends with REJECTED where a row was not taken."""
+    report = loaded.report
+    if as_json:
+        head = {"run": loaded.run, "dryRun": dry_run, "statesSet": loaded.states_set, "seconds": loaded.seconds}
+        typer.echo(json.dumps(head | {"notes": notes, "tables": report}, indent=2))
+    else:
+        _print_tables(report)
+        for note in notes:
+            console.print(note, style="yellow")
+        if loaded.states_set:
+            console.print(f"{loaded.states_set} vouchers got the status or the holder that their bookings say.")
+        if dry_run:
+            console.print("This was a dry run: nothing is changed.", style="yellow")
+        if loaded.is_balanced:
+            console.print("Every row of the source is there.", style="green")
+        else:
+            console.print("Rows were rejected, or are missing: see `portal import rejects`.", style="red")
+    if not loaded.is_balanced:
+        raise typer.Exit(REJECTED)
+
+
+def _print_tables(report: Report) -> None:
+    Table(
+        console,
+        "table",
+        *(name.replace("_", " ") for name in COUNTS),
+        "checksum",
+        numbers=(*(name.replace("_", " ") for name in COUNTS),),
+    ).print(
+        Row(
+            (table, *(str(part[name]) for name in COUNTS), _compared(part)),
+            style="red" if part["rejected"] or part["missing"] else "",
+        )
+        for table, part in report.items()
+    )
+    sums = [
+        Row((table, s["currency"], s["source"], s["target"], s["rounding"]))
+        for table, part in report.items()
+        for s in part["sums"]
+    ]
+    if sums:
+        console.print("\nSums in minor units (cents):")
+        Table(console, "table", "currency", "source", "here", "rounding", numbers=("source", "here", "rounding")).print(
+            sums
+        )
+
+
+def _compared(part: dict[str, Any]) -> str:
+    """The checksum of both sides, if it is the same."""
+    source, target = part["source_checksum"], part["target_checksum"]
+    return str(source) if source == target else f"{source} / {target}"

@@ -1,0 +1,153 @@
+"""Reads a Cloudflare D1 database: a SQLite file, or the SQL dump that `wrangler d1 export` writes."""
+
+import hashlib
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from api.errors import PortalError
+from api.imports.source import TABLES
+
+_MAGIC = b"SQLite format 3\0"
+
+_PART = 2**20
+"""The characters of a dump that are executed at once, if a statement ends there."""
+
+_STATEMENT = 2**26
+"""The characters of the longest statement of a dump; D1's own limit is far lower."""
+
+_ALLOWED = {
+    sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_TRANSACTION,
+    sqlite3.SQLITE_REINDEX,
+}  # fmt: skip
+"""What a dump may do in its own, temporary database."""
+
+_IGNORED = {sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_ANALYZE}
+"""What it may ask for, without an effect: wrangler writes `PRAGMA defer_foreign_keys`."""
+
+_FUNCTIONS = {"replace", "char", "unistr", "unistr_quote"}
+"""With which SQLite writes line breaks and control characters."""
+
+
+class D1:
+    """The rows of a D1 database, all of the same moment."""
+
+    name = "d1"
+
+    def __init__(self, database: sqlite3.Connection, file: Path) -> None:
+        """Takes a connection to the database, and the file that the owner named."""
+        self._database = database
+        self._tables = {
+            name for (name,) in database.execute("select name from sqlite_master where type = 'table'").fetchall()
+        }
+        if not self._tables.intersection(TABLES):
+            raise PortalError(f"{file} has none of the portal's tables.")
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        self.input: Mapping[str, object] = {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
+
+    @property
+    def unknown_tables(self) -> dict[str, int]:
+        """The tables with rows that are not imported, and the number of their rows."""
+        others = sorted(name for name in self._tables.difference(TABLES) if not name.startswith(("sqlite_", "_cf_")))
+        return {name: number for name in others if (number := self._count(name))}
+
+    def count(self, table: str) -> int:
+        """The number of rows of a table; 0 where the database does not have it."""
+        return self._count(table) if table in self._tables else 0
+
+    def rows(self, table: str) -> Iterator[dict[str, object]]:
+        """The rows of a table in the order in which they were written, with all of its columns."""
+        if table not in self._tables:
+            return
+        query = f"select * from {_quoted(table)} order by {self._order(table)}"  # noqa: S608
+        with closing(self._database.execute(query)) as cursor:
+            names = [column[0] for column in cursor.description]
+            for row in cursor:
+                yield dict(zip(names, row, strict=True))
+
+    def _count(self, table: str) -> int:
+        number: int = self._database.execute(f"select count(*) from {_quoted(table)}").fetchone()[0]  # noqa: S608
+        return number
+
+    def _order(self, table: str) -> str:
+        """The hidden number of the rows; a table without one is in the order of its key."""
+        try:
+            self._database.execute(f"select rowid from {_quoted(table)} limit 0")  # noqa: S608
+        except sqlite3.OperationalError:
+            return "1"
+        return "rowid"
+
+
+@contextmanager
+def open_d1(file: Path) -> Iterator[D1]:
+    """Yields the database of a SQLite file or of a dump.
+
+    Neither is trusted: the file is only read, and the statements of a dump make and fill tables of a temporary
+    database.
+    Raises PortalError where it cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            is_database = opened.read(len(_MAGIC)) == _MAGIC
+        with tempfile.TemporaryDirectory(prefix="portal-import-") as folder:
+            if not is_database:
+                _execute(file, Path(folder) / "dump.sqlite")
+            path = file if is_database else Path(folder) / "dump.sqlite"
+            uri = f"{path.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
+                # bytes that are no UTF-8 stay, as characters of their own
+                database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+                database.execute("pragma trusted_schema = off")
+                database.execute("pragma query_only = on")
+                # one moment for all tables, while a server writes
+                database.execute("begin")
+                yield D1(database, file)
+    except OSError as error:
+        raise PortalError(f"Cannot read {file} ({error.strerror}).") from error
+    except sqlite3.Error as error:
+        raise PortalError(f"Cannot read {file} ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise PortalError(f"{file} is neither a SQLite database nor a dump of one: it is no UTF-8.") from error
+
+
+def _execute(dump: Path, path: Path) -> None:
+    """Executes a dump in parts, so that its size does not matter. Raises PortalError where it is no dump."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for setting in ("journal_mode = off", "synchronous = off", "trusted_schema = off", "foreign_keys = off"):
+            database.execute(f"pragma {setting}")
+        database.set_authorizer(_authorize)
+        part, size, next_try = [], 0, _PART
+        with dump.open(encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                part.append(line)
+                size += len(line)
+                # in growing steps: the whole part is read again each time
+                if size >= next_try and line.rstrip().endswith(";"):
+                    text = "".join(part)
+                    if sqlite3.complete_statement(text):
+                        database.executescript(text)
+                        part, size, next_try = [], 0, _PART
+                    else:
+                        next_try = size + size // 4
+                if size > _STATEMENT:
+                    raise PortalError(f"{dump} has a statement of more than {_STATEMENT // 2**20} MiB.")
+        database.executescript("".join(part))
+        if database.in_transaction:
+            database.execute("commit")
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action in _IGNORED:
+        return sqlite3.SQLITE_IGNORE
+    if action in _ALLOWED or (action == sqlite3.SQLITE_FUNCTION and second in _FUNCTIONS):
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

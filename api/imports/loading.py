@@ -1,0 +1,166 @@
+"""Moves the rows of a source into the database: COPY into private.import_staging, then SQL, a batch a transaction."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, TypeAlias
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from api.imports.source import TABLES, Source, Staged, stage
+
+ROWS = 2000
+"""The rows of a batch."""
+
+BYTES = 8 * 2**20
+"""The size of a batch, for rows with much text."""
+
+Report: TypeAlias = dict[str, dict[str, Any]]
+"""By table: what was read, written and rejected, and how source and target compare (private.import_report)."""
+
+
+@dataclass
+class Counts:
+    """The rows of one table in one run."""
+
+    read: int = 0
+    written: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+
+@dataclass
+class Loaded:
+    """What a run has done."""
+
+    run: int
+    counts: dict[str, Counts] = field(default_factory=lambda: {table: Counts() for table in TABLES})
+    states_set: int = 0
+    """Vouchers whose status or holder now follows from their bookings."""
+    report: Report = field(default_factory=dict)
+    seconds: float = 0
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every row was taken and is there."""
+        return not any(part["rejected"] or part["missing"] for part in self.report.values())
+
+
+def load(
+    connection: psycopg.Connection,
+    source: Source,
+    *,
+    dry_run: bool = False,
+    charge_from: date | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Loaded:
+    """Imports all tables of a source, and reports. A dry run is one transaction that is rolled back."""
+    with connection.transaction(force_rollback=True) if dry_run else nullcontext():
+        loaded = begin(connection, source.name, source.input, charge_from)
+        started = time.monotonic()
+        for table in TABLES:
+            load_table(connection, loaded, table, map(stage, source.rows(table)), advance)
+        finish(connection, loaded, time.monotonic() - started)
+    return loaded
+
+
+def begin(
+    connection: psycopg.Connection, source: str, read: Mapping[str, object], charge_from: date | None = None
+) -> Loaded:
+    """Begins a run."""
+    row = connection.execute(
+        "insert into private.import_runs (source, input, charge_from)"
+        " select %s, %s, %s::date::timestamp at time zone s.time_zone from private.settings s returning id",
+        (source, Jsonb(dict(read)), charge_from),
+    ).fetchone()
+    assert row
+    return Loaded(row[0])
+
+
+def load_table(
+    connection: psycopg.Connection,
+    loaded: Loaded,
+    table: str,
+    rows: Iterable[Staged],
+    advance: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Imports rows of one table, a batch a transaction."""
+    counts = loaded.counts[table]
+    months: set[str] = set()
+    for batch in _batches(rows):
+        if table == "events":
+            _make_partitions(connection, batch, months)
+        written, updated, unchanged, rejected = _load_batch(connection, loaded.run, table, batch)
+        counts.read += len(batch)
+        counts.written += written
+        counts.updated += updated
+        counts.unchanged += unchanged
+        counts.rejected += rejected
+        advance(len(batch))
+
+
+def finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
+    """Lets vouchers follow their bookings, compares both sides, and keeps the report with the run."""
+    with connection.transaction():
+        # a million rows are compared at once
+        connection.execute("select set_config('statement_timeout', '0', true)")
+        row = connection.execute("select private.import_voucher_states()").fetchone()
+        assert row
+        loaded.states_set = row[0]
+        row = connection.execute(
+            "select private.import_report(r.source) from private.import_runs r where r.id = %s", (loaded.run,)
+        ).fetchone()
+        assert row
+        loaded.report = {table: vars(loaded.counts[table]) | row[0][table] for table in TABLES}
+        loaded.seconds = round(seconds, 1)
+        connection.execute(
+            "update private.import_runs set finished_at = clock_timestamp(), report = %s where id = %s",
+            (Jsonb({"tables": loaded.report, "statesSet": loaded.states_set, "seconds": loaded.seconds}), loaded.run),
+        )
+
+
+def _batches(rows: Iterable[Staged]) -> Iterator[list[Staged]]:
+    batch: list[Staged] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += len(row.content)
+        if len(batch) == ROWS or size > BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _load_batch(connection: psycopg.Connection, run: int, table: str, batch: list[Staged]) -> tuple[int, int, int, int]:
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("select private.begin_import_batch()")
+        with cursor.copy("copy private.import_staging (n, id, hash, content, unreadable, mends) from stdin") as copy:
+            for n, row in enumerate(batch):
+                copy.write_row((n, row.id, row.hash, row.content.decode(), row.is_unreadable, row.mends))
+        cursor.execute("select (b).* from private.import_batch(%s, %s) b", (table, run))
+        counts = cursor.fetchone()
+    assert counts
+    return counts
+
+
+def _make_partitions(connection: psycopg.Connection, batch: list[Staged], known: set[str]) -> None:
+    """Makes the partitions of the months of events that no batch had before, where no other session is in the way."""
+    months = {month for row in batch if (month := _month(row))} - known
+    known |= months
+    if months:
+        # without a partition of its own a month is in the default partition, until a job makes one
+        with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DataError):
+            connection.execute("select private.make_import_partitions(%s::text[])", (sorted(months),))
+
+
+def _month(row: Staged) -> str | None:
+    """The month of a row, if its time begins with one."""
+    created = msgspec.json.decode(row.content).get("created_at")
+    month = created[:7] if isinstance(created, str) else ""
+    return month if len(month) == 7 and month[:4].isdecimal() and month[4] == "-" and month[5:].isdecimal() else None

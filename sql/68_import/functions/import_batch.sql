@@ -1,0 +1,63 @@
+create function private.import_batch(legacy_table text, run integer)
+returns table (written bigint, updated bigint, unchanged bigint, rejected bigint)
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+-- the rows of a batch are few, those of the tables many: by index
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+declare
+  staged bigint;
+begin
+  if not private.is_operator() then
+    raise sqlstate 'PT403' using message = 'not_a_server';
+  end if;
+  perform set_config('portal.import', 'on', true);
+
+  select count(*) into staged from private.import_staging;
+
+  delete from private.import_staging s
+  using private.import_rows r
+  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash;
+  delete from private.import_staging s
+  using private.import_rejects j, private.import_runs i
+  where i.id = import_batch.run and j.source = i.source and j.legacy_table = import_batch.legacy_table
+    and j.hash = s.hash and j.resolved_at is not null and s.mends is null;
+  select staged - count(*) into unchanged from private.import_staging;
+  staged := staged - unchanged;
+
+  update private.import_staging s
+  set is_known = true
+  from private.import_rows r
+  where r.legacy_table = import_batch.legacy_table and r.id = s.id;
+
+  if staged > 0 then
+    perform private.import_range(
+      import_batch.legacy_table, (select array_agg(s.n order by s.n) from private.import_staging s), import_batch.run
+    );
+  end if;
+
+  select count(*) filter (where not s.is_known), count(*) filter (where s.is_known) into written, updated
+  from private.import_staging s;
+  rejected := staged - written - updated;
+
+  update private.import_rejects j
+  set resolved_at = now()
+  from private.import_staging s
+  where j.resolved_at is null
+    and (j.id = s.mends or j.legacy_table = import_batch.legacy_table and j.row_id = s.id and j.reason <> 'id_twice');
+
+  perform set_config('portal.import', '', true);
+  truncate private.import_staging;
+  return next;
+end;
+$$;
+
+comment on function private.import_batch is
+  'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
+  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected. '
+  'Raises: not_a_server (403).';

@@ -1,0 +1,57 @@
+create function private.import_prerequisites(legacy_table text, ns integer[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  perform private.import_thinkers(import_prerequisites.ns);
+
+  case import_prerequisites.legacy_table
+    when 'voucher_bookings' then
+      -- as book_voucher and cancel_booking do: the voucher first, in one order
+      perform v.id
+      from public.vouchers v
+      where v.id in (
+        select s.content ->> 'voucher_id' from private.import_staging s where s.n = any (import_prerequisites.ns)
+      )
+      order by v.id
+      for no key update;
+    when 'mortgage_applications' then
+      insert into public.properties (id, created_by)
+      select distinct on (m.property_id) m.property_id, m.borrower_id
+      from private.import_mortgage_applications m
+      where m.n = any (import_prerequisites.ns) and m.property_id is not null
+      order by m.property_id, m.n
+      on conflict (id) do nothing;
+    when 'mortgage_offers' then
+      if exists (
+        select from private.import_mortgage_offers m
+        where m.n = any (import_prerequisites.ns) and m.status = 'accepted'
+      ) then
+        raise sqlstate 'PT409' using message = 'offer_is_accepted';
+      end if;
+      insert into public.rooms (id, owner_id, meta, created_at)
+      select m.room_refs ->> 'negotiationRoomId', m.lender_id,
+        jsonb_build_object('source', 'mortgage', 'offer_id', m.id), m.created_at
+      from private.import_mortgage_offers m
+      where m.n = any (import_prerequisites.ns) and m.id is not null
+      order by 1
+      on conflict (id) do nothing;
+    when 'contract_links' then
+      insert into public.rooms (id, type, owner_id, meta, created_at)
+      select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "contract"}'::jsonb, m.created_at
+      from private.import_contract_links m
+      left join public.contracts c on c.id = m.contract_id
+      where m.n = any (import_prerequisites.ns) and m.room_id is not null
+      order by m.room_id, m.n
+      on conflict (id) do nothing;
+    else null;
+  end case;
+end;
+$$;
+
+comment on function private.import_prerequisites is
+  'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
+  'vouchers of bookings. '
+  'Raises: offer_is_accepted (409): the legacy store has no contract for it.';

@@ -1,0 +1,54 @@
+create function private.import_voucher_states()
+returns bigint
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  changed bigint;
+begin
+  perform pg_advisory_xact_lock(private.lock_number('import_batch'));
+  perform set_config('portal.import', 'on', true);
+
+  execute format(
+    'with booked as (
+       select
+         b.voucher_id, count(*) filter (where b.status = ''booked'') as active,
+         (array_agg(b.holder_id order by b.created_at desc, b.id desc) filter (where b.status = ''booked'')) as holders
+       from public.voucher_bookings b
+       join private.import_rows r on r.legacy_table = ''vouchers'' and r.id = b.voucher_id
+       group by b.voucher_id
+     ),
+     wrong as (
+       select v.id, b.holders[1] as holder
+       from booked b
+       join public.vouchers v on v.id = b.voucher_id
+       where (b.active > 0 and v.status not in (''booked'', ''consumed''))
+         or (b.active = 0 and v.status = ''booked'')
+         or (b.active > 0 and v.status = ''booked'' and not coalesce(v.holder_id = any (b.holders), false))
+       order by v.id
+       for no key update of v
+     ),
+     t as (
+       update public.vouchers v
+       set status = case when w.holder is null then ''issued'' else ''booked'' end, holder_id = w.holder
+       from wrong w
+       where v.id = w.id
+       returning v.*
+     ),
+     kept as (
+       update private.import_rows r set digest = %s from t where r.legacy_table = ''vouchers'' and r.id = t.id
+     )
+     select count(*) from t',
+    private.import_digest('vouchers', 't')
+  ) into changed;
+  perform set_config('portal.import', '', true);
+  return changed;
+end;
+$$;
+
+comment on function private.import_voucher_states is
+  'Lets status and holder of imported vouchers follow from their bookings, where the legacy servers left them '
+  'otherwise: a voucher with an active booking is booked. Returns how many.';

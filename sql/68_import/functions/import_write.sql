@@ -1,0 +1,131 @@
+create function private.import_write(legacy_table text, ns integer[], run integer)
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  columns   constant text[] := private.import_columns(import_write.legacy_table);
+  names     constant text := (select string_agg(format('%I', c.name), ', ') from unnest(columns) as c (name));
+  of_stored constant text := private.import_digest(import_write.legacy_table, 't');
+  of_mapped constant text := private.import_digest(import_write.legacy_table, 'm');
+  key       constant text := private.import_key(import_write.legacy_table, 's.id');
+  fresh     integer[];
+  known     integer[];
+  changed   text[];
+  refusal   text;
+  is_stored boolean;
+begin
+  if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
+    raise sqlstate 'PT400' using message = 'text_unreadable';
+  end if;
+
+  perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
+
+  select array_agg(s.n) filter (where not s.is_known), array_agg(s.n) filter (where s.is_known)
+  into fresh, known
+  from private.import_staging s
+  where s.n = any (import_write.ns);
+
+  if known is not null then
+    execute format(
+      'select min(case
+         when r.run = $1 or r.source <> i.source or exists (
+           select from private.import_rejects j
+           where j.source = r.source and j.legacy_table = r.legacy_table and j.hash = s.hash
+             and j.reason = ''id_twice''
+         ) then ''id_twice''
+         when t.id is null or %s <> r.digest then ''changed_here''
+       end)
+       from private.import_staging s
+       join private.import_runs i on i.id = $1
+       join private.import_rows r on r.legacy_table = $2 and r.id = s.id
+       left join public.%I t on t.id = %s
+       where s.n = any ($3)',
+      of_stored, import_write.legacy_table, key
+    ) into refusal using import_write.run, import_write.legacy_table, known;
+    if refusal is not null then
+      raise sqlstate 'PT409' using message = refusal;
+    end if;
+
+    -- only what differs: most columns of bookings never change
+    execute format(
+      'select array_remove(array[%s], null)
+       from private.import_%s m
+       join public.%I t on t.id = m.id
+       where m.n = any ($1)',
+      (
+        select string_agg(format('case when bool_or(t.%1$I is distinct from m.%1$I) then %1$L end', c.name), ', ')
+        from unnest(columns) as c (name)
+      ),
+      import_write.legacy_table, import_write.legacy_table
+    ) into changed using known;
+    if changed <> '{}' then
+      execute format(
+        'update public.%I t set %s from private.import_%s m where m.n = any ($1) and t.id = m.id',
+        import_write.legacy_table,
+        (select string_agg(format('%1$I = m.%1$I', c.name), ', ') from unnest(changed) as c (name)),
+        import_write.legacy_table
+      ) using known;
+    end if;
+    execute format(
+      'with mapped as materialized (
+         select m.*, %s as digest from private.import_%s m where m.n = any ($3)
+       ),
+       kept as (
+         update private.import_rows r
+         set hash = s.hash, digest = m.digest, amount = m.exact_amount, currency = m.exact_currency, run = $1,
+           imported_at = now()
+         from private.import_staging s
+         join mapped m on m.n = s.n
+         where r.legacy_table = $2 and r.id = s.id and s.n = any ($3)
+         returning r.id
+       )
+       select count(*) = count(t.id)
+       from mapped m
+       left join public.%I t on t.id = m.id and %s = m.digest',
+      of_mapped, import_write.legacy_table, import_write.legacy_table, of_stored
+    ) into is_stored using import_write.run, import_write.legacy_table, known;
+    if not is_stored then
+      raise sqlstate 'PT409' using message = 'stored_differently';
+    end if;
+  end if;
+
+  if fresh is not null then
+    execute format(
+      'with mapped as materialized (
+         select s.id as legacy_id, s.hash, m.*, %s as digest
+         from private.import_staging s
+         join private.import_%s m on m.n = s.n
+         where s.n = any ($3)
+         order by s.n
+       ),
+       stored as (
+         insert into public.%I as t (%s) select %s from mapped returning %s as digest
+       ),
+       kept as (
+         insert into private.import_rows (legacy_table, id, source, hash, digest, amount, currency, run)
+         select $2, m.legacy_id, i.source, m.hash, m.digest, m.exact_amount, m.exact_currency, i.id
+         from mapped m
+         cross join (select i.id, i.source from private.import_runs i where i.id = $1) i
+         returning digest
+       )
+       select s.rows = cardinality($3) and k.rows = s.rows and k.digests = s.digests
+       from (select count(*) as rows, bit_xor(digest) as digests from stored) s
+       cross join (select count(*) as rows, bit_xor(digest) as digests from kept) k',
+      of_mapped, import_write.legacy_table, import_write.legacy_table, names, names, of_stored
+    ) into is_stored using import_write.run, import_write.legacy_table, fresh;
+    if not is_stored then
+      raise sqlstate 'PT409' using message = 'stored_differently';
+    end if;
+    if import_write.legacy_table = 'voucher_bookings' then
+      perform private.import_charges(fresh, import_write.run);
+    end if;
+  end if;
+end;
+$$;
+
+comment on function private.import_write is
+  'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
+  'none. Compares the hash of what was mapped with that of what was stored. '
+  'Raises: text_unreadable (400); changed_here, id_twice, stored_differently (409), and what the tables refuse.';

@@ -1,0 +1,21 @@
+create view private.import_events
+as
+select
+  s.n,
+  private.import_uuid(s.content ->> 'id') as id,
+  s.content ->> 'type' as type,
+  actor.id as actor_id,
+  nullif(s.content ->> 'subject_type', '') as subject_type,
+  -- a document has another id now
+  case s.content ->> 'subject_type'
+    when 'contract' then private.import_uuid(s.content ->> 'subject_id')::text
+    else nullif(s.content ->> 'subject_id', '')
+  end as subject_id,
+  coalesce(nullif(nullif(s.content ->> 'meta', '')::jsonb, 'null'), '{}') as meta,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s
+left join public.thinkers actor on actor.public_id = s.content ->> 'actor_id';
+
+comment on view private.import_events is 'The rows of a batch of the legacy table events, as they are written.';

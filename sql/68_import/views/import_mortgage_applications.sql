@@ -1,0 +1,24 @@
+create view private.import_mortgage_applications
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  nullif(s.content ->> 'property_id', '') as property_id,
+  borrower.id as borrower_id,
+  private.import_cents(s.content ->> 'desired_loan') as desired_loan,
+  private.import_currency(s.content ->> 'currency') as currency,
+  -- 0 was written for a missing one
+  nullif((s.content ->> 'duration_years')::integer, 0) as duration_years,
+  private.import_word(nullif(s.content ->> 'rate_type', '')) as rate_type,
+  trim_scale((s.content ->> 'max_interest')::numeric) as max_interest,
+  private.import_word(s.content ->> 'status') as status,
+  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  private.import_time(s.content ->> 'created_at') as submission_ts,
+  private.import_time(s.content ->> 'created_at') as created_at,
+  (s.content ->> 'desired_loan')::numeric as exact_amount,
+  private.import_currency(s.content ->> 'currency') as exact_currency
+from private.import_staging s
+left join public.thinkers borrower on borrower.public_id = s.content ->> 'borrower_uid';
+
+comment on view private.import_mortgage_applications is
+  'The rows of a batch of the legacy table mortgage_applications, as they are written.';

@@ -1,0 +1,13 @@
+create view private.import_properties
+as
+select
+  s.n,
+  s.content ->> 'id' as id,
+  s.content ->> 'address' as address,
+  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  null::numeric as exact_amount,
+  null::text as exact_currency
+from private.import_staging s;
+
+comment on view private.import_properties is
+  'The rows of a batch of the legacy table properties, as they are written.';
