@@ -2575,13 +2575,10 @@ declare
   exclusive boolean;
 begin
   -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
-  -- from signing in while a stranger books
-  perform pg_advisory_xact_lock_shared(
-    private.lock_number(
-      -- one lock for a whole import, instead of as many as it has issuers
-      case when private.is_import() then 'no_overlap_of_imported' else 'no_overlap_of:' || new.issuer_id end
-    )
-  );
+  -- from signing in while a stranger books. An import has one lock for all issuers
+  if not private.is_import() then
+    perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of:' || new.issuer_id));
+  end if;
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap
@@ -4804,7 +4801,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'accepted' and (tg_op = 'INSERT' or old.status <> 'accepted') then
+  if tg_op = 'INSERT' or old.status <> 'accepted' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     select
       'mortgage.accept', coalesce(private.known_actor(), a.borrower_id), 'mortgage_offer', new.id,
@@ -4823,7 +4820,7 @@ comment on function private.tg_mortgage_offers__write_accept is
 create trigger tg_mortgage_offers__write_accept
   after insert or update of status on public.mortgage_offers
   for each row
-  when (not private.is_import())
+  when (new.status = 'accepted' and not private.is_import())
   execute function private.tg_mortgage_offers__write_accept();
 
 -- sql/60_events/triggers/tg_mortgage_offers__write_offer.sql
@@ -5218,7 +5215,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'settled' and (tg_op = 'INSERT' or old.status <> 'settled') then
+  if tg_op = 'INSERT' or old.status <> 'settled' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'transfer.settled', coalesce(private.known_actor(), new.thinker_id), 'transfer', new.id,
@@ -5235,7 +5232,7 @@ comment on function private.tg_transfers__write_settled is
 create trigger tg_transfers__write_settled
   after insert or update of status on public.transfers
   for each row
-  when (not private.is_import())
+  when (new.status = 'settled' and not private.is_import())
   execute function private.tg_transfers__write_settled();
 
 -- sql/60_events/triggers/tg_voucher_bookings__write_book.sql
@@ -5271,7 +5268,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'cancelled' and (tg_op = 'INSERT' or old.status <> 'cancelled') then
+  if tg_op = 'INSERT' or old.status <> 'cancelled' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'voucher.cancel', coalesce(private.known_actor(), new.holder_id), 'voucher_booking', new.id,
@@ -5289,7 +5286,7 @@ comment on function private.tg_voucher_bookings__write_cancel is
 create trigger tg_voucher_bookings__write_cancel
   after insert or update of status on public.voucher_bookings
   for each row
-  when (not private.is_import())
+  when (new.status = 'cancelled' and not private.is_import())
   execute function private.tg_voucher_bookings__write_cancel();
 
 -- sql/60_events/triggers/tg_vouchers__write_expire.sql
@@ -5300,7 +5297,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'expired' and (tg_op = 'INSERT' or old.status <> 'expired') then
+  if tg_op = 'INSERT' or old.status <> 'expired' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'voucher.expire', new.issuer_id, 'voucher', new.id,
@@ -5317,7 +5314,7 @@ comment on function private.tg_vouchers__write_expire is
 create trigger tg_vouchers__write_expire
   after insert or update of status on public.vouchers
   for each row
-  when (not private.is_import())
+  when (new.status = 'expired' and not private.is_import())
   execute function private.tg_vouchers__write_expire();
 
 -- sql/60_events/triggers/tg_vouchers__write_issue.sql
@@ -7685,25 +7682,31 @@ alter table private.import_staging set (autovacuum_enabled = false);
 create function private.import_time(value text)
 returns timestamptz
 language plpgsql -- caches the plan for the next call
-stable
+immutable
 strict
 set search_path = ''
-set timezone = 'UTC'
 as $$
 declare
-  moment constant text := trim(import_time.value);
+  moment text := trim(import_time.value);
 begin
-  if moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?[0-5]\d)?$' then
-    return date_trunc('milliseconds', replace(moment, ',', '.')::timestamptz);
+  -- the form that the servers wrote
+  if moment ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$' then
+    return moment::timestamptz;
   end if;
+
   -- a year, a month, a day
   if moment ~ '^\d{4}(-\d\d(-\d\d)?)?$' then
-    return (moment || substr('-01-01', length(moment) - 3))::timestamptz;
-  end if;
-  if moment = '' then
+    moment := moment || substr('-01-01', length(moment) - 3) || 'T00:00Z';
+  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' then
+    moment := replace(moment, ',', '.') || 'Z';
+  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d,\d+(Z|[+-]\d\d:?[0-5]\d)$' then
+    moment := replace(moment, ',', '.');
+  elsif moment = '' then
     return null;
+  elsif moment !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?[0-5]\d)$' then
+    raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
   end if;
-  raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
+  return date_trunc('milliseconds', moment::timestamptz);
 end;
 $$;
 
@@ -7793,6 +7796,8 @@ create view private.import_contract_links
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   private.import_uuid(s.content ->> 'contract_id') as contract_id,
   nullif(s.content ->> 'voucher_id', '') as voucher_id,
@@ -7811,6 +7816,8 @@ create view private.import_contracts
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   s.content ->> 'name' as name,
   nullif(s.content ->> 'mime_type', '') as mime_type,
@@ -7833,6 +7840,8 @@ create view private.import_events
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   s.content ->> 'type' as type,
   actor.id as actor_id,
@@ -7856,6 +7865,8 @@ create view private.import_mortgage_applications
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   nullif(s.content ->> 'property_id', '') as property_id,
   borrower.id as borrower_id,
@@ -7882,6 +7893,8 @@ create view private.import_mortgage_offers
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'application_id' as application_id,
   lender.id as lender_id,
@@ -7909,6 +7922,8 @@ create view private.import_properties
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'address' as address,
   coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
@@ -7924,6 +7939,8 @@ create view private.import_telemetry_events
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'type' as type,
   s.content ->> 'path' as path,
@@ -7943,6 +7960,8 @@ create view private.import_transfers
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'direction' as direction,
   nullif(s.content ->> 'wallet_address', '') as wallet_address,
@@ -7980,6 +7999,8 @@ create view private.import_voucher_bookings
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'voucher_id' as voucher_id,
   issuer.id as issuer_id,
@@ -8005,6 +8026,8 @@ create view private.import_vouchers
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   issuer.id as issuer_id,
   holder.id as holder_id,
@@ -8064,10 +8087,8 @@ as $$
 begin
   return query
   select
-    (
-      f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
-      f.meta, v.reversed_after_start, v.payer
-    )::public.fees as fee
+    f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
+    f.meta, v.reversed_after_start, v.payer
   from public.fees f
   cross join lateral (
     select v.*
@@ -8103,6 +8124,8 @@ begin
     raise sqlstate 'PT403' using message = 'not_a_server';
   end if;
   perform set_config('portal.import', 'on', true);
+  -- one lock for all rows: see tg_voucher_bookings__copy_no_overlap
+  perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of_imported'));
 
   select count(*) into staged from private.import_staging;
 
@@ -8459,32 +8482,59 @@ comment on function private.import_report is
 -- sql/68_import/functions/import_thinkers.sql
 create function private.import_thinkers(ns integer[])
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  insert into public.thinkers (id, public_id, created_at)
-  select private.thinker_id(u.uid), u.uid, coalesce(min(u.created_at), now())
+declare
+  missing text[];
+begin
+  select array_agg(named.uid) into missing
   from (
-    select named.uid, private.import_time(s.content ->> 'created_at') as created_at
+    select distinct u.uid
     from private.import_staging s
-    cross join lateral unnest(
-      array[
-        s.content ->> 'issuer_uid', s.content ->> 'holder_uid', s.content ->> 'borrower_uid',
-        s.content ->> 'lender_uid', s.content ->> 'actor_uid', s.content ->> 'actor_id', s.content ->> 'created_by'
-      ]
-    ) as named (uid)
-    where s.n = any (import_thinkers.ns) and named.uid <> ''
-      and not exists (select from public.thinkers t where t.public_id = named.uid)
-  ) u
+    cross join lateral private.import_uids(s.content) as u (uid)
+    where s.n = any (import_thinkers.ns)
+  ) named
+  where not exists (select from public.thinkers t where t.public_id = named.uid);
+
+  insert into public.thinkers (id, public_id, created_at)
+  select private.thinker_id(u.uid), u.uid, coalesce(min(private.import_time(s.content ->> 'created_at')), now())
+  from private.import_staging s
+  cross join lateral private.import_uids(s.content) as u (uid)
+  where missing is not null and s.n = any (import_thinkers.ns) and u.uid = any (missing)
   group by u.uid
   -- the order in which other transactions create them, too
   order by 1
-  on conflict do nothing
+  on conflict do nothing;
+end;
 $$;
 
 comment on function private.import_thinkers is
   'Creates the thinkers whose uids the rows of a batch name, as of the first row that names them.';
+
+-- sql/68_import/functions/import_uids.sql
+create function private.import_uids(content jsonb)
+returns setof text
+language plpgsql -- caches the plan for the next call
+immutable
+set search_path = ''
+as $$
+declare
+  uid text;
+begin
+  foreach uid in array array[
+    content ->> 'issuer_uid', content ->> 'holder_uid', content ->> 'borrower_uid', content ->> 'lender_uid',
+    content ->> 'actor_uid', content ->> 'actor_id', content ->> 'created_by'
+  ] loop
+    if uid <> '' then
+      return next uid;
+    end if;
+  end loop;
+end;
+$$;
+
+comment on function private.import_uids is 'The uids that a legacy row names.';
 
 -- sql/68_import/functions/import_voucher_states.sql
 create function private.import_voucher_states()
@@ -8619,12 +8669,10 @@ begin
        ),
        kept as (
          update private.import_rows r
-         set hash = s.hash, digest = m.digest, amount = m.exact_amount, currency = m.exact_currency, run = $1,
+         set hash = m.hash, digest = m.digest, amount = m.exact_amount, currency = m.exact_currency, run = $1,
            imported_at = now()
-         from private.import_staging s
-         join mapped m on m.n = s.n
-         where r.legacy_table = $2 and r.id = s.id and s.n = any ($3)
-         returning r.id
+         from mapped m
+         where r.legacy_table = $2 and r.id = m.legacy_id
        )
        select count(*) = count(t.id)
        from mapped m
@@ -8639,11 +8687,7 @@ begin
   if fresh is not null then
     execute format(
       'with mapped as materialized (
-         select s.id as legacy_id, s.hash, m.*, %s as digest
-         from private.import_staging s
-         join private.import_%s m on m.n = s.n
-         where s.n = any ($3)
-         order by s.n
+         select m.*, %s as digest from private.import_%s m where m.n = any ($3) order by m.n
        ),
        stored as (
          insert into public.%I as t (%s) select %s from mapped returning %s as digest

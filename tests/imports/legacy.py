@@ -95,7 +95,7 @@ def write(file: Path, *changes: tuple[str, Mapping[str, Value]], good: bool = Tr
     with closing(sqlite3.connect(file)) as database, database:
         if not database.execute("select from_ from (select count(*) as from_ from sqlite_master)").fetchone()[0]:
             database.executescript(SCHEMA)
-        for table, row in [*(ROWS.items() if good else ()), *((t, ROWS[t] | change) for t, change in changes)]:
+        for table, row in [*(ROWS.items() if good else ()), *((t, {**ROWS[t], **change}) for t, change in changes)]:
             names = ", ".join(row)
             marks = ", ".join("?" * len(row))
             database.execute(f"insert or replace into {table} ({names}) values ({marks})", tuple(row.values()))

@@ -8,13 +8,10 @@ declare
   exclusive boolean;
 begin
   -- the option stays as it is until this booking is committed. No lock of the issuer's row, which would keep the issuer
-  -- from signing in while a stranger books
-  perform pg_advisory_xact_lock_shared(
-    private.lock_number(
-      -- one lock for a whole import, instead of as many as it has issuers
-      case when private.is_import() then 'no_overlap_of_imported' else 'no_overlap_of:' || new.issuer_id end
-    )
-  );
+  -- from signing in while a stranger books. An import has one lock for all issuers
+  if not private.is_import() then
+    perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of:' || new.issuer_id));
+  end if;
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = new.issuer_id;
 
   -- history that an operator inserts may overlap

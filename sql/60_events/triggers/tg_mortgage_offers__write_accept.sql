@@ -5,7 +5,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'accepted' and (tg_op = 'INSERT' or old.status <> 'accepted') then
+  if tg_op = 'INSERT' or old.status <> 'accepted' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     select
       'mortgage.accept', coalesce(private.known_actor(), a.borrower_id), 'mortgage_offer', new.id,
@@ -24,5 +24,5 @@ comment on function private.tg_mortgage_offers__write_accept is
 create trigger tg_mortgage_offers__write_accept
   after insert or update of status on public.mortgage_offers
   for each row
-  when (not private.is_import())
+  when (new.status = 'accepted' and not private.is_import())
   execute function private.tg_mortgage_offers__write_accept();

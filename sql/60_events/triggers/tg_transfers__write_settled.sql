@@ -5,7 +5,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'settled' and (tg_op = 'INSERT' or old.status <> 'settled') then
+  if tg_op = 'INSERT' or old.status <> 'settled' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'transfer.settled', coalesce(private.known_actor(), new.thinker_id), 'transfer', new.id,
@@ -22,5 +22,5 @@ comment on function private.tg_transfers__write_settled is
 create trigger tg_transfers__write_settled
   after insert or update of status on public.transfers
   for each row
-  when (not private.is_import())
+  when (new.status = 'settled' and not private.is_import())
   execute function private.tg_transfers__write_settled();

@@ -5,7 +5,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'cancelled' and (tg_op = 'INSERT' or old.status <> 'cancelled') then
+  if tg_op = 'INSERT' or old.status <> 'cancelled' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'voucher.cancel', coalesce(private.known_actor(), new.holder_id), 'voucher_booking', new.id,
@@ -23,5 +23,5 @@ comment on function private.tg_voucher_bookings__write_cancel is
 create trigger tg_voucher_bookings__write_cancel
   after insert or update of status on public.voucher_bookings
   for each row
-  when (not private.is_import())
+  when (new.status = 'cancelled' and not private.is_import())
   execute function private.tg_voucher_bookings__write_cancel();

@@ -5,7 +5,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'expired' and (tg_op = 'INSERT' or old.status <> 'expired') then
+  if tg_op = 'INSERT' or old.status <> 'expired' then
     insert into public.events (type, actor_id, subject_type, subject_id, meta)
     values (
       'voucher.expire', new.issuer_id, 'voucher', new.id,
@@ -22,5 +22,5 @@ comment on function private.tg_vouchers__write_expire is
 create trigger tg_vouchers__write_expire
   after insert or update of status on public.vouchers
   for each row
-  when (not private.is_import())
+  when (new.status = 'expired' and not private.is_import())
   execute function private.tg_vouchers__write_expire();

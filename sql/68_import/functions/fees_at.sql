@@ -7,10 +7,8 @@ as $$
 begin
   return query
   select
-    (
-      f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
-      f.meta, v.reversed_after_start, v.payer
-    )::public.fees as fee
+    f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
+    f.meta, v.reversed_after_start, v.payer
   from public.fees f
   cross join lateral (
     select v.*

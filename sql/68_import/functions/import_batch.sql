@@ -17,6 +17,8 @@ begin
     raise sqlstate 'PT403' using message = 'not_a_server';
   end if;
   perform set_config('portal.import', 'on', true);
+  -- one lock for all rows: see tg_voucher_bookings__copy_no_overlap
+  perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of_imported'));
 
   select count(*) into staged from private.import_staging;
 

@@ -1,27 +1,31 @@
 create function private.import_thinkers(ns integer[])
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  insert into public.thinkers (id, public_id, created_at)
-  select private.thinker_id(u.uid), u.uid, coalesce(min(u.created_at), now())
+declare
+  missing text[];
+begin
+  select array_agg(named.uid) into missing
   from (
-    select named.uid, private.import_time(s.content ->> 'created_at') as created_at
+    select distinct u.uid
     from private.import_staging s
-    cross join lateral unnest(
-      array[
-        s.content ->> 'issuer_uid', s.content ->> 'holder_uid', s.content ->> 'borrower_uid',
-        s.content ->> 'lender_uid', s.content ->> 'actor_uid', s.content ->> 'actor_id', s.content ->> 'created_by'
-      ]
-    ) as named (uid)
-    where s.n = any (import_thinkers.ns) and named.uid <> ''
-      and not exists (select from public.thinkers t where t.public_id = named.uid)
-  ) u
+    cross join lateral private.import_uids(s.content) as u (uid)
+    where s.n = any (import_thinkers.ns)
+  ) named
+  where not exists (select from public.thinkers t where t.public_id = named.uid);
+
+  insert into public.thinkers (id, public_id, created_at)
+  select private.thinker_id(u.uid), u.uid, coalesce(min(private.import_time(s.content ->> 'created_at')), now())
+  from private.import_staging s
+  cross join lateral private.import_uids(s.content) as u (uid)
+  where missing is not null and s.n = any (import_thinkers.ns) and u.uid = any (missing)
   group by u.uid
   -- the order in which other transactions create them, too
   order by 1
-  on conflict do nothing
+  on conflict do nothing;
+end;
 $$;
 
 comment on function private.import_thinkers is

@@ -1,25 +1,31 @@
 create function private.import_time(value text)
 returns timestamptz
 language plpgsql -- caches the plan for the next call
-stable
+immutable
 strict
 set search_path = ''
-set timezone = 'UTC'
 as $$
 declare
-  moment constant text := trim(import_time.value);
+  moment text := trim(import_time.value);
 begin
-  if moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?[0-5]\d)?$' then
-    return date_trunc('milliseconds', replace(moment, ',', '.')::timestamptz);
+  -- the form that the servers wrote
+  if moment ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$' then
+    return moment::timestamptz;
   end if;
+
   -- a year, a month, a day
   if moment ~ '^\d{4}(-\d\d(-\d\d)?)?$' then
-    return (moment || substr('-01-01', length(moment) - 3))::timestamptz;
-  end if;
-  if moment = '' then
+    moment := moment || substr('-01-01', length(moment) - 3) || 'T00:00Z';
+  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' then
+    moment := replace(moment, ',', '.') || 'Z';
+  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d,\d+(Z|[+-]\d\d:?[0-5]\d)$' then
+    moment := replace(moment, ',', '.');
+  elsif moment = '' then
     return null;
+  elsif moment !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?[0-5]\d)$' then
+    raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
   end if;
-  raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
+  return date_trunc('milliseconds', moment::timestamptz);
 end;
 $$;
 

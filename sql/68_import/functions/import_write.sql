@@ -74,12 +74,10 @@ begin
        ),
        kept as (
          update private.import_rows r
-         set hash = s.hash, digest = m.digest, amount = m.exact_amount, currency = m.exact_currency, run = $1,
+         set hash = m.hash, digest = m.digest, amount = m.exact_amount, currency = m.exact_currency, run = $1,
            imported_at = now()
-         from private.import_staging s
-         join mapped m on m.n = s.n
-         where r.legacy_table = $2 and r.id = s.id and s.n = any ($3)
-         returning r.id
+         from mapped m
+         where r.legacy_table = $2 and r.id = m.legacy_id
        )
        select count(*) = count(t.id)
        from mapped m
@@ -94,11 +92,7 @@ begin
   if fresh is not null then
     execute format(
       'with mapped as materialized (
-         select s.id as legacy_id, s.hash, m.*, %s as digest
-         from private.import_staging s
-         join private.import_%s m on m.n = s.n
-         where s.n = any ($3)
-         order by s.n
+         select m.*, %s as digest from private.import_%s m where m.n = any ($3) order by m.n
        ),
        stored as (
          insert into public.%I as t (%s) select %s from mapped returning %s as digest

@@ -2,6 +2,8 @@ create view private.import_contract_links
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   private.import_uuid(s.content ->> 'contract_id') as contract_id,
   nullif(s.content ->> 'voucher_id', '') as voucher_id,

@@ -2,6 +2,8 @@ create view private.import_contracts
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   s.content ->> 'name' as name,
   nullif(s.content ->> 'mime_type', '') as mime_type,

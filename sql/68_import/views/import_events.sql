@@ -2,6 +2,8 @@ create view private.import_events
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   s.content ->> 'type' as type,
   actor.id as actor_id,

@@ -2,6 +2,8 @@ create view private.import_mortgage_applications
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   nullif(s.content ->> 'property_id', '') as property_id,
   borrower.id as borrower_id,

@@ -2,6 +2,8 @@ create view private.import_mortgage_offers
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'application_id' as application_id,
   lender.id as lender_id,

@@ -2,6 +2,8 @@ create view private.import_properties
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'address' as address,
   coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,

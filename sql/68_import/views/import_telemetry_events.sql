@@ -2,6 +2,8 @@ create view private.import_telemetry_events
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'type' as type,
   s.content ->> 'path' as path,

@@ -2,6 +2,8 @@ create view private.import_transfers
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'direction' as direction,
   nullif(s.content ->> 'wallet_address', '') as wallet_address,

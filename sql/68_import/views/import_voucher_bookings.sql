@@ -2,6 +2,8 @@ create view private.import_voucher_bookings
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'voucher_id' as voucher_id,
   issuer.id as issuer_id,

@@ -2,6 +2,8 @@ create view private.import_vouchers
 as
 select
   s.n,
+  s.id as legacy_id,
+  s.hash,
   s.content ->> 'id' as id,
   issuer.id as issuer_id,
   holder.id as holder_id,

@@ -1,0 +1,487 @@
+"""A Cloudflare D1 database becomes rows of the tables: each mapping, each reason to reject; again, and interrupted."""
+
+import csv
+import json
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from api.errors import PortalError
+from api.imports.source import TABLES
+from tests.cli.running import PORTAL, portal, run
+from tests.imports.conftest import Take
+from tests.imports.legacy import ROWS, Value, dump, write
+from tests.support.acting import call, call_or_reason, one, thinker
+from tests.support.charging import violations
+from tests.support.databases import empty
+from tests.support.parallel import at_once
+from tests.support.waiting import wait_for_row
+
+MAPPED: dict[str, dict[str, object]] = {
+    "transfers": {
+        "id": "in-1", "crypto_amount": "0.1", "fiat_amount": 25050, "fiat_currency": "EUR", "thinker": None,
+        "meta": {"source": "tpga-telbank-console"}, "created_at": "2026-03-01T10:00:00.123+00:00",
+        "updated_at": "2026-03-01T10:00:00.123+00:00", "label": "Fiat→Crypto inflow", "wallet_address": "0xabc",
+    },
+    "vouchers": {
+        "id": "v-1", "issuer": "anna", "holder": "ben", "issued_to": None, "title": "Beratung",
+        "duration_minutes": 60, "price_amount": 12000, "price_currency": "EUR", "status": "booked",
+        "transferable": True, "terms": {"template": "consulting"}, "valid_from": "2026-03-02T09:00:00+00:00",
+        "created_at": "2026-03-01T10:00:00+00:00",
+    },
+    "voucher_bookings": {
+        "id": "b-1", "voucher_id": "v-1", "issuer": "anna", "holder": "ben", "status": "booked",
+        "slot_start": "2026-03-02T09:00:00+00:00", "slot_end": "2026-03-02T10:00:00+00:00", "price_amount": 12000,
+        "cancelled_at": None, "created_at": "2026-03-01T11:00:00+00:00",
+    },
+    "properties": {"id": "house-1", "address": "Am Markt 1", "meta": {"rooms": 3}},
+    "mortgage_applications": {
+        "id": "app-1", "property_id": "house-1", "borrower": "clara", "desired_loan": 36000000, "currency": "EUR",
+        "duration_years": 20, "rate_type": "fixed", "max_interest": "0.04", "status": "open", "visibility": "private",
+        "submission_ts": "2026-03-03T10:00:00+00:00",
+    },
+    "mortgage_offers": {
+        "id": "mort-offer-1", "application_id": "app-1", "lender": "lena", "interest_rate": "0.031",
+        "monthly_payment": 210000, "loan_amount": 36000000, "status": "open",
+        "room_refs": {"negotiationRoomId": "mortgage:offer:mort-offer-1", "contractRoomId": None},
+    },
+    "contracts": {
+        "name": "Vertrag.pdf", "byte_size": 3, "creator": "anna", "storage_url": "contracts/ct-1/Vertrag.pdf",
+    },
+    "contract_links": {"voucher_id": "v-1", "room_id": "desk", "role": "primary"},
+    "events": {
+        "type": "voucher.book", "actor": "ben", "subject_type": "voucher_booking", "subject_id": "b-1",
+        "created_at": "2026-03-01T11:00:00+00:00",
+    },
+    "telemetry_events": {"id": "te-1", "type": "page.view", "path": "/", "actor": "ben", "meta": None},
+}  # fmt: skip
+"""What the rows of ROWS become."""
+
+PARTIES = {
+    "thinker": "thinker_id", "issuer": "issuer_id", "holder": "holder_id", "borrower": "borrower_id",
+    "lender": "lender_id", "creator": "created_by", "actor": "actor_id",
+}  # fmt: skip
+"""The columns of thinkers, whose uids MAPPED has."""
+
+REJECTS: list[tuple[str, dict[str, Value], str]] = [
+    ("transfers", {"direction": "sideways"}, "direction_is_valid"),
+    ("transfers", {"fiat_currency": "XBT"}, "currency_unknown"),
+    ("transfers", {"fiat_currency": ""}, "value_missing"),
+    ("transfers", {"fiat_amount": "much"}, "value_invalid"),
+    ("transfers", {"fiat_amount": 1e300}, "value_invalid"),
+    ("transfers", {"crypto_amount": float("inf")}, "crypto_amount_has_at_most_18_digits_before_the_point"),
+    ("transfers", {"meta": "{broken"}, "json_invalid"),
+    ("transfers", {"updated_at": "2020-01-01T00:00:00.000Z"}, "stored_differently"),
+    ("transfers", {"status": "lost"}, "transfer_status_is_valid"),
+    ("vouchers", {"issuer_uid": ""}, "value_missing"),
+    ("vouchers", {"issuer_uid": "x" * 256}, "public_id_has_1_to_255_characters"),
+    ("vouchers", {"price_amount": 99.5}, "amount_out_of_range"),
+    ("vouchers", {"price_amount": -1.0}, "amount_out_of_range"),
+    ("vouchers", {"price_currency": "EURO!"}, "currency_unknown"),
+    ("vouchers", {"status": "draft"}, "voucher_status_is_valid"),
+    ("vouchers", {"duration_minutes": -5}, "duration_is_at_most_a_year"),
+    ("vouchers", {"duration_minutes": 1.5}, "value_invalid"),
+    ("vouchers", {"valid_from": "tomorrow"}, "date_invalid"),
+    ("vouchers", {"valid_from": "2030-02-30T09:00:00.000Z"}, "date_invalid"),
+    ("vouchers", {"valid_from": "2031-01-01T00:00:00.000Z"}, "valid_until_is_not_before_valid_from"),
+    ("vouchers", {"title": "a\0b"}, "text_unreadable"),
+    ("vouchers", {"title": b"\xff\xfe"}, "text_unreadable"),
+    ("vouchers", {"terms": '"\\u0000"'}, "text_unreadable"),
+    ("vouchers", {"terms": "[" * 100 + "]" * 100}, "json_unreasonable"),
+    ("voucher_bookings", {"voucher_id": "v-none"}, "voucher_missing"),
+    ("voucher_bookings", {"slot_start": "2026-03-02T09:30:00.000Z"}, "slot_taken"),
+    ("voucher_bookings", {"slot_end": "2026-03-02T09:00:00.000Z"}, "slot_ends_after_it_starts"),
+    ("voucher_bookings", {"status": "cancelled"}, "cancelled_booking_has_a_time"),
+    ("properties", {"id": ""}, "property_id_has_1_to_255_characters"),
+    ("mortgage_applications", {"rate_type": "odd"}, "rate_type_is_valid"),
+    ("mortgage_applications", {"max_interest": 0.03125}, "max_interest_has_at_most_four_decimals"),
+    ("mortgage_offers", {"application_id": "app-none"}, "application_missing"),
+    ("mortgage_offers", {"status": "accepted"}, "offer_is_accepted"),
+    ("contracts", {"hash_sha256": None}, "value_missing"),
+    ("contracts", {"storage_url": "https://elsewhere/x"}, "storage_url_is_a_path_of_contracts"),
+    ("contract_links", {"contract_id": "ct-none"}, "contract_missing"),
+    ("contract_links", {"voucher_id": None, "room_id": ""}, "link_has_a_voucher_or_a_room"),
+    ("events", {"meta": "[1]"}, "meta_is_an_object"),
+    ("events", {"subject_id": None}, "subject_has_type_and_id"),
+    ("telemetry_events", {"type": ""}, "telemetry_type_has_1_to_255_characters"),
+]
+"""Rows that cannot be imported, by what is changed of ROWS, and the reason."""
+
+
+@pytest.mark.parametrize("is_dump", [False, True], ids=["file", "dump"])
+def test_every_table_is_mapped_without_events_or_fees(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, *, is_dump: bool
+) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    report = take(dump(file, tmp_path / "d1.sql") if is_dump else file)
+
+    for table in TABLES:
+        assert mapped(connection, table) == [MAPPED[table]], table
+        part = report["tables"][table]
+        assert (part["read"], part["written"], part["rows"], part["missing"], part["changed_here"]) == (1, 1, 1, 0, 0)
+        assert part["source_checksum"] == part["target_checksum"]
+    assert report["tables"]["transfers"]["sums"] == [
+        {"currency": "EUR", "source": "25050", "target": "25050", "rounding": "0"}
+    ]
+    assert one(connection, "select count(*) from public.fee_events") == 0
+    assert one(connection, "select created_at from public.thinkers where public_id = 'ben'").isoformat() == (
+        "2026-03-01T10:00:00+00:00"
+    )
+    assert one(connection, "select owner_id = private.thinker_id('anna') from public.rooms where id = 'desk'")
+    # the document is found by its link, as before
+    assert one(
+        connection, "select count(*) from public.contract_links l join public.contracts c on c.id = l.contract_id"
+    )
+    assert one(connection, "select report -> 'tables' from private.import_runs") == report["tables"]
+    assert violations(connection) == {}
+
+
+def test_numbers_are_those_that_a_reader_of_the_old_api_saw(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    report = take(
+        write(
+            tmp_path / "d1.sqlite",
+            ("transfers", {"id": "in-2", "crypto_amount": 0.1 + 0.2, "fiat_amount": 10.005}),
+            ("transfers", {"id": "in-3", "crypto_amount": 1e-7, "fiat_amount": -2.0, "fiat_currency": "jpy"}),
+            ("transfers", {"id": "in-4", "crypto_amount": 12345678901234567, "fiat_amount": 0.1}),
+            ("vouchers", {"id": "v-2", "duration_minutes": 0, "price_amount": None, "price_currency": None}),
+            ("vouchers", {"id": "v-3", "status": "ISSUED", "holder_uid": "ben", "valid_from": "2026-03-02"}),
+        )
+    )
+    amounts = connection.execute("select id, crypto_amount::text, fiat_amount from public.transfers order by id")
+    assert amounts.fetchall()[1:] == [
+        ("in-2", "0.30000000000000004", 1001),
+        ("in-3", "0.0000001", -2),
+        ("in-4", "12345678901234568", 10),
+    ]
+    assert report["tables"]["transfers"]["sums"] == [
+        {"currency": "EUR", "source": "26060.5", "target": "26061", "rounding": "0.5"},
+        {"currency": "JPY", "source": "-2", "target": "-2", "rounding": "0"},
+    ]
+    vouchers = connection.execute(
+        "select id, duration_minutes, price_amount, status, private.uid_of(issued_to), valid_from::text"
+        " from public.vouchers order by id"
+    ).fetchall()
+    assert vouchers[1:] == [
+        ("v-2", 60, None, "booked", None, "2026-03-02 09:00:00+00"),
+        ("v-3", 60, 12000, "issued", "ben", "2026-03-02 00:00:00+00"),
+    ]
+
+
+def test_every_bad_row_is_rejected_whole_with_its_reason(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    bad: list[tuple[str, dict[str, Value]]] = [
+        (table, {"id": f"bad-{n}", **change}) for n, (table, change, _) in enumerate(REJECTS)
+    ]
+    more: list[tuple[str, dict[str, Value]]] = [
+        ("vouchers", {"id": "v-good", "price_amount": 500.0}),
+        ("telemetry_events", {"id": None}),
+    ]
+    report = take(write(tmp_path / "d1.sqlite", *bad, *more))
+
+    listed = [json.loads(line) for line in portal("import", "rejects", "--format", "json").splitlines()]
+    expected = {(table, change["id"]): reason for (table, change), (*_, reason) in zip(bad, REJECTS, strict=True)}
+    assert {(r["table"], r["id"]): r["reason"] for r in listed} == expected | {
+        ("telemetry_events", None): "value_missing"
+    }
+    assert [r["row"]["title"] for r in listed if r["reason"] == "text_unreadable"][:2] == [
+        {"base64": "YQBi"},
+        {"base64": "//4="},
+    ]
+    for record in listed:
+        assert set(record["row"]) == set(ROWS[record["table"]])
+    # the rest goes on
+    assert one(connection, "select price_amount from public.vouchers where id = 'v-good'") == 500
+    for table in TABLES:
+        part = report["tables"][table]
+        assert part["read"] == part["written"] + part["rejected"]
+        assert part["rows"] == part["written"]
+    assert violations(connection) == {}
+
+
+def test_mended_rows_are_taken_and_the_bad_ones_stay_away(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = write(
+        tmp_path / "d1.sqlite",
+        ("vouchers", {"id": "v-2", "price_amount": 99.5}),
+        ("voucher_bookings", {"id": "b-2", "voucher_id": "v-2", "holder_uid": "zoe"}),
+        ("vouchers", {"id": "v-3", "status": "draft"}),
+    )
+    assert take(file)["tables"]["voucher_bookings"]["rejected"] == 1
+
+    listed = tmp_path / "rejects.csv"
+    portal("import", "rejects", "--format", "csv", "--output", str(listed))
+    with listed.open(newline="") as lines:
+        records = list(csv.DictReader(lines))
+    for record in records:
+        row = json.loads(record["row"])
+        record["row"] = json.dumps(row | {"price_amount": "9950"} if row["id"] == "v-2" else row)
+    with listed.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, records[0])
+        writer.writeheader()
+        writer.writerows(records)
+
+    result = run("import", "rejects", "--retry", str(listed))
+    assert result.exit_code == 3
+    assert one(connection, "select price_amount from public.voucher_bookings where id = 'b-2'") == 9950
+    assert [json.loads(line)["id"] for line in portal("import", "rejects", "--format", "json").splitlines()] == ["v-3"]
+
+    report = take(file)
+    assert (report["tables"]["vouchers"]["unchanged"], report["tables"]["vouchers"]["rejected"]) == (2, 1)
+    assert one(connection, "select price_amount from public.vouchers where id = 'v-2'") == 9950
+
+
+def test_again_changes_nothing_and_a_newer_export_brings_what_changed(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    take(file)
+    before = everything(connection)
+    report = take(file)
+    assert {(part["read"], part["unchanged"]) for part in report["tables"].values()} == {(1, 1)}
+    assert everything(connection) == before
+
+    write(
+        file,
+        ("vouchers", {"status": "issued", "holder_uid": None}),
+        ("voucher_bookings", {"status": "cancelled", "cancelled_at": "2026-03-01T12:00:00.000Z", "cancel_reason": "x"}),
+        (
+            "voucher_bookings",
+            {"id": "b-2", "slot_start": "2026-03-02T10:00:00.000Z", "slot_end": "2026-03-02T11:00:00Z"},
+        ),
+        ("transfers", {"status": "settled", "updated_at": "2026-04-01T00:00:00.000Z"}),
+        ("properties", {"address": "Am Markt 2"}),
+        good=False,
+    )
+    report = take(file)
+    updated = {table for table, part in report["tables"].items() if part["updated"]}
+    assert updated == {"vouchers", "voucher_bookings", "transfers", "properties"}
+    assert report["tables"]["voucher_bookings"]["written"] == 1
+    # the source says issued, but another booking is active
+    assert report["statesSet"] == 1
+    assert connection.execute("select id, status from public.voucher_bookings order by id").fetchall() == [
+        ("b-1", "cancelled"),
+        ("b-2", "booked"),
+    ]
+    assert one(connection, "select updated_at::text from public.transfers") == "2026-04-01 00:00:00+00"
+    assert one(connection, "select count(*) from public.events") == 1
+    assert {part["changed_here"] for part in report["tables"].values()} == {0}
+    assert violations(connection) == {}
+
+
+def test_what_changed_here_meanwhile_is_not_overwritten(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    take(file)
+    call(connection, thinker("ben"), "cancel_booking", booking_id="b-1", reason="here")
+    write(
+        file,
+        ("voucher_bookings", {"status": "cancelled", "cancelled_at": "2026-03-01T12:00:00.000Z"}),
+        ("mortgage_offers", {"lender_uid": "zoe"}),
+        ("events", {"type": "voucher.cancel"}),
+        good=False,
+    )
+    take(file)
+    rejects = connection.execute("select legacy_table, reason from private.import_rejects order by 1").fetchall()
+    assert rejects == [("events", "append_only"), ("voucher_bookings", "changed_here")]
+    assert one(connection, "select cancel_reason from public.voucher_bookings") == "here"
+    assert one(connection, "select private.uid_of(lender_id) from public.mortgage_offers") == "zoe"
+    assert violations(connection) == {}
+
+
+def test_an_id_that_is_here_with_other_content_is_rejected(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    call(connection, thinker("sam"), "issue_voucher", voucher_id="v-1")
+    take(write(tmp_path / "d1.sqlite"))
+    rejects = connection.execute("select legacy_table, reason from private.import_rejects order by 1").fetchall()
+    assert rejects == [("vouchers", "id_taken")]
+    assert one(connection, "select private.uid_of(issuer_id) from public.vouchers") == "sam"
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "d1.sqlite", ("vouchers", {"id": "v-2", "status": "draft"}))
+    before = everything(connection)
+    dry = take(file, "--dry-run")
+    assert everything(connection) == before
+    assert one(connection, "select count(*) from private.import_rejects") == 0
+    assert dry["tables"] == take(file)["tables"]
+
+
+def test_bookings_are_charged_from_a_day_on_as_of_their_time(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    old: dict[str, Value] = {
+        "id": "b-old", "created_at": "2026-02-28T22:00:00Z", "slot_start": "2026-03-02T10:00:00.000Z",
+        "slot_end": "2026-03-02T11:00:00.000Z",
+    }  # fmt: skip
+    cancelled: dict[str, Value] = {
+        "id": "b-cancelled", "status": "cancelled", "cancelled_at": "2026-03-01T12:00:00.000Z",
+        "slot_start": "2026-03-02T11:00:00.000Z", "slot_end": "2026-03-02T12:00:00.000Z",
+    }  # fmt: skip
+    file = write(tmp_path / "d1.sqlite", ("voucher_bookings", old), ("voucher_bookings", cancelled))
+    take(file, "--charge-from", "2026-03-01")
+    charges = connection.execute(
+        "select subject_id, amount_cents, created_at::text, private.uid_of(payer_id) from public.fee_events"
+        " order by created_at, subject_id, amount_cents"
+    ).fetchall()
+    assert charges == [
+        ("b-1", 240, "2026-03-01 11:00:00+00", "anna"),
+        ("b-cancelled", 240, "2026-03-01 11:00:00+00", "anna"),
+        ("b-cancelled", -240, "2026-03-01 12:00:00+00", "anna"),
+    ]
+    assert one(connection, "select count(*) from public.events") == 1
+    assert violations(connection) == {}
+
+
+def test_a_request_cannot_write_without_its_events(connection: psycopg.Connection) -> None:
+    connection.execute("set portal.import = 'on'")
+    call(connection, thinker("anna"), "issue_voucher", voucher_id="v-1")
+    connection.execute("reset portal.import")
+    assert one(connection, "select count(*) from public.events where type = 'voucher.issue'") == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "attach database '/tmp/other.sqlite' as other",
+        "select load_extension('evil')",
+        "create view v as select 1",
+        "create trigger t after insert on vouchers begin select 1; end",
+        "insert into properties (id) values (hex(randomblob(1000000000)))",
+        "no sql at all",
+    ],
+)
+def test_a_dump_makes_and_fills_tables_only(connection: psycopg.Connection, tmp_path: Path, statement: str) -> None:
+    file = dump(write(tmp_path / "d1.sqlite"), tmp_path / "d1.sql")
+    file.write_text(f"{file.read_text()}\n{statement};\n")
+    with pytest.raises(PortalError, match="Cannot read"):
+        run("import", "d1", str(file))
+    assert one(connection, "select count(*) from private.import_runs") == 0
+
+
+def test_other_tables_are_named(take: Take, tmp_path: Path) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("insert into rate_limits values ('book|1.2.3.4', '2026-03-01T10:00:00.000Z', 3)")
+    assert take(file)["notes"] == ["The table rate_limits is not imported (1 rows)."]
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on(
+    connection: psycopg.Connection, take: Take, shared_database: str, tmp_path: Path
+) -> None:
+    file = many(tmp_path / "d1.sqlite", 6000)
+    for rows in (0, 2000):
+        with subprocess.Popen([*PORTAL, "import", "d1", str(file)], stdout=subprocess.DEVNULL) as process:
+            wait_for_row(connection, f"select from public.telemetry_events having count(*) > {rows}")
+            process.kill()
+    take(file)
+    interrupted = everything(connection)
+    assert len(interrupted["telemetry_events"]) == 6001
+
+    empty(shared_database)
+    assert {part["unchanged"] for part in take(file)["tables"].values()} == {0}
+    assert everything(connection) == interrupted
+
+
+@pytest.mark.slow
+def test_two_at_once_take_turns(connection: psycopg.Connection, tmp_path: Path) -> None:
+    file = many(tmp_path / "d1.sqlite", 4000)
+    command = [*PORTAL, "import", "d1", str(file), "--json"]
+    reports = [
+        json.loads(answer.stdout)
+        for answer in at_once([lambda: subprocess.run(command, capture_output=True, check=True)] * 2)
+    ]
+    for table, number in {"telemetry_events": 4001, "vouchers": 1}.items():
+        parts = [report["tables"][table] for report in reports]
+        assert sum(part["written"] for part in parts) == number
+        assert all(part["written"] + part["unchanged"] == number for part in parts)
+    assert one(connection, "select count(*) from public.telemetry_events") == 4001
+
+
+@pytest.mark.slow
+def test_beside_live_traffic(connection: psycopg.Connection, take: Take, shared_database: str, tmp_path: Path) -> None:
+    file = tmp_path / "d1.sqlite"
+    window: dict[str, Value] = {"valid_from": "2090-01-01T00:00:00.000Z", "valid_until": "2090-01-02T00:00:00.000Z"}
+    vouchers = [("vouchers", {"id": f"v-{n}", "status": "issued", "holder_uid": None} | window) for n in range(20)]
+    bookings = [
+        (
+            "voucher_bookings",
+            {
+                "id": f"b-{n}-{hour}", "voucher_id": f"v-{n}", "slot_start": f"2090-01-01T{hour:02}:00:00.000Z",
+                "slot_end": f"2090-01-01T{hour + 1:02}:00:00.000Z",
+            },
+        )
+        for hour in range(12)
+        for n in range(20)
+    ]  # fmt: skip
+    take(write(file, *vouchers))
+    write(file, *bookings)
+
+    def book(n: int) -> list[object]:
+        with psycopg.connect(shared_database, autocommit=True) as live:
+            starts = [f"2090-01-01T{hour:02}:00Z" for hour in reversed(range(12))]
+            return [
+                call_or_reason(live, thinker(f"live-{n}"), "book_voucher", voucher_id=f"v-{n}", slot_start=start)
+                for start in starts
+            ]
+
+    def move_in() -> list[object]:
+        take(file)
+        return []
+
+    actions: list[Callable[[], list[object]]] = [move_in, *(partial(book, n) for n in range(4))]
+    answers = [answer for part in at_once(actions) for answer in part]
+    booked = sum(isinstance(answer, dict) for answer in answers)
+    assert all(isinstance(answer, dict) or answer == "slot_taken" for answer in answers)
+    rejected = one(connection, "select count(*) from private.import_rejects where reason = 'slot_taken'")
+    assert rejected == booked
+    assert one(connection, "select count(*) from public.voucher_bookings") == 241
+    assert violations(connection) == {}
+
+
+def many(file: Path, number: int) -> Path:
+    """A database with many rows of telemetry."""
+    write(file)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executemany(
+            "insert into telemetry_events values (?, 'page.view', '/', 'ben', null, '2026-03-01T11:30:00.000Z')",
+            ((f"te-many-{n}",) for n in range(number)),
+        )
+    return file
+
+
+def mapped(connection: psycopg.Connection, table: str) -> list[dict[str, object]]:
+    """The rows of a table, with the columns that MAPPED has; numerics are texts."""
+    columns = ", ".join(
+        f"private.uid_of({PARTIES[name]}) as {name}"
+        if name in PARTIES
+        else f"{name}::text"
+        if name in ("crypto_amount", "max_interest", "interest_rate")
+        else name
+        for name in MAPPED[table]
+    )
+    rows = connection.execute(f"select to_jsonb(r) from (select {columns} from public.{table}) r".encode()).fetchall()
+    return [row for (row,) in rows]
+
+
+def everything(connection: psycopg.Connection) -> dict[str, list[str]]:
+    """All rows of the imported tables and of those that the import extends, as texts."""
+    tables = [*TABLES, "thinkers", "rooms", "fee_events"]
+    return {
+        table: [row for (row,) in connection.execute(f"select t::text from public.{table} t order by t::text".encode())]
+        for table in tables
+    }
