@@ -7,4 +7,5 @@ comment on schema stats is
 grant usage on schema stats to service_role, stats_reader;
 
 -- the views call these functions with the rights of their reader
-grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;
+grant execute on function private.currency_code, private.currency_exponent, private.import_uuid
+  to service_role, stats_reader;

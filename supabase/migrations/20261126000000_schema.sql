@@ -7575,6 +7575,120 @@ create trigger tg_vouchers__keep_price
   when ((old.price_amount, old.price_currency) is distinct from (new.price_amount, new.price_currency))
   execute function private.tg_vouchers__keep_price();
 
+-- sql/67_legacy/functions/import_cents.sql
+create function private.import_cents(value text)
+returns bigint
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  number constant numeric := import_cents.value::numeric;
+begin
+  -- NaN is above every number
+  if number not between 0 and 9007199254740991 or number <> trunc(number) then
+    raise sqlstate 'PT400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
+  end if;
+  return number::bigint;
+end;
+$$;
+
+comment on function private.import_cents is
+  'A whole, not negative amount in minor units, by the rule of the API for prices. '
+  'Raises: amount_out_of_range (400).';
+
+-- sql/67_legacy/functions/import_currency.sql
+create function private.import_currency(code text)
+returns text
+language plpgsql -- caches the plan for the next call
+immutable
+set search_path = ''
+as $$
+begin
+  return upper(coalesce(nullif(import_currency.code, ''), 'EUR') collate "C");
+end;
+$$;
+
+comment on function private.import_currency is
+  'A currency in upper case; EUR, the default of the API, for a missing one.';
+
+-- sql/67_legacy/functions/import_time.sql
+create function private.import_time(value text)
+returns timestamptz
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  moment text := replace(trim(import_time.value), ',', '.');
+begin
+  -- the form that the servers wrote
+  if moment ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$' then
+    return moment::timestamptz;
+  end if;
+
+  if moment = '' then
+    return null;
+  end if;
+  -- a year, a month, a day
+  if moment ~ '^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$' then
+    moment := moment || substr('-01-01', length(moment) - 3) || 'T00:00';
+  end if;
+  if moment ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?$' then
+    moment := moment || 'Z';
+  end if;
+  if moment !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$' then
+    raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
+  end if;
+  return date_trunc('milliseconds', moment::timestamptz);
+end;
+$$;
+
+comment on function private.import_time is
+  'The time of an ISO 8601 text, as api/models/times.py reads it: a date is midnight, no zone is UTC, milliseconds '
+  'are kept. Null for an empty text. '
+  'Raises: date_invalid (400); datetime_field_overflow for what is no day of the calendar.';
+
+-- sql/67_legacy/functions/import_uuid.sql
+create function private.import_uuid(id text)
+returns uuid
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  hex text;
+begin
+  if import_uuid.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+    return import_uuid.id::uuid;
+  end if;
+  hex := encode(sha256(convert_to(import_uuid.id, 'UTF8')), 'hex');
+  return (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid;
+end;
+$$;
+
+comment on function private.import_uuid is
+  'The id of an imported event, document or document link, whose legacy id is a text such as ct-mws0ylx7-53c1: the '
+  'id itself if it is a UUID, otherwise its SHA-256 in the form of a UUID of version 8.';
+
+-- sql/67_legacy/functions/import_word.sql
+create function private.import_word(value text)
+returns text
+language plpgsql -- caches the plan for the next call
+immutable
+strict
+set search_path = ''
+as $$
+begin
+  return lower(import_word.value collate "C");
+end;
+$$;
+
+comment on function private.import_word is 'A status or another word in lower case: the legacy servers took any case.';
+
 -- sql/68_import/tables/import_rejects.sql
 create table private.import_rejects (
   id           uuid        primary key default private.new_uuid(),
@@ -7678,121 +7792,9 @@ alter table private.import_staging enable row level security;
 -- every batch has other rows; a plan for few rows reads by index
 alter table private.import_staging set (autovacuum_enabled = false);
 
--- sql/68_import/functions/import_time.sql
-create function private.import_time(value text)
-returns timestamptz
-language plpgsql -- caches the plan for the next call
-immutable
-strict
-set search_path = ''
-as $$
-declare
-  moment text := trim(import_time.value);
-begin
-  -- the form that the servers wrote
-  if moment ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$' then
-    return moment::timestamptz;
-  end if;
-
-  -- a year, a month, a day
-  if moment ~ '^\d{4}(-\d\d(-\d\d)?)?$' then
-    moment := moment || substr('-01-01', length(moment) - 3) || 'T00:00Z';
-  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' then
-    moment := replace(moment, ',', '.') || 'Z';
-  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d,\d+(Z|[+-]\d\d:?[0-5]\d)$' then
-    moment := replace(moment, ',', '.');
-  elsif moment = '' then
-    return null;
-  elsif moment !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?[0-5]\d)$' then
-    raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
-  end if;
-  return date_trunc('milliseconds', moment::timestamptz);
-end;
-$$;
-
-comment on function private.import_time is
-  'The time of an ISO 8601 text, as api/models/times.py reads it: a date is midnight, no zone is UTC, milliseconds '
-  'are kept. Null for an empty text. '
-  'Raises: date_invalid (400); datetime_field_overflow for what is no day of the calendar.';
-
--- sql/68_import/functions/import_cents.sql
-create function private.import_cents(value text)
-returns bigint
-language plpgsql -- caches the plan for the next call
-immutable
-strict
-set search_path = ''
-as $$
-declare
-  number constant numeric := import_cents.value::numeric;
-begin
-  -- NaN is above every number
-  if number not between 0 and 9007199254740991 or number <> trunc(number) then
-    raise sqlstate 'PT400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
-  end if;
-  return number::bigint;
-end;
-$$;
-
-comment on function private.import_cents is
-  'A whole, not negative amount in minor units, by the rule of the API for prices. '
-  'Raises: amount_out_of_range (400).';
-
--- sql/68_import/functions/import_uuid.sql
-create function private.import_uuid(id text)
-returns uuid
-language plpgsql -- caches the plan for the next call
-immutable
-strict
-set search_path = ''
-as $$
-declare
-  hex text;
-begin
-  if import_uuid.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
-    return import_uuid.id::uuid;
-  end if;
-  hex := encode(sha256(convert_to(import_uuid.id, 'UTF8')), 'hex');
-  return (substr(hex, 1, 12) || '8' || substr(hex, 14, 3) || '8' || substr(hex, 18, 15))::uuid;
-end;
-$$;
-
-comment on function private.import_uuid is
-  'The id of an imported event, document or document link, whose legacy id is a text such as ct-mws0ylx7-53c1: the '
-  'id itself if it is a UUID, otherwise its SHA-256 in the form of a UUID of version 8.';
-
--- sql/68_import/functions/import_word.sql
-create function private.import_word(value text)
-returns text
-language plpgsql -- caches the plan for the next call
-immutable
-strict
-set search_path = ''
-as $$
-begin
-  return lower(import_word.value collate "C");
-end;
-$$;
-
-comment on function private.import_word is 'A status or another word in lower case: the legacy servers took any case.';
-
--- sql/68_import/functions/import_currency.sql
-create function private.import_currency(code text)
-returns text
-language plpgsql -- caches the plan for the next call
-immutable
-set search_path = ''
-as $$
-begin
-  return upper(coalesce(nullif(import_currency.code, ''), 'EUR') collate "C");
-end;
-$$;
-
-comment on function private.import_currency is
-  'A currency in upper case; EUR, the default of the API, for a missing one.';
-
 -- sql/68_import/views/import_contract_links.sql
 create view private.import_contract_links
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7813,6 +7815,7 @@ comment on view private.import_contract_links is
 
 -- sql/68_import/views/import_contracts.sql
 create view private.import_contracts
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7837,6 +7840,7 @@ comment on view private.import_contracts is
 
 -- sql/68_import/views/import_events.sql
 create view private.import_events
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7862,6 +7866,7 @@ comment on view private.import_events is 'The rows of a batch of the legacy tabl
 
 -- sql/68_import/views/import_mortgage_applications.sql
 create view private.import_mortgage_applications
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7890,6 +7895,7 @@ comment on view private.import_mortgage_applications is
 
 -- sql/68_import/views/import_mortgage_offers.sql
 create view private.import_mortgage_offers
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7919,6 +7925,7 @@ comment on view private.import_mortgage_offers is
 
 -- sql/68_import/views/import_properties.sql
 create view private.import_properties
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7936,6 +7943,7 @@ comment on view private.import_properties is
 
 -- sql/68_import/views/import_telemetry_events.sql
 create view private.import_telemetry_events
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7957,6 +7965,7 @@ comment on view private.import_telemetry_events is
 
 -- sql/68_import/views/import_transfers.sql
 create view private.import_transfers
+with (security_invoker = true)
 as
 select
   s.n,
@@ -7996,6 +8005,7 @@ comment on view private.import_transfers is
 
 -- sql/68_import/views/import_voucher_bookings.sql
 create view private.import_voucher_bookings
+with (security_invoker = true)
 as
 select
   s.n,
@@ -8023,6 +8033,7 @@ comment on view private.import_voucher_bookings is
 
 -- sql/68_import/views/import_vouchers.sql
 create view private.import_vouchers
+with (security_invoker = true)
 as
 select
   s.n,
@@ -8360,14 +8371,14 @@ exception when others then
   end if;
 
   -- a code of SQL says what is wrong; PostgreSQL's own errors need their message
-  told := left(case when state like 'PT%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end, 1000);
+  told := case when state like 'PT%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end;
   update private.import_rejects j
-  set reason = why, detail = told, run = import_range.run
+  set reason = why, detail = left(told, 1000), run = import_range.run
   from private.import_staging s
   where s.n = import_range.ns[1] and j.id = s.mends and j.resolved_at is null;
   if not found then
     insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, detail, run)
-    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, told, i.id
+    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, left(told, 1000), i.id
     from private.import_staging s
     join private.import_runs i on i.id = import_range.run
     where s.n = import_range.ns[1]
@@ -9111,7 +9122,8 @@ comment on schema stats is
 grant usage on schema stats to service_role, stats_reader;
 
 -- the views call these functions with the rights of their reader
-grant execute on function private.currency_code, private.currency_exponent to service_role, stats_reader;
+grant execute on function private.currency_code, private.currency_exponent, private.import_uuid
+  to service_role, stats_reader;
 
 -- sql/75_stats/facts/application_facts.sql
 create view private.application_facts

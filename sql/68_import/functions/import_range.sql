@@ -30,14 +30,14 @@ exception when others then
   end if;
 
   -- a code of SQL says what is wrong; PostgreSQL's own errors need their message
-  told := left(case when state like 'PT%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end, 1000);
+  told := case when state like 'PT%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end;
   update private.import_rejects j
-  set reason = why, detail = told, run = import_range.run
+  set reason = why, detail = left(told, 1000), run = import_range.run
   from private.import_staging s
   where s.n = import_range.ns[1] and j.id = s.mends and j.resolved_at is null;
   if not found then
     insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, detail, run)
-    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, told, i.id
+    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, left(told, 1000), i.id
     from private.import_staging s
     join private.import_runs i on i.id = import_range.run
     where s.n = import_range.ns[1]

@@ -1,4 +1,5 @@
 create view private.import_contract_links
+with (security_invoker = true)
 as
 select
   s.n,

@@ -1,4 +1,5 @@
 create view private.import_events
+with (security_invoker = true)
 as
 select
   s.n,

@@ -1,4 +1,5 @@
 create view private.import_voucher_bookings
+with (security_invoker = true)
 as
 select
   s.n,

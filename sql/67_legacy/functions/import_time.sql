@@ -6,23 +6,24 @@ strict
 set search_path = ''
 as $$
 declare
-  moment text := trim(import_time.value);
+  moment text := replace(trim(import_time.value), ',', '.');
 begin
   -- the form that the servers wrote
-  if moment ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$' then
+  if moment ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$' then
     return moment::timestamptz;
   end if;
 
-  -- a year, a month, a day
-  if moment ~ '^\d{4}(-\d\d(-\d\d)?)?$' then
-    moment := moment || substr('-01-01', length(moment) - 3) || 'T00:00Z';
-  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' then
-    moment := replace(moment, ',', '.') || 'Z';
-  elsif moment ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d,\d+(Z|[+-]\d\d:?[0-5]\d)$' then
-    moment := replace(moment, ',', '.');
-  elsif moment = '' then
+  if moment = '' then
     return null;
-  elsif moment !~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?[0-5]\d)$' then
+  end if;
+  -- a year, a month, a day
+  if moment ~ '^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$' then
+    moment := moment || substr('-01-01', length(moment) - 3) || 'T00:00';
+  end if;
+  if moment ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?$' then
+    moment := moment || 'Z';
+  end if;
+  if moment !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$' then
     raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
   end if;
   return date_trunc('milliseconds', moment::timestamptz);
