@@ -7588,7 +7588,7 @@ declare
 begin
   -- NaN is above every number
   if number not between 0 and 9007199254740991 or number <> trunc(number) then
-    raise sqlstate 'PT400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
+    raise sqlstate 'IM400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
   end if;
   return number::bigint;
 end;
@@ -7596,7 +7596,7 @@ $$;
 
 comment on function private.import_cents is
   'A whole, not negative amount in minor units, by the rule of the API for prices. '
-  'Raises: amount_out_of_range (400).';
+  'Refuses with amount_out_of_range.';
 
 -- sql/67_legacy/functions/import_currency.sql
 create function private.import_currency(code text)
@@ -7639,8 +7639,9 @@ begin
   if moment ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?$' then
     moment := moment || 'Z';
   end if;
-  if moment !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$' then
-    raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
+  if moment !~
+    '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$' then
+    raise sqlstate 'IM400' using message = 'date_invalid', detail = left(moment, 100);
   end if;
   return date_trunc('milliseconds', moment::timestamptz);
 end;
@@ -7649,7 +7650,7 @@ $$;
 comment on function private.import_time is
   'The time of an ISO 8601 text, as api/models/times.py reads it: a date is midnight, no zone is UTC, milliseconds '
   'are kept. Null for an empty text. '
-  'Raises: date_invalid (400); datetime_field_overflow for what is no day of the calendar.';
+  'Refuses with date_invalid, or with datetime_field_overflow what is no day of the calendar.';
 
 -- sql/67_legacy/functions/import_uuid.sql
 create function private.import_uuid(id text)
@@ -8131,9 +8132,6 @@ as $$
 declare
   staged bigint;
 begin
-  if not private.is_operator() then
-    raise sqlstate 'PT403' using message = 'not_a_server';
-  end if;
   perform set_config('portal.import', 'on', true);
   -- one lock for all rows: see tg_voucher_bookings__copy_no_overlap
   perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of_imported'));
@@ -8179,8 +8177,7 @@ $$;
 
 comment on function private.import_batch is
   'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
-  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected. '
-  'Raises: not_a_server (403).';
+  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected.';
 
 -- sql/68_import/functions/import_charges.sql
 create function private.import_charges(ns integer[], run integer)
@@ -8311,7 +8308,7 @@ begin
         select from private.import_mortgage_offers m
         where m.n = any (import_prerequisites.ns) and m.status = 'accepted'
       ) then
-        raise sqlstate 'PT409' using message = 'offer_is_accepted';
+        raise sqlstate 'IM409' using message = 'offer_is_accepted';
       end if;
       insert into public.rooms (id, owner_id, meta, created_at)
       select m.room_refs ->> 'negotiationRoomId', m.lender_id,
@@ -8336,7 +8333,7 @@ $$;
 comment on function private.import_prerequisites is
   'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
   'vouchers of bookings. '
-  'Raises: offer_is_accepted (409): the legacy store has no contract for it.';
+  'Refuses with offer_is_accepted, because the legacy store has no contract for it.';
 
 -- sql/68_import/functions/import_range.sql
 create function private.import_range(legacy_table text, ns integer[], run integer)
@@ -8371,7 +8368,7 @@ exception when others then
   end if;
 
   -- a code of SQL says what is wrong; PostgreSQL's own errors need their message
-  told := case when state like 'PT%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end;
+  told := case when state like 'PT%' or state like 'IM%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end;
   update private.import_rejects j
   set reason = why, detail = left(told, 1000), run = import_range.run
   from private.import_staging s
@@ -8401,7 +8398,7 @@ immutable
 set search_path = ''
 as $$
   select case
-    when state like 'PT%' then message
+    when state like 'PT%' or state like 'IM%' then message
     when state = '23514' then constraint_name
     when state = '23503' and constraint_name like '%voucher_id_fkey' then 'voucher_missing'
     when state = '23503' and constraint_name like '%application_id_fkey' then 'application_missing'
@@ -8623,7 +8620,7 @@ declare
   is_stored boolean;
 begin
   if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
-    raise sqlstate 'PT400' using message = 'text_unreadable';
+    raise sqlstate 'IM400' using message = 'text_unreadable';
   end if;
 
   perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
@@ -8651,7 +8648,7 @@ begin
       of_stored, import_write.legacy_table, key
     ) into refusal using import_write.run, import_write.legacy_table, known;
     if refusal is not null then
-      raise sqlstate 'PT409' using message = refusal;
+      raise sqlstate 'IM409' using message = refusal;
     end if;
 
     -- only what differs: most columns of bookings never change
@@ -8691,7 +8688,7 @@ begin
       of_mapped, import_write.legacy_table, import_write.legacy_table, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, known;
     if not is_stored then
-      raise sqlstate 'PT409' using message = 'stored_differently';
+      raise sqlstate 'IM409' using message = 'stored_differently';
     end if;
   end if;
 
@@ -8716,7 +8713,7 @@ begin
       of_mapped, import_write.legacy_table, import_write.legacy_table, names, names, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, fresh;
     if not is_stored then
-      raise sqlstate 'PT409' using message = 'stored_differently';
+      raise sqlstate 'IM409' using message = 'stored_differently';
     end if;
     if import_write.legacy_table = 'voucher_bookings' then
       perform private.import_charges(fresh, import_write.run);
@@ -8728,7 +8725,7 @@ $$;
 comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
   'none. Compares the hash of what was mapped with that of what was stored. '
-  'Raises: text_unreadable (400); changed_here, id_twice, stored_differently (409), and what the tables refuse.';
+  'Refuses with text_unreadable, changed_here, id_twice, stored_differently, and what the tables refuse.';
 
 -- sql/68_import/functions/make_import_partitions.sql
 create function private.make_import_partitions(months text[])
@@ -8763,7 +8760,8 @@ $$;
 
 comment on function private.make_import_partitions is
   'Creates the missing partitions of public.events for months such as 2026-10, before an import writes their events. '
-  'Fails with lock_not_available instead of waiting longer than half a second.';
+  'Fails with lock_not_available instead of waiting longer than half a second. '
+  'Raises: append_only (403).';
 
 -- sql/70_jobs/tables/jobs.sql
 create table private.jobs (

@@ -10,7 +10,7 @@ declare
 begin
   -- NaN is above every number
   if number not between 0 and 9007199254740991 or number <> trunc(number) then
-    raise sqlstate 'PT400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
+    raise sqlstate 'IM400' using message = 'amount_out_of_range', detail = left(import_cents.value, 100);
   end if;
   return number::bigint;
 end;
@@ -18,4 +18,4 @@ $$;
 
 comment on function private.import_cents is
   'A whole, not negative amount in minor units, by the rule of the API for prices. '
-  'Raises: amount_out_of_range (400).';
+  'Refuses with amount_out_of_range.';

@@ -23,8 +23,9 @@ begin
   if moment ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?$' then
     moment := moment || 'Z';
   end if;
-  if moment !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$' then
-    raise sqlstate 'PT400' using message = 'date_invalid', detail = left(moment, 100);
+  if moment !~
+    '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})$' then
+    raise sqlstate 'IM400' using message = 'date_invalid', detail = left(moment, 100);
   end if;
   return date_trunc('milliseconds', moment::timestamptz);
 end;
@@ -33,4 +34,4 @@ $$;
 comment on function private.import_time is
   'The time of an ISO 8601 text, as api/models/times.py reads it: a date is midnight, no zone is UTC, milliseconds '
   'are kept. Null for an empty text. '
-  'Raises: date_invalid (400); datetime_field_overflow for what is no day of the calendar.';
+  'Refuses with date_invalid, or with datetime_field_overflow what is no day of the calendar.';

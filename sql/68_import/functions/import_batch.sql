@@ -13,9 +13,6 @@ as $$
 declare
   staged bigint;
 begin
-  if not private.is_operator() then
-    raise sqlstate 'PT403' using message = 'not_a_server';
-  end if;
   perform set_config('portal.import', 'on', true);
   -- one lock for all rows: see tg_voucher_bookings__copy_no_overlap
   perform pg_advisory_xact_lock_shared(private.lock_number('no_overlap_of_imported'));
@@ -61,5 +58,4 @@ $$;
 
 comment on function private.import_batch is
   'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
-  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected. '
-  'Raises: not_a_server (403).';
+  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected.';

@@ -29,7 +29,7 @@ begin
         select from private.import_mortgage_offers m
         where m.n = any (import_prerequisites.ns) and m.status = 'accepted'
       ) then
-        raise sqlstate 'PT409' using message = 'offer_is_accepted';
+        raise sqlstate 'IM409' using message = 'offer_is_accepted';
       end if;
       insert into public.rooms (id, owner_id, meta, created_at)
       select m.room_refs ->> 'negotiationRoomId', m.lender_id,
@@ -54,4 +54,4 @@ $$;
 comment on function private.import_prerequisites is
   'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
   'vouchers of bookings. '
-  'Raises: offer_is_accepted (409): the legacy store has no contract for it.';
+  'Refuses with offer_is_accepted, because the legacy store has no contract for it.';

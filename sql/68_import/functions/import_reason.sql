@@ -5,7 +5,7 @@ immutable
 set search_path = ''
 as $$
   select case
-    when state like 'PT%' then message
+    when state like 'PT%' or state like 'IM%' then message
     when state = '23514' then constraint_name
     when state = '23503' and constraint_name like '%voucher_id_fkey' then 'voucher_missing'
     when state = '23503' and constraint_name like '%application_id_fkey' then 'application_missing'

@@ -17,7 +17,7 @@ declare
   is_stored boolean;
 begin
   if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
-    raise sqlstate 'PT400' using message = 'text_unreadable';
+    raise sqlstate 'IM400' using message = 'text_unreadable';
   end if;
 
   perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
@@ -45,7 +45,7 @@ begin
       of_stored, import_write.legacy_table, key
     ) into refusal using import_write.run, import_write.legacy_table, known;
     if refusal is not null then
-      raise sqlstate 'PT409' using message = refusal;
+      raise sqlstate 'IM409' using message = refusal;
     end if;
 
     -- only what differs: most columns of bookings never change
@@ -85,7 +85,7 @@ begin
       of_mapped, import_write.legacy_table, import_write.legacy_table, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, known;
     if not is_stored then
-      raise sqlstate 'PT409' using message = 'stored_differently';
+      raise sqlstate 'IM409' using message = 'stored_differently';
     end if;
   end if;
 
@@ -110,7 +110,7 @@ begin
       of_mapped, import_write.legacy_table, import_write.legacy_table, names, names, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, fresh;
     if not is_stored then
-      raise sqlstate 'PT409' using message = 'stored_differently';
+      raise sqlstate 'IM409' using message = 'stored_differently';
     end if;
     if import_write.legacy_table = 'voucher_bookings' then
       perform private.import_charges(fresh, import_write.run);
@@ -122,4 +122,4 @@ $$;
 comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
   'none. Compares the hash of what was mapped with that of what was stored. '
-  'Raises: text_unreadable (400); changed_here, id_twice, stored_differently (409), and what the tables refuse.';
+  'Refuses with text_unreadable, changed_here, id_twice, stored_differently, and what the tables refuse.';

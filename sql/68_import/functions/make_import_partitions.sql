@@ -30,4 +30,5 @@ $$;
 
 comment on function private.make_import_partitions is
   'Creates the missing partitions of public.events for months such as 2026-10, before an import writes their events. '
-  'Fails with lock_not_available instead of waiting longer than half a second.';
+  'Fails with lock_not_available instead of waiting longer than half a second. '
+  'Raises: append_only (403).';
