@@ -71,6 +71,24 @@ class Storage:
             raise
         return Stored(size, digest.hexdigest())
 
+    async def find(self, path: str) -> Stored | None:
+        """The size and the hash of the document at this path; None where there is none.
+
+        Raises ApiError: storage_away.
+        """
+        digest, size = hashlib.sha256(), 0
+        try:
+            found = await obstore.get_async(self._store, path)
+            async for chunk in found.stream():
+                digest.update(chunk)
+                size += len(chunk)
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            _log.error(_FAILURE, error)
+            raise ApiError("storage_away") from error
+        return Stored(size, digest.hexdigest())
+
     async def delete(self, path: str) -> None:
         """Delete the document at this path, if there is one. Raises ApiError: storage_away."""
         try:

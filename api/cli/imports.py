@@ -1,5 +1,6 @@
 """The commands `portal import`: move in from another store."""
 
+import asyncio
 import csv
 import json
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import psycopg
 import typer
 from psycopg.rows import dict_row
+from pydantic.alias_generators import to_camel
 from rich.console import Console
 from rich.progress import ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
@@ -18,10 +20,11 @@ from api.cli.files import Format, Output, open_output
 from api.cli.owner import console, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.cli.texts import cell
-from api.errors import PortalError
+from api.errors import ApiError, PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import Loaded, Report, begin, finish, load, load_table
 from api.imports.source import TABLES, Source, stage
+from api.settings import load_settings
 
 REJECTED = 3
 """The exit code where rows were rejected, or are missing: 1 and 2 are errors of every command."""
@@ -72,6 +75,43 @@ def d1(
         loaded = _load(connection, source, dry_run, charge_from)
         notes = [f"The table {name} is not imported ({number} rows)." for name, number in source.unknown_tables.items()]
     _print_report(loaded, dry_run, as_json, notes)
+
+
+@app.command()
+def contracts(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", file_okay=False, exists=True)],
+    as_json: AsJson = False,
+) -> None:
+    """Import the stored documents of contracts, after their rows.
+
+    FOLDER is a copy of the bucket. Each file must have the hash that its row says; what the store has already stays.
+    The exit code is 3 if a document is missing or differs.
+
+    \b
+    $ rclone copy r2:portal-contracts bucket
+    $ portal import contracts bucket
+    """
+    from api.imports.documents import load_documents  # imported late: other commands do not need them
+    from api.storage import Storage
+
+    settings = load_settings()
+    with owner_connection() as connection, progress(_RateColumn()) as bar:
+        task = bar.add_task("Storing", total=None)
+        try:
+            found = asyncio.run(load_documents(connection, Storage(settings), folder, lambda: bar.advance(task)))
+        except ApiError as error:
+            raise PortalError(f"{error.message('en')}.") from error
+    if as_json:
+        typer.echo(json.dumps({to_camel(name): value for name, value in vars(found).items()}, indent=2))
+    else:
+        console.print(f"{found.read} documents: {found.stored} stored, {found.already_there} already there.")
+        Table(console, "problem", "document").print(
+            Row((problem, path), style="red")
+            for problem, paths in (("missing", found.missing), ("another hash", found.differing))
+            for path in paths
+        )
+    if found.missing or found.differing:
+        raise typer.Exit(REJECTED)
 
 
 @app.command()
