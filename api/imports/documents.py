@@ -42,7 +42,10 @@ async def load_documents(
     for path, size, sha256 in rows:
         documents.read += 1
         expected = Stored(size, sha256)
-        if await storage.find(path) == expected:
+        if {".", ".."}.intersection(path.split("/")):
+            # no store has such a path
+            documents.missing.append(path)
+        elif await storage.find(path) == expected:
             documents.already_there += 1
         elif (file := _file(folder, path)) is None:
             documents.missing.append(path)
