@@ -30,7 +30,10 @@ exception when others then
   end if;
 
   -- a code of SQL says what is wrong; PostgreSQL's own errors need their message
-  told := case when state like 'PT%' or state like 'IM%' then nullif(detail, '') else concat_ws(': ', nullif(col, ''), message) end;
+  told := case
+    when state like 'PT%' or state like 'IM%' then nullif(detail, '')
+    else concat_ws(': ', nullif(col, ''), message)
+  end;
   update private.import_rejects j
   set reason = why, detail = left(told, 1000), run = import_range.run
   from private.import_staging s
