@@ -8433,7 +8433,7 @@ set timezone = 'UTC'
 set datestyle = 'ISO'
 as $$
 declare
-  report jsonb := '{}';
+  report jsonb := jsonb_build_object();
   part   jsonb;
   item   record;
 begin
