@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from api.gateway import REPLAYED_HEADER, Gateway
 from api.gateway.direct import DirectGateway
 from api.gateway.shares import Shares
-from api.http.body import MAX_BODY_BYTES, PortalRequest
+from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
 from api.http.callers import CallerMiddleware, calls_of
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import mark_replayed, read_key
@@ -53,7 +53,15 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
         Litestar(
             _routes(settings),
             lifespan=[lambda _: gateway.open()],
-            state=State({"settings": settings, "shares": Shares(gateway), "tokens": tokens, "errors": ErrorCount()}),
+            state=State(
+                {
+                    "settings": settings,
+                    "shares": Shares(gateway),
+                    "tokens": tokens,
+                    "errors": ErrorCount(),
+                    "turns": Turns(),
+                }
+            ),
             dependencies={
                 "gateway": Provide(calls_of, sync_to_thread=False),
                 "idempotency_key": Provide(read_key, sync_to_thread=False),

@@ -1,10 +1,13 @@
 """Reads the body of a request as JSON, whatever its content type (docs/compatibility.md, "Request bodies")."""
 
+import asyncio
 import json
 import re
+import time
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from weakref import WeakValueDictionary
 
 import msgspec
 from litestar import Request
@@ -14,13 +17,19 @@ from litestar.openapi.spec import Operation, RequestBody
 
 from api.errors import ApiError
 from api.http.callers import Caller
+from api.http.proxies import client_address
 
 MAX_BODY_BYTES = 1024 * 1024
 
 MAX_CONTAINERS = 20_000
 """Arrays and objects of a body: each costs more time than its bytes. SQL has the same limit (private.check_json)."""
 
-_CONTAINER = re.compile(rb"[\[{]")
+MAX_VALUES = 50_000
+"""Commas of a body: each value costs a microsecond or more of the event loop."""
+
+NOTICEABLE_SECONDS = 0.005
+"""An address whose bodies take longer to parse waits as long again: others get half of the event loop's time."""
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?', re.DOTALL)  # matches whatever follows: no second attempt
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -32,6 +41,18 @@ class MayBeEmpty(Operation):
     def __post_init__(self) -> None:
         assert isinstance(self.request_body, RequestBody)
         self.request_body.required = False
+
+
+class Turns:
+    """Lets the bodies of an address be parsed one after another."""
+
+    def __init__(self) -> None:
+        """Begin with no addresses."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, address: str) -> asyncio.Lock:
+        """The turn of an address: take it for the time of the work."""
+        return self._locks.setdefault(address, asyncio.Lock())
 
 
 class PortalRequest(Request[Caller, None, State]):
@@ -57,16 +78,21 @@ class PortalRequest(Request[Caller, None, State]):
         """The parsed body.
 
         Raises ApiError: invalid_json, also for lone surrogates, which PostgreSQL cannot store, and for exponents of 19
-        digits; json_unreasonable for too many arrays and objects; value_invalid for a NUL; and the code in the route's
-        opt `user_header` if that header is missing, which the legacy servers checked after the JSON and before the
-        fields.
+        digits; json_unreasonable for too many values, arrays or objects; value_invalid for a NUL; and the code in the
+        route's opt `user_header` if that header is missing, which the legacy servers checked after the JSON and before
+        the fields.
         """
         try:
             # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
             body = await self.body()
-            _require_few_containers(body)
-            value: object = json.loads(body, parse_float=Decimal, parse_constant=_reject_constant)
-            storable = msgspec.json.encode(value)
+            async with self.app.state.turns.of(client_address(self)):
+                began = time.monotonic()
+                _require_few_values(body)
+                value: object = json.loads(body, parse_float=Decimal, parse_constant=_reject_constant)
+                storable = msgspec.json.encode(value)
+                took = time.monotonic() - began
+                if took > NOTICEABLE_SECONDS:
+                    await asyncio.sleep(took)
         except (ValueError, RecursionError, InvalidOperation) as error:
             raise ApiError("invalid_json") from error
         if _ESCAPED_NUL.search(storable):
@@ -77,11 +103,13 @@ class PortalRequest(Request[Caller, None, State]):
         return value
 
 
-def _require_few_containers(body: bytes) -> None:
-    """Raise ApiError json_unreasonable for too many arrays and objects, before a parser makes them."""
-    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS and (
-        len(_CONTAINER.findall(_STRING.sub(b"", body))) > MAX_CONTAINERS
-    ):
+def _require_few_values(body: bytes) -> None:
+    """Raise ApiError json_unreasonable for too many values, arrays and objects, before a parser makes them."""
+    containers = body.count(b"[") + body.count(b"{")
+    if containers <= MAX_CONTAINERS and body.count(b",") <= MAX_VALUES:
+        return
+    structure = _STRING.sub(b"", body)
+    if structure.count(b"[") + structure.count(b"{") > MAX_CONTAINERS or structure.count(b",") > MAX_VALUES:
         raise ApiError("json_unreasonable")
 
 

@@ -6,6 +6,7 @@ uvicorn limits neither the number of connections nor the time for a header, a bo
 import asyncio
 import errno
 import logging
+import re
 import resource
 import socket
 from collections.abc import Collection
@@ -30,6 +31,14 @@ _ACCEPTED_AT_ONCE = 32
 _QUEUE = 1024
 _OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
 """Files that are not connections: of Python, of the database's connections, and connections that are being closed."""
+
+MAX_HEAD_BYTES = 16 * 1024
+"""Of a request's line and headers."""
+
+MAX_HEADERS = 100
+MAX_PARAMETERS = 100
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 _MAX_SMALL_CHUNKS = 200
 _SMALL_CHUNK = 256
@@ -173,20 +182,32 @@ class _Protocol(H11Protocol):
 
 
 class _StrictConnection(h11.Connection):
-    """Refuses a body in tiny chunks, each of which costs more than its bytes."""
+    """Refuses what costs more than its bytes: many headers, many parameters, a body in tiny chunks."""
 
     _small_chunks = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next event. Raises h11.RemoteProtocolError."""
+        if self.their_state is h11.IDLE:
+            self._require_small_head()
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._small_chunks = 0
+            if event.target.count(b"&") >= MAX_PARAMETERS:
+                raise h11.RemoteProtocolError("too many parameters")
         elif isinstance(event, h11.Data) and len(event.data) < _SMALL_CHUNK:
             self._small_chunks += 1
             if self._small_chunks > _MAX_SMALL_CHUNKS:
                 raise h11.RemoteProtocolError("too many small chunks")
         return event
+
+    def _require_small_head(self) -> None:
+        """Raise h11.RemoteProtocolError before h11 parses the head: it limits only one that comes in several pieces."""
+        received = self.trailing_data[0][: MAX_HEAD_BYTES + 1]
+        end = _END_OF_HEAD.search(received)
+        head = received[: end.start()] if end else received
+        if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEADERS:
+            raise h11.RemoteProtocolError("too long a head")
 
 
 def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:

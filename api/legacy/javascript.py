@@ -16,6 +16,8 @@ def truthy(value: object) -> bool:
 
 def number(value: object) -> float:
     """JavaScript's `Number(value)` of parsed JSON; NaN where it makes none. An array counts as its only element."""
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
     match value:
         case None:
             return 0.0
@@ -25,7 +27,7 @@ def number(value: object) -> float:
             return _number_of_text(value.strip())
         case [] | [None]:
             return 0.0
-        case [list() | str() | int() | float() | Decimal() as one] if not isinstance(one, bool):
+        case [str() | int() | float() | Decimal() as one] if not isinstance(one, bool):
             return number(one)
         case _:
             return math.nan

@@ -19,28 +19,34 @@ begin
   -- a voucher may have several holders, at once or in turn. Each sees the documents that the issuer linked before the
   -- first booking or while this holder was the only one with a booking; never those of another holder
   return query
-    select l.id
-    from public.vouchers v
-    join public.contract_links l on l.voucher_id = v.id
-    join public.contracts c on c.id = l.contract_id
-    cross join lateral (
+    -- materialized: the bookings of a voucher are read once, not once for each of its documents
+    with held as materialized (
       select
+        v.id,
+        v.issuer_id,
+        v.issued_to,
         min(b.created_at) as first_booked,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
-      from public.voucher_bookings b
-      where b.voucher_id = v.id
-    ) appointments
-    where v.id in (select private.held_vouchers())
-      and c.created_by = v.issuer_id
-      and (v.issued_to is null or v.issued_to = auth.uid())
+      from public.vouchers v
+      left join public.voucher_bookings b on b.voucher_id = v.id
+      where v.id in (select private.held_vouchers())
+        and (v.issued_to is null or v.issued_to = auth.uid())
+        and exists (select from public.contract_links l where l.voucher_id = v.id)
+      group by v.id
+    )
+    select l.id
+    from held h
+    join public.contract_links l on l.voucher_id = h.id
+    join public.contracts c on c.id = l.contract_id
+    where c.created_by = h.issuer_id
       and (
-        appointments.first_booked is null
-        or appointments.first_booked > l.created_at
-        or v.issued_to = auth.uid()
-        or coalesce(appointments.mine @> l.created_at, false)
+        h.first_booked is null
+        or h.first_booked > l.created_at
+        or h.issued_to = auth.uid()
+        or coalesce(h.mine @> l.created_at, false)
       )
-      and not coalesce(appointments.others @> l.created_at, false);
+      and not coalesce(h.others @> l.created_at, false);
   return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
 end;
 $$;

@@ -795,28 +795,34 @@ begin
   -- a voucher may have several holders, at once or in turn. Each sees the documents that the issuer linked before the
   -- first booking or while this holder was the only one with a booking; never those of another holder
   return query
-    select l.id
-    from public.vouchers v
-    join public.contract_links l on l.voucher_id = v.id
-    join public.contracts c on c.id = l.contract_id
-    cross join lateral (
+    -- materialized: the bookings of a voucher are read once, not once for each of its documents
+    with held as materialized (
       select
+        v.id,
+        v.issuer_id,
+        v.issued_to,
         min(b.created_at) as first_booked,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
-      from public.voucher_bookings b
-      where b.voucher_id = v.id
-    ) appointments
-    where v.id in (select private.held_vouchers())
-      and c.created_by = v.issuer_id
-      and (v.issued_to is null or v.issued_to = auth.uid())
+      from public.vouchers v
+      left join public.voucher_bookings b on b.voucher_id = v.id
+      where v.id in (select private.held_vouchers())
+        and (v.issued_to is null or v.issued_to = auth.uid())
+        and exists (select from public.contract_links l where l.voucher_id = v.id)
+      group by v.id
+    )
+    select l.id
+    from held h
+    join public.contract_links l on l.voucher_id = h.id
+    join public.contracts c on c.id = l.contract_id
+    where c.created_by = h.issuer_id
       and (
-        appointments.first_booked is null
-        or appointments.first_booked > l.created_at
-        or v.issued_to = auth.uid()
-        or coalesce(appointments.mine @> l.created_at, false)
+        h.first_booked is null
+        or h.first_booked > l.created_at
+        or h.issued_to = auth.uid()
+        or coalesce(h.mine @> l.created_at, false)
       )
-      and not coalesce(appointments.others @> l.created_at, false);
+      and not coalesce(h.others @> l.created_at, false);
   return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
 end;
 $$;
@@ -1245,8 +1251,8 @@ $$;
 comment on function private.use_today is
   'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
   'telemetry_types are the types of the events. A trusted server that acts for no thinker has no limits. Locks the '
-  'thinker''s own row until the end of the transaction: call it after what may wait for others. daily_limit_reached '
-  'has what is limited as detail. '
+  'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
+  'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';
 
 -- sql/25_idempotency/tables/idempotency_keys.sql
@@ -1337,6 +1343,9 @@ begin
   if stored.response is not null then
     -- PostgREST and the API's direct gateway answer with this header
     perform set_config('response.headers', '[{"Idempotency-Replayed": "true"}]', true);
+  else
+    -- the key's bytes are counted at the end (store_response): only the thinker's own calls may have to wait for that
+    perform private.use_today();
   end if;
   return stored.response;
 end;
@@ -2061,6 +2070,8 @@ begin
     return response;
   end if;
 
+  perform private.use_today(bookings => 1);
+
   -- only who may book locks the voucher
   if not exists (
     select from public.vouchers v where v.id = book_voucher.voucher_id and private.is_open_to_caller(v)
@@ -2112,8 +2123,6 @@ begin
   set status = 'booked', holder_id = holder
   where v.id = voucher.id
   returning * into voucher;
-
-  perform private.use_today(bookings => 1);
 
   return private.store_response(
     book_voucher.idempotency_key,
@@ -2203,6 +2212,10 @@ begin
     raise sqlstate 'PT404' using message = 'booking_not_found';
   end if;
 
+  if cancel_booking.reason is not null then
+    perform private.use_today(bytes => octet_length(cancel_booking.reason));
+  end if;
+
   -- lock the voucher first, as book_voucher does: after waiting, this statement sees the other transaction's changes
   select * into voucher
   from public.vouchers v
@@ -2243,10 +2256,6 @@ begin
     set status = case when holder is null then 'issued' else 'booked' end, holder_id = holder
     where v.id = voucher.id and v.status = 'booked';
     select * into voucher from public.vouchers v where v.id = voucher.id;
-
-    if cancel_booking.reason is not null then
-      perform private.use_today(bytes => octet_length(cancel_booking.reason));
-    end if;
   end if;
 
   return private.store_response(
@@ -2332,6 +2341,11 @@ declare
 begin
   if response is not null then
     return response;
+  end if;
+
+  if not is_known then
+    -- before the holder's first heartbeat has to wait for this call
+    perform private.use_today();
   end if;
 
   -- new thinkers are created in the order of their ids, to avoid deadlocks between concurrent calls
@@ -3664,6 +3678,8 @@ begin
     raise sqlstate 'PT403' using message = 'lender_role_required';
   end if;
 
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
+
   select * into application
   from public.mortgage_applications a
   where a.id = offer_mortgage.application_id
@@ -3705,8 +3721,6 @@ begin
     -- the room may exist already, with documents: the lender becomes its owner
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
-
-  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;

@@ -307,6 +307,15 @@ def test_the_cookie_of_verify_proves_the_thinker(keyed: Connection) -> None:
     assert keyed.ask("POST", "/api/presence/heartbeat", own, headers={**headers, **bearer("bad")}).status == 401
 
 
+def test_the_cookie_is_found_among_others(keyed: Connection) -> None:
+    cookie = cookie_of(keyed.post("/api/presence/verify", {"token": "my token"})).value
+    # Python's parser of cookies would take long for the backslashes, and then refuse them all
+    others = f'a="{chr(92)}a{chr(92) * 9000}"; b; =c; portal_tokens=d; '
+    for headers in ({"Cookie": f"{others}portal_token={cookie}"}, {"Cookie": f"portal_token={cookie}; {others}"}):
+        assert keyed.ask("GET", "/api/voucher/list", headers=headers).status == 200
+    assert keyed.ask("GET", "/api/voucher/list", headers={"Cookie": others}).status == 401
+
+
 def test_the_cookie_is_refused_from_pages_of_other_origins(keyed: Connection, keyed_url: str) -> None:
     cookie = cookie_of(keyed.post("/api/presence/verify", {"token": "my token"})).value
     headers = {"Cookie": f"portal_token={cookie}", "Origin": "https://elsewhere.example.org"}

@@ -38,7 +38,7 @@ JSON_ROUTES: dict[str, dict[str, object]] = {
     "/api/telemetry": {"type": "seen"},
 }  # fmt: skip
 SETTLEMENT = "01890000-0000-7000-8000-000000000000"  # an unknown UUID
-LONG = "x" * 10_000
+LONG = "x" * 7000
 DEEP = 10_000
 DIGITS = "9" * 400
 BIG = 1024 * 1024
@@ -436,6 +436,16 @@ def test_brackets_in_a_text_are_no_arrays(client: Connection) -> None:
     text = '[{\\"' * 20_000
     answer = client.post(ISSUE, {"issuerUid": "writer", "description": text})
     assert answer.body["voucher"]["description"] == text
+
+
+def test_a_body_of_many_values_is_refused(client: Connection) -> None:
+    values = ",".join(["1.5"] * 50_002)
+    assert_refused(client.ask("POST", ISSUE, raw=f'{{"issuerUid": "writer", "unknown": [{values}]}}'.encode()), 400)
+
+
+def test_commas_in_a_text_are_no_values(client: Connection) -> None:
+    answer = client.post(ISSUE, {"issuerUid": "writer", "unknown": "," * 60_000})
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize("path", JSON_ROUTES)

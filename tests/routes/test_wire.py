@@ -78,6 +78,31 @@ def test_a_body_with_two_lengths_is_refused(url: str, path: str, chunked: str) -
     assert answers.count(b"HTTP/1.1 ") == 1
 
 
+HEADS = {
+    "a long line": "GET /health?{} HTTP/1.1\r\nHost: x\r\n".format("a" * 20_000),
+    "a long header": "GET /health HTTP/1.1\r\nHost: x\r\nA: {}\r\n".format("a" * 20_000),
+    "many headers": "GET /health HTTP/1.1\r\nHost: x\r\n" + "a:\r\n" * 100,
+    "many parameters": "GET /health?{} HTTP/1.1\r\nHost: x\r\n".format("a&" * 100),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
+def test_a_head_of_many_parts_is_refused(url: str, head: str) -> None:
+    assert _answered(url, f"{head}\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_head_may_have_a_hundred_headers(url: str) -> None:
+    head = "GET /health?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".format("a&" * 99) + "a:\r\n" * 98
+    assert _answered(url, f"{head}\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def _answered(url: str, request: str) -> bytes:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as peer:
+        peer.sendall(request.encode())
+        return peer.recv(100)
+
+
 def test_actions_of_the_workflows_are_pinned_by_commit() -> None:
     files = sorted(Path(ROOT / ".github" / "workflows").glob("*.yml"))
     used = [line for file in files for line in re.findall(r"uses: (.*)", file.read_text())]

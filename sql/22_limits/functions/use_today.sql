@@ -62,6 +62,6 @@ $$;
 comment on function private.use_today is
   'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
   'telemetry_types are the types of the events. A trusted server that acts for no thinker has no limits. Locks the '
-  'thinker''s own row until the end of the transaction: call it after what may wait for others. daily_limit_reached '
-  'has what is limited as detail. '
+  'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
+  'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';

@@ -29,6 +29,9 @@ begin
   if stored.response is not null then
     -- PostgREST and the API's direct gateway answer with this header
     perform set_config('response.headers', '[{"Idempotency-Replayed": "true"}]', true);
+  else
+    -- the key's bytes are counted at the end (store_response): only the thinker's own calls may have to wait for that
+    perform private.use_today();
   end if;
   return stored.response;
 end;

@@ -21,6 +21,8 @@ begin
     return response;
   end if;
 
+  perform private.use_today(bookings => 1);
+
   -- only who may book locks the voucher
   if not exists (
     select from public.vouchers v where v.id = book_voucher.voucher_id and private.is_open_to_caller(v)
@@ -72,8 +74,6 @@ begin
   set status = 'booked', holder_id = holder
   where v.id = voucher.id
   returning * into voucher;
-
-  perform private.use_today(bookings => 1);
 
   return private.store_response(
     book_voucher.idempotency_key,

@@ -43,6 +43,10 @@ begin
     raise sqlstate 'PT404' using message = 'booking_not_found';
   end if;
 
+  if cancel_booking.reason is not null then
+    perform private.use_today(bytes => octet_length(cancel_booking.reason));
+  end if;
+
   -- lock the voucher first, as book_voucher does: after waiting, this statement sees the other transaction's changes
   select * into voucher
   from public.vouchers v
@@ -83,10 +87,6 @@ begin
     set status = case when holder is null then 'issued' else 'booked' end, holder_id = holder
     where v.id = voucher.id and v.status = 'booked';
     select * into voucher from public.vouchers v where v.id = voucher.id;
-
-    if cancel_booking.reason is not null then
-      perform private.use_today(bytes => octet_length(cancel_booking.reason));
-    end if;
   end if;
 
   return private.store_response(

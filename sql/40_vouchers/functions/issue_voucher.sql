@@ -41,6 +41,11 @@ begin
     return response;
   end if;
 
+  if not is_known then
+    -- before the holder's first heartbeat has to wait for this call
+    perform private.use_today();
+  end if;
+
   -- new thinkers are created in the order of their ids, to avoid deadlocks between concurrent calls
   if holder < auth.uid() then
     perform private.ensure_thinker(issue_voucher.holder_uid);

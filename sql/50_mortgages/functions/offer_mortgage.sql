@@ -42,6 +42,8 @@ begin
     raise sqlstate 'PT403' using message = 'lender_role_required';
   end if;
 
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
+
   select * into application
   from public.mortgage_applications a
   where a.id = offer_mortgage.application_id
@@ -83,8 +85,6 @@ begin
     -- the room may exist already, with documents: the lender becomes its owner
     on conflict (id) do update set owner_id = excluded.owner_id;
   end if;
-
-  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
 end;
