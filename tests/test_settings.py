@@ -36,7 +36,7 @@ def test_this_machine_needs_no_key(host: str) -> None:
 def test_any_other_address_needs_a_key(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PortalError, match="set TS_API_KEY"):
         Settings(host=host).refuse_open_host()
-    monkeypatch.setenv("TS_API_KEY", "key")
+    monkeypatch.setenv("TS_API_KEY", "a long random text")
     Settings(host=host).refuse_open_host()
 
 
@@ -51,6 +51,7 @@ KEYS = {"SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
         ({"SUPABASE_URL": "https://x.supabase.co/rest/v1/"} | KEYS, "SUPABASE_URL: .* without /rest/v1"),
         ({"SUPABASE_URL": "https://x.supabase.co:99999"} | KEYS, "SUPABASE_URL: Port out of range"),
         ({"SUPABASE_ANON_KEY": "schlüssel"}, "SUPABASE_ANON_KEY: .*ASCII"),
+        ({"TS_API_KEY": "short"}, "TS_API_KEY: .*at least 16"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET: .*at least 32"),
         ({"JWKS_URL": "keys.json"}, "JWKS_URL: it must be a URL"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS: it must be like"),

@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -92,16 +91,6 @@ class Settled:
         """The id, if there is one, and the number of adjustments, if there are any."""
         facts = [str(self.id or ""), f"{self.adjustments} adjustments" if self.adjustments else ""]
         return ", ".join(filter(None, facts))
-
-    def without(self, earlier: "Settled") -> "Settled":
-        """What is left when the fee events of an earlier month are taken out."""
-        return replace(
-            self,
-            total_cents=self.total_cents - earlier.total_cents,
-            fee_events=self.fee_events - earlier.fee_events,
-            reversals=self.reversals - earlier.reversals,
-            adjustments=self.adjustments - earlier.adjustments,
-        )
 
 
 @app.command()
@@ -320,35 +309,22 @@ def _is_over(connection: psycopg.Connection, month: date) -> bool:
     return row == (True,)
 
 
-def _settle(connection: psycopg.Connection, month: date, *, dry_run: bool = False) -> list[Settled]:
-    acting = nullcontext() if dry_run else operator_transaction(connection)
-    with acting, connection.cursor(row_factory=class_row(Settled)) as cursor:
+def _settle(connection: psycopg.Connection, month: date) -> list[Settled]:
+    with operator_transaction(connection), connection.cursor(row_factory=class_row(Settled)) as cursor:
         return cursor.execute(
             "select s.*, %(month)s::date as month, private.currency_exponent(s.currency) as exponent"
             " from jsonb_to_recordset("
-            "   public.settle_fees(%(month)s::date, (%(month)s::date + interval '1 month')::date, %(dry_run)s)"
+            "   public.settle_fees(%(month)s::date, (%(month)s::date + interval '1 month')::date)"
             " ) as s (id uuid, beneficiary_uid text, currency text, total_cents bigint, fee_events bigint,"
             " reversals bigint, adjustments bigint)",
-            {"month": month, "dry_run": dry_run},
+            {"month": month},
         ).fetchall()
 
 
 def _would_settle(connection: psycopg.Connection, months: list[date]) -> list[Settled]:
     """What settling these months one after the other would make: a month settles what the earlier ones left."""
-    due: list[Settled] = []
-    taken: dict[tuple[str, str], Settled] = {}
-    with one_snapshot(connection):
-        waits = connection.execute("select carries_negative_totals from private.settings").fetchone() == (True,)
-        for month in months:
-            for until_then in _settle(connection, month, dry_run=True):
-                key = (until_then.beneficiary_uid, until_then.currency)
-                own = until_then.without(taken[key]) if key in taken else until_then
-                if own.total_cents < 0 and waits:
-                    continue
-                taken[key] = until_then
-                if own.fee_events:
-                    due.append(own)
-    return due
+    with connection.transaction(force_rollback=True):
+        return [replace(made, id=None) for month in months for made in _settle(connection, month)]
 
 
 def _print_settled(settled: list[Settled]) -> None:

@@ -16,7 +16,7 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Calls
 from api.gateway.shares import Shares
-from api.http.proxies import client_address
+from api.http.proxies import client_address, is_https
 from api.settings import DEFAULT_PORTS, Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
@@ -166,7 +166,9 @@ def _is_cross_origin(connection: Connection) -> bool:
     if origin is None or origin in settings.cors_origins:
         return False
     scheme, _, place = origin.lower().partition("://")
-    default = DEFAULT_PORTS.get(scheme, "")
+    if scheme not in DEFAULT_PORTS or (scheme == "http" and is_https(connection)):
+        return True
+    default = DEFAULT_PORTS[scheme]
     return not place or _with_port(place, default) != _with_port(connection.headers.get("host", "").lower(), default)
 
 

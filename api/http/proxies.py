@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from litestar.connection import Request
+from litestar.connection import ASGIConnection, Request
 
 from api.settings import Settings
 
@@ -23,7 +23,7 @@ def client_address(request: Request[Any, Any, Any]) -> str:
     return network_of(next((hop for hop in reversed(hops) if not is_proxy(hop, settings)), peer))
 
 
-def is_https(request: Request[Any, Any, Any]) -> bool:
+def is_https(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
     """Whether the client uses https, to this server or to a trusted proxy."""
     if request.url.scheme == "https":
         return True
@@ -32,7 +32,7 @@ def is_https(request: Request[Any, Any, Any]) -> bool:
     return is_proxy(_peer(request), settings) and forwarded.partition(",")[0].strip().lower() == "https"
 
 
-def _peer(request: Request[Any, Any, Any]) -> str:
+def _peer(request: ASGIConnection[Any, Any, Any, Any]) -> str:
     return request.client.host if request.client else "unknown"
 
 

@@ -42,6 +42,7 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 _MAX_SMALL_CHUNKS = 200
 _SMALL_CHUNK = 256
+_USUAL_CHUNK = 4096
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -96,6 +97,7 @@ class _Config(uvicorn.Config):
             proxy_headers=False,  # TRUSTED_PROXIES decides
             timeout_keep_alive=settings.request_timeout,
             timeout_graceful_shutdown=5,
+            reset_contextvars=True,  # a request must not see those of an earlier one on its connection (`replayed`)
         )
         self.settings = settings
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -184,7 +186,7 @@ class _Protocol(H11Protocol):
 class _StrictConnection(h11.Connection):
     """Refuses what costs more than its bytes: many headers, many parameters, a body in tiny chunks."""
 
-    _small_chunks = 0
+    _small_chunks = _chunks = _bytes = 0
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next event. Raises h11.RemoteProtocolError."""
@@ -192,13 +194,18 @@ class _StrictConnection(h11.Connection):
             self._require_small_head()
         event = super().next_event()
         if isinstance(event, h11.Request):
-            self._small_chunks = 0
+            self._small_chunks = self._chunks = self._bytes = 0
             if event.target.count(b"&") >= MAX_PARAMETERS:
                 raise h11.RemoteProtocolError("too many parameters")
-        elif isinstance(event, h11.Data) and len(event.data) < _SMALL_CHUNK:
-            self._small_chunks += 1
-            if self._small_chunks > _MAX_SMALL_CHUNKS:
+        elif isinstance(event, h11.Data):
+            self._bytes += len(event.data)
+            self._chunks += event.chunk_start
+            self._small_chunks += len(event.data) < _SMALL_CHUNK
+            most = _MAX_SMALL_CHUNKS + self._bytes // _USUAL_CHUNK
+            if self._small_chunks > _MAX_SMALL_CHUNKS or self._chunks > most:
                 raise h11.RemoteProtocolError("too many small chunks")
+        elif isinstance(event, h11.EndOfMessage) and len(event.headers) > MAX_HEADERS:
+            raise h11.RemoteProtocolError("too many trailers")
         return event
 
     def _require_small_head(self) -> None:

@@ -556,8 +556,8 @@ create table private.settings (
 comment on table private.settings is
   'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
 comment on column private.settings.time_zone is
-  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such '
-  'as Europe/Berlin.';
+  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such as '
+  'Europe/Berlin.';
 comment on column private.settings.settles_on_schedule is
   'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
   'By hand settling always works.';
@@ -591,8 +591,9 @@ comment on column private.settings.invoice_number is
   'least four digits that begins with 1 for each beneficiary and year.';
 comment on column private.settings.payment_days is 'How many days after its invoice a settlement is due.';
 comment on column private.settings.carries_negative_totals is
-  'Whether fee events whose sum is negative wait for the next settlement. If off, they become a settlement with a '
-  'negative total, which is a credit note: it can be invoiced and not be paid.';
+  'Whether the fee events of a payer, whose sum is negative, wait for the next settlement. If off, those of all such '
+  'payers become a settlement of their own with a negative total: a credit note, which can be invoiced and not be '
+  'paid.';
 
 alter table private.settings enable row level security;
 
@@ -6123,36 +6124,56 @@ comment on function private.currency_code is
 -- sql/65_fees/functions/due_fee_events.sql
 create function private.due_fee_events(period_to date)
 returns table (
-    id uuid, beneficiary_id uuid, currency text, amount_cents bigint, reverses uuid, adjusts uuid, part numeric
+    id uuid, beneficiary_id uuid, currency text, amount_cents bigint, reverses uuid, adjusts uuid, part text
 )
 language sql
 stable
 rows 100000
 set search_path = ''
 as $$
-  select
-    e.id, e.beneficiary_id, e.currency, e.amount_cents, e.reverses, e.adjusts,
-    div(
-      sum(abs(e.amount_cents)) over (partition by e.beneficiary_id, e.currency order by e.id rows unbounded preceding),
-      4000000000000000000
-    )
-  from (
-    select u.*, sum(u.amount_cents) over (partition by u.beneficiary_id, u.currency) as total
+  with due as (
+    select
+      u.id, u.beneficiary_id, u.currency, u.amount_cents, u.reverses, u.adjusts, u.payer_id,
+      sum(u.amount_cents) over payer < 0 as is_credit,
+      case when sum(abs(u.amount_cents)) over payer >= 4e18 then coalesce(u.payer_id::text, '') end as large_payer
     from private.unsettled_fee_events u
     cross join private.settings s
     where u.created_at < due_fee_events.period_to::timestamp at time zone s.time_zone
       and coalesce(u.closed_until < due_fee_events.period_to, true)
-  ) e
-  cross join private.settings s
-  where e.total >= 0 or not s.carries_negative_totals
+    window payer as (partition by u.beneficiary_id, u.currency, u.payer_id)
+  ),
+  numbered as (
+    select
+      d.*,
+      -- all fee events of a payer are peers, and stay together, but for those of a large payer
+      div(
+        sum(abs(d.amount_cents)) over (
+          partition by d.beneficiary_id, d.currency, d.is_credit, d.large_payer
+          order by d.payer_id, case when d.large_payer is not null then d.id end
+        ),
+        4e18
+      ) as number
+    from due d
+    cross join private.settings s
+    where not d.is_credit or not s.carries_negative_totals
+  )
+  select
+    n.id, n.beneficiary_id, n.currency, n.amount_cents, n.reverses, n.adjusts,
+    case when n.is_credit or n.large_payer is not null or n.number > 0
+      then concat_ws(' ', n.is_credit, n.number, n.large_payer)
+      else ''
+    end
+  from numbered n
 $$;
 
 comment on function private.due_fee_events is
   'The fee events that are in no settlement and were written before the day period_to, in the time zone of '
   'private.settings. Without those of a beneficiary and currency for which a period up to that day is invoiced: they '
-  'count in a later one. Without those whose sum is negative, as private.settings.carries_negative_totals says. part '
-  'numbers the settlements of a beneficiary and currency: usually all 0, more only if the sum exceeds a bigint, so '
-  'that one beneficiary''s extreme amounts cannot block all others.';
+  'count in a later one. Without those of a payer whose sum, for a beneficiary and currency, is negative, as '
+  'private.settings.carries_negative_totals says: the credit of one payer must not pay the debt of another, nor keep '
+  'it from being settled. part names the settlements of a beneficiary and currency: usually it is empty. Credits that '
+  'are not carried are apart from charges, and where a sum may exceed a bigint there are several parts, so that the '
+  'extreme amounts of one payer do not block the others.';
 
 -- sql/65_fees/functions/due_months.sql
 create function private.due_months()
@@ -6165,15 +6186,18 @@ as $$
   from (
     select
       u.month,
-      sum(sum(u.amount_cents)) over (partition by u.beneficiary_id, u.currency order by u.month) as total
+      sum(sum(u.amount_cents)) over (
+        partition by u.beneficiary_id, u.currency, u.payer_id
+        order by u.month
+      ) as total
     from (
       select
-        e.beneficiary_id, e.currency, e.amount_cents,
+        e.beneficiary_id, e.currency, e.payer_id, e.amount_cents,
         date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
       from private.unsettled_fee_events e
       cross join private.settings s
     ) u
-    group by u.beneficiary_id, u.currency, u.month
+    group by u.beneficiary_id, u.currency, u.payer_id, u.month
   ) m
   cross join private.settings s
   where m.month < date_trunc('month', now() at time zone s.time_zone)
@@ -6184,8 +6208,8 @@ $$;
 comment on function private.due_months is
   'The first days of the past months for which a settlement can be made, oldest first: the last month, and earlier '
   'months that were missed, voided, or got a fee event after they were settled. What was written for a month that is '
-  'invoiced counts in the first month after it; a negative sum waits (private.settings.carries_negative_totals). In '
-  'the time zone of private.settings.';
+  'invoiced counts in the first month after it; the negative sum of a payer waits '
+  '(private.settings.carries_negative_totals). In the time zone of private.settings.';
 
 -- sql/65_fees/functions/fee_remainder.sql
 create function private.fee_remainder(charge public.fee_events)
@@ -6764,9 +6788,10 @@ comment on function public.settle_fees is
   'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
   'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
   'periods (committed late, period missed or voided) are included; those of an invoiced period count in a later one, '
-  'and a negative sum waits (private.due_fee_events). Creates one settlement per beneficiary and currency, with its '
-  'lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run creates nothing, '
-  'and returns what it would create, with id null. Running it twice or concurrently settles nothing twice. '
+  'and the negative sum of a payer waits (private.due_fee_events). Creates one settlement per beneficiary and '
+  'currency, with its lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run '
+  'creates nothing, and returns what it would create, with id null. Running it twice or concurrently settles nothing '
+  'twice. '
   'Raises: period_invalid (400); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;

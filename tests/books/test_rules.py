@@ -53,6 +53,14 @@ def month(connection: psycopg.Connection, first: str) -> list[dict[str, Any]]:
     return settle(connection, first, str((begins + timedelta(days=31)).replace(day=1)))
 
 
+def owe(books: psycopg.Connection, uid: str, amount: int, on: str) -> UUID:
+    """Charges a payer, and returns the fee event's id."""
+    event, payer = charge(books, amount, day(on)), thinker_named(books, uid)
+    with unchecked(books):
+        books.execute("update public.fee_events set payer_id = %s where id = %s", (payer, event))
+    return event
+
+
 # corrections
 
 
@@ -201,10 +209,8 @@ def test_a_payment_that_is_repeated_with_its_key_counts_once(books: psycopg.Conn
 
 
 def test_a_payment_that_names_nobody_pays_the_oldest_debts(books: psycopg.Connection) -> None:
-    for uid, amount, on in (("anna", 100, "2026-01-10"), ("ben", 50, "2026-01-20")):
-        event, payer = charge(books, amount, day(on)), thinker_named(books, uid)
-        with unchecked(books):
-            books.execute("update public.fee_events set payer_id = %s where id = %s", (payer, event))
+    owe(books, "anna", 100, "2026-01-10")
+    owe(books, "ben", 50, "2026-01-20")
     [made] = month(books, "2026-01-01")
     move(books, "invoice", made["id"])
     owed: LiteralString = "select payer_uid, owed_cents from stats.receivables order by payer_uid"
@@ -268,6 +274,40 @@ def test_a_negative_total_is_carried_into_the_next_settlement(books: psycopg.Con
     # the credit says to which month it belongs
     statement = act(books, SERVER, "get_settlement", settlement_id=UUID(made["id"]))
     assert {line["month"] for line in statement["items"] if line["adjusts"]} == {"2026-01-01"}
+
+
+@pytest.mark.parametrize("carries", [True, False])
+def test_the_credit_of_one_payer_pays_no_debt_of_another(books: psycopg.Connection, carries: bool) -> None:
+    books.execute("update private.settings set carries_negative_totals = %s", (carries,))
+    large = owe(books, "mallory", 4_000_000_000_000_000, "2026-01-10")
+    [january] = month(books, "2026-01-01")
+    move(books, "invoice", january["id"])
+    adjust(books, large, None)
+    owe(books, "anna", 100, "2026-02-10")
+    owe(books, "mallet", 50, "2026-02-10")
+    with unchecked(books):
+        books.execute("update public.fee_events set created_at = '2026-02-20' where adjusts is not null")
+    [february, *credit] = sorted(month(books, "2026-02-01"), key=lambda made: -made["total_cents"])
+    assert (february["total_cents"], [c["total_cents"] for c in credit]) == (
+        150,
+        [] if carries else [-4_000_000_000_000_000],
+    )
+    move(books, "invoice", february["id"])
+    assert move(books, "pay", february["id"], payer_uid="anna")["status"] == "invoiced"
+    assert move(books, "pay", february["id"], payer_uid="anna", amount_cents=1) == "nothing_to_pay"
+    assert move(books, "pay", february["id"], payer_uid="mallet")["status"] == "paid"
+    assert violations(books) == {}
+
+
+def test_the_extreme_amounts_of_one_payer_are_apart(books: psycopg.Connection) -> None:
+    for _ in range(600):
+        owe(books, "mallory", 9_007_199_254_740_991, "2026-01-10")
+    for uid in ("anna", "ben", "zoe"):
+        owe(books, uid, 100, "2026-01-10")
+    made = month(books, "2026-01-01")
+    assert min(m["total_cents"] for m in made) == 300
+    assert sum(m["total_cents"] for m in made) == 600 * 9_007_199_254_740_991 + 300
+    assert violations(books) == {}
 
 
 def test_a_negative_total_that_is_not_carried_cannot_be_paid(books: psycopg.Connection) -> None:

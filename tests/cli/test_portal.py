@@ -122,7 +122,11 @@ PROJECT = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_ANON_KEY": "key", 
     ("command", "settings", "sentence"),
     [
         ("run", {"HOST": "0.0.0.0"}, "set TS_API_KEY"),  # noqa: S104
-        ("run", {"HOST": "name.invalid", "TS_API_KEY": "key"}, "Cannot listen on name.invalid, port 8000"),
+        (
+            "run",
+            {"HOST": "name.invalid", "TS_API_KEY": "a long random text"},
+            "Cannot listen on name.invalid, port 8000",
+        ),
         ("run", {"PORT": "abc"}, "PORT: Input should be a valid integer"),
         ("migrate", {"RATE_LIMIT": "maybe"}, "RATE_LIMIT: Input should be"),
         ("migrate", {"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "The database cannot be reached"),

@@ -145,13 +145,17 @@ class Bookkeeper:
 
     def due(self, period_to: date) -> dict[tuple[str, str], list[Entry]]:
         """Returns the fee events before that day without a settlement, by beneficiary and currency."""
-        groups: dict[tuple[str, str], list[Entry]] = {}
+        groups: dict[tuple[str, str, str | None], list[Entry]] = {}
         for entry in self.entries:
             of = (entry.beneficiary, entry.currency)
             if entry.settlement is None and entry.at < midnight(period_to) and self.closed_until(*of) < period_to:
-                groups.setdefault(of, []).append(entry)
-        # a negative sum waits
-        return {of: entries for of, entries in groups.items() if sum(e.amount for e in entries) >= 0}
+                groups.setdefault((*of, entry.payer), []).append(entry)
+        due: dict[tuple[str, str], list[Entry]] = {}
+        for (beneficiary, currency, _), entries in groups.items():
+            # the negative sum of a payer waits
+            if sum(e.amount for e in entries) >= 0:
+                due.setdefault((beneficiary, currency), []).extend(entries)
+        return due
 
     def settle(self, settlement: str, beneficiary: str, currency: str, period_from: date, period_to: date) -> None:
         """Links the due fee events of a beneficiary in a currency."""

@@ -1,6 +1,7 @@
 """What each caller may do over /api: trusted callers, thinkers with a token, and pages of other origins."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from http.cookies import SimpleCookie
 from ipaddress import ip_network
 from pathlib import Path
@@ -349,8 +350,10 @@ def test_the_cookie_is_secure_if_the_portal_is_served_over_https(shared_database
             ("127.0.0.2", "https", False),
         ):
             with Connection(url, source) as connection:
-                answer = connection.post("/api/presence/verify", {"token": "t"}, x_forwarded_proto=forwarded)
+                verify = partial(connection.post, "/api/presence/verify", {"token": "t"}, x_forwarded_proto=forwarded)
+                answer, page_of_http = verify(), verify(origin=url)
             assert bool(cookie_of(answer)["secure"]) is secure
+            assert page_of_http.status == (403 if secure else 200)
 
 
 # pages of other origins, in a browser on the same machine
@@ -382,6 +385,8 @@ def test_the_cookie_is_secure_if_the_portal_is_served_over_https(shared_database
         ({"Host": "portal.localhost", "Origin": "https://portal.localhost:8443"}, 403),
         ({"Host": "portal.localhost:443", "Origin": "https://elsewhere.localhost"}, 403),
         ({"Host": "127.0.0.1.example.org"}, 403),
+        ({"Host": "portal.localhost", "Origin": "ftp://portal.localhost"}, 403),
+        ({"Host": "portal.localhost", "Origin": "://portal.localhost"}, 403),
     ],
 )
 def test_a_server_that_trusts_this_machine_does_not_trust_other_origins(

@@ -205,11 +205,12 @@ def test_a_proxy_may_have_all_connections(small: str) -> None:
             assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("chunk", [b"1\r\n \r\n", b"100\r\n" + b" " * 256 + b"\r\n"], ids=["a byte", "256 bytes"])
 @pytest.mark.parametrize("head", [CHUNKED, REFUSED.replace(b"Content-Length: 1000000", b"Transfer-Encoding: chunked")])
-def test_a_body_in_tiny_chunks_is_refused(small: str, head: bytes) -> None:
+def test_a_body_in_tiny_chunks_is_refused(small: str, head: bytes, chunk: bytes) -> None:
     with connected(small, head) as client:
         with suppress(OSError):
-            client.sendall(b"1\r\n \r\n" * 50_000)
+            client.sendall(chunk * 50_000)
         received(client)
     assert others_are_served(small)
 
@@ -229,7 +230,7 @@ def poor(database: str, tmp_path: Path) -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": str(port), "RATE_LIMIT": "off"}
-    public = {"HOST": "0.0.0.0", "TS_API_KEY": "key"}  # noqa: S104
+    public = {"HOST": "0.0.0.0", "TS_API_KEY": "a long random text"}  # noqa: S104
     log = tmp_path / "log"
     with (
         log.open("w") as stderr,

@@ -46,8 +46,8 @@ create table private.settings (
 comment on table private.settings is
   'The portal-wide settings of the operator, in one row: update private.settings set settles_on_schedule = true.';
 comment on column private.settings.time_zone is
-  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such '
-  'as Europe/Berlin.';
+  'The time zone in which days and months begin, for settlement periods and for figures by day: a name such as '
+  'Europe/Berlin.';
 comment on column private.settings.settles_on_schedule is
   'Whether the scheduled job creates settlements; off at first, so that fees can be observed before they are settled. '
   'By hand settling always works.';
@@ -81,8 +81,9 @@ comment on column private.settings.invoice_number is
   'least four digits that begins with 1 for each beneficiary and year.';
 comment on column private.settings.payment_days is 'How many days after its invoice a settlement is due.';
 comment on column private.settings.carries_negative_totals is
-  'Whether fee events whose sum is negative wait for the next settlement. If off, they become a settlement with a '
-  'negative total, which is a credit note: it can be invoiced and not be paid.';
+  'Whether the fee events of a payer, whose sum is negative, wait for the next settlement. If off, those of all such '
+  'payers become a settlement of their own with a negative total: a credit note, which can be invoiced and not be '
+  'paid.';
 
 alter table private.settings enable row level security;
 

@@ -8,15 +8,18 @@ as $$
   from (
     select
       u.month,
-      sum(sum(u.amount_cents)) over (partition by u.beneficiary_id, u.currency order by u.month) as total
+      sum(sum(u.amount_cents)) over (
+        partition by u.beneficiary_id, u.currency, u.payer_id
+        order by u.month
+      ) as total
     from (
       select
-        e.beneficiary_id, e.currency, e.amount_cents,
+        e.beneficiary_id, e.currency, e.payer_id, e.amount_cents,
         date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
       from private.unsettled_fee_events e
       cross join private.settings s
     ) u
-    group by u.beneficiary_id, u.currency, u.month
+    group by u.beneficiary_id, u.currency, u.payer_id, u.month
   ) m
   cross join private.settings s
   where m.month < date_trunc('month', now() at time zone s.time_zone)
@@ -27,5 +30,5 @@ $$;
 comment on function private.due_months is
   'The first days of the past months for which a settlement can be made, oldest first: the last month, and earlier '
   'months that were missed, voided, or got a fee event after they were settled. What was written for a month that is '
-  'invoiced counts in the first month after it; a negative sum waits (private.settings.carries_negative_totals). In '
-  'the time zone of private.settings.';
+  'invoiced counts in the first month after it; the negative sum of a payer waits '
+  '(private.settings.carries_negative_totals). In the time zone of private.settings.';
