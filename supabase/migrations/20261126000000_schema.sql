@@ -8206,7 +8206,12 @@ begin
   set resolved_at = now()
   from private.import_staging s
   where j.resolved_at is null
-    and (j.id = s.mends or j.legacy_table = import_batch.legacy_table and j.row_id = s.id and j.reason <> 'id_twice');
+    and (
+      j.id = s.mends
+      or j.legacy_table = import_batch.legacy_table and j.row_id = s.id
+      -- another row of this id stays what it is
+      and (j.hash = s.hash or j.reason not in ('id_taken', 'id_twice'))
+    );
 
   perform set_config('portal.import', '', true);
   truncate private.import_staging;
@@ -8678,7 +8683,7 @@ begin
          when r.run = $1 or r.source <> i.source or exists (
            select from private.import_rejects j
            where j.source = r.source and j.legacy_table = r.legacy_table and j.hash = s.hash
-             and j.reason = ''id_twice''
+             and j.reason in (''id_taken'', ''id_twice'')
          ) then ''id_twice''
          when t.id is null or %s <> r.digest then ''changed_here''
        end)

@@ -309,6 +309,22 @@ def test_an_id_that_is_here_with_other_content_is_rejected(
     assert one(connection, "select private.uid_of(issuer_id) from public.vouchers") == "sam"
 
 
+def test_a_second_row_of_an_id_in_the_source_never_replaces_the_first(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    with closing(sqlite3.connect(file)) as database, database:
+        # a table without its key, as a list of a server may be
+        database.executescript("create table p as select * from properties; drop table properties;")
+        database.executescript(
+            "alter table p rename to properties; insert into properties values ('house-1', 'B', '{}')"
+        )
+    for written in (1, 0):
+        part = take(file)["tables"]["properties"]
+        assert (part["written"], part["updated"], part["rejected"]) == (written, 0, 1)
+    assert one(connection, "select address from public.properties") == "Am Markt 1"
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:

@@ -48,7 +48,12 @@ begin
   set resolved_at = now()
   from private.import_staging s
   where j.resolved_at is null
-    and (j.id = s.mends or j.legacy_table = import_batch.legacy_table and j.row_id = s.id and j.reason <> 'id_twice');
+    and (
+      j.id = s.mends
+      or j.legacy_table = import_batch.legacy_table and j.row_id = s.id
+      -- another row of this id stays what it is
+      and (j.hash = s.hash or j.reason not in ('id_taken', 'id_twice'))
+    );
 
   perform set_config('portal.import', '', true);
   truncate private.import_staging;

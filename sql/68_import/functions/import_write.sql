@@ -33,7 +33,7 @@ begin
          when r.run = $1 or r.source <> i.source or exists (
            select from private.import_rejects j
            where j.source = r.source and j.legacy_table = r.legacy_table and j.hash = s.hash
-             and j.reason = ''id_twice''
+             and j.reason in (''id_taken'', ''id_twice'')
          ) then ''id_twice''
          when t.id is null or %s <> r.digest then ''changed_here''
        end)
