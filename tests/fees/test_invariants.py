@@ -1,6 +1,6 @@
 """Each invariant can fail: rows that break one rule, without triggers and constraints, are found by that rule alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import LiteralString
 
 import psycopg
@@ -10,18 +10,39 @@ from api.actor import SERVER
 from tests.fees.scene import add_fee, book, booked, cancel, charge, issue, set_fee, settle, thinker_named
 from tests.support.acting import act, one, thinker, unchecked
 from tests.support.charging import violations
+from tests.support.databases import Server
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 
 
-@pytest.fixture
-def kept(books: psycopg.Connection) -> psycopg.Connection:
+@pytest.fixture(scope="module")
+def everything(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
     """Books with something of everything: the fee was in force long before, and no rule is broken.
 
     A voucher `v` with three bookings, one of them cancelled (settled, in euros), `w` with one (not settled, in yen),
     `free` with one, a transfer (charged and settled in dinars), an application with two offers, another that is
     accepted; the settlement in euros is paid, and a page has reported something.
     """
+    # a database of its own, because others would wait for its rows
+    with (
+        server.database(template=migrated) as url,
+        psycopg.connect(url) as books,
+        books.transaction(force_rollback=True),
+    ):
+        fill(books)
+        assert violations(books) == {}
+        yield books
+
+
+@pytest.fixture
+def kept(everything: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """The same; what a test does is rolled back."""
+    with everything.transaction(force_rollback=True):
+        yield everything
+
+
+def fill(books: psycopg.Connection) -> None:
+    """Writes what `everything` describes."""
     with unchecked(books):
         books.execute("update public.fee_versions set valid_from = '2020-01-01'")
     issue(books)
@@ -41,8 +62,6 @@ def kept(books: psycopg.Connection) -> psycopg.Connection:
     act(books, BORROWER, "apply_for_mortgage", application_id="b")
     act(books, LENDER, "offer_mortgage", application_id="b", offer_id="q")
     act(books, BORROWER, "accept_mortgage_offer", offer_id="q")
-    assert violations(books) == {}
-    return books
 
 
 def test_the_list_of_rules(books: psycopg.Connection) -> None:

@@ -243,13 +243,13 @@ STRANGE = [
 ]
 
 
-@pytest.mark.parametrize("strange", STRANGE, ids=repr)
-def test_an_unusual_key_is_accepted_or_refused(world: World, strange: bytes) -> None:
-    headers: dict[str, str | bytes] = {"Idempotency-Key": strange, "X-MOT-User": f"anna{world.name}"}
-    answers = []
-    for _ in range(2):
-        # no body: the web server itself refuses what is not a valid header, and closes the connection
-        with Connection(world.portal) as connection:
-            answers.append(without_tokens(connection.ask("POST", "/api/hypotheken/anfrage", headers=headers)))
-    assert answers[0] == answers[1]
-    assert answers[0][0] in (200, 400)
+def test_an_unusual_key_is_accepted_or_refused(world: World) -> None:
+    for strange in STRANGE:
+        headers: dict[str, str | bytes] = {"Idempotency-Key": strange, "X-MOT-User": f"anna{world.name}"}
+        answers = []
+        for _ in range(2):
+            # no body: the web server itself refuses what is not a valid header, and closes the connection
+            with Connection(world.portal) as connection:
+                answers.append(without_tokens(connection.ask("POST", "/api/hypotheken/anfrage", headers=headers)))
+        assert answers[0] == answers[1], strange
+        assert answers[0][0] in (200, 400), strange

@@ -9,7 +9,6 @@ import logging
 import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
+from tests.routes.conftest import naming
 from tests.support.serving import Answer, Connection, serve, settings_in
 
 JSON_ROUTES: dict[str, dict[str, object]] = {
@@ -358,16 +358,6 @@ def route_of(bad: Bad) -> tuple[str, str]:
     return bad.method, "/api/telbank/transfers/..." if path.startswith("/api/telbank/transfers/") else path
 
 
-@contextmanager
-def naming_the_request(request: str) -> Iterator[None]:
-    """Describes a request that was not answered as expected."""
-    try:
-        yield
-    except AssertionError as error:
-        error.add_note(request)
-        raise
-
-
 def raw(body: object) -> bytes | None:
     """Returns the body's JSON; Raw values are inserted unchanged."""
     if body is None:
@@ -452,7 +442,7 @@ def test_commas_in_a_text_are_no_values(client: Connection) -> None:
 def test_every_route_refuses_a_malformed_request(client: Connection, rows: Rows, path: str) -> None:
     before = rows.count()
     for name, (status, body, headers) in anything(JSON_ROUTES[path]).items():
-        with naming_the_request(f"POST {path}: {name}"):
+        with naming(f"POST {path}: {name}"):
             assert_refused(client.ask("POST", path, raw=body, headers={"X-MOT-User": "borrower", **headers}), status)
             assert rows.count() == before
 
@@ -471,7 +461,7 @@ def test_a_bad_value_is_refused(client: Connection, rows: Rows, method: str, pat
     for bad in FIELDS:
         if route_of(bad) == (method, path):
             headers = {} if bad.user is None else {"X-MOT-User": bad.user}
-            with naming_the_request(f"{method} {bad.path[:200]} {json.dumps(bad.body)[:200]} as {bad.user!r:.20}"):
+            with naming(f"{method} {bad.path[:200]} {json.dumps(bad.body)[:200]} as {bad.user!r:.20}"):
                 assert_refused(client.ask(method, bad.path, raw=raw(bad.body), headers=headers), bad.status)
                 assert rows.count() == before
 

@@ -81,26 +81,22 @@ def test_the_document_names_every_route_and_no_other(described: Mapping[tuple[st
     assert described.keys() == ROUTES.keys() | OPEN.keys()
 
 
-@pytest.mark.parametrize("route", [*ROUTES, *OPEN], ids=" ".join)
-def test_the_document_names_the_statuses_of_a_route(
-    described: dict[tuple[str, str], dict[str, Any]], route: tuple[str, str]
-) -> None:
-    expected = ROUTES[route] | {503} if route in ROUTES else OPEN[route]
-    statuses = {int(status) for status in described[route]["responses"]}
-    assert 200 in statuses
-    assert expected <= statuses
-    if route in ROUTES and route not in NEEDS_NO_KEY:
-        assert 401 in statuses
+def test_the_document_names_the_statuses_of_each_route(described: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for route in (*ROUTES, *OPEN):
+        expected = {200} | (ROUTES[route] | {503} if route in ROUTES else OPEN[route])
+        if route in ROUTES and route not in NEEDS_NO_KEY:
+            expected |= {401}
+        assert expected <= {int(status) for status in described[route]["responses"]}, route
 
 
-@pytest.mark.parametrize("route", [*ROUTES, *OPEN], ids=" ".join)
 def test_the_document_describes_each_route_and_its_parameters(
-    described: dict[tuple[str, str], dict[str, Any]], route: tuple[str, str]
+    described: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
-    operation = described[route]
-    assert operation.get("description") or operation.get("summary")
-    if route[0] == "post":
-        assert operation["requestBody"]["content"]
+    for route in (*ROUTES, *OPEN):
+        operation = described[route]
+        assert operation.get("description") or operation.get("summary"), route
+        if route[0] == "post":
+            assert operation["requestBody"]["content"], route
 
 
 def test_operation_ids_are_unique(described: dict[tuple[str, str], dict[str, Any]]) -> None:

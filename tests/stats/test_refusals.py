@@ -1,5 +1,7 @@
 """Which callers may ask for figures, and for which days, by calling the functions directly."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
@@ -7,16 +9,14 @@ from api.actor import SERVER, Actor
 from tests.stats.test_empty import FUNCTIONS
 from tests.support.acting import call, call_or_reason, one, thinker
 
-FUNCTION = pytest.mark.parametrize("function", FUNCTIONS)
 
-
-@pytest.fixture
-def connection(shared_database: str) -> psycopg.Connection:
+@pytest.fixture(scope="module")
+def connection(shared_database: str) -> Iterator[psycopg.Connection]:
     """As superuser, in autocommit mode; nothing is written."""
-    return psycopg.connect(shared_database, autocommit=True)
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        yield connection
 
 
-@FUNCTION
 @pytest.mark.parametrize(
     ("from_day", "to_day"),
     [
@@ -42,14 +42,14 @@ def connection(shared_database: str) -> psycopg.Connection:
         ("9999-01-01", None),
     ],
 )
-def test_an_invalid_period_is_refused(
-    connection: psycopg.Connection, function: str, from_day: str | None, to_day: str | None
-) -> None:
-    with connection:
-        assert call_or_reason(connection, SERVER, function, from_day=from_day, to_day=to_day) == "days_invalid"
+def test_an_invalid_period_is_refused(connection: psycopg.Connection, from_day: str | None, to_day: str | None) -> None:
+    answers = {
+        function: call_or_reason(connection, SERVER, function, from_day=from_day, to_day=to_day)
+        for function in FUNCTIONS
+    }
+    assert answers == dict.fromkeys(FUNCTIONS, "days_invalid")
 
 
-@FUNCTION
 @pytest.mark.parametrize(
     ("from_day", "to_day"),
     [
@@ -61,21 +61,17 @@ def test_an_invalid_period_is_refused(
         ("9997-01-01", "9999-12-31"),
     ],
 )
-def test_the_longest_and_the_outermost_periods(
-    connection: psycopg.Connection, function: str, from_day: str, to_day: str
-) -> None:
-    with connection:
+def test_the_longest_and_the_outermost_periods(connection: psycopg.Connection, from_day: str, to_day: str) -> None:
+    for function in FUNCTIONS:
         answer = call(connection, SERVER, function, from_day=from_day, to_day=to_day)
-    assert (answer["from_day"], answer["to_day"]) == (from_day, to_day)
+        assert (answer["from_day"], answer["to_day"]) == (from_day, to_day), function
 
 
 def test_the_earliest_end_of_30_days(connection: psycopg.Connection) -> None:
-    with connection:
-        assert call(connection, SERVER, "fee_stats", to_day="0001-02-01")["from_day"] == "0001-01-03"
-        assert one(connection, "select date '0001-02-01' - date '0001-01-03'") == 29
+    assert call(connection, SERVER, "fee_stats", to_day="0001-02-01")["from_day"] == "0001-01-03"
+    assert one(connection, "select date '0001-02-01' - date '0001-01-03'") == 29
 
 
-@FUNCTION
 @pytest.mark.parametrize(
     "actor",
     [
@@ -89,26 +85,26 @@ def test_the_earliest_end_of_30_days(connection: psycopg.Connection) -> None:
     ],
     ids=str,
 )
-def test_only_admins_may(connection: psycopg.Connection, function: str, actor: Actor) -> None:
-    with connection:
-        assert call_or_reason(connection, actor, function) == "not_an_admin"
+def test_only_admins_may(connection: psycopg.Connection, actor: Actor) -> None:
+    for function in FUNCTIONS:
+        assert call_or_reason(connection, actor, function) == "not_an_admin", function
         # refused before the days are checked
-        assert call_or_reason(connection, actor, function, from_day="infinity") == "not_an_admin"
+        assert call_or_reason(connection, actor, function, from_day="infinity") == "not_an_admin", function
 
 
-@FUNCTION
-def test_a_lender_may_not(database: str, function: str) -> None:
+def test_a_lender_may_not(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
             "insert into public.thinkers (id, public_id, roles) values"
             " (private.thinker_id('lena'), 'lena', '{lender,notary}'), (private.thinker_id('ada'), 'ada', '{admin}')"
         )
-        assert call_or_reason(connection, thinker("lena"), function) == "not_an_admin"
-        assert call(connection, thinker("ada"), function) == call(connection, SERVER, function)
-        assert call(connection, thinker("olga", "admin"), function) == call(connection, SERVER, function)
+        for function in FUNCTIONS:
+            assert call_or_reason(connection, thinker("lena"), function) == "not_an_admin"
+            assert call(connection, thinker("ada"), function) == call(connection, SERVER, function)
+            assert call(connection, thinker("olga", "admin"), function) == call(connection, SERVER, function)
 
 
-@FUNCTION
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_anon_may_not_call_it(connection: psycopg.Connection, function: str) -> None:
-    with connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"function {function}"):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"function {function}"):
         call(connection, Actor("anon"), function)

@@ -159,23 +159,26 @@ NO_DAYS = (
 )  # fmt: skip
 
 
+@ROUTE
 @pytest.mark.parametrize("name", ["from", "to"])
-@pytest.mark.parametrize("text", NO_DAYS, ids=lambda text: repr(text[:12]))
-def test_an_invalid_day_is_refused(client: Connection, name: str, text: str) -> None:
-    for route in ROUTES:
+def test_an_invalid_day_is_refused(client: Connection, route: str, name: str) -> None:
+    # all of them on one route, and one on each of the others, which read days in the same way
+    for text in NO_DAYS if route == "presence" else NO_DAYS[:1]:
         answer = ask(client, route, f"?{name}={quote(text)}")
-        assert (answer.status, answer.body) == (400, {"ok": False, "error": f"{name} is not a valid date"}), route
+        assert (answer.status, answer.body) == (400, {"ok": False, "error": f"{name} is not a valid date"}), text
 
 
 @ROUTE
-@pytest.mark.parametrize(
-    "query",
-    ["?from=2026-02-02&to=2026-02-01", "?from=2023-01-01&to=2026-01-01", "?to=0001-01-20", "?from=9999-12-31"],
-)
-def test_an_invalid_period_is_refused(client: Connection, route: str, query: str) -> None:
-    answer = ask(client, route, query)
+def test_an_invalid_period_is_refused(client: Connection, route: str) -> None:
     sentence = "a period has 1 to 1096 days of the years 1 to 9999"
-    assert (answer.status, answer.body) == (400, {"ok": False, "error": sentence})
+    for query in (
+        "?from=2026-02-02&to=2026-02-01",
+        "?from=2023-01-01&to=2026-01-01",
+        "?to=0001-01-20",
+        "?from=9999-12-31",
+    ):
+        answer = ask(client, route, query)
+        assert (answer.status, answer.body) == (400, {"ok": False, "error": sentence}), query
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
