@@ -14,6 +14,8 @@ from tests.support.acting import act, act_or_reason, one, unchecked
 from tests.support.charging import violations
 from tests.support.days import portal_today
 
+pytestmark = pytest.mark.clock
+
 CORRECTION: LiteralString = """
     insert into public.fee_events
       (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, adjusts, reverses, reason)
@@ -187,7 +189,6 @@ def test_an_open_settlement_is_not_paid_by_the_owner(books: psycopg.Connection) 
         )
 
 
-@pytest.mark.clock
 def test_a_payment_is_of_today_or_before(books: psycopg.Connection, invoice: str) -> None:
     today = portal_today(books)
     assert move(books, "pay", invoice, amount_cents=1, paid_on=today + timedelta(days=1)) == "payment_invalid"
@@ -341,7 +342,6 @@ def test_numbers_go_on_beyond_four_digits(books: psycopg.Connection) -> None:
     assert numbers == ["INV/2026/0001", "INV/2026/9999", "INV/2026/10000"]
 
 
-@pytest.mark.clock
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_the_year_of_a_number_is_that_of_the_portals_zone(books: psycopg.Connection, zone: str) -> None:
     """The settlement is made as late as in a year where it is another year in the zone; an invoice is not earlier."""
