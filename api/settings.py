@@ -46,9 +46,6 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
-MIN_KEY_LENGTH = 16
-"""Characters: guesses at the key are not limited."""
-
 MIN_SECRET_LENGTH = 32
 """Characters: HS256 needs a key as long as its hash."""
 
@@ -174,7 +171,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     seed: bool | None = None
     portal_dir: Annotated[Path, AfterValidator(_existing_folder)] | None = None
-    ts_api_key: Annotated[SecretStr, Field(min_length=MIN_KEY_LENGTH)] | None = None
+    ts_api_key: SecretStr | None = None
     jwt_secret: Annotated[SecretStr, Field(min_length=MIN_SECRET_LENGTH)] | None = None
     jwks_url: Annotated[str, AfterValidator(_web_address)] | None = None
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)] = ()

@@ -51,7 +51,6 @@ KEYS = {"SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
         ({"SUPABASE_URL": "https://x.supabase.co/rest/v1/"} | KEYS, "SUPABASE_URL: .* without /rest/v1"),
         ({"SUPABASE_URL": "https://x.supabase.co:99999"} | KEYS, "SUPABASE_URL: Port out of range"),
         ({"SUPABASE_ANON_KEY": "schlüssel"}, "SUPABASE_ANON_KEY: .*ASCII"),
-        ({"TS_API_KEY": "short"}, "TS_API_KEY: .*at least 16"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET: .*at least 32"),
         ({"JWKS_URL": "keys.json"}, "JWKS_URL: it must be a URL"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS: it must be like"),

@@ -120,7 +120,8 @@ async def _events(request: PortalRequest) -> AsyncIterator[MultipartSegment | by
     if media_type != "multipart/form-data":
         raise ApiError("multipart_expected")
     try:
-        with PushMultipartParser(options.get("boundary", ""), max_segment_count=100) as parser:
+        # a header may have hundreds of options, each of which costs time
+        with PushMultipartParser(options.get("boundary", ""), max_segment_count=20, max_header_count=4) as parser:
             async for chunk in request.stream():
                 if chunk and not parser.closed:
                     for event in parser.parse(chunk):

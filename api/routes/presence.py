@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.actor import Actor
-from api.http.body import PortalRequest
+from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.callers import TOKEN_COOKIE
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.idempotency import REPLAYED
@@ -131,7 +131,7 @@ class Catalog(BaseModel):
     opt={"open": True},
     security=[{}],
     # outsiders may call it as often as they like, and reading a megabyte of JSON stops all others for a moment
-    request_max_body_size=64 * 1024,
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
     responses=error_responses(
         "token_required",
         "token_expired",
@@ -178,6 +178,7 @@ async def verify(
     "/heartbeat",
     status_code=200,
     response_headers=[REPLAYED],
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
     responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
 )
 async def heartbeat(
@@ -198,6 +199,7 @@ async def heartbeat(
     "/match",
     status_code=200,
     response_headers=[REPLAYED],
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
     responses=error_responses("thinker_required", "uid_invalid", body=True),
 )
 async def match(

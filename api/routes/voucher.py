@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from api.errors import ApiError
 from api.gateway import Row, json_or_default
-from api.http.body import PortalRequest
+from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
@@ -273,6 +273,7 @@ async def list_vouchers(
     "/book",
     status_code=200,
     response_headers=[REPLAYED],
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
     middleware=[at_most(60, "voucher/book")],
     responses=error_responses(
         "booking_fields_required",
@@ -304,6 +305,7 @@ async def book(
     "/cancel",
     status_code=200,
     response_headers=[REPLAYED],
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
     middleware=[at_most(60, "voucher/cancel")],
     responses=error_responses(
         "booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True

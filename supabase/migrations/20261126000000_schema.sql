@@ -3065,7 +3065,8 @@ create index mortgage_applications_created_at_idx on public.mortgage_application
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications
   alter column id set statistics 0,
-  alter column property_id set statistics 0;
+  alter column property_id set statistics 0,
+  alter column visibility set statistics 0;
 
 alter table public.mortgage_applications enable row level security;
 
@@ -3937,6 +3938,7 @@ create index transfers_created_at_idx on public.transfers (created_at, id);
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers
   alter column id set statistics 0,
+  alter column crypto_symbol set statistics 0,
   alter column wallet_address set statistics 0,
   alter column network set statistics 0,
   alter column external_account set statistics 0,

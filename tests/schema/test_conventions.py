@@ -157,8 +157,8 @@ def test_every_policy_names_its_roles_and_wraps_auth_uid(connection: psycopg.Con
 
 # columns of a few well-known words
 WORDS = (
-    "('status', 'type', 'direction', 'rate_type', 'role', 'visibility', 'currency', 'subject_type', 'fee_id', "
-    "'price_currency', 'fiat_currency', 'crypto_symbol')"
+    "('status', 'type', 'direction', 'rate_type', 'role', 'currency', 'subject_type', 'fee_id', 'price_currency', "
+    "'fiat_currency')"
 )
 
 

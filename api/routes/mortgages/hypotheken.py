@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from pydantic import Field, WithJsonSchema
 
 from api.gateway import Row, json_or_default
-from api.http.body import MayBeEmpty, PortalRequest
+from api.http.body import MAX_SMALL_BODY_BYTES, MayBeEmpty, PortalRequest
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
@@ -174,6 +174,7 @@ class Signed(ApiModel):
     "/anfrage",
     status_code=200,
     response_headers=[REPLAYED],
+    middleware=[at_most(60, "hypotheken/anfrage")],
     operation_class=MayBeEmpty,
     responses=error_responses(*common.APPLICATION_ERRORS, body=True),
     opt={"user_header": "borrower_header_required"},
@@ -205,6 +206,7 @@ list_applications = get(
     "/angebot",
     status_code=200,
     response_headers=[REPLAYED],
+    middleware=[at_most(60, "hypotheken/angebot")],
     responses=error_responses(*common.OFFER_ERRORS, body=True),
     opt={"user_header": "lender_header_required"},
 )
@@ -275,6 +277,8 @@ async def list_offers(
     "/angebot/accept",
     status_code=200,
     response_headers=[REPLAYED],
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
+    middleware=[at_most(60, "hypotheken/accept")],
     responses=error_responses(
         "borrower_header_required",
         "offer_required",
@@ -304,6 +308,8 @@ async def accept(
     "/vertrag/update-status",
     status_code=200,
     response_headers=[REPLAYED],
+    request_max_body_size=MAX_SMALL_BODY_BYTES,
+    middleware=[at_most(60, "hypotheken/update-status")],
     responses=error_responses(
         "signing_fields_required",
         "signer_unknown",

@@ -47,7 +47,8 @@ create index mortgage_applications_created_at_idx on public.mortgage_application
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications
   alter column id set statistics 0,
-  alter column property_id set statistics 0;
+  alter column property_id set statistics 0,
+  alter column visibility set statistics 0;
 
 alter table public.mortgage_applications enable row level security;
 

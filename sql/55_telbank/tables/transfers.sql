@@ -50,6 +50,7 @@ create index transfers_created_at_idx on public.transfers (created_at, id);
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers
   alter column id set statistics 0,
+  alter column crypto_symbol set statistics 0,
   alter column wallet_address set statistics 0,
   alter column network set statistics 0,
   alter column external_account set statistics 0,
