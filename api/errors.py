@@ -27,8 +27,8 @@ ERRORS: dict[str, Error] = {
     "whole_number_expected": Error(400, "{} muss eine ganze Zahl sein", "{} must be a whole number"),
     "json_unreasonable": Error(
         400,
-        "JSON mit mehr als 63 Ebenen, mehr als 4 MiB oder zu großen Zahlen",
-        "JSON of more than 63 levels, more than 4 MiB or with too large numbers",
+        "JSON mit mehr als 63 Ebenen, mehr als 64 KiB, zu vielen Werten oder zu großen Zahlen",
+        "JSON of more than 63 levels, more than 64 KiB, too many values or too large numbers",
     ),
     "date_invalid": Error(400, "{} ist kein gültiges Datum", "{} is not a valid date"),
     "date_out_of_range": Error(400, "Datum außerhalb der Jahre 1 bis 9999", "date outside of the years 1 to 9999"),

@@ -25,7 +25,7 @@ MAX_SMALL_BODY_BYTES = 64 * 1024
 """Of routes without free JSON."""
 
 MAX_CONTAINERS = 20_000
-"""Arrays and objects of a body: each costs more time than its bytes. SQL has the same limit (private.check_json)."""
+"""Arrays and objects of a body: each costs more time than its bytes. A row takes fewer (private.check_json)."""
 
 MAX_VALUES = 50_000
 """Commas of a body: each value costs a microsecond or more of the event loop."""

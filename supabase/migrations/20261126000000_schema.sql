@@ -43,7 +43,7 @@ end;
 $$;
 
 -- sql/10_core/functions/check_json.sql
-create function private.check_json(value jsonb, levels integer default 63, bytes integer default 4194304)
+create function private.check_json(value jsonb, levels integer default 63, bytes integer default 65536)
 returns boolean
 language plpgsql
 immutable
@@ -113,10 +113,13 @@ begin
     if octet_length(shown) > check_json.bytes then
       raise sqlstate 'PT400' using message = 'json_unreasonable';
     end if;
-    -- clients need more time for an array or an object than for its bytes; brackets in texts are none
-    if private.count_brackets(shown) > 20000
-      and private.count_brackets(regexp_replace(shown, '"([^"\\]|\\.)*"', '', 'g')) > 20000 then
-      raise sqlstate 'PT400' using message = 'json_unreasonable';
+    -- a filter of the Data API (@>) compares each of its values with each of these, and no timeout ends that
+    if private.count_brackets(shown) > 1000 or private.count_commas(shown) > 4000 then
+      -- those in texts are none
+      shown := regexp_replace(shown, '"([^"\\]|\\.)*"', '', 'g');
+      if private.count_brackets(shown) > 1000 or private.count_commas(shown) > 4000 then
+        raise sqlstate 'PT400' using message = 'json_unreasonable';
+      end if;
     end if;
   end if;
   return true;
@@ -124,10 +127,11 @@ end;
 $$;
 
 comment on function private.check_json is
-  'True for JSON of at most 63 levels, 4 MiB, and 20,000 arrays and objects, whose numbers are within the range of a '
-  'double. Its arrays and objects of more than 64 KiB may have 50,000 values together, for each takes time. For check '
-  'constraints, and for what is to be printed or hashed before: with bytes null only levels and numbers are checked, '
-  'and nothing is printed that is much longer than it was sent. '
+  'True for JSON of at most 63 levels and 64 KiB, with at most 1,000 arrays and objects and 4,000 commas between '
+  'values, whose numbers are within the range of a double: for all JSON of a row together. With bytes null it is for a '
+  'request that is to be printed or hashed: only levels and numbers are checked, and nothing is printed that is much '
+  'longer than it was sent; its arrays and objects of more than 64 KiB may have 50,000 values together, for each takes '
+  'time. '
   'Raises: json_unreasonable (400).';
 
 -- sql/10_core/functions/count_brackets.sql
@@ -145,6 +149,22 @@ comment on function private.count_brackets is
   'How many brackets JSON has that begin an array or an object, those in its texts included.';
 
 grant execute on function private.count_brackets to service_role, authenticated;
+
+-- sql/10_core/functions/count_commas.sql
+create function private.count_commas(shown text)
+returns integer
+language sql
+immutable
+strict
+set search_path = ''
+as $$
+  select length(shown) - length(replace(shown, ',', ''))
+$$;
+
+comment on function private.count_commas is
+  'How many commas JSON has, those in its texts included: one less than the values of each array and object.';
+
+grant execute on function private.count_commas to service_role, authenticated;
 
 -- sql/10_core/functions/in_calendar.sql
 create function private.in_calendar(variadic moments timestamptz[])
@@ -376,7 +396,7 @@ begin
     shown := item::text;
     -- an array or an object takes clients as much time as 64 bytes, and any other value as 8
     bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown)
-      + 8 * (length(shown) - length(replace(shown, ',', '')));
+      + 8 * private.count_commas(shown);
     if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
       items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
         'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
@@ -1478,6 +1498,7 @@ create table public.presence_sessions (
 
   constraint presence_status_is_valid check (status in ('online', 'offline')),
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
+  constraint room_id_has_1_to_600_characters check (char_length(room_id) between 1 and 600),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
   constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
   constraint silenced_session_is_offline check (not silenced or status = 'offline')
@@ -1789,7 +1810,9 @@ create table public.vouchers (
     check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
-  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576)
+  constraint service_type_and_title_have_at_most_4_kib
+    check (octet_length(service_type) <= 4096 and octet_length(title) <= 4096),
+  constraint description_has_at_most_16_kib check (octet_length(description) <= 16384)
 );
 
 comment on table public.vouchers is
@@ -1852,7 +1875,7 @@ execute function private.tg_currency__refuse();
 create trigger tg_vouchers__refuse_json
 before insert or update of terms, allowed_slots on public.vouchers
 for each row
-when (not (private.check_json(new.terms) and private.check_json(new.allowed_slots)))
+when (not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64))
 execute function private.tg_json__refuse();
 
 -- sql/40_vouchers/tables/voucher_bookings.sql
@@ -1878,7 +1901,7 @@ create table public.voucher_bookings (
   constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
   constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
   constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),
-  constraint cancel_reason_has_at_most_1_mib check (octet_length(cancel_reason) <= 1048576),
+  constraint cancel_reason_has_at_most_4_kib check (octet_length(cancel_reason) <= 4096),
   constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
   constraint bookings_of_a_voucher_never_overlap
@@ -1946,7 +1969,10 @@ create table public.voucher_templates (
 
   constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600),
   constraint template_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object')
+  constraint service_type_and_title_have_at_most_4_kib
+    check (octet_length(service_type) <= 4096 and octet_length(title) <= 4096),
+  constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object'),
+  constraint default_terms_are_reasonable_json check (private.check_json(default_terms))
 );
 
 comment on table public.voucher_templates is 'The portal''s voucher templates for different branches.';
@@ -2695,6 +2721,7 @@ create table public.contracts (
   constraint mime_type_has_1_to_255_characters check (char_length(mime_type) between 1 and 255),
   constraint byte_size_is_not_negative check (byte_size >= 0),
   constraint storage_url_is_a_path_of_contracts check (storage_url ~ '^contracts/[^/]+/[^/]+$'),
+  constraint storage_url_has_at_most_4_kib check (octet_length(storage_url) <= 4096),
   constraint hash_is_a_sha256_in_hex check (hash_sha256 ~ '^[0-9a-f]{64}$'),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
@@ -2996,6 +3023,7 @@ create table public.properties (
   created_by uuid  references public.thinkers (id) on delete restrict,
 
   constraint property_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint address_has_at_most_4_kib check (octet_length(address) <= 4096),
   constraint meta_is_reasonable_json check (private.check_json(meta))
 );
 
@@ -3142,10 +3170,11 @@ create trigger tg_mortgage_offers__refuse_json
 before insert or update of loan, interest, repayment, fees, validity, terms_ref, room_refs on public.mortgage_offers
 for each row
 when (
-  not (
-    private.check_json(new.loan) and private.check_json(new.interest) and private.check_json(new.repayment)
-    and private.check_json(new.fees) and private.check_json(new.validity) and private.check_json(new.terms_ref)
-    and private.check_json(new.room_refs)
+  not private.check_json(
+    jsonb_build_array(
+      new.loan, new.interest, new.repayment, new.fees, new.validity, new.terms_ref, new.room_refs
+    ),
+    levels => 64
   )
 )
 execute function private.tg_json__refuse();
@@ -3912,8 +3941,8 @@ create table public.transfers (
   constraint crypto_amount_has_at_most_18_digits_before_the_point check (abs(crypto_amount) < 1e18),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
-  constraint texts_have_at_most_1_mib check (
-    octet_length(network) <= 1048576 and octet_length(external_account) <= 1048576 and octet_length(label) <= 1048576
+  constraint texts_have_at_most_4_kib check (
+    octet_length(network) <= 4096 and octet_length(external_account) <= 4096 and octet_length(label) <= 4096
   ),
   constraint json_is_reasonable check (private.check_json(meta)),
   constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
@@ -5390,6 +5419,7 @@ create table public.fees (
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
   constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
   constraint fee_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint bounds_have_a_currency check (num_nonnulls(min_cents, max_cents) = 0 or currency is not null),
   constraint minimum_is_at_most_the_maximum check (min_cents <= max_cents),
@@ -5494,10 +5524,10 @@ create table public.settlements (
   constraint a_total_of_zero_is_not_invoiced check (invoiced_at is null or total_cents <> 0),
   constraint only_a_positive_total_is_paid check (status not in ('paid', 'written_off') or total_cents > 0),
   constraint a_write_off_has_a_reason check ((write_off_reason is null) = (written_off_at is null)),
-  constraint write_off_reason_has_at_most_1_mib check (octet_length(write_off_reason) <= 1048576),
+  constraint write_off_reason_has_at_most_4_kib check (octet_length(write_off_reason) <= 4096),
   constraint a_beneficiary_uses_a_number_once unique (beneficiary_id, number),
   constraint only_a_voided_settlement_has_a_reason check (void_reason is null or status = 'voided'),
-  constraint void_reason_has_at_most_1_mib check (octet_length(void_reason) <= 1048576),
+  constraint void_reason_has_at_most_4_kib check (octet_length(void_reason) <= 4096),
   -- referenced by fee_events, so that a settlement contains only fee events of its beneficiary and currency
   constraint settlements_id_beneficiary_currency_key unique (id, beneficiary_id, currency)
 );
@@ -5596,7 +5626,7 @@ create table public.fee_events (
   constraint only_a_correction_has_a_reason check (reason is null or num_nonnulls(reverses, adjusts) = 1),
   constraint an_adjustment_has_a_reason check (adjusts is null or reason is not null),
   constraint a_reason_has_an_operator check ((reason is null) = (operator is null)),
-  constraint reason_has_at_most_1_mib check (octet_length(reason) <= 1048576),
+  constraint reason_has_at_most_4_kib check (octet_length(reason) <= 4096),
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
     foreign key (settlement_id, beneficiary_id, currency)
     references public.settlements (id, beneficiary_id, currency) on delete restrict

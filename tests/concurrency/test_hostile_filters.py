@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -14,7 +14,7 @@ from api.gateway.direct import LOCK_PATIENCE
 from tests.support.acting import act, act_or_reason, call, connections, one, thinker
 from tests.support.data_api import token
 from tests.support.serving import Connection
-from tests.support.waiting import wait_for_row
+from tests.support.waiting import wait_for_row, wait_until
 
 # the text has an odd number of a, and PostgreSQL tries for minutes to find an even one
 LONG = "a" * 501 + "b"
@@ -84,6 +84,50 @@ def test_a_slow_filter_of_an_outsider_ends(database: str, ask: Callable[..., htt
         call(connection, thinker("anna"), "issue_voucher", description=LONG, **WINDOW)
     answer = ask("GET", "/vouchers", params={"select": "id", "description": BACKTRACKING})
     assert answer.json()["code"] == "57014"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("column", "value", "filtered", "condition"),
+    [
+        ("description", lambda size: "a" * size, "->>description", f"like.*{'a' * 2000}b*"),
+        ("terms", lambda size: [7] * (size // 32) + [8], "->terms", f"cs.[{'8,' * 3000}9]"),
+    ],
+    ids=["like", "contains"],
+)
+def test_a_filter_that_no_timeout_ends_holds_nobody_up(
+    database: str,
+    shared_portal: str,
+    ask: Callable[..., httpx.Response],
+    column: str,
+    value: Callable[[int], object],
+    filtered: str,
+    condition: str,
+) -> None:
+    with connections(database, 1) as [watching], ThreadPoolExecutor(1) as threads, Connection(shared_portal) as portal:
+        issue_largest(watching, column, value)
+        slow = threads.submit(
+            ask,
+            "POST",
+            "/rpc/book_voucher",
+            params={f"pgrst_scalar->voucher{filtered}": condition},
+            json={"voucher_id": "v", "slot_start": "2030-05-01T09:00:00Z"},
+            headers={"Authorization": f"Bearer {token('authenticated', 'mallory')}"},
+        )
+        running = RUNNING.format("book_voucher").encode()
+        wait_until(lambda: slow.done() or watching.execute(running).fetchone() is not None)
+        booking = {"voucherId": "v", "slotId": "slot-2030-05-01T10:00:00.000Z", "holderUid": "ben"}
+        assert portal.post("/api/voucher/book", booking).status == 200
+        assert slow.result().json() is None or slow.result().json()["code"] == "57014"
+
+
+def issue_largest(connection: psycopg.Connection, column: str, value: Callable[[int], object]) -> None:
+    """Anna issues a voucher with the largest value of this column that is accepted."""
+    for size in (2**n for n in range(20, 10, -1)):
+        with suppress(psycopg.Error):
+            call(connection, thinker("anna"), "issue_voucher", voucher_id="v", **WINDOW, **{column: value(size)})
+            return
+    pytest.fail(f"every {column} is refused")
 
 
 @contextmanager

@@ -231,12 +231,16 @@ class Catalog {
   }
 }
 
-const FILTER = /^pgrst_scalar->>(\w+)=match\.(.*)$/s;
+const FILTER = /^pgrst_scalar((?:->\w+)*)(?:->>(\w+))?=(match|like|cs)\.(.*)$/s;
 
 /** A filter on a function's result, evaluated in its transaction; the only kind that the double knows. */
 function filterOf(filter) {
-  const [, key, pattern] = FILTER.exec(filter);
-  return sql`result ->> ${key}::text ~ ${pattern}::text`;
+  const [, path, last, operator, value] = FILTER.exec(filter);
+  const inner = path.split("->").reduce((outer, key) => (key ? sql`${outer} -> ${key}::text` : outer), sql`result`);
+  const text = sql`${inner} ->> ${last ?? null}::text`;
+  if (operator === "match") return sql`${text} ~ ${value}::text`;
+  if (operator === "like") return sql`${text} like ${value.replaceAll("*", "%")}::text`;
+  return sql`${inner} @> ${value}::text::jsonb`;
 }
 
 /** POST /rpc, as PostgREST does it: the database itself reads the arguments from JSON and writes the answer as JSON. */

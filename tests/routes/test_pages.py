@@ -127,10 +127,11 @@ def test_a_page_that_does_not_exist_is_refused(listing: Connection, path: str) -
 def test_a_list_of_large_rows_has_fewer(listing: Connection, shared_database: str) -> None:
     with psycopg.connect(shared_database) as connection:
         connection.execute(
-            "insert into public.vouchers (id, issuer_id, valid_from, valid_until, description)"
-            " select 'large-' || i, private.thinker_id('c'), now(), now(), repeat('x', 1000000)"
-            " from generate_series(1, 9) as i on conflict do nothing"
+            "insert into public.vouchers (id, issuer_id, valid_from, valid_until, terms, description)"
+            " select 'large-' || i, private.thinker_id('c'), now(), now(), to_jsonb(repeat('x', 65000)),"
+            " repeat('x', 16384)"
+            " from generate_series(1, 99) as i on conflict do nothing"
         )
     parts = pages(listing, "/api/voucher/list?issuerUid=c", 1000)
-    assert [len(part) for part in parts] == [4, 4, 1]
-    assert sorted(row["voucherId"] for part in parts for row in part) == [f"large-{i}" for i in range(1, 10)]
+    assert [len(part) for part in parts] == [51, 48]
+    assert sorted(row["voucherId"] for part in parts for row in part) == sorted(f"large-{i}" for i in range(1, 100))

@@ -202,10 +202,10 @@ def test_the_20_most_used_pair_codes_and_the_100_most_frequent_types(connection:
     assert system["days"][-1]["events"] == sum(range(1, 131))
 
 
-def test_networks_of_a_mebibyte_make_no_large_answer(connection: psycopg.Connection) -> None:
+def test_long_networks_make_no_large_answer(connection: psycopg.Connection) -> None:
     with unchecked(connection):
         connection.execute(
-            f"{TRANSFER} select 't' || n, 'in', 1, 'E', n, 'EUR', '', rpad(n || ' ', 1048576, 'network ')"
+            f"{TRANSFER} select 't' || n, 'in', 1, 'E', n, 'EUR', '', rpad(n || ' ', 4096, 'network ')"
             " from generate_series(1, 30) n"
         )
     answer = call(connection, SERVER, "telbank_stats")

@@ -20,7 +20,7 @@ begin
     shown := item::text;
     -- an array or an object takes clients as much time as 64 bytes, and any other value as 8
     bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown)
-      + 8 * (length(shown) - length(replace(shown, ',', '')));
+      + 8 * private.count_commas(shown);
     if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
       items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
         'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')

@@ -10,6 +10,7 @@ create table public.presence_sessions (
 
   constraint presence_status_is_valid check (status in ('online', 'offline')),
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
+  constraint room_id_has_1_to_600_characters check (char_length(room_id) between 1 and 600),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
   constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
   constraint silenced_session_is_offline check (not silenced or status = 'offline')

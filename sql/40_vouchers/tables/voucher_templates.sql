@@ -7,7 +7,10 @@ create table public.voucher_templates (
 
   constraint default_duration_is_at_most_a_year check (default_duration between 1 and 525600),
   constraint template_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object')
+  constraint service_type_and_title_have_at_most_4_kib
+    check (octet_length(service_type) <= 4096 and octet_length(title) <= 4096),
+  constraint default_terms_are_an_object check (jsonb_typeof(default_terms) = 'object'),
+  constraint default_terms_are_reasonable_json check (private.check_json(default_terms))
 );
 
 comment on table public.voucher_templates is 'The portal''s voucher templates for different branches.';

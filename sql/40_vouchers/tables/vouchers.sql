@@ -27,7 +27,9 @@ create table public.vouchers (
     check (price_currency = upper(price_currency) and price_currency ~ '^\S{1,32}$'),
   constraint voucher_status_is_valid check (status in ('issued', 'booked', 'consumed', 'cancelled', 'expired')),
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
-  constraint texts_have_at_most_1_mib check (octet_length(service_type || title || description) <= 1048576)
+  constraint service_type_and_title_have_at_most_4_kib
+    check (octet_length(service_type) <= 4096 and octet_length(title) <= 4096),
+  constraint description_has_at_most_16_kib check (octet_length(description) <= 16384)
 );
 
 comment on table public.vouchers is
@@ -90,5 +92,5 @@ execute function private.tg_currency__refuse();
 create trigger tg_vouchers__refuse_json
 before insert or update of terms, allowed_slots on public.vouchers
 for each row
-when (not (private.check_json(new.terms) and private.check_json(new.allowed_slots)))
+when (not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64))
 execute function private.tg_json__refuse();

@@ -61,10 +61,11 @@ create trigger tg_mortgage_offers__refuse_json
 before insert or update of loan, interest, repayment, fees, validity, terms_ref, room_refs on public.mortgage_offers
 for each row
 when (
-  not (
-    private.check_json(new.loan) and private.check_json(new.interest) and private.check_json(new.repayment)
-    and private.check_json(new.fees) and private.check_json(new.validity) and private.check_json(new.terms_ref)
-    and private.check_json(new.room_refs)
+  not private.check_json(
+    jsonb_build_array(
+      new.loan, new.interest, new.repayment, new.fees, new.validity, new.terms_ref, new.room_refs
+    ),
+    levels => 64
   )
 )
 execute function private.tg_json__refuse();

@@ -5,6 +5,7 @@ create table public.properties (
   created_by uuid  references public.thinkers (id) on delete restrict,
 
   constraint property_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
+  constraint address_has_at_most_4_kib check (octet_length(address) <= 4096),
   constraint meta_is_reasonable_json check (private.check_json(meta))
 );
 

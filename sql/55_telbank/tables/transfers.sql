@@ -24,8 +24,8 @@ create table public.transfers (
   constraint crypto_amount_has_at_most_18_digits_before_the_point check (abs(crypto_amount) < 1e18),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
-  constraint texts_have_at_most_1_mib check (
-    octet_length(network) <= 1048576 and octet_length(external_account) <= 1048576 and octet_length(label) <= 1048576
+  constraint texts_have_at_most_4_kib check (
+    octet_length(network) <= 4096 and octet_length(external_account) <= 4096 and octet_length(label) <= 4096
   ),
   constraint json_is_reasonable check (private.check_json(meta)),
   constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),

@@ -44,7 +44,7 @@ create table public.fee_events (
   constraint only_a_correction_has_a_reason check (reason is null or num_nonnulls(reverses, adjusts) = 1),
   constraint an_adjustment_has_a_reason check (adjusts is null or reason is not null),
   constraint a_reason_has_an_operator check ((reason is null) = (operator is null)),
-  constraint reason_has_at_most_1_mib check (octet_length(reason) <= 1048576),
+  constraint reason_has_at_most_4_kib check (octet_length(reason) <= 4096),
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
     foreign key (settlement_id, beneficiary_id, currency)
     references public.settlements (id, beneficiary_id, currency) on delete restrict

@@ -28,6 +28,7 @@ create table public.fees (
   constraint fixed_amount_has_a_currency check (fixed_amount = 0 or currency is not null),
   constraint fee_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
+  constraint meta_is_reasonable_json check (private.check_json(meta)),
   constraint fee_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint bounds_have_a_currency check (num_nonnulls(min_cents, max_cents) = 0 or currency is not null),
   constraint minimum_is_at_most_the_maximum check (min_cents <= max_cents),

@@ -45,10 +45,10 @@ create table public.settlements (
   constraint a_total_of_zero_is_not_invoiced check (invoiced_at is null or total_cents <> 0),
   constraint only_a_positive_total_is_paid check (status not in ('paid', 'written_off') or total_cents > 0),
   constraint a_write_off_has_a_reason check ((write_off_reason is null) = (written_off_at is null)),
-  constraint write_off_reason_has_at_most_1_mib check (octet_length(write_off_reason) <= 1048576),
+  constraint write_off_reason_has_at_most_4_kib check (octet_length(write_off_reason) <= 4096),
   constraint a_beneficiary_uses_a_number_once unique (beneficiary_id, number),
   constraint only_a_voided_settlement_has_a_reason check (void_reason is null or status = 'voided'),
-  constraint void_reason_has_at_most_1_mib check (octet_length(void_reason) <= 1048576),
+  constraint void_reason_has_at_most_4_kib check (octet_length(void_reason) <= 4096),
   -- referenced by fee_events, so that a settlement contains only fee events of its beneficiary and currency
   constraint settlements_id_beneficiary_currency_key unique (id, beneficiary_id, currency)
 );
