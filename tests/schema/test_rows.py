@@ -1,5 +1,6 @@
 """Constraints on rows: each invalid row is refused by its constraint, for a superuser too."""
 
+import json
 from collections.abc import Iterator
 
 import psycopg
@@ -206,6 +207,7 @@ def test_json_that_clients_cannot_read_is_refused(rows: psycopg.Connection, colu
         f"[{','.join(['1e308'] * 200)}]",
         f"[{','.join(['0'] * 4_000)}]",
         '"' + r"[{,\"" * 13_000 + '"',
+        json.dumps([{"start": "2030-01-07T09:00:00.000Z", "end": "2030-01-07T10:00:00.000Z"}] * 800),
     ],
     ids=[
         "greatest double in 63 levels",
@@ -215,10 +217,19 @@ def test_json_that_clients_cannot_read_is_refused(rows: psycopg.Connection, colu
         "many great numbers",
         "many numbers",
         "brackets in a text",
+        "many slots",
     ],
 )
 def test_json_that_clients_can_read_is_kept(rows: psycopg.Connection, value: str) -> None:
     assert rows.execute("update public.vouchers set terms = %s returning id", (value,)).fetchall() == [("v",)]
+
+
+@pytest.mark.parametrize("columns", ["vouchers.terms, allowed_slots", "mortgage_offers.loan, room_refs"])
+def test_the_json_of_a_row_counts_together(rows: psycopg.Connection, columns: str) -> None:
+    table, _, names = columns.partition(".")
+    halves = ", ".join(f"{name} = jsonb_build_array(repeat('x', 33000))" for name in names.split(", "))
+    with pytest.raises(psycopg.Error, match="json_unreasonable"):
+        rows.execute(f"update public.{table} set {halves}".encode())
 
 
 GOOD_ROWS = b"""
