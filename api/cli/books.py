@@ -32,9 +32,6 @@ SHEET_ROWS = 1_048_576
 SHEET_DIGITS = 15
 """The digits of a number that Excel keeps; LibreOffice keeps some more."""
 
-SHEET_CHARACTERS = 32_767
-"""The characters of a cell."""
-
 COLUMNS = (
     "number", "status", "beneficiary", "payer", "period_from", "period_to", "month", "fee", "base", "rate", "fixed",
     "bound", "amount", "currency", "subject", "slot_start", "kind", "reason", "reversed_by", "invoiced_at", "due_on",
@@ -301,7 +298,5 @@ def _write_row(sheet: Any, row: int, line: Record, formats: _NumberFormats) -> N
             sheet.write_number(row, column, value, formats[4 if name == "rate" else line["exponent"]])
         elif value is not None:
             text = visible(_text(value))
-            if len(text) > SHEET_CHARACTERS:
-                text = f"{text[: SHEET_CHARACTERS - 1]}…"
             # the library would take such a text for the XML of a cell
             sheet.write_string(row, column, f"{text} " if text.endswith("</r>") else text)
