@@ -1812,7 +1812,8 @@ create table public.vouchers (
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
   constraint service_type_and_title_have_at_most_4_kib
     check (octet_length(service_type) <= 4096 and octet_length(title) <= 4096),
-  constraint description_has_at_most_16_kib check (octet_length(description) <= 16384)
+  -- the legacy servers took 120,000 characters; a control character is printed with six
+  constraint description_has_at_most_128_kib check (octet_length(to_json(description)::text) <= 131072)
 );
 
 comment on table public.vouchers is
@@ -3941,9 +3942,10 @@ create table public.transfers (
   constraint crypto_amount_has_at_most_18_digits_before_the_point check (abs(crypto_amount) < 1e18),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
-  constraint texts_have_at_most_4_kib check (
-    octet_length(network) <= 4096 and octet_length(external_account) <= 4096 and octet_length(label) <= 4096
-  ),
+  constraint network_and_account_have_at_most_4_kib
+    check (octet_length(network) <= 4096 and octet_length(external_account) <= 4096),
+  -- the legacy servers took 120,000 characters; a control character is printed with six
+  constraint label_has_at_most_128_kib check (octet_length(to_json(label)::text) <= 131072),
   constraint json_is_reasonable check (private.check_json(meta)),
   constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at, updated_at))

@@ -140,6 +140,9 @@ NO_CLIENT_WRITES = {
     "settlements.written_off_by", "voucher_bookings.price_currency",
 }  # fmt: skip
 
+# the legacy servers took so much
+LONG = {"vouchers.description": 128 * 1024, "transfers.label": 128 * 1024}
+
 
 def test_a_row_is_small(connection: psycopg.Connection) -> None:
     """A filter (LIKE, @>) on one row cannot be interrupted, and one request may select a column 1,600 times."""
@@ -162,12 +165,15 @@ def test_a_row_is_small(connection: psycopg.Connection) -> None:
     assert len(columns) > 80
     large = set()
     for name, column, rules in columns:
-        caps = [int(cap) for cap in re.findall(rf"(?:octet|char)_length\({column}\) <= (\d+)", rules)]
+        caps = [
+            int(cap)
+            for cap in re.findall(rf"(?:octet|char)_length\((?:\(to_json\()?{column}(?:\)\)::text)?\) <= (\d+)", rules)
+        ]
         is_listed = re.search(
             rf"\({column} (?:= ANY|<@) \(?ARRAY|\({column} ~ '\^\S+\{{[\d,]+\}}\$'|FOREIGN KEY|check_json\(.*{column}",
             rules,
         )
-        if not is_listed and min(caps, default=10**9) > 16384:
+        if not is_listed and min(caps, default=10**9) > LONG.get(name, 4096):
             large.add(name)
     assert large == NO_CLIENT_WRITES
 

@@ -29,7 +29,8 @@ create table public.vouchers (
   constraint allowed_slots_is_an_array check (jsonb_typeof(allowed_slots) = 'array'),
   constraint service_type_and_title_have_at_most_4_kib
     check (octet_length(service_type) <= 4096 and octet_length(title) <= 4096),
-  constraint description_has_at_most_16_kib check (octet_length(description) <= 16384)
+  -- the legacy servers took 120,000 characters; a control character is printed with six
+  constraint description_has_at_most_128_kib check (octet_length(to_json(description)::text) <= 131072)
 );
 
 comment on table public.vouchers is

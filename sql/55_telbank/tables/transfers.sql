@@ -24,9 +24,10 @@ create table public.transfers (
   constraint crypto_amount_has_at_most_18_digits_before_the_point check (abs(crypto_amount) < 1e18),
   constraint transfer_status_is_valid check (status in ('logged', 'settled')),
   constraint updated_at_is_not_before_created_at check (updated_at >= created_at),
-  constraint texts_have_at_most_4_kib check (
-    octet_length(network) <= 4096 and octet_length(external_account) <= 4096 and octet_length(label) <= 4096
-  ),
+  constraint network_and_account_have_at_most_4_kib
+    check (octet_length(network) <= 4096 and octet_length(external_account) <= 4096),
+  -- the legacy servers took 120,000 characters; a control character is printed with six
+  constraint label_has_at_most_128_kib check (octet_length(to_json(label)::text) <= 131072),
   constraint json_is_reasonable check (private.check_json(meta)),
   constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at, updated_at))
