@@ -115,6 +115,8 @@ async def upload(
             storage_url=form.path,
             hash_sha256=form.stored.sha256,
             **links,
+            # the right may have been lost since the check, while the document was stored
+            as_thinker=actor.role != "service_role",
             idempotency_key=idempotency_key,
         )
     except BaseException as error:

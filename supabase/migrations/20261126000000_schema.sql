@@ -2804,29 +2804,16 @@ security definer
 set search_path = ''
 as $$
 begin
-  if private.is_service() then
-    return true;
-  end if;
-  if check_contract_link.voucher_id is not null and not exists (
-    select from public.vouchers v where v.id = check_contract_link.voucher_id and v.issuer_id = auth.uid()
-  ) and check_contract_link.voucher_id not in (select private.held_vouchers()) then
-    raise sqlstate 'PT404' using message = 'voucher_not_found';
-  end if;
-  if check_contract_link.room_id is not null and check_contract_link.room_id not in (select private.my_rooms()) and (
-    -- a new room becomes the actor's own, except a name that is reserved for the room of a mortgage
-    check_contract_link.room_id like 'mortgage:%'
-    or exists (select from public.rooms r where r.id = check_contract_link.room_id)
-  ) then
-    raise sqlstate 'PT403' using message = 'not_your_room';
+  if not private.is_service() then
+    perform private.require_contract_link(check_contract_link.voucher_id, check_contract_link.room_id);
   end if;
   return true;
 end;
 $$;
 
 comment on function public.check_contract_link is
-  'True if the caller may link a document to this voucher and room; called before a document is stored. A thinker must '
-  'be the voucher''s issuer or a holder. If the room exists, the thinker must be in it; a room named mortgage:... must '
-  'belong to one of its mortgages. A trusted server may link anything. '
+  'True if the caller may link a document to this voucher and room (private.require_contract_link); called before a '
+  'document is stored. A trusted server may link anything. '
   'Raises: not_your_room (403); voucher_not_found (404).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;
@@ -2897,9 +2884,10 @@ create function public.record_contract(
   byte_size       bigint,
   storage_url     text,
   hash_sha256     text,
-  voucher_id      text   default null,
-  room_id         text   default null,
-  idempotency_key text   default null
+  voucher_id      text    default null,
+  room_id         text    default null,
+  as_thinker      boolean default false,
+  idempotency_key text    default null
 )
 returns jsonb
 language plpgsql
@@ -2933,10 +2921,17 @@ begin
       raise sqlstate 'PT404' using message = 'voucher_not_found';
     end if;
   end if;
+  if record_contract.as_thinker then
+    perform private.require_contract_link(record_contract.voucher_id, record_contract.room_id);
+  end if;
   if record_contract.room_id is not null then
     insert into public.rooms (id, type, owner_id, meta)
     values (record_contract.room_id, 'contract', creator, '{"source": "contract"}')
     on conflict (id) do nothing;
+    -- somebody else may have made the room since the check
+    if not found and record_contract.as_thinker then
+      perform private.require_contract_link(null, record_contract.room_id);
+    end if;
   end if;
 
   perform private.require_space_for_document(creator, record_contract.byte_size);
@@ -2971,14 +2966,44 @@ $$;
 
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
-  'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
-  'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
-  'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, '
+  'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the right '
+  'to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
+  '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
+  'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, not_your_room, '
   'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;
+
+-- sql/45_documents/functions/require_contract_link.sql
+create function private.require_contract_link(voucher_id text, room_id text)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if require_contract_link.voucher_id is not null and not exists (
+    select from public.vouchers v where v.id = require_contract_link.voucher_id and v.issuer_id = auth.uid()
+  ) and require_contract_link.voucher_id not in (select private.held_vouchers()) then
+    raise sqlstate 'PT404' using message = 'voucher_not_found';
+  end if;
+  if require_contract_link.room_id is not null and require_contract_link.room_id not in (select private.my_rooms()) and (
+    -- a new room becomes the actor's own, except a name that is reserved for the room of a mortgage
+    require_contract_link.room_id like 'mortgage:%'
+    or exists (select from public.rooms r where r.id = require_contract_link.room_id)
+  ) then
+    raise sqlstate 'PT403' using message = 'not_your_room';
+  end if;
+end;
+$$;
+
+comment on function private.require_contract_link is
+  'Checks that the acting thinker may link a document to this voucher and room: it must be the voucher''s issuer or a '
+  'holder. If the room exists, the thinker must be in it; a room named mortgage:... must belong to one of its '
+  'mortgages. '
+  'Raises: not_your_room (403); voucher_not_found (404).';
 
 -- sql/45_documents/functions/require_space_for_document.sql
 create function private.require_space_for_document(creator uuid, byte_size bigint)

@@ -5,9 +5,10 @@ create function public.record_contract(
   byte_size       bigint,
   storage_url     text,
   hash_sha256     text,
-  voucher_id      text   default null,
-  room_id         text   default null,
-  idempotency_key text   default null
+  voucher_id      text    default null,
+  room_id         text    default null,
+  as_thinker      boolean default false,
+  idempotency_key text    default null
 )
 returns jsonb
 language plpgsql
@@ -41,10 +42,17 @@ begin
       raise sqlstate 'PT404' using message = 'voucher_not_found';
     end if;
   end if;
+  if record_contract.as_thinker then
+    perform private.require_contract_link(record_contract.voucher_id, record_contract.room_id);
+  end if;
   if record_contract.room_id is not null then
     insert into public.rooms (id, type, owner_id, meta)
     values (record_contract.room_id, 'contract', creator, '{"source": "contract"}')
     on conflict (id) do nothing;
+    -- somebody else may have made the room since the check
+    if not found and record_contract.as_thinker then
+      perform private.require_contract_link(null, record_contract.room_id);
+    end if;
   end if;
 
   perform private.require_space_for_document(creator, record_contract.byte_size);
@@ -79,10 +87,11 @@ $$;
 
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
-  'does not exist is created (type contract, owned by the actor). Returns {contract, link_id}. A repeated request may '
-  'have another contract_id and storage_url, which are new with each upload. A repeated call with the same '
-  'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, '
+  'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the right '
+  'to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
+  '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
+  'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, not_your_room, '
   'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429); storage_full (507).';
 
