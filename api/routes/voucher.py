@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody, QueryParameter
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypedDict
 
 from api.errors import ApiError
 from api.gateway import Row, json_or_default
@@ -77,13 +78,25 @@ class Booking(NewBooking):
     cancelled_at: Millis | None
 
 
-class Slot(ApiModel):
+class Slot(TypedDict):
     """A free slot. Its id is `slot-` and its start."""
 
-    slot_id: str
-    voucher_id: str
-    slot_start: Millis = Field(alias="start")
-    slot_end: Millis = Field(alias="end")
+    # a dict, as it is made for each of up to 8,784 slots of an answer
+    slotId: str
+    voucherId: str
+    start: str
+    end: str
+
+
+def slot_of(row: Row) -> Slot:
+    """The slot of a row."""
+    start = iso_millis(row["slot_start"])
+    return {
+        "slotId": f"slot-{start}",
+        "voucherId": row["voucher_id"],
+        "start": start,
+        "end": iso_millis(row["slot_end"]),
+    }
 
 
 VoucherStatus = Annotated[
@@ -384,7 +397,7 @@ async def available_slots(
         slots_from=first,
         slots_to=last,
     )
-    return Slots(items=[Slot.from_row(row | {"slot_id": slot_id(row["slot_start"])}) for row in rows])
+    return Slots(items=[slot_of(row) for row in rows])
 
 
 router = Router("/api/voucher", route_handlers=[issue, list_vouchers, book, cancel, bookings], tags=["voucher"])

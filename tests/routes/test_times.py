@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from api.models.times import iso_time
+from api.models.times import iso_millis, iso_time
 from tests.support.acting import one
 from tests.support.serving import Connection
 
@@ -59,3 +59,12 @@ def test_the_end_of_a_day_is_taken_over_http(shared_portal: str) -> None:
         # a slot has one id, the listed one
         alias = {"voucherId": slot["voucherId"], "slotId": "slot-2030-05-01T24:00:00.000Z", "holderUid": "b"}
         assert connection.post("/api/voucher/book", alias).body["error"] == "Slot nicht verfügbar"
+
+
+@pytest.mark.parametrize("fraction", ["", ".1", ".12", ".123", ".1239", ".000001", ".999999"])
+@pytest.mark.parametrize("day", ["0001-01-02", "2030-05-01", "9999-12-30"])
+def test_a_time_of_any_zone_is_written_alike(session: psycopg.Connection, day: str, fraction: str) -> None:
+    utc = one(session, "select to_jsonb(%s::text::timestamptz) #>> '{}'", f"{day}T20:00:00{fraction}Z")
+    session.execute("set timezone = 'Asia/Tokyo'")
+    tokyo = one(session, "select to_jsonb(%s::text::timestamptz) #>> '{}'", f"{day}T20:00:00{fraction}Z")
+    assert iso_millis(utc) == iso_millis(tokyo) == f"{day}T20:00:00.{fraction[1:4]:0<3}Z"
