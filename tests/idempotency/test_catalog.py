@@ -30,8 +30,8 @@ VALUES: Mapping[str, Any] = {
     "uuid": "00000000-0000-0000-0000-000000000000",
 }
 
-# different in each upload of the same document
-NOT_OF_THE_REQUEST = {"record_contract": {"contract_id", "storage_url"}}
+# different in each upload of the same document, or how the server checks it
+NOT_OF_THE_REQUEST = {"record_contract": {"contract_id", "storage_url", "as_thinker"}}
 
 
 def called_by_posts() -> set[str]:
