@@ -7927,12 +7927,11 @@ select
   coalesce((s.content ->> 'byte_size')::bigint, 0) as byte_size,
   s.content ->> 'storage_url' as storage_url,
   private.import_word(s.content ->> 'hash_sha256') as hash_sha256,
-  creator.id as created_by,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'created_by') as created_by,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers creator on creator.public_id = s.content ->> 'created_by';
+from private.import_staging s;
 
 comment on view private.import_contracts is
   'The rows of a batch of the legacy table contracts, as they are written; storage_url has the legacy id.';
@@ -7947,7 +7946,7 @@ select
   s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   s.content ->> 'type' as type,
-  actor.id as actor_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_id') as actor_id,
   nullif(s.content ->> 'subject_type', '') as subject_type,
   -- a document has another id now
   case s.content ->> 'subject_type'
@@ -7958,8 +7957,7 @@ select
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers actor on actor.public_id = s.content ->> 'actor_id';
+from private.import_staging s;
 
 comment on view private.import_events is 'The rows of a batch of the legacy table events, as they are written.';
 
@@ -7973,7 +7971,7 @@ select
   s.hash,
   s.content ->> 'id' as id,
   nullif(s.content ->> 'property_id', '') as property_id,
-  borrower.id as borrower_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'borrower_uid') as borrower_id,
   private.import_cents(s.content ->> 'desired_loan') as desired_loan,
   private.import_currency(s.content ->> 'currency') as currency,
   -- 0 was written for a missing one
@@ -7986,8 +7984,7 @@ select
   private.import_time(s.content ->> 'created_at') as created_at,
   (s.content ->> 'desired_loan')::numeric as exact_amount,
   private.import_currency(s.content ->> 'currency') as exact_currency
-from private.import_staging s
-left join public.thinkers borrower on borrower.public_id = s.content ->> 'borrower_uid';
+from private.import_staging s;
 
 comment on view private.import_mortgage_applications is
   'The rows of a batch of the legacy table mortgage_applications, as they are written.';
@@ -8002,7 +7999,7 @@ select
   s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'application_id' as application_id,
-  lender.id as lender_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'lender_uid') as lender_id,
   trim_scale((s.content ->> 'interest_rate')::numeric) as interest_rate,
   private.import_cents(s.content ->> 'monthly_payment') as monthly_payment,
   jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
@@ -8016,7 +8013,6 @@ select
   (s.content ->> 'monthly_payment')::numeric as exact_amount,
   coalesce(a.currency, '') as exact_currency
 from private.import_staging s
-left join public.thinkers lender on lender.public_id = s.content ->> 'lender_uid'
 left join public.mortgage_applications a on a.id = s.content ->> 'application_id';
 
 comment on view private.import_mortgage_offers is
@@ -8051,13 +8047,12 @@ select
   s.content ->> 'id' as id,
   s.content ->> 'type' as type,
   s.content ->> 'path' as path,
-  actor.id as actor_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_uid') as actor_id,
   nullif(s.content ->> 'meta', '')::jsonb as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers actor on actor.public_id = s.content ->> 'actor_uid';
+from private.import_staging s;
 
 comment on view private.import_telemetry_events is
   'The rows of a batch of the legacy table telemetry_events, as they are written.';
@@ -8112,8 +8107,8 @@ select
   s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'voucher_id' as voucher_id,
-  issuer.id as issuer_id,
-  holder.id as holder_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'issuer_uid') as issuer_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'holder_uid') as holder_id,
   private.import_time(s.content ->> 'slot_start') as slot_start,
   private.import_time(s.content ->> 'slot_end') as slot_end,
   private.import_word(s.content ->> 'status') as status,
@@ -8122,9 +8117,7 @@ select
   private.import_time(s.content ->> 'cancelled_at') as cancelled_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers issuer on issuer.public_id = s.content ->> 'issuer_uid'
-left join public.thinkers holder on holder.public_id = s.content ->> 'holder_uid';
+from private.import_staging s;
 
 comment on view private.import_voucher_bookings is
   'The rows of a batch of the legacy table voucher_bookings, as they are written. slot_id follows from slot_start; a '
@@ -8139,10 +8132,12 @@ select
   s.id as legacy_id,
   s.hash,
   s.content ->> 'id' as id,
-  issuer.id as issuer_id,
-  holder.id as holder_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'issuer_uid') as issuer_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'holder_uid') as holder_id,
   -- a voucher that is not booked is reserved for its holder
-  case when private.import_word(s.content ->> 'status') = 'issued' then holder.id end as issued_to,
+  case when private.import_word(s.content ->> 'status') = 'issued' then (
+    select t.id from public.thinkers t where t.public_id = s.content ->> 'holder_uid'
+  ) end as issued_to,
   coalesce(s.content ->> 'service_type', 'generic.service') as service_type,
   coalesce(s.content ->> 'title', 'Unbenannter Service') as title,
   coalesce(s.content ->> 'description', '') as description,
@@ -8164,9 +8159,7 @@ select
     when s.content ->> 'price_amount' is not null
       then private.import_currency(s.content ->> 'price_currency')
   end as exact_currency
-from private.import_staging s
-left join public.thinkers issuer on issuer.public_id = s.content ->> 'issuer_uid'
-left join public.thinkers holder on holder.public_id = s.content ->> 'holder_uid';
+from private.import_staging s;
 
 comment on view private.import_vouchers is 'The rows of a batch of the legacy table vouchers, as they are written.';
 
@@ -8236,20 +8229,24 @@ begin
 
   select count(*) into staged from private.import_staging;
 
+  -- subqueries, because a join may begin with all rows that were ever imported
   delete from private.import_staging s
-  using private.import_rows r
-  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash;
+  where s.hash = (
+    select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
+  );
   delete from private.import_staging s
-  using private.import_rejects j, private.import_runs i
-  where i.id = import_batch.run and j.source = i.source and j.legacy_table = import_batch.legacy_table
-    and j.hash = s.hash and j.resolved_at is not null and s.mends is null;
+  where s.mends is null and exists (
+    select from private.import_rejects j
+    where j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
+      and j.legacy_table = import_batch.legacy_table and j.hash = s.hash and j.resolved_at is not null
+    offset 0
+  );
   select staged - count(*) into unchanged from private.import_staging;
   staged := staged - unchanged;
 
   update private.import_staging s
   set is_known = true
-  from private.import_rows r
-  where r.legacy_table = import_batch.legacy_table and r.id = s.id;
+  where (select true from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id);
 
   if staged > 0 then
     perform private.import_range(
@@ -8263,13 +8260,14 @@ begin
 
   update private.import_rejects j
   set resolved_at = now()
-  from private.import_staging s
-  where j.resolved_at is null
+  where j.resolved_at is null and j.id = any (array(select s.mends from private.import_staging s));
+  update private.import_rejects j
+  set resolved_at = now()
+  where j.resolved_at is null and j.legacy_table = import_batch.legacy_table
+    and j.row_id = any (array(select s.id from private.import_staging s))
+    -- another row of this id stays what it is
     and (
-      j.id = s.mends
-      or j.legacy_table = import_batch.legacy_table and j.row_id = s.id
-      -- another row of this id stays what it is
-      and (j.hash = s.hash or j.reason not in ('id_taken', 'id_twice'))
+      j.reason not in ('id_taken', 'id_twice') or j.hash = any (array(select s.hash from private.import_staging s))
     );
 
   perform set_config('portal.import', '', true);
@@ -8394,8 +8392,10 @@ begin
       -- as book_voucher and cancel_booking do: the voucher first, in one order
       perform v.id
       from public.vouchers v
-      where v.id in (
-        select s.content ->> 'voucher_id' from private.import_staging s where s.n = any (import_prerequisites.ns)
+      where v.id = any (
+        array(
+          select s.content ->> 'voucher_id' from private.import_staging s where s.n = any (import_prerequisites.ns)
+        )
       )
       order by v.id
       for no key update;
@@ -8778,8 +8778,11 @@ begin
       ) using known;
     end if;
     execute format(
-      'with mapped as materialized (
-         select m.*, %s as digest from private.import_%s m where m.n = any ($3)
+      'with plain as materialized (
+         select m.* from private.import_%s m where m.n = any ($3)
+       ),
+       mapped as materialized (
+         select m.*, %s as digest from plain m
        ),
        kept as (
          update private.import_rows r
@@ -8791,7 +8794,7 @@ begin
        select count(*) = count(t.id)
        from mapped m
        left join public.%I t on t.id = m.id and %s = m.digest',
-      of_mapped, import_write.legacy_table, import_write.legacy_table, of_stored
+      import_write.legacy_table, of_mapped, import_write.legacy_table, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, known;
     if not is_stored then
       raise sqlstate 'IM409' using message = 'stored_differently';
@@ -8800,8 +8803,12 @@ begin
 
   if fresh is not null then
     execute format(
-      'with mapped as materialized (
-         select m.*, %s as digest from private.import_%s m where m.n = any ($3) order by m.n
+      -- in two steps, because the digest would compute every column again
+      'with plain as materialized (
+         select m.* from private.import_%s m where m.n = any ($3)
+       ),
+       mapped as materialized (
+         select m.*, %s as digest from plain m order by m.n
        ),
        stored as (
          insert into public.%I as t (%s) select %s from mapped returning %s as digest
@@ -8816,7 +8823,7 @@ begin
        select s.rows = cardinality($3) and k.rows = s.rows and k.digests = s.digests
        from (select count(*) as rows, bit_xor(digest) as digests from stored) s
        cross join (select count(*) as rows, bit_xor(digest) as digests from kept) k',
-      of_mapped, import_write.legacy_table, import_write.legacy_table, names, names, of_stored
+      import_write.legacy_table, of_mapped, import_write.legacy_table, names, names, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, fresh;
     if not is_stored then
       raise sqlstate 'IM409' using message = 'stored_differently';

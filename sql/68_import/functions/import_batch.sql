@@ -19,20 +19,24 @@ begin
 
   select count(*) into staged from private.import_staging;
 
+  -- subqueries, because a join may begin with all rows that were ever imported
   delete from private.import_staging s
-  using private.import_rows r
-  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash;
+  where s.hash = (
+    select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
+  );
   delete from private.import_staging s
-  using private.import_rejects j, private.import_runs i
-  where i.id = import_batch.run and j.source = i.source and j.legacy_table = import_batch.legacy_table
-    and j.hash = s.hash and j.resolved_at is not null and s.mends is null;
+  where s.mends is null and exists (
+    select from private.import_rejects j
+    where j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
+      and j.legacy_table = import_batch.legacy_table and j.hash = s.hash and j.resolved_at is not null
+    offset 0
+  );
   select staged - count(*) into unchanged from private.import_staging;
   staged := staged - unchanged;
 
   update private.import_staging s
   set is_known = true
-  from private.import_rows r
-  where r.legacy_table = import_batch.legacy_table and r.id = s.id;
+  where (select true from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id);
 
   if staged > 0 then
     perform private.import_range(
@@ -46,13 +50,14 @@ begin
 
   update private.import_rejects j
   set resolved_at = now()
-  from private.import_staging s
-  where j.resolved_at is null
+  where j.resolved_at is null and j.id = any (array(select s.mends from private.import_staging s));
+  update private.import_rejects j
+  set resolved_at = now()
+  where j.resolved_at is null and j.legacy_table = import_batch.legacy_table
+    and j.row_id = any (array(select s.id from private.import_staging s))
+    -- another row of this id stays what it is
     and (
-      j.id = s.mends
-      or j.legacy_table = import_batch.legacy_table and j.row_id = s.id
-      -- another row of this id stays what it is
-      and (j.hash = s.hash or j.reason not in ('id_taken', 'id_twice'))
+      j.reason not in ('id_taken', 'id_twice') or j.hash = any (array(select s.hash from private.import_staging s))
     );
 
   perform set_config('portal.import', '', true);

@@ -12,8 +12,10 @@ begin
       -- as book_voucher and cancel_booking do: the voucher first, in one order
       perform v.id
       from public.vouchers v
-      where v.id in (
-        select s.content ->> 'voucher_id' from private.import_staging s where s.n = any (import_prerequisites.ns)
+      where v.id = any (
+        array(
+          select s.content ->> 'voucher_id' from private.import_staging s where s.n = any (import_prerequisites.ns)
+        )
       )
       order by v.id
       for no key update;

@@ -69,8 +69,11 @@ begin
       ) using known;
     end if;
     execute format(
-      'with mapped as materialized (
-         select m.*, %s as digest from private.import_%s m where m.n = any ($3)
+      'with plain as materialized (
+         select m.* from private.import_%s m where m.n = any ($3)
+       ),
+       mapped as materialized (
+         select m.*, %s as digest from plain m
        ),
        kept as (
          update private.import_rows r
@@ -82,7 +85,7 @@ begin
        select count(*) = count(t.id)
        from mapped m
        left join public.%I t on t.id = m.id and %s = m.digest',
-      of_mapped, import_write.legacy_table, import_write.legacy_table, of_stored
+      import_write.legacy_table, of_mapped, import_write.legacy_table, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, known;
     if not is_stored then
       raise sqlstate 'IM409' using message = 'stored_differently';
@@ -91,8 +94,12 @@ begin
 
   if fresh is not null then
     execute format(
-      'with mapped as materialized (
-         select m.*, %s as digest from private.import_%s m where m.n = any ($3) order by m.n
+      -- in two steps, because the digest would compute every column again
+      'with plain as materialized (
+         select m.* from private.import_%s m where m.n = any ($3)
+       ),
+       mapped as materialized (
+         select m.*, %s as digest from plain m order by m.n
        ),
        stored as (
          insert into public.%I as t (%s) select %s from mapped returning %s as digest
@@ -107,7 +114,7 @@ begin
        select s.rows = cardinality($3) and k.rows = s.rows and k.digests = s.digests
        from (select count(*) as rows, bit_xor(digest) as digests from stored) s
        cross join (select count(*) as rows, bit_xor(digest) as digests from kept) k',
-      of_mapped, import_write.legacy_table, import_write.legacy_table, names, names, of_stored
+      import_write.legacy_table, of_mapped, import_write.legacy_table, names, names, of_stored
     ) into is_stored using import_write.run, import_write.legacy_table, fresh;
     if not is_stored then
       raise sqlstate 'IM409' using message = 'stored_differently';

@@ -12,12 +12,11 @@ select
   coalesce((s.content ->> 'byte_size')::bigint, 0) as byte_size,
   s.content ->> 'storage_url' as storage_url,
   private.import_word(s.content ->> 'hash_sha256') as hash_sha256,
-  creator.id as created_by,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'created_by') as created_by,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers creator on creator.public_id = s.content ->> 'created_by';
+from private.import_staging s;
 
 comment on view private.import_contracts is
   'The rows of a batch of the legacy table contracts, as they are written; storage_url has the legacy id.';

@@ -7,7 +7,7 @@ select
   s.hash,
   private.import_uuid(s.content ->> 'id') as id,
   s.content ->> 'type' as type,
-  actor.id as actor_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_id') as actor_id,
   nullif(s.content ->> 'subject_type', '') as subject_type,
   -- a document has another id now
   case s.content ->> 'subject_type'
@@ -18,7 +18,6 @@ select
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers actor on actor.public_id = s.content ->> 'actor_id';
+from private.import_staging s;
 
 comment on view private.import_events is 'The rows of a batch of the legacy table events, as they are written.';

@@ -7,7 +7,7 @@ select
   s.hash,
   s.content ->> 'id' as id,
   nullif(s.content ->> 'property_id', '') as property_id,
-  borrower.id as borrower_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'borrower_uid') as borrower_id,
   private.import_cents(s.content ->> 'desired_loan') as desired_loan,
   private.import_currency(s.content ->> 'currency') as currency,
   -- 0 was written for a missing one
@@ -20,8 +20,7 @@ select
   private.import_time(s.content ->> 'created_at') as created_at,
   (s.content ->> 'desired_loan')::numeric as exact_amount,
   private.import_currency(s.content ->> 'currency') as exact_currency
-from private.import_staging s
-left join public.thinkers borrower on borrower.public_id = s.content ->> 'borrower_uid';
+from private.import_staging s;
 
 comment on view private.import_mortgage_applications is
   'The rows of a batch of the legacy table mortgage_applications, as they are written.';

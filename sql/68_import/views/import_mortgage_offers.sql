@@ -7,7 +7,7 @@ select
   s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'application_id' as application_id,
-  lender.id as lender_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'lender_uid') as lender_id,
   trim_scale((s.content ->> 'interest_rate')::numeric) as interest_rate,
   private.import_cents(s.content ->> 'monthly_payment') as monthly_payment,
   jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
@@ -21,7 +21,6 @@ select
   (s.content ->> 'monthly_payment')::numeric as exact_amount,
   coalesce(a.currency, '') as exact_currency
 from private.import_staging s
-left join public.thinkers lender on lender.public_id = s.content ->> 'lender_uid'
 left join public.mortgage_applications a on a.id = s.content ->> 'application_id';
 
 comment on view private.import_mortgage_offers is

@@ -8,13 +8,12 @@ select
   s.content ->> 'id' as id,
   s.content ->> 'type' as type,
   s.content ->> 'path' as path,
-  actor.id as actor_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_uid') as actor_id,
   nullif(s.content ->> 'meta', '')::jsonb as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers actor on actor.public_id = s.content ->> 'actor_uid';
+from private.import_staging s;
 
 comment on view private.import_telemetry_events is
   'The rows of a batch of the legacy table telemetry_events, as they are written.';

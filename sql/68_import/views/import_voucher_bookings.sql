@@ -7,8 +7,8 @@ select
   s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'voucher_id' as voucher_id,
-  issuer.id as issuer_id,
-  holder.id as holder_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'issuer_uid') as issuer_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'holder_uid') as holder_id,
   private.import_time(s.content ->> 'slot_start') as slot_start,
   private.import_time(s.content ->> 'slot_end') as slot_end,
   private.import_word(s.content ->> 'status') as status,
@@ -17,9 +17,7 @@ select
   private.import_time(s.content ->> 'cancelled_at') as cancelled_at,
   null::numeric as exact_amount,
   null::text as exact_currency
-from private.import_staging s
-left join public.thinkers issuer on issuer.public_id = s.content ->> 'issuer_uid'
-left join public.thinkers holder on holder.public_id = s.content ->> 'holder_uid';
+from private.import_staging s;
 
 comment on view private.import_voucher_bookings is
   'The rows of a batch of the legacy table voucher_bookings, as they are written. slot_id follows from slot_start; a '

@@ -6,10 +6,12 @@ select
   s.id as legacy_id,
   s.hash,
   s.content ->> 'id' as id,
-  issuer.id as issuer_id,
-  holder.id as holder_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'issuer_uid') as issuer_id,
+  (select t.id from public.thinkers t where t.public_id = s.content ->> 'holder_uid') as holder_id,
   -- a voucher that is not booked is reserved for its holder
-  case when private.import_word(s.content ->> 'status') = 'issued' then holder.id end as issued_to,
+  case when private.import_word(s.content ->> 'status') = 'issued' then (
+    select t.id from public.thinkers t where t.public_id = s.content ->> 'holder_uid'
+  ) end as issued_to,
   coalesce(s.content ->> 'service_type', 'generic.service') as service_type,
   coalesce(s.content ->> 'title', 'Unbenannter Service') as title,
   coalesce(s.content ->> 'description', '') as description,
@@ -31,8 +33,6 @@ select
     when s.content ->> 'price_amount' is not null
       then private.import_currency(s.content ->> 'price_currency')
   end as exact_currency
-from private.import_staging s
-left join public.thinkers issuer on issuer.public_id = s.content ->> 'issuer_uid'
-left join public.thinkers holder on holder.public_id = s.content ->> 'holder_uid';
+from private.import_staging s;
 
 comment on view private.import_vouchers is 'The rows of a batch of the legacy table vouchers, as they are written.';
