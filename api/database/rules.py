@@ -1,7 +1,7 @@
 """Compares the access rules of a database with those of the schema.
 
-Access rules are roles, grants, policies, row level security, triggers, constraints, and with whose rights functions and
-views run. A restored database can have all rows and none of them.
+Access rules are roles, grants, policies, row level security, triggers, constraints, what functions do and views read,
+and with whose rights they run. A restored database can have all rows and none of them.
 """
 
 from collections.abc import Iterable
@@ -29,6 +29,8 @@ _SETTINGS = b"""
 
 _OWN_SCHEMAS = ("private.", "stats.", "function private.", "function stats.")
 _ADDITIONS = ("trigger ", "constraint ", "index ", "not null ")
+_DEFINITIONS = ("body ", "reads ")
+_OF_OTHERS = ("public.", "function public.")
 
 
 @dataclass(frozen=True, order=True)
@@ -50,9 +52,11 @@ class Difference:
     is_missing: bool
 
     @property
-    def is_only_stricter(self) -> bool:
-        """Whether an operator added a trigger, a constraint or a unique index, which opens nothing."""
-        return not self.is_missing and self.rule.rule.startswith(_ADDITIONS)
+    def is_served(self) -> bool:
+        """Whether an operator changed a function or view, or added a trigger, a constraint or a unique index."""
+        return self.rule.rule.startswith(_DEFINITIONS) or (
+            not self.is_missing and self.rule.rule.startswith(_ADDITIONS)
+        )
 
     def __str__(self) -> str:
         return f"{'missing' if self.is_missing else 'not declared'}: {self.rule}"
@@ -76,10 +80,32 @@ def differences(connection: psycopg.Connection) -> list[Difference]:
     return sorted([Difference(rule, True) for rule in declared - found] + [Difference(rule, False) for rule in more])
 
 
+def opened_by_others(connection: psycopg.Connection) -> list[Rule]:
+    """What `anon` and `authenticated` may do with objects of somebody else in `public`, past row level security.
+
+    A function that runs with the rights of its caller, and a view that runs with those of its reader, open nothing.
+    """
+    declared, found = {rule.object for rule in _read_declared()}, read_rules(connection)
+    limited = {
+        rule.object
+        for rule in found
+        if rule.rule in ("row level security", "runs with the rights of its reader")
+        or rule.rule.startswith("runs with the rights of its caller")
+    }
+    return sorted(
+        rule
+        for rule in found
+        if rule.object.startswith(_OF_OTHERS)
+        and rule.object not in declared | limited
+        and rule.rule.startswith("grant ")
+        and rule.rule.endswith((" to anon", " to authenticated"))
+    )
+
+
 def refuse_other_rules(url: str) -> None:
-    """Raises PortalError where the database lacks a rule of the schema, or allows more than the schema."""
+    """Raises PortalError where the database lacks a rule of the schema, or grants more than the schema."""
     with connect(url) as connection:
-        found = [difference for difference in differences(connection) if not difference.is_only_stricter]
+        found = [difference for difference in differences(connection) if not difference.is_served]
     if found:
         raise PortalError(
             f"The database is not served: its access rules are not those of the schema ({_count(found)}, the first is "

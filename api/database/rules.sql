@@ -54,6 +54,23 @@ of_relation as (
   from relation r
   where r.relkind = 'v' and r.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1']
   union all
+  -- not its text, which is written in another way after a restore
+  select r.oid, 'reads ' || coalesce((
+    select string_agg(
+      distinct case d.refclassid
+          when 'pg_class'::regclass then d.refobjid::regclass::text || coalesce('.' || quote_ident(a.attname), '')
+          else d.refobjid::regprocedure::text
+      end,
+      ', '
+    )
+    from pg_rewrite w
+    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refobjid <> r.oid
+    left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and d.refobjsubid > 0
+    where w.ev_class = r.oid and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass)
+  ), 'nothing')
+  from relation r
+  where r.relkind in ('v', 'm')
+  union all
   select r.oid, 'another owner' from relation r cross join owner o where r.relowner <> o.id
   union all
   select r.oid, format('grant %s to %s', p.privilege, g.name)
@@ -141,6 +158,8 @@ of_routine as (
       case when r.prosecdef then 'runs with the rights of its owner' else 'runs with the rights of its caller' end
     || coalesce(', ' || (select s from unnest(r.proconfig) as s where s like 'search_path=%'), '') as rule
   from routine r
+  union all
+  select r.oid, 'body ' || md5(r.prosrc) from routine r
   union all
   select r.oid, 'another owner' from routine r cross join owner o where r.proowner <> o.id
   union all

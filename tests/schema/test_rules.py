@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from api.database.rules import DECLARED, differences, read_rules, refuse_other_rules
+from api.database.rules import DECLARED, differences, opened_by_others, read_rules, refuse_other_rules
 from api.errors import PortalError
 
 RUN_IT = "sql/ and supabase/access_rules.txt differ: run make migration"
@@ -122,6 +122,68 @@ ALLOWED = [
     "alter role authenticated set statement_timeout = '8s'",
 ]
 
+CHANGED = [
+    (
+        "create or replace function private.may_act_as(role text) returns boolean language plpgsql stable"
+        " security definer set search_path = '' as $$ begin return true; end $$",
+        "function private.may_act_as(text): body ",
+    ),
+    (
+        "create or replace function public.ping() returns boolean language sql set search_path = '' return true",
+        "function public.ping(): body ",
+    ),
+    (
+        "create or replace view private.booking_facts as select b.voucher_id, b.status, b.slot_start, b.slot_end,"
+        " b.created_at, b.cancelled_at, b.price_amount, b.price_currency from public.voucher_bookings b",
+        "private.booking_facts: reads ",
+    ),
+    (
+        "create table public.voucher_copies (like public.voucher_bookings);"
+        "create or replace view private.booking_facts as select b.voucher_id, b.status, b.slot_start, b.slot_end,"
+        " b.created_at, b.cancelled_at, b.price_amount, b.price_currency from public.voucher_copies b"
+        " where b.holder_id <> b.issuer_id",
+        "private.booking_facts: reads ",
+    ),
+]
+"""Changes of what our functions and views do: `portal check` finds them."""
+
+OTHERS = [
+    # what an operator adds, what clients may do with it past row level security
+    (
+        "create table public.notes (id int); grant select on public.notes to anon",
+        ["public.notes: grant select to anon"],
+    ),
+    (
+        "create table public.notes (id int); grant update (id) on public.notes to authenticated",
+        ["public.notes: grant update of some columns to authenticated"],
+    ),
+    (
+        "create view public.notes as select * from public.transfers; grant select on public.notes to public",
+        ["public.notes: grant select to anon", "public.notes: grant select to authenticated"],
+    ),
+    (
+        "create materialized view public.notes as select 1; grant select on public.notes to anon",
+        ["public.notes: grant select to anon"],
+    ),
+    (
+        "create function public.notes() returns int language sql security definer return 1;"
+        "revoke all on function public.notes from public; grant execute on function public.notes to anon",
+        ["function public.notes(): grant execute to anon"],
+    ),
+    ("create function public.notes() returns int language sql return 1", []),
+    (
+        "create table public.notes (id int); alter table public.notes enable row level security;"
+        "grant all on public.notes to anon",
+        [],
+    ),
+    (
+        "create view public.notes with (security_invoker = on) as select * from public.transfers;"
+        "grant select on public.notes to anon",
+        [],
+    ),
+    ("create table public.notes (id int); grant select on public.notes to stats_reader", []),
+]
+
 
 @pytest.fixture
 def connection(shared_database: str) -> Iterator[psycopg.Connection]:
@@ -134,6 +196,7 @@ def connection(shared_database: str) -> Iterator[psycopg.Connection]:
 def test_the_declared_rules_are_those_of_the_migrations(connection: psycopg.Connection) -> None:
     assert DECLARED.read_text().splitlines() == [str(rule) for rule in sorted(read_rules(connection))], RUN_IT
     assert differences(connection) == []
+    assert opened_by_others(connection) == []
 
 
 def test_the_settings_of_a_session_make_no_difference(connection: psycopg.Connection) -> None:
@@ -147,14 +210,36 @@ def test_the_settings_of_a_session_make_no_difference(connection: psycopg.Connec
 @pytest.mark.parametrize(("change", "expected"), OPENED)
 def test_a_weaker_rule_is_found(connection: psycopg.Connection, change: str, expected: str) -> None:
     connection.execute(change.encode())
-    found = [str(difference) for difference in differences(connection) if not difference.is_only_stricter]
+    found = [str(difference) for difference in differences(connection) if not difference.is_served]
     assert [line for line in found if expected in line], found
 
 
 @pytest.mark.parametrize("change", ALLOWED)
 def test_what_an_operator_adds_weakens_no_rule(connection: psycopg.Connection, change: str) -> None:
     connection.execute(change.encode())
-    assert [str(difference) for difference in differences(connection) if not difference.is_only_stricter] == []
+    assert [str(difference) for difference in differences(connection) if not difference.is_served] == []
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGED)
+def test_a_changed_function_or_view_is_found_and_served(
+    connection: psycopg.Connection, change: str, expected: str
+) -> None:
+    connection.execute(change.encode())
+    found = differences(connection)
+    assert [
+        str(difference).startswith(f"{kind}: {expected}")
+        for kind, difference in zip(
+            ("missing", "not declared"), sorted(found, key=lambda d: not d.is_missing), strict=True
+        )
+    ] == [True, True]
+    assert all(difference.is_served for difference in found)
+
+
+@pytest.mark.parametrize(("change", "expected"), OTHERS)
+def test_what_others_open_is_found_and_served(connection: psycopg.Connection, change: str, expected: list[str]) -> None:
+    connection.execute(change.encode())
+    assert [str(rule) for rule in opened_by_others(connection)] == expected
+    assert differences(connection) == []
 
 
 def test_a_database_with_other_rules_is_refused(database: str) -> None:
