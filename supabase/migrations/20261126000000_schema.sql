@@ -1378,7 +1378,8 @@ comment on function private.replay_response is
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
   'nothing. '
-  'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422).';
+  'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached '
+  '(429).';
 
 -- sql/25_idempotency/functions/store_response.sql
 create function private.store_response(key text, request jsonb, response jsonb)

@@ -176,7 +176,7 @@ class Signed(ApiModel):
     response_headers=[REPLAYED],
     middleware=[at_most(60, "hypotheken/anfrage")],
     operation_class=MayBeEmpty,
-    responses=error_responses(*common.APPLICATION_ERRORS, body=True),
+    responses=error_responses(*common.APPLICATION_ERRORS, "rate_limited", body=True),
     opt={"user_header": "borrower_header_required"},
 )
 async def apply(
@@ -207,7 +207,7 @@ list_applications = get(
     status_code=200,
     response_headers=[REPLAYED],
     middleware=[at_most(60, "hypotheken/angebot")],
-    responses=error_responses(*common.OFFER_ERRORS, body=True),
+    responses=error_responses(*common.OFFER_ERRORS, "rate_limited", body=True),
     opt={"user_header": "lender_header_required"},
 )
 async def offer(
@@ -286,6 +286,7 @@ async def list_offers(
         "offer_not_found",
         "offer_not_open",
         "uid_invalid",
+        "rate_limited",
         body=True,
     ),
     opt={"user_header": "borrower_header_required"},
@@ -317,6 +318,7 @@ async def accept(
         "not_the_lender",
         "not_a_notary",
         "mortgage_contract_not_found",
+        "rate_limited",
         body=True,
     ),
 )
