@@ -10,11 +10,13 @@ begin
   ) and require_contract_link.voucher_id not in (select private.held_vouchers()) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
   end if;
-  if require_contract_link.room_id is not null and require_contract_link.room_id not in (select private.my_rooms()) and (
-    -- a new room becomes the actor's own, except a name that is reserved for the room of a mortgage
-    require_contract_link.room_id like 'mortgage:%'
-    or exists (select from public.rooms r where r.id = require_contract_link.room_id)
-  ) then
+  if require_contract_link.room_id is not null
+    and require_contract_link.room_id not in (select private.my_rooms())
+    and (
+      -- a new room becomes the actor's own, except a name that is reserved for the room of a mortgage
+      require_contract_link.room_id like 'mortgage:%'
+      or exists (select from public.rooms r where r.id = require_contract_link.room_id)
+    ) then
     raise sqlstate 'PT403' using message = 'not_your_room';
   end if;
 end;
