@@ -18,6 +18,7 @@ DAYS = re.compile(
 """What a test of days or months looks like."""
 
 ONLY_NOW = {
+    "tests/admin/test_dashboards.py": "a day of now, whichever it is, in a browser",
     "tests/cli/test_jobs.py": "how long ago something was",
     "tests/legacy/test_matching.py": "a time of now, whichever it is",
     "tests/stats/test_backups.py": "how long something takes",

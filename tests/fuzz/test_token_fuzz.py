@@ -128,5 +128,5 @@ def test_a_long_token_proves_nobody(client: Connection, good: str, size: int) ->
 
 
 def test_a_deeply_nested_token_proves_nobody(client: Connection) -> None:
-    deep = base64.urlsafe_b64encode(b"[" * 20_000).decode()
+    deep = base64.urlsafe_b64encode(b"[" * 4_500).decode()
     assert status(client, f"{deep}.{deep}.AAAA") == {401}

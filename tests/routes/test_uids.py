@@ -279,8 +279,10 @@ def test_a_body_with_a_bad_uid_is_refused(portal: Portal, client: Connection) ->
 def test_a_query_with_a_bad_uid_finds_nothing(client: Connection, path: str) -> None:
     for name, uid in BAD_UIDS.items():
         with naming(name):
-            answer = client.get(f"{path}={quote(uid, safe='', errors='surrogatepass')}")
-            if "\0" in uid:
+            quoted = quote(uid, safe="", errors="surrogatepass")
+            answer = client.get(f"{path}={quoted}")
+            # the line of a request has at most 16 KiB
+            if "\0" in uid or len(quoted) > 16_000:
                 assert answer.status == 400, answer
             else:
                 assert (answer.status, answer.body["items"]) == (200, []), answer
