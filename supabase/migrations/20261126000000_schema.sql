@@ -6039,7 +6039,8 @@ create function private.charge(
   base         bigint,
   currency     text,
   payer        uuid,
-  parties      jsonb default '{}'
+  parties      jsonb       default '{}',
+  made_at      timestamptz default null
 )
 returns void
 language plpgsql -- caches the plan for the next call
@@ -6049,21 +6050,26 @@ as $$
 begin
   insert into public.fee_events (
     fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
-    unrounded, bound
+    unrounded, bound, created_at
   )
   select
-    f.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, f.beneficiary_id,
-    coalesce((charge.parties ->> f.payer)::uuid, charge.payer), c.base_cents, c.rate,
-    c.fixed_cents, c.unrounded, c.bound
-  from public.fees f
-  cross join lateral private.compute_fee(f, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
-  where f.active and f.scope = charge.scope;
+    (f.fee).id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, (f.fee).beneficiary_id,
+    coalesce((charge.parties ->> (f.fee).payer)::uuid, charge.payer), c.base_cents, c.rate,
+    c.fixed_cents, c.unrounded, c.bound, coalesce(charge.made_at, now())
+  from (
+    select current as fee from public.fees current where charge.made_at is null
+    union all
+    select past from private.fees_at(charge.made_at) past where charge.made_at is not null
+  ) f
+  cross join lateral private.compute_fee(f.fee, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
+  where (f.fee).active and (f.fee).scope = charge.scope;
 end;
 $$;
 
 comment on function private.charge is
   'Charges every active fee of a scope for a subject worth base in the currency''s minor unit (null counts as 0). The '
-  'payer owes it, unless the fee names another of the parties, such as {"holder": id}. Called by triggers.';
+  'payer owes it, unless the fee names another of the parties, such as {"holder": id}. With made_at by the fees of '
+  'that time, as of it (private.import_charges). Called by triggers.';
 
 -- sql/65_fees/functions/check_settlement_totals.sql
 create function private.check_settlement_totals(settlements uuid[])
@@ -6288,6 +6294,33 @@ $$;
 
 comment on function private.fee_remainder is
   'What adjustments and the reversal left of a charge, in the minor unit of its currency.';
+
+-- sql/65_fees/functions/fees_at.sql
+create function private.fees_at(moment timestamptz)
+returns setof public.fees
+language plpgsql -- caches the plan for the next call
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
+    f.meta, v.reversed_after_start, v.payer
+  from public.fees f
+  cross join lateral (
+    select v.*
+    from public.fee_versions v
+    where v.fee_id = f.id
+    order by v.valid_from > fees_at.moment,
+      case when v.valid_from <= fees_at.moment then v.valid_from end desc, v.valid_from, v.id
+    limit 1
+  ) v;
+end;
+$$;
+
+comment on function private.fees_at is
+  'The fees as they were at that time; as they were first, for a time before they existed.';
 
 -- sql/65_fees/functions/get_balance.sql
 create function public.get_balance(as_of date default null)
@@ -6689,6 +6722,33 @@ comment on function public.pay_settlement is
   'daily_limit_reached (429).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;
+
+-- sql/65_fees/functions/reverse_charges.sql
+create function private.reverse_charges(booking public.voucher_bookings, made_at timestamptz default now())
+returns void
+language plpgsql -- caches the plan for the next call
+volatile
+set search_path = ''
+as $$
+begin
+  insert into public.fee_events (
+    fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses, created_at
+  )
+  select
+    c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id, reverse_charges.made_at
+  from public.fee_events c
+  join public.fees f on f.id = c.fee_id
+  where c.subject_type = 'voucher_booking' and c.subject_id = booking.id and num_nonnulls(c.reverses, c.adjusts) = 0
+    -- afterwards the appointment may have taken place
+    and (booking.cancelled_at < booking.slot_start or f.reversed_after_start)
+  on conflict do nothing;
+end;
+$$;
+
+comment on function private.reverse_charges is
+  'Reverses what is left of the charges of a cancelled booking: one new row each, with the same beneficiary and '
+  'payer. Of a booking that was cancelled from the start of its slot on only those of fees with reversed_after_start, '
+  'for all who cancel; an operator can reverse the others (public.reverse_fee).';
 
 -- sql/65_fees/functions/reverse_fee.sql
 create function public.reverse_fee(fee_event_id uuid, reason text)
@@ -7628,22 +7688,13 @@ security definer
 set search_path = ''
 as $$
 begin
-  insert into public.fee_events (fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses)
-  select c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id
-  from public.fee_events c
-  join public.fees f on f.id = c.fee_id
-  where c.subject_type = 'voucher_booking' and c.subject_id = new.id and num_nonnulls(c.reverses, c.adjusts) = 0
-    -- afterwards the appointment may have taken place
-    and (new.cancelled_at < new.slot_start or f.reversed_after_start)
-  on conflict do nothing;
+  perform private.reverse_charges(new);
   return null;
 end;
 $$;
 
 comment on function private.tg_voucher_bookings__reverse is
-  'Reverses what is left of the charges of a booking that is cancelled before its slot starts: one new row each, with '
-  'the same beneficiary and payer. Later only those of fees with reversed_after_start, for all who cancel; an '
-  'operator can reverse the others (public.reverse_fee).';
+  'Reverses the charges of a booking when it is cancelled (private.reverse_charges).';
 
 create trigger tg_voucher_bookings__reverse
   after update of status on public.voucher_bookings
@@ -8183,33 +8234,6 @@ $$;
 comment on function private.begin_import_batch is
   'Begins a batch of an import: waits for that of another import, until the end of its transaction.';
 
--- sql/68_import/functions/fees_at.sql
-create function private.fees_at(moment timestamptz)
-returns setof public.fees
-language plpgsql -- caches the plan for the next call
-stable
-set search_path = ''
-as $$
-begin
-  return query
-  select
-    f.id, v.scope, v.percentage, v.fixed_amount, v.min_cents, v.max_cents, v.currency, v.active, v.beneficiary_id,
-    f.meta, v.reversed_after_start, v.payer
-  from public.fees f
-  cross join lateral (
-    select v.*
-    from public.fee_versions v
-    where v.fee_id = f.id
-    order by v.valid_from > fees_at.moment,
-      case when v.valid_from <= fees_at.moment then v.valid_from end desc, v.valid_from, v.id
-    limit 1
-  ) v;
-end;
-$$;
-
-comment on function private.fees_at is
-  'The fees as they were at that time; as they were first, for a time before they existed.';
-
 -- sql/68_import/functions/import_batch.sql
 create function private.import_batch(legacy_table text, run integer)
 returns table (written bigint, updated bigint, unchanged bigint, rejected bigint)
@@ -8297,31 +8321,18 @@ begin
     return;
   end if;
 
-  insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
-    unrounded, bound, created_at
+  perform private.charge(
+    'voucher', 'voucher_booking', b.id, b.price_amount, b.price_currency, b.issuer_id,
+    jsonb_build_object('holder', b.holder_id), b.created_at
   )
-  select
-    (f).id, 'voucher_booking', b.id, c.amount_cents, c.currency, (f).beneficiary_id,
-    case (f).payer when 'holder' then b.holder_id else b.issuer_id end, c.base_cents, c.rate, c.fixed_cents,
-    c.unrounded, c.bound, b.created_at
   from private.import_staging s
   join public.voucher_bookings b on b.id = s.id
-  cross join lateral private.fees_at(b.created_at) as f
-  cross join lateral private.compute_fee(f, coalesce(b.price_amount, 0), private.currency_code(b.price_currency)) as c
-  where s.n = any (import_charges.ns) and b.created_at >= since and b.holder_id <> b.issuer_id
-    and (f).active and (f).scope = 'voucher';
+  where s.n = any (import_charges.ns) and b.created_at >= since and b.holder_id <> b.issuer_id;
 
-  insert into public.fee_events (
-    fee_id, subject_type, subject_id, currency, beneficiary_id, payer_id, reverses, created_at
-  )
-  select c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id, b.cancelled_at
+  perform private.reverse_charges(b, b.cancelled_at)
   from private.import_staging s
   join public.voucher_bookings b on b.id = s.id
-  join public.fee_events c on c.subject_type = 'voucher_booking' and c.subject_id = b.id and c.reverses is null
-  join public.fees f on f.id = c.fee_id
-  where s.n = any (import_charges.ns) and b.status = 'cancelled'
-    and (b.cancelled_at < b.slot_start or f.reversed_after_start);
+  where s.n = any (import_charges.ns) and b.status = 'cancelled';
 end;
 $$;
 
