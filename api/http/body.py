@@ -107,12 +107,13 @@ class PortalRequest(Request[Caller, None, State]):
 
 def _require_few_values(body: bytes) -> None:
     """Raise ApiError json_unreasonable for too many values, arrays and objects, before a parser makes them."""
-    containers = body.count(b"[") + body.count(b"{")
-    if containers <= MAX_CONTAINERS and body.count(b",") <= MAX_VALUES:
-        return
-    structure = _STRING.sub(b"", body)
-    if structure.count(b"[") + structure.count(b"{") > MAX_CONTAINERS or structure.count(b",") > MAX_VALUES:
+    # those in texts are none
+    if _has_many_values(body) and _has_many_values(_STRING.sub(b"", body)):
         raise ApiError("json_unreasonable")
+
+
+def _has_many_values(text: bytes) -> bool:
+    return text.count(b"[") + text.count(b"{") > MAX_CONTAINERS or text.count(b",") > MAX_VALUES
 
 
 def _holds_nul(encoded: bytes) -> bool:
