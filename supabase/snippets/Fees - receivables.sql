@@ -1,4 +1,4 @@
--- Who owes what to whom now, and since when, in whole units: the most overdue first.
+-- The receivables at present in whole units, with the day of the oldest charge; the most overdue first.
 select
   payer_uid,
   beneficiary_uid,

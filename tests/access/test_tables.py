@@ -96,7 +96,7 @@ def test_nobody_accesses_a_partition_directly(world: psycopg.Connection, operati
 
 
 def callers_who_may(world: psycopg.Connection, statement: sql.Composed, table: str) -> list[str]:
-    """Returns the callers to whom the statement is not denied."""
+    """Returns the callers that have the permission for the statement."""
     found = []
     for name, caller in CALLERS.items():
         try:

@@ -478,7 +478,7 @@ export function fees({ fees: figures }, chosen) {
   ];
 }
 
-/** Who owes what to whom, and since when; the most overdue first. */
+/** The receivables: payer, beneficiary, amount and the day of the oldest charge; the most overdue first. */
 function receivables(rows) {
   const columns = [
     ["owed", "owedCents"],

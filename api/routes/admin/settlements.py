@@ -83,7 +83,7 @@ class Settlement(ApiModel):
     due_on: str | None = Field(description="The last day (2026-11-30) on which it is paid in time; null before.")
     written_off_at: Millis | None
     write_off_reason: str | None
-    created_by: str = Field(description="The operator; of a job `job settle-fees`.")
+    created_by: str = Field(description="The operator; of a job `job settle-fees-monthly`.")
     invoiced_by: str | None
     paid_by: str | None
     voided_by: str | None
