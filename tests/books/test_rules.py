@@ -301,13 +301,24 @@ def test_the_credit_of_one_payer_pays_no_debt_of_another(books: psycopg.Connecti
 
 
 def test_the_extreme_amounts_of_one_payer_are_apart(books: psycopg.Connection) -> None:
-    for _ in range(600):
-        owe(books, "mallory", 9_007_199_254_740_991, "2026-01-10")
+    # together more than a bigint
+    largest, number = 9_007_199_254_740_991, 1100
+    books.execute(
+        "with logged as ("
+        "  insert into public.transfers"
+        "    (id, direction, crypto_amount, crypto_symbol, fiat_amount, fiat_currency, label)"
+        "  select 'in-' || i, 'in', 1, 'ETH', 1, 'EUR', '' from generate_series(1, %s) i returning id"
+        ")"
+        " insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+        "   beneficiary_id, payer_id, base_cents, rate, fixed_cents, unrounded)"
+        " select 'transfer.logged', 'transfer', id, %s, 'EUR', %s, %s, %s, 0, 0, %s, %s from logged",
+        (number, largest, day("2026-01-10"), PORTAL, thinker_named(books, "mallory"), largest, largest),
+    )
     for uid in ("anna", "ben", "zoe"):
         owe(books, uid, 100, "2026-01-10")
     made = month(books, "2026-01-01")
     assert min(m["total_cents"] for m in made) == 300
-    assert sum(m["total_cents"] for m in made) == 600 * 9_007_199_254_740_991 + 300
+    assert sum(m["total_cents"] for m in made) == number * largest + 300
     assert violations(books) == {}
 
 
