@@ -89,6 +89,27 @@ class Storage:
             raise ApiError("storage_away") from error
         return Stored(size, digest.hexdigest())
 
+    async def copy(self, path: str, folder: Path) -> bool:
+        """Copy the document at this path into a folder, under the same path; False where there is none.
+
+        Raises OSError; and ApiError: storage_away.
+        """
+        # no store has such a path
+        if {".", ".."}.intersection(path.split("/")):
+            return False
+        try:
+            found = await obstore.get_async(self._store, path)
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / path).open("wb") as file:
+                async for chunk in found.stream():
+                    file.write(chunk)
+        except FileNotFoundError:
+            return False
+        except BaseError as error:
+            _log.error(_FAILURE, error)
+            raise ApiError("storage_away") from error
+        return True
+
     async def delete(self, path: str) -> None:
         """Delete the document at this path, if there is one. Raises ApiError: storage_away."""
         try:
