@@ -78,16 +78,27 @@ class Storage:
         """
         digest, size = hashlib.sha256(), 0
         try:
-            found = await obstore.get_async(self._store, path)
-            async for chunk in found.stream():
+            async for chunk in self.read(path):
                 digest.update(chunk)
                 size += len(chunk)
         except FileNotFoundError:
             return None
+        return Stored(size, digest.hexdigest())
+
+    async def read(self, path: str) -> AsyncIterator[bytes]:
+        """The chunks of the document at this path.
+
+        Raises FileNotFoundError where there is none, and ApiError: storage_away.
+        """
+        try:
+            found = await obstore.get_async(self._store, path)
+            async for chunk in found.stream():
+                yield bytes(chunk)
+        except FileNotFoundError:
+            raise
         except (BaseError, OSError) as error:
             _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error
-        return Stored(size, digest.hexdigest())
 
     async def copy(self, path: str, folder: Path) -> bool:
         """Copy the document at this path into a folder, under the same path; False where there is none.

@@ -1,4 +1,4 @@
-"""The runtime dependencies in pyproject.toml are those that the modules of the wheel import."""
+"""The runtime dependencies in pyproject.toml, extras included, are those that the modules of the wheel import."""
 
 import ast
 import re
@@ -16,7 +16,9 @@ PARTS = {"psycopg-pool": "psycopg", "pydantic-core": "pydantic"}
 
 def test_runtime_dependencies_are_those_that_api_imports() -> None:
     configuration = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    declared = {_normalized(requirement) for requirement in configuration["project"]["dependencies"]}
+    project = configuration["project"]
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    declared = {_normalized(requirement) for requirement in [*project["dependencies"], *extras]}
     left_out = configuration["tool"]["hatch"]["build"]["targets"]["wheel"]["exclude"]
     in_wheel = set((ROOT / "api").rglob("*.py")) - {ROOT / path for path in left_out}
     distributions = packages_distributions()

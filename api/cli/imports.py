@@ -115,6 +115,37 @@ def contracts(
 
 
 @app.command()
+def export(folder: Annotated[Path, typer.Argument(metavar="FOLDER", file_okay=False, exists=True)]) -> None:
+    """Fill an empty database from an export of `portal export`, and verify it.
+
+    All rows and documents, in one transaction: an error leaves nothing. Afterwards every table has the number of rows,
+    the sums and the checksum of the manifest. No trigger runs: fees, settlements and events are those of the export.
+
+    \b
+    $ export DATABASE_URL=postgresql://...
+    $ portal migrate
+    $ portal import export moved
+    """
+    # imported late: other commands do not need them
+    from api.exports.reading import read_export
+    from api.storage import Storage
+
+    settings = load_settings()
+    with owner_connection() as connection, progress() as bar:
+        task = bar.add_task("Importing", total=None)
+        try:
+            manifest = read_export(
+                connection, Storage(settings), folder, lambda done, of: bar.update(task, completed=done, total=of)
+            )
+        except ApiError as error:
+            raise PortalError(f"{error.message('en')}.") from error
+    Table(console, "table", "rows", "checksum", numbers=("rows",)).print(
+        Row((name, str(table.totals.rows), table.totals.checksum[:12])) for name, table in manifest.tables.items()
+    )
+    console.print("Every table is the same as it was exported.", style="green")
+
+
+@app.command()
 def rejects(
     format: Annotated[Format, typer.Option(help="`table` for people, the others for --retry.")] = Format.TABLE,  # noqa: A002
     output: Output = None,

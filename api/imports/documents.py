@@ -49,10 +49,10 @@ async def load_documents(
             documents.already_there += 1
         elif (file := _file(folder, path)) is None:
             documents.missing.append(path)
-        elif _hash(file) != expected:
+        elif hash_file(file) != expected:
             documents.differing.append(path)
         else:
-            await storage.put(path, _chunks(file), max_bytes=size)
+            await storage.put(path, read_chunks(file), max_bytes=size)
             documents.stored += 1
         advance()
     return documents
@@ -70,12 +70,14 @@ def _file(folder: Path, path: str) -> Path | None:
     return None
 
 
-def _hash(file: Path) -> Stored:
+def hash_file(file: Path) -> Stored:
+    """The size and the hash of a file."""
     with file.open("rb") as opened:
         return Stored(file.stat().st_size, hashlib.file_digest(opened, "sha256").hexdigest())
 
 
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
+async def read_chunks(file: Path) -> AsyncIterator[bytes]:
+    """The content of a file, for Storage.put."""
     with file.open("rb") as opened:
         while chunk := opened.read(_CHUNK):
             yield chunk
