@@ -16,15 +16,15 @@ from api.exports.tables import Table, exact_values, measure, read_event_months, 
 from api.storage import Storage
 
 BY_MIGRATION = {
-    "private.currencies": sql.SQL("true"),
-    "private.jobs": sql.SQL("true"),
+    "private.currencies": "true",
+    "private.jobs": "true",
     # the jobs of the new database may have run
-    "private.job_runs": sql.SQL("true"),
-    "private.settings": sql.SQL("true"),
-    "public.fees": sql.SQL("true"),
-    "public.fee_versions": sql.SQL("true"),
-    "public.voucher_templates": sql.SQL("true"),
-    "public.thinkers": sql.SQL("public_id = 'togethersystems'"),
+    "private.job_runs": "true",
+    "private.settings": "true",
+    "public.fees": "true",
+    "public.fee_versions": "true",
+    "public.thinkers": "public_id = 'togethersystems'",
+    "public.voucher_templates": "true",
 }
 """The rows that an empty database may have: those of the migration, which the export replaces."""
 
@@ -45,13 +45,16 @@ def read_export(
     for file in manifest.tables.values():
         _verify_file(folder, file)
     with exact_values(connection):
-        # others that write meanwhile end first, or this ends
-        connection.execute("select set_config('lock_timeout', '10s', true)")
         _refuse_other_schema(connection, manifest)
         tables = read_tables(connection)
+        # before the locks too, which would stop a portal in use
+        _refuse_rows(connection, tables)
+        _lock(connection, tables)
+        _refuse_rows(connection, tables)
         _make_partitions(connection, manifest)
         _set_triggers(connection, tables, "disable")
-        _empty(connection, tables)
+        for table in reversed(tables):
+            connection.execute(sql.SQL("delete from {}").format(table.identifier))
         for done, table in enumerate(tables):
             advance(done, len(tables))
             _load(connection, table, manifest, folder)
@@ -93,29 +96,37 @@ def _refuse_other_schema(connection: psycopg.Connection, manifest: Manifest) -> 
         raise PortalError(f"The export and the database have other tables or columns: {', '.join(differing)}.")
 
 
+def _refuse_rows(connection: psycopg.Connection, tables: list[Table]) -> None:
+    """Raises PortalError where there are other rows than those of the migration."""
+    for table in tables:
+        known = sql.SQL(BY_MIGRATION.get(table.name, "false"))
+        query = sql.SQL("select from {} where not ({}) limit 1").format(table.identifier, known)
+        if connection.execute(query).fetchone() is not None:
+            raise PortalError(
+                f"The database is not empty (there are rows in {table.name}): import into a new one, after"
+                " `portal migrate` and before `portal run`."
+            )
+
+
+def _lock(connection: psycopg.Connection, tables: list[Table]) -> None:
+    """Locks the tables until the end of the transaction. Raises PortalError where others do not let it."""
+    names = sql.SQL(", ").join(table.identifier for table in tables)
+    try:
+        connection.execute("select set_config('lock_timeout', '2s', true)")
+        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(names))
+    except psycopg.errors.LockNotAvailable as error:
+        raise PortalError("Another session uses the database: stop the portal, and import again.") from error
+
+
 def _make_partitions(connection: psycopg.Connection, manifest: Manifest) -> None:
     for month in sorted(set(manifest.event_months) - set(read_event_months(connection))):
         connection.execute("select private.make_event_partition(%s)", (month,))
 
 
 def _set_triggers(connection: psycopg.Connection, tables: list[Table], state: str) -> None:
-    """Disables or enables the triggers: what they would write is in the export. Foreign keys stay, and a lock."""
+    """Disables or enables the triggers, but for foreign keys: what they would write is in the export."""
     for table in tables:
         connection.execute(sql.SQL("alter table {} {} trigger user").format(table.identifier, sql.SQL(state)))
-
-
-def _empty(connection: psycopg.Connection, tables: list[Table]) -> None:
-    """Deletes the rows of the migration. Raises PortalError where there are others."""
-    for table in reversed(tables):
-        query = sql.SQL("delete from {} where {}").format(
-            table.identifier, BY_MIGRATION.get(table.name, sql.SQL("false"))
-        )
-        connection.execute(query)
-        if connection.execute(sql.SQL("select from {} limit 1").format(table.identifier)).fetchone() is not None:
-            raise PortalError(
-                f"The database is not empty (there are rows in {table.name}): import into a new one, after"
-                " `portal migrate` and before `portal run`."
-            )
 
 
 def _load(connection: psycopg.Connection, table: Table, manifest: Manifest, folder: Path) -> None:

@@ -50,13 +50,15 @@ _SEQUENCES = """
     order by 1
 """
 
-# what the text of a value depends on; and a table of any size takes as long as it takes
+# what the text of a value depends on; a table of any size takes as long as it takes; rows that a policy would hide from
+# the role are an error
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
     "extra_float_digits": "1",
+    "row_security": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from api.database.migrations import seed
+from api.database.migrations import migrate, seed
 from api.settings import ROOT
 from tests.support.databases import Server
 
@@ -56,8 +57,23 @@ def used(server: Server, migrated: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="package")
+def owned(server: Server, migrated: str) -> Iterator[str]:
+    """The name of a migrated database whose owner is no superuser, as on Supabase: a template for copies."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("create role mover login createrole nosuperuser")
+        for role in ("anon", "authenticated", "service_role", "authenticator", "supabase_admin"):
+            connection.execute(f"grant {role} to mover with admin option".encode())
+        name = server.create()
+        connection.execute(f"alter database {name} owner to mover".encode())
+        migrate(make_conninfo(server.url(name), user="mover"))
+        yield name
+        server.drop(name)
+        connection.execute("drop owned by mover; drop role mover")
+
+
 @pytest.fixture
-def target(server: Server, migrated: str) -> Iterator[str]:
-    """The URL of a migrated database without data."""
-    with server.database(template=migrated) as url:
-        yield url
+def target(server: Server, owned: str) -> Iterator[str]:
+    """The URL, as its owner, of a migrated database without data."""
+    with server.database(template=owned) as url:
+        yield make_conninfo(url, user="mover")
