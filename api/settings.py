@@ -183,6 +183,8 @@ class Settings(BaseSettings):
     request_timeout: int = Field(default=20, ge=1, le=3600)
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
     min_free_mib: int = Field(default=1024, ge=0)
+    import_api_key: Annotated[SecretStr, AfterValidator(_ascii)] | None = None
+    import_bucket_token: Annotated[SecretStr, AfterValidator(_ascii)] | None = None
 
     @field_validator("*", mode="before")
     @classmethod

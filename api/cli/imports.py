@@ -3,8 +3,10 @@
 import asyncio
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +21,7 @@ from rich.text import Text
 from api.cli.files import Format, Output, open_output
 from api.cli.owner import console, owner_connection, progress
 from api.cli.tables import Row, Table
-from api.cli.texts import cell
+from api.cli.texts import cell, visible
 from api.errors import ApiError, PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import Loaded, Report, begin, finish, load, load_table
@@ -74,31 +76,72 @@ def d1(
     with open_d1(file) as source, owner_connection() as connection:
         loaded = _load(connection, source, dry_run, charge_from)
         notes = [f"The table {name} is not imported ({number} rows)." for name, number in source.unknown_tables.items()]
-    _print_report(loaded, dry_run, as_json, notes)
+    _print_reports([(loaded, notes)], dry_run, as_json)
+
+
+@app.command()
+def http(
+    urls: Annotated[list[str], typer.Argument(metavar="URL...")],
+    dry_run: DryRun = False,
+    charge_from: ChargeFrom = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import what the lists of running servers show: legacy ones, or ones like this.
+
+    URL is the address of a server; programs on several ports are several servers. IMPORT_API_KEY is the API key of all.
+    All lists are read before anything is written. Run it again, with the same URLs, for what is new or has changed.
+    Lists do not show everything: the command says what is missing. The exit code is 3 if a row was rejected.
+
+    \b
+    $ portal import http http://127.0.0.1:3200 http://127.0.0.1:3300 http://127.0.0.1:3400 --dry-run
+    $ IMPORT_API_KEY=... portal import http https://portal.example.org
+    """
+    from api.imports.http import open_http  # imported late: other commands do not need it
+
+    key = load_settings().import_api_key
+    with ExitStack() as opened:
+        with progress(_RateColumn()) as bar:
+            task = bar.add_task("Reading", total=None)
+            sources = [opened.enter_context(open_http(url, key, partial(bar.advance, task))) for url in urls]
+        with owner_connection() as connection:
+            reports = [(_load(connection, source, dry_run, charge_from), source.notes) for source in sources]
+    _print_reports(reports, dry_run, as_json)
 
 
 @app.command()
 def contracts(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", file_okay=False, exists=True)],
+    place: Annotated[str, typer.Argument(metavar="FOLDER|URL")],
     as_json: AsJson = False,
 ) -> None:
     """Import the stored documents of contracts, after their rows.
 
-    FOLDER is a copy of the bucket. Each file must have the hash that its row says; what the store has already stays.
-    The exit code is 3 if a document is missing or differs.
+    FOLDER is a copy of the bucket, URL the bucket itself: a public one, or one with the bearer token in
+    IMPORT_BUCKET_TOKEN. Each file must have the hash that its row says; what the store has already stays. The exit code
+    is 3 if a document is missing or differs.
 
     \b
     $ rclone copy r2:portal-contracts bucket
     $ portal import contracts bucket
+    $ portal import contracts https://documents.example.org
     """
-    from api.imports.documents import load_documents  # imported late: other commands do not need them
+    from api.imports.documents import Documents, Folder, load_documents, open_bucket  # imported late: see http
     from api.storage import Storage
 
     settings = load_settings()
+    if "://" not in place and not Path(place).is_dir():
+        raise typer.BadParameter(f"There is no folder {place}.")
+
+    async def store(advance: Callable[[], None]) -> Documents:
+        storage = Storage(settings)
+        if "://" not in place:
+            return await load_documents(connection, storage, Folder(Path(place)), advance)
+        async with open_bucket(place, settings.import_bucket_token) as bucket:
+            return await load_documents(connection, storage, bucket, advance)
+
     with owner_connection() as connection, progress(_RateColumn()) as bar:
         task = bar.add_task("Storing", total=None)
         try:
-            found = asyncio.run(load_documents(connection, Storage(settings), folder, lambda: bar.advance(task)))
+            found = asyncio.run(store(lambda: bar.advance(task)))
         except ApiError as error:
             raise PortalError(f"{error.message('en')}.") from error
     if as_json:
@@ -167,7 +210,7 @@ def rejects(
     """
     with owner_connection() as connection:
         if retry is not None:
-            loaded = _retry(connection, retry)
+            reports = [(loaded, list[str]()) for loaded in _retry(connection, retry)]
         else:
             with connection.cursor(row_factory=dict_row) as cursor:
                 found = cursor.execute(
@@ -176,7 +219,7 @@ def rejects(
                     " order by created_at, legacy_table, id"
                 ).fetchall()
     if retry is not None:
-        _print_report(loaded, False, as_json, [])
+        _print_reports(reports, False, as_json)
         return
     with open_output(output) as opened:
         match format:
@@ -208,22 +251,24 @@ def _load(connection: psycopg.Connection, source: Source, dry_run: bool, charge_
         )
 
 
-def _retry(connection: psycopg.Connection, file: Path) -> Loaded:
-    """Imports the mended rows of a file. Raises PortalError where it cannot be read."""
+def _retry(connection: psycopg.Connection, file: Path) -> list[Loaded]:
+    """Imports the mended rows of a file, those of each source in a run. Raises PortalError where it cannot be read."""
     try:
         records = list(_read_records(file))
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({error}).") from error
-    # of several sources, where there are some: one run each would be a report each
-    sources = {record["source"] for record in records}
-    if len(sources) != 1 or any(record["table"] not in TABLES for record in records):
-        raise PortalError(f"{file} must have rows of one source, each with the name of its table.")
-    loaded = begin(connection, sources.pop(), {"name": file.name})
-    for table in TABLES:
-        rows = [stage(record["row"], record.get("reject")) for record in records if record["table"] == table]
-        load_table(connection, loaded, table, rows)
-    finish(connection, loaded, 0)
-    return loaded
+    if not records or any(record["table"] not in TABLES or not record["source"] for record in records):
+        raise PortalError(f"{file} must have rows, each with the names of its source and its table.")
+    reports = []
+    for source in sorted({record["source"] for record in records}):
+        loaded = begin(connection, source, {"name": file.name})
+        of_source = [record for record in records if record["source"] == source]
+        for table in TABLES:
+            rows = [stage(record["row"], record.get("reject")) for record in of_source if record["table"] == table]
+            load_table(connection, loaded, table, rows)
+        finish(connection, loaded, 0)
+        reports.append(loaded)
+    return reports
 
 
 def _read_records(file: Path) -> Iterable[dict[str, Any]]:
@@ -235,26 +280,41 @@ def _read_records(file: Path) -> Iterable[dict[str, Any]]:
         yield record | {"row": json.loads(record["row"])}
 
 
-def _print_report(loaded: Loaded, dry_run: bool, as_json: bool, notes: list[str]) -> None:
-    """Prints what was done, and ends with REJECTED where a row was not taken."""
-    report = loaded.report
+def _print_reports(reports: list[tuple[Loaded, list[str]]], dry_run: bool, as_json: bool) -> None:
+    """Prints what was done, and what the source does not show; ends with REJECTED where a row was not taken.
+
+    The JSON of one report is an object, that of several is an array of them.
+    """
     if as_json:
-        head = {"run": loaded.run, "dryRun": dry_run, "statesSet": loaded.states_set, "seconds": loaded.seconds}
-        typer.echo(json.dumps(head | {"notes": notes, "tables": report}, indent=2))
+        told = [
+            {
+                "run": loaded.run, "source": loaded.source, "dryRun": dry_run, "statesSet": loaded.states_set,
+                "seconds": loaded.seconds, "notes": notes, "tables": loaded.report,
+            }
+            for loaded, notes in reports
+        ]  # fmt: skip
+        typer.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
     else:
-        _print_tables(report)
-        for note in notes:
-            console.print(note, style="yellow")
-        if loaded.states_set:
-            console.print(f"{loaded.states_set} vouchers got the status or the holder that their bookings say.")
-        if dry_run:
-            console.print("This was a dry run: nothing is changed.", style="yellow")
-        if loaded.is_balanced:
-            console.print("Every row of the source is there.", style="green")
-        else:
-            console.print("Rows were rejected, or are missing: see `portal import rejects`.", style="red")
-    if not loaded.is_balanced:
+        for loaded, notes in reports:
+            if len(reports) > 1:
+                console.print(f"\n{visible(loaded.source)}")
+            _print_report(loaded, notes, dry_run)
+    if not all(loaded.is_balanced for loaded, _ in reports):
         raise typer.Exit(REJECTED)
+
+
+def _print_report(loaded: Loaded, notes: list[str], dry_run: bool) -> None:
+    _print_tables(loaded.report)
+    for note in notes:
+        console.print(visible(note), style="yellow")
+    if loaded.states_set:
+        console.print(f"{loaded.states_set} vouchers got the status or the holder that their bookings say.")
+    if dry_run:
+        console.print("This was a dry run: nothing is changed.", style="yellow")
+    if loaded.is_balanced:
+        console.print("Every row of the source is there.", style="green")
+    else:
+        console.print("Rows were rejected, or are missing: see `portal import rejects`.", style="red")
 
 
 def _print_tables(report: Report) -> None:

@@ -1,16 +1,26 @@
-"""Moves the stored documents of a legacy bucket, copied into a folder, into the store."""
+"""Moves the stored documents of a legacy bucket into the store: from a copy in a folder, or from its URL."""
 
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from typing import Protocol
+from urllib.parse import quote, unquote
 
+import httpx
 import psycopg
+from pydantic import SecretStr
 
+from api.errors import PortalError
+from api.imports.http import TIMEOUT, address_of
 from api.storage import Storage, Stored
 
 _CHUNK = 2**20
+
+_MISSING = {httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN, httpx.codes.BAD_REQUEST}
+"""What buckets answer that do not have a document: S3 without the right to list 403, Supabase Storage 400."""
 
 
 @dataclass
@@ -24,12 +34,85 @@ class Documents:
     differing: list[str] = field(default_factory=list)
 
 
-async def load_documents(
-    connection: psycopg.Connection, storage: Storage, folder: Path, advance: Callable[[], None] = lambda: None
-) -> Documents:
-    """Stores each imported document whose file has the size and the hash that the table says.
+class Place(Protocol):
+    """Where the documents are."""
 
-    What the store has already stays. Raises ApiError: storage_full, storage_away.
+    async def open(self, path: str) -> AsyncIterator[bytes] | None:
+        """The content of a document; None where it is missing."""
+
+
+class Folder:
+    """A copy of a bucket, or of its folder `contracts`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder.resolve()
+
+    async def open(self, path: str) -> AsyncIterator[bytes] | None:
+        """The content of a file; None where it is missing."""
+        for name in _names(path):
+            file = (self._root / name).resolve()
+            if file.is_relative_to(self._root) and file.is_file():
+                return read_chunks(file)
+        return None
+
+
+class Bucket:
+    """The URL of a bucket, or of its folder `contracts`. Documents are read as they are stored."""
+
+    def __init__(self, address: str, client: httpx.AsyncClient) -> None:
+        self._address = address
+        self._client = client
+
+    async def open(self, path: str) -> AsyncIterator[bytes] | None:
+        """The content of an object; None where it is missing. Raises PortalError."""
+        for name in _names(path):
+            url = f"{self._address}/{quote(name)}"
+            try:
+                answer = await self._client.send(self._client.build_request("GET", url), stream=True)
+            except httpx.HTTPError as error:
+                raise _unreadable(url, error) from error
+            if answer.status_code == httpx.codes.OK:
+                return self._chunks(answer)
+            await answer.aclose()
+            if answer.is_redirect:
+                raise PortalError(f"{url} redirects to {answer.headers.get('Location')}: give the URL of the bucket.")
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise PortalError(f"{url} answers 401: set IMPORT_BUCKET_TOKEN to a bearer token of the bucket.")
+            if answer.status_code not in _MISSING:
+                raise PortalError(f"{url} answers {answer.status_code}.")
+        return None
+
+    async def _chunks(self, answer: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in answer.aiter_raw():
+                yield chunk
+        except httpx.HTTPError as error:
+            raise _unreadable(str(answer.url), error) from error
+        finally:
+            await answer.aclose()
+
+
+@asynccontextmanager
+async def open_bucket(url: str, token: SecretStr | None) -> AsyncIterator[Bucket]:
+    """Yields the bucket at a URL. No redirect is followed, so that the token stays there. Raises PortalError."""
+    headers = {"Accept-Encoding": "identity"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+    address = address_of(url)
+    async with httpx.AsyncClient(headers=headers, timeout=TIMEOUT, verify=ssl.create_default_context()) as client:
+        yield Bucket(address, client)
+
+
+class _DiffersError(Exception):
+    """A document has another size or another hash than its row says."""
+
+
+async def load_documents(
+    connection: psycopg.Connection, storage: Storage, place: Place, advance: Callable[[], None] = lambda: None
+) -> Documents:
+    """Stores each imported document that has the size and the hash that the table says.
+
+    What the store has already stays. Raises ApiError: storage_full, storage_away; PortalError: a bucket that fails.
     """
     documents = Documents()
     rows = connection.execute(
@@ -42,32 +125,49 @@ async def load_documents(
     for path, size, sha256 in rows:
         documents.read += 1
         expected = Stored(size, sha256)
-        if {".", ".."}.intersection(path.split("/")):
+        if not _is_inside(path):
             # no store has such a path
             documents.missing.append(path)
         elif await storage.find(path) == expected:
             documents.already_there += 1
-        elif (file := _file(folder, path)) is None:
+        elif (chunks := await place.open(path)) is None:
             documents.missing.append(path)
-        elif hash_file(file) != expected:
-            documents.differing.append(path)
         else:
-            await storage.put(path, read_chunks(file), max_bytes=size)
-            documents.stored += 1
+            try:
+                await storage.put(path, _checked(chunks, expected), max_bytes=size)
+                documents.stored += 1
+            except _DiffersError:
+                documents.differing.append(path)
         advance()
     return documents
 
 
-def _file(folder: Path, path: str) -> Path | None:
-    """The file of a document: the folder is a copy of the bucket, or of its folder `contracts`."""
-    root = folder.resolve()
+def _names(path: str) -> list[str]:
+    """The names that a document may have: the servers encoded them, tools that copy a bucket may decode them."""
     inner = path.removeprefix("contracts/")
-    # the servers encoded the names of files; tools that copy a bucket may decode them
-    for name in (path, unquote(path), inner, unquote(inner)):
-        file = (root / name).resolve() if "\0" not in name else root
-        if file.is_relative_to(root) and file.is_file():
-            return file
-    return None
+    names = dict.fromkeys((path, unquote(path), inner, unquote(inner)))
+    return [name for name in names if "\0" not in name and _is_inside(name)]
+
+
+def _is_inside(path: str) -> bool:
+    return not {".", ".."}.intersection(path.split("/"))
+
+
+async def _checked(chunks: AsyncIterator[bytes], expected: Stored) -> AsyncIterator[bytes]:
+    """The chunks; at the end raises _DiffersError unless they are what is expected, and as soon as they are more."""
+    digest, size = hashlib.sha256(), 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > expected.byte_size:
+            raise _DiffersError
+        digest.update(chunk)
+        yield chunk
+    if Stored(size, digest.hexdigest()) != expected:
+        raise _DiffersError
+
+
+def _unreadable(url: str, error: httpx.HTTPError) -> PortalError:
+    return PortalError(f"Cannot read {url} ({str(error) or type(error).__name__}).")
 
 
 def hash_file(file: Path) -> Stored:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import psycopg
@@ -18,6 +19,11 @@ ROWS = 2000
 
 BYTES = 8 * 2**20
 """The size of a batch, for rows with much text."""
+
+ATTEMPTS = 5
+"""How often a transaction is begun that others make fail: by a deadlock, or because it cannot be serialized."""
+
+T = TypeVar("T")
 
 Report: TypeAlias = dict[str, dict[str, Any]]
 """By table: what was read, written and rejected, and how source and target compare (private.import_report)."""
@@ -39,6 +45,7 @@ class Loaded:
     """What a run has done."""
 
     run: int
+    source: str
     counts: dict[str, Counts] = field(default_factory=lambda: {table: Counts() for table in TABLES})
     states_set: int = 0
     """Vouchers whose status or holder now follows from their bookings."""
@@ -79,7 +86,7 @@ def begin(
         (source, Jsonb(dict(read)), charge_from),
     ).fetchone()
     assert row
-    return Loaded(row[0])
+    return Loaded(row[0], source)
 
 
 def load_table(
@@ -95,7 +102,7 @@ def load_table(
     for batch in _batches(rows):
         if table == "events":
             _make_partitions(connection, batch, months)
-        written, updated, unchanged, rejected = _load_batch(connection, loaded.run, table, batch)
+        written, updated, unchanged, rejected = _repeat(partial(_load_batch, connection, loaded.run, table, batch))
         counts.read += len(batch)
         counts.written += written
         counts.updated += updated
@@ -106,6 +113,10 @@ def load_table(
 
 def finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
     """Lets vouchers follow their bookings, compares both sides, and keeps the report with the run."""
+    _repeat(partial(_finish, connection, loaded, seconds))
+
+
+def _finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
     with connection.transaction():
         # a million rows are compared at once
         connection.execute("select set_config('statement_timeout', '0', true)")
@@ -122,6 +133,14 @@ def finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> No
             "update private.import_runs set finished_at = clock_timestamp(), report = %s where id = %s",
             (Jsonb({"tables": loaded.report, "statesSet": loaded.states_set, "seconds": loaded.seconds}), loaded.run),
         )
+
+
+def _repeat(transaction: Callable[[], T]) -> T:
+    """Carries out a transaction, again where others made it fail: nothing of it is left then."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            return transaction()
+    return transaction()
 
 
 def _batches(rows: Iterable[Staged]) -> Iterator[list[Staged]]:
@@ -155,7 +174,7 @@ def _make_partitions(connection: psycopg.Connection, batch: list[Staged], known:
     known |= months
     if months:
         # without a partition of its own a month is in the default partition, until a job makes one
-        with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DataError):
+        with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.DataError):
             connection.execute("select private.make_import_partitions(%s::text[])", (sorted(months),))
 
 

@@ -20,11 +20,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of the kind of store, under which its rows are remembered: `d1`."""
+        """The name under which its rows are remembered: `d1`, or the address of a server."""
 
     @property
     def input(self) -> Mapping[str, object]:
-        """What is read, for the report: the name of a file and its hash."""
+        """What is read, for the report: such as the name of a file and its hash."""
 
     def count(self, table: str) -> int:
         """The number of rows of a table; 0 where the store does not have it."""
@@ -51,7 +51,7 @@ def stage(row: Mapping[str, object], mends: str | None = None) -> Staged:
     }
     try:
         content = msgspec.json.encode(values)
-        is_unreadable = b"\\u0000" in content or any(type(value) is bytes for value in values.values())
+        is_unreadable = b"\\u0000" in content or any(type(value) in (bytes, dict) for value in values.values())
     except UnicodeEncodeError:
         is_unreadable = True
     if is_unreadable:
@@ -68,11 +68,14 @@ def stage(row: Mapping[str, object], mends: str | None = None) -> Staged:
     )
 
 
-def _text(value: object) -> str | bytes:
+def _text(value: object) -> str | bytes | dict[str, str]:
     """The text of a value that is none: a double as the shortest decimal that reads as the same double."""
     match value:
         case bytes():
             return value
+        case {"base64": str(code), **others} if not others:
+            # of a reject that nobody mended
+            return {"base64": code}
         case bool():
             return "true" if value else "false"
         case float():

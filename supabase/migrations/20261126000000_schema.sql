@@ -7911,8 +7911,10 @@ create table private.import_runs (
 );
 
 comment on table private.import_runs is 'The imports from other stores (portal import), each with its report.';
-comment on column private.import_runs.source is 'The store: d1 for a Cloudflare D1 database.';
-comment on column private.import_runs.input is 'What was read: {"name", "bytes", "sha256"} of a file.';
+comment on column private.import_runs.source is
+  'The store: d1 for a Cloudflare D1 database, otherwise the URL of a server.';
+comment on column private.import_runs.input is
+  'What was read: {"name", "bytes", "sha256"} of a file, {"lists"} of a server: the rows of each.';
 comment on column private.import_runs.charge_from is
   'Bookings made from then on were charged; null if none. A run that has no finished_at was interrupted.';
 
@@ -7920,13 +7922,14 @@ alter table private.import_runs enable row level security;
 
 -- sql/68_import/tables/import_staging.sql
 create unlogged table private.import_staging (
-  n          integer primary key,
-  id         text    collate "C",
-  hash       uuid    not null,
-  content    jsonb   not null,
-  unreadable boolean not null default false,
-  mends      uuid,
-  is_known   boolean not null default false
+  n            integer primary key,
+  id           text    collate "C",
+  hash         uuid    not null,
+  content      jsonb   not null,
+  unreadable   boolean not null default false,
+  mends        uuid,
+  is_known     boolean not null default false,
+  is_unchanged boolean not null default false
 );
 
 comment on table private.import_staging is
@@ -7939,6 +7942,8 @@ comment on column private.import_staging.unreadable is
 comment on column private.import_staging.mends is 'The row of private.import_rejects that this row replaces.';
 comment on column private.import_staging.is_known is
   'Whether a row of this id was imported before, with other content.';
+comment on column private.import_staging.is_unchanged is
+  'Whether another source brought this row, which has other content there but becomes the same.';
 
 alter table private.import_staging enable row level security;
 
@@ -8027,12 +8032,16 @@ select
   nullif(s.content ->> 'property_id', '') as property_id,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'borrower_uid') as borrower_id,
   private.import_cents(s.content ->> 'desired_loan') as desired_loan,
-  private.import_currency(s.content ->> 'currency') as currency,
+  case
+    when s.content ->> 'desired_loan' is not null or s.content ->> 'currency' <> ''
+      then private.import_currency(s.content ->> 'currency')
+  end as currency,
   -- 0 was written for a missing one
   nullif((s.content ->> 'duration_years')::integer, 0) as duration_years,
   private.import_word(nullif(s.content ->> 'rate_type', '')) as rate_type,
   trim_scale((s.content ->> 'max_interest')::numeric) as max_interest,
   private.import_word(s.content ->> 'status') as status,
+  coalesce(nullif(s.content ->> 'visibility', ''), 'private') as visibility,
   coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
   private.import_time(s.content ->> 'created_at') as submission_ts,
   private.import_time(s.content ->> 'created_at') as created_at,
@@ -8054,23 +8063,49 @@ select
   s.content ->> 'id' as id,
   s.content ->> 'application_id' as application_id,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'lender_uid') as lender_id,
-  trim_scale((s.content ->> 'interest_rate')::numeric) as interest_rate,
-  private.import_cents(s.content ->> 'monthly_payment') as monthly_payment,
-  jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
-    as room_refs,
+  -- the figures in the words, as offer_mortgage gets them: what the column cannot hold stays in the words only
+  coalesce(trim_scale((s.content ->> 'interest_rate')::numeric), words.rate) as interest_rate,
+  coalesce(private.import_cents(s.content ->> 'monthly_payment'), words.monthly::bigint) as monthly_payment,
+  nullif(s.content ->> 'loan', '')::jsonb as loan,
+  nullif(s.content ->> 'interest', '')::jsonb as interest,
+  nullif(s.content ->> 'repayment', '')::jsonb as repayment,
+  nullif(s.content ->> 'fees', '')::jsonb as fees,
+  nullif(s.content ->> 'validity', '')::jsonb as validity,
+  nullif(s.content ->> 'terms_ref', '')::jsonb as terms_ref,
+  coalesce(
+    nullif(s.content ->> 'room_refs', '')::jsonb,
+    jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
+  ) as room_refs,
   -- the API showed an open offer as offered
   case private.import_word(s.content ->> 'status')
     when 'offered' then 'open'
     else private.import_word(s.content ->> 'status')
   end as status,
   private.import_time(s.content ->> 'created_at') as created_at,
-  (s.content ->> 'monthly_payment')::numeric as exact_amount,
+  coalesce((s.content ->> 'monthly_payment')::numeric, words.monthly) as exact_amount,
   coalesce(a.currency, '') as exact_currency
 from private.import_staging s
+cross join lateral (
+  select
+    case jsonb_typeof(w.rate) when 'number' then w.rate::numeric end as rate,
+    case jsonb_typeof(w.monthly) when 'number' then w.monthly::numeric end as monthly
+  from (
+    select
+      nullif(s.content ->> 'interest', '')::jsonb -> 'rate' as rate,
+      nullif(s.content ->> 'repayment', '')::jsonb -> 'monthly' as monthly
+  ) w
+) named
+cross join lateral (
+  select
+    case when named.rate between 0 and 99.9999 and min_scale(named.rate) <= 4 then trim_scale(named.rate) end as rate,
+    case when named.monthly between 0 and 9007199254740991 and min_scale(named.monthly) = 0 then named.monthly end
+      as monthly
+) words
 left join public.mortgage_applications a on a.id = s.content ->> 'application_id';
 
 comment on view private.import_mortgage_offers is
-  'The rows of a batch of the legacy table mortgage_offers, as they are written.';
+  'The rows of a batch of the legacy table mortgage_offers, as they are written; those that a list showed have the '
+  'words of the lender, too.';
 
 -- sql/68_import/views/import_properties.sql
 create view private.import_properties
@@ -8199,6 +8234,7 @@ select
   coalesce(nullif((s.content ->> 'duration_minutes')::integer, 0), 60) as duration_minutes,
   private.import_time(s.content ->> 'valid_from') as valid_from,
   private.import_time(s.content ->> 'valid_until') as valid_until,
+  coalesce(nullif(s.content ->> 'allowed_slots', '')::jsonb, '[]') as allowed_slots,
   private.import_cents(s.content ->> 'price_amount') as price_amount,
   case
     when s.content ->> 'price_amount' is not null
@@ -8281,9 +8317,10 @@ begin
     );
   end if;
 
-  select count(*) filter (where not s.is_known), count(*) filter (where s.is_known) into written, updated
+  select count(*) filter (where not s.is_known), count(*) filter (where s.is_known and not s.is_unchanged),
+    unchanged + count(*) filter (where s.is_unchanged), staged - count(*)
+  into written, updated, unchanged, rejected
   from private.import_staging s;
-  rejected := staged - written - updated;
 
   update private.import_rejects j
   set resolved_at = now()
@@ -8305,7 +8342,8 @@ $$;
 
 comment on function private.import_batch is
   'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
-  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected.';
+  'the same content, from this source or another, are left as they are. Returns how many were written, updated, '
+  'unchanged and rejected.';
 
 -- sql/68_import/functions/import_charges.sql
 create function private.import_charges(ns integer[], run integer)
@@ -8431,7 +8469,9 @@ begin
       select m.room_refs ->> 'negotiationRoomId', m.lender_id,
         jsonb_build_object('source', 'mortgage', 'offer_id', m.id), m.created_at
       from private.import_mortgage_offers m
-      where m.n = any (import_prerequisites.ns) and m.id is not null
+      where m.n = any (import_prerequisites.ns)
+        -- the lender may have named other rooms, which are not created for it
+        and m.room_refs ->> 'negotiationRoomId' = 'mortgage:offer:' || m.id
       order by 1
       on conflict (id) do nothing;
     when 'contract_links' then
@@ -8737,6 +8777,7 @@ declare
   known     integer[];
   changed   text[];
   refusal   text;
+  origin    text;
   is_stored boolean;
 begin
   if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
@@ -8751,6 +8792,28 @@ begin
   where s.n = any (import_write.ns);
 
   if known is not null then
+    select min(r.source) into origin
+    from private.import_staging s
+    join private.import_rows r on r.legacy_table = import_write.legacy_table and r.id = s.id
+    where s.n = any (known)
+      and r.source <> (select i.source from private.import_runs i where i.id = import_write.run);
+    if origin is not null then
+      -- two sources may show one store
+      execute format(
+        'with same as (
+           update private.import_staging s
+           set is_unchanged = true
+           from private.import_%s m
+           join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
+           where s.n = m.n and m.n = any ($3) and %s = r.digest
+             and r.source <> (select i.source from private.import_runs i where i.id = $1)
+           returning s.n
+         )
+         select array(select n from unnest($3) as n except select n from same)',
+        import_write.legacy_table, of_mapped
+      ) into known using import_write.run, import_write.legacy_table, known;
+    end if;
+
     execute format(
       'select min(case
          when r.run = $1 or r.source <> i.source or exists (
@@ -8768,7 +8831,7 @@ begin
       of_stored, import_write.legacy_table, key
     ) into refusal using import_write.run, import_write.legacy_table, known;
     if refusal is not null then
-      raise sqlstate 'IM409' using message = refusal;
+      raise sqlstate 'IM409' using message = refusal, detail = coalesce('imported from ' || origin, '');
     end if;
 
     -- only what differs: most columns of bookings never change
@@ -8851,7 +8914,8 @@ $$;
 
 comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
-  'none. Compares the hash of what was mapped with that of what was stored. '
+  'none. Marks as unchanged what another source has brought and becomes the same. Compares the hash of what was mapped '
+  'with that of what was stored. '
   'Refuses with text_unreadable, changed_here, id_twice, stored_differently, and what the tables refuse.';
 
 -- sql/68_import/functions/make_import_partitions.sql

@@ -4,8 +4,8 @@ import csv
 import json
 import sqlite3
 import subprocess
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.support.acting import call, call_or_reason, one, thinker
 from tests.support.charging import violations
 from tests.support.databases import empty
 from tests.support.parallel import at_once
+from tests.support.pooler import run_pooler
 from tests.support.waiting import wait_for_row
 
 MAPPED: dict[str, dict[str, object]] = {
@@ -240,6 +241,58 @@ def test_mended_rows_are_taken_and_the_bad_ones_stay_away(
     assert one(connection, "select price_amount from public.vouchers where id = 'v-2'") == 9950
 
 
+def test_rejects_of_several_sources_are_mended_at_once_and_unmended_ones_stay(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    take(
+        write(
+            tmp_path / "d1.sqlite",
+            ("vouchers", {"id": "v-2", "price_amount": 99.5}),
+            ("vouchers", {"id": "v-3", "title": b"\xff"}),
+        )
+    )
+    # as another source would have left it
+    connection.execute("update private.import_rejects set source = 'https://a.example.org' where row_id = 'v-2'")
+    listed = tmp_path / "rejects.json"
+    portal("import", "rejects", "--format", "json", "--output", str(listed))
+    records = [json.loads(line) for line in listed.read_text().splitlines()]
+    for record in records:
+        record["row"] |= {"price_amount": "9950"}
+    listed.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+
+    result = run("import", "rejects", "--retry", str(listed), "--json")
+    assert result.exit_code == 3
+    assert [report["source"] for report in json.loads(result.stdout)] == ["d1", "https://a.example.org"]
+    assert connection.execute("select id from public.vouchers order by id").fetchall() == [("v-1",), ("v-2",)]
+    rejects = connection.execute("select row_id, reason from private.import_rejects where resolved_at is null")
+    assert rejects.fetchall() == [("v-3", "text_unreadable")]
+
+
+def test_a_batch_that_others_make_fail_is_repeated(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    with fails_first(connection, "transfers", "40P01", 2), fails_first(connection, "vouchers", "40001", 2):
+        assert {part["written"] for part in take(file)["tables"].values()} == {1}
+    write(file, ("properties", {"id": "house-2"}), good=False)
+    with fails_first(connection, "properties", "40P01", 9), pytest.raises(PortalError, match="by a test"):
+        take(file)
+
+
+@contextmanager
+def fails_first(connection: psycopg.Connection, table: str, state: str, times: int) -> Iterator[None]:
+    """Lets the first insertions into a table fail; a sequence counts them, because no transaction takes it back."""
+    connection.execute(f"create sequence private.failures_of_{table}".encode())
+    connection.execute(
+        f"create function private.fail_{table}() returns trigger language plpgsql as $$ begin"
+        f" if nextval('private.failures_of_{table}') <= {times} then"
+        f" raise sqlstate '{state}' using message = 'by a test'; end if; return null; end $$;"
+        f" create trigger fail before insert on public.{table} execute function private.fail_{table}()".encode()
+    )
+    yield
+    connection.execute(
+        f"drop function private.fail_{table} cascade; drop sequence private.failures_of_{table}".encode()
+    )
+
+
 def test_again_changes_nothing_and_a_newer_export_brings_what_changed(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
@@ -393,6 +446,18 @@ def test_other_tables_are_named(take: Take, tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("insert into rate_limits values ('book|1.2.3.4', '2026-03-01T10:00:00.000Z', 3)")
     assert take(file)["notes"] == ["The table rate_limits is not imported (1 rows)."]
+
+
+@pytest.mark.slow
+def test_through_a_transaction_pooler(
+    connection: psycopg.Connection, take: Take, shared_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = many(tmp_path / "d1.sqlite", 4000)
+    with run_pooler(shared_database) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        for written in (4001, 0):
+            assert take(file)["tables"]["telemetry_events"]["written"] == written
+    assert one(connection, "select count(*) from public.telemetry_events") == 4001
 
 
 @pytest.mark.slow

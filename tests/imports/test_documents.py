@@ -1,13 +1,16 @@
-"""The stored documents of a bucket."""
+"""The stored documents of a bucket: a copy of it, or its URL."""
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
+from api.errors import PortalError
 from tests.cli.running import run
 from tests.imports.conftest import Take
 from tests.imports.legacy import write
+from tests.imports.servers import Reply, Route, site
 
 URLS = [
     "contracts/ct-1/Vertrag.pdf",
@@ -42,3 +45,53 @@ def test_documents_are_stored_if_they_have_their_hash(
     assert sum(path.is_file() for path in (tmp_path / "data").rglob("*")) == 2
     (bucket / "ct-3" / "x.pdf").write_text("abc")
     assert json.loads(run("import", "contracts", str(bucket), "--json").stdout)["stored"] == 1
+
+
+def with_token(route: Route) -> Route:
+    """The same, for callers with the bearer token."""
+    return lambda query, headers: (
+        route(query, headers) if headers["Authorization"] == "Bearer token" else Reply(b"", 401)
+    )
+
+
+@pytest.mark.usefixtures("connection")
+def test_documents_come_from_the_url_of_a_bucket(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    large = ("contracts", {"id": "ct-5", "storage_url": "contracts/ct-5/x.pdf"})
+    outside = ("contracts", {"id": "ct-6", "storage_url": "contracts/%2e%2e/secret"})
+    more = [("contracts", {"id": url.split("/")[1], "storage_url": url}) for url in URLS[1:]]
+    take(write(tmp_path / "d1.sqlite", *more, large, outside))
+
+    with site({}) as bucket, site({}) as elsewhere:
+        contents = {
+            # its row has gr%C3%BC%C3%9Fe.pdf, which is asked for as gr%25C3... first
+            f"/b/{URLS[0]}": Reply(b"abc"),
+            "/b/contracts/ct-2/gr%C3%BC%C3%9Fe.pdf": Reply(b"abc"),
+            f"/b/{URLS[2]}": Reply(b"abd"),
+            f"/b/{URLS[3]}": Reply(b"", 403),
+            "/b/contracts/ct-5/x.pdf": Reply(b"abcd" * 10**6),
+        }
+        for path, reply in contents.items():
+            bucket.routes[path] = with_token(lambda _, __, reply=reply: reply)  # type: ignore[misc]
+        for expected in (2, 0):
+            result = run("import", "contracts", f"{bucket.url}/b/", "--json", IMPORT_BUCKET_TOKEN="token")
+            report = json.loads(result.stdout)
+            assert (report["stored"], report["alreadyThere"], result.exit_code) == (expected, 2 - expected, 3)
+            assert sorted(report["missing"]) == ["contracts/%2e%2e/secret", URLS[3]]
+            assert sorted(report["differing"]) == [URLS[2], "contracts/ct-5/x.pdf"]
+        assert (tmp_path / "data" / URLS[1]).read_text() == "abc"
+        assert sum(path.is_file() for path in (tmp_path / "data").rglob("*")) == 2
+        assert not any("secret" in unquote(path) and ".." in unquote(path) for path, _ in bucket.requests)
+
+        moved: Route = lambda _, __: Reply(b"", 302, {"Location": f"{elsewhere.url}/x"})  # noqa: E731
+        for route, message in {
+            with_token(lambda _, __: Reply(b"", 500)): "answers 500",
+            lambda _, __: Reply(b"", 401): "set IMPORT_BUCKET_TOKEN",
+            moved: "redirects to",
+            lambda _, __: Reply(b"", headers={"Content-Length": "3"}): "Cannot read",
+        }.items():
+            bucket.routes[f"/b/{URLS[3]}"] = route
+            with pytest.raises(PortalError, match=message):
+                run("import", "contracts", f"{bucket.url}/b", IMPORT_BUCKET_TOKEN="token")
+        assert elsewhere.requests == []
+    assert run("import", "contracts", str(tmp_path / "none")).exit_code == 2

@@ -44,9 +44,10 @@ begin
     );
   end if;
 
-  select count(*) filter (where not s.is_known), count(*) filter (where s.is_known) into written, updated
+  select count(*) filter (where not s.is_known), count(*) filter (where s.is_known and not s.is_unchanged),
+    unchanged + count(*) filter (where s.is_unchanged), staged - count(*)
+  into written, updated, unchanged, rejected
   from private.import_staging s;
-  rejected := staged - written - updated;
 
   update private.import_rejects j
   set resolved_at = now()
@@ -68,4 +69,5 @@ $$;
 
 comment on function private.import_batch is
   'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
-  'the same content are left as they are. Returns how many were written, updated, unchanged and rejected.';
+  'the same content, from this source or another, are left as they are. Returns how many were written, updated, '
+  'unchanged and rejected.';

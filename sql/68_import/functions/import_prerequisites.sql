@@ -37,7 +37,9 @@ begin
       select m.room_refs ->> 'negotiationRoomId', m.lender_id,
         jsonb_build_object('source', 'mortgage', 'offer_id', m.id), m.created_at
       from private.import_mortgage_offers m
-      where m.n = any (import_prerequisites.ns) and m.id is not null
+      where m.n = any (import_prerequisites.ns)
+        -- the lender may have named other rooms, which are not created for it
+        and m.room_refs ->> 'negotiationRoomId' = 'mortgage:offer:' || m.id
       order by 1
       on conflict (id) do nothing;
     when 'contract_links' then

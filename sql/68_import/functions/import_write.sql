@@ -14,6 +14,7 @@ declare
   known     integer[];
   changed   text[];
   refusal   text;
+  origin    text;
   is_stored boolean;
 begin
   if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
@@ -28,6 +29,28 @@ begin
   where s.n = any (import_write.ns);
 
   if known is not null then
+    select min(r.source) into origin
+    from private.import_staging s
+    join private.import_rows r on r.legacy_table = import_write.legacy_table and r.id = s.id
+    where s.n = any (known)
+      and r.source <> (select i.source from private.import_runs i where i.id = import_write.run);
+    if origin is not null then
+      -- two sources may show one store
+      execute format(
+        'with same as (
+           update private.import_staging s
+           set is_unchanged = true
+           from private.import_%s m
+           join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
+           where s.n = m.n and m.n = any ($3) and %s = r.digest
+             and r.source <> (select i.source from private.import_runs i where i.id = $1)
+           returning s.n
+         )
+         select array(select n from unnest($3) as n except select n from same)',
+        import_write.legacy_table, of_mapped
+      ) into known using import_write.run, import_write.legacy_table, known;
+    end if;
+
     execute format(
       'select min(case
          when r.run = $1 or r.source <> i.source or exists (
@@ -45,7 +68,7 @@ begin
       of_stored, import_write.legacy_table, key
     ) into refusal using import_write.run, import_write.legacy_table, known;
     if refusal is not null then
-      raise sqlstate 'IM409' using message = refusal;
+      raise sqlstate 'IM409' using message = refusal, detail = coalesce('imported from ' || origin, '');
     end if;
 
     -- only what differs: most columns of bookings never change
@@ -128,5 +151,6 @@ $$;
 
 comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
-  'none. Compares the hash of what was mapped with that of what was stored. '
+  'none. Marks as unchanged what another source has brought and becomes the same. Compares the hash of what was mapped '
+  'with that of what was stored. '
   'Refuses with text_unreadable, changed_here, id_twice, stored_differently, and what the tables refuse.';

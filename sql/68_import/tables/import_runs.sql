@@ -11,8 +11,10 @@ create table private.import_runs (
 );
 
 comment on table private.import_runs is 'The imports from other stores (portal import), each with its report.';
-comment on column private.import_runs.source is 'The store: d1 for a Cloudflare D1 database.';
-comment on column private.import_runs.input is 'What was read: {"name", "bytes", "sha256"} of a file.';
+comment on column private.import_runs.source is
+  'The store: d1 for a Cloudflare D1 database, otherwise the URL of a server.';
+comment on column private.import_runs.input is
+  'What was read: {"name", "bytes", "sha256"} of a file, {"lists"} of a server: the rows of each.';
 comment on column private.import_runs.charge_from is
   'Bookings made from then on were charged; null if none. A run that has no finished_at was interrupted.';
 

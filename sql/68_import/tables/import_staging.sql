@@ -1,11 +1,12 @@
 create unlogged table private.import_staging (
-  n          integer primary key,
-  id         text    collate "C",
-  hash       uuid    not null,
-  content    jsonb   not null,
-  unreadable boolean not null default false,
-  mends      uuid,
-  is_known   boolean not null default false
+  n            integer primary key,
+  id           text    collate "C",
+  hash         uuid    not null,
+  content      jsonb   not null,
+  unreadable   boolean not null default false,
+  mends        uuid,
+  is_known     boolean not null default false,
+  is_unchanged boolean not null default false
 );
 
 comment on table private.import_staging is
@@ -18,6 +19,8 @@ comment on column private.import_staging.unreadable is
 comment on column private.import_staging.mends is 'The row of private.import_rejects that this row replaces.';
 comment on column private.import_staging.is_known is
   'Whether a row of this id was imported before, with other content.';
+comment on column private.import_staging.is_unchanged is
+  'Whether another source brought this row, which has other content there but becomes the same.';
 
 alter table private.import_staging enable row level security;
 

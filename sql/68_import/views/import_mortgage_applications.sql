@@ -9,12 +9,16 @@ select
   nullif(s.content ->> 'property_id', '') as property_id,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'borrower_uid') as borrower_id,
   private.import_cents(s.content ->> 'desired_loan') as desired_loan,
-  private.import_currency(s.content ->> 'currency') as currency,
+  case
+    when s.content ->> 'desired_loan' is not null or s.content ->> 'currency' <> ''
+      then private.import_currency(s.content ->> 'currency')
+  end as currency,
   -- 0 was written for a missing one
   nullif((s.content ->> 'duration_years')::integer, 0) as duration_years,
   private.import_word(nullif(s.content ->> 'rate_type', '')) as rate_type,
   trim_scale((s.content ->> 'max_interest')::numeric) as max_interest,
   private.import_word(s.content ->> 'status') as status,
+  coalesce(nullif(s.content ->> 'visibility', ''), 'private') as visibility,
   coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
   private.import_time(s.content ->> 'created_at') as submission_ts,
   private.import_time(s.content ->> 'created_at') as created_at,

@@ -19,6 +19,7 @@ select
   coalesce(nullif((s.content ->> 'duration_minutes')::integer, 0), 60) as duration_minutes,
   private.import_time(s.content ->> 'valid_from') as valid_from,
   private.import_time(s.content ->> 'valid_until') as valid_until,
+  coalesce(nullif(s.content ->> 'allowed_slots', '')::jsonb, '[]') as allowed_slots,
   private.import_cents(s.content ->> 'price_amount') as price_amount,
   case
     when s.content ->> 'price_amount' is not null
