@@ -180,16 +180,15 @@ def _money(field: str, sent: msgspec.Raw) -> tuple[Value, Value, list[str]]:
     amount = value.get("amount") if isinstance(value, dict) else None
     if not isinstance(value, dict) or isinstance(amount, bool) or not isinstance(amount, int | float):
         return f"{field} {bytes(sent).decode(errors='replace')}", None, []
-    currency = value.get("currency")
-    others = [name for name in value if name not in ("amount", "currency")]
-    return _number(amount), None if currency is None else str(currency), others
+    currency = _value("currency", msgspec.Raw(json.dumps(value.get("currency")).encode()))
+    return _number(amount), currency, [name for name in value if name not in ("amount", "currency")]
 
 
 def _decoded(sent: msgspec.Raw) -> Json | bytes:
     """The value of a JSON text; its bytes where nobody can read it."""
     try:
         value: Json = msgspec.json.decode(sent)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             value = json.loads(bytes(sent))
         except (ValueError, RecursionError):

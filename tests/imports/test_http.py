@@ -1,19 +1,24 @@
 """The lists of running servers: those of both generations, of one like this, and of hostile ones."""
 
 import json
+import sqlite3
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from api.errors import PortalError
 from api.imports import http
-from api.imports.lists import FIGURES, LISTS, OFFERS
+from api.imports.lists import FIGURES, LISTS, OFFERS, items_of, read_row
+from api.imports.source import stage
 from api.settings import ROOT
 from tests.cli.running import portal, run
 from tests.imports.conftest import Take
@@ -22,6 +27,7 @@ from tests.imports.servers import Query, Reply, Route, items, site, with_key
 from tests.support.acting import call, one, thinker
 from tests.support.charging import violations
 from tests.support.serving import serve, settings_in
+from tests.support.stress import sized
 from tests.support.yaml_file import read_yaml
 
 VOUCHER: dict[str, object] = {
@@ -221,8 +227,7 @@ def test_a_server_like_this_one_shows_its_rows(
         call(other, lender, "offer_mortgage", application_id="app-2", interest_rate="0.02", interest={"rate": 0.02})
         transfer = {"crypto_amount": "0.1", "crypto_symbol": "ETH", "fiat_major": "2.5", "fiat_currency": "EUR"}
         call(other, thinker("ben"), "log_transfer", direction="in", **transfer)
-        settings = settings_in(tmp_path, ts_api_key=SecretStr("key"), rate_limit="off")
-        with serve(settings, database) as url:
+        with serve(settings_in(tmp_path, ts_api_key=SecretStr("key"), rate_limit="off"), database) as url:
             report = take_from(url, IMPORT_API_KEY="key")
             again = take_from(url, IMPORT_API_KEY="key")
 
@@ -351,3 +356,43 @@ def listed(step: Mapping[str, Any], name: str) -> set[str]:
     bodies = [answer.get(200) for answer in answers if isinstance(answer, dict)]
     rows = [row for body in bodies if isinstance(body, dict) for row in body.get(name) or () if isinstance(row, dict)]
     return {field for row in rows for field in row}
+
+
+json_values: st.SearchStrategy[object] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=9)
+    | st.sampled_from([10**400, 1e308, 2**63, -(2**63), 8640000000000001, "\0", "\udc80", "1e999"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["amount", "currency", "x"]), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=sized(60, 20_000), derandomize=True, database=None, deadline=None)
+@given(st.data())
+def test_any_row_of_json_can_be_staged_whole(data: st.DataObject) -> None:
+    part = data.draw(st.sampled_from([*LISTS, OFFERS, FIGURES]))
+    fields = [*part.fields.values(), *(part.money or ())[:1]]
+    row = data.draw(st.dictionaries(st.sampled_from(fields), json_values))
+    sent = json.dumps({"ok": True, part.items: [row]}, ensure_ascii=data.draw(st.booleans())).encode(
+        errors="surrogatepass"
+    )
+    try:
+        [item] = items_of(sent, part.items)
+    except ValueError:
+        # bytes that are no UTF-8 are no answer
+        assert (
+            any(c in json.dumps(row, ensure_ascii=False) for c in map(chr, range(0xD800, 0xE000)))
+            or b"Infinity" in sent
+        )
+        return
+    columns = part.row(read_row(item), Counter())
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute(f"create table t ({', '.join(f'{name} {kind}' for name, kind in part.columns.items())})")
+        values = [columns.get(name) for name in part.columns]
+        database.execute(f"insert into t values ({', '.join('?' * len(values))})", values)
+        [stored] = database.execute("select * from t").fetchall()
+    staged = stage(dict(zip(part.columns, stored, strict=True)))
+    assert set(json.loads(staged.content)) == set(part.columns)
