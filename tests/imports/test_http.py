@@ -370,6 +370,7 @@ json_values: st.SearchStrategy[object] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=sized(60, 20_000), derandomize=True, database=None, deadline=None)
 @given(st.data())
 def test_any_row_of_json_can_be_staged_whole(data: st.DataObject) -> None:
