@@ -201,6 +201,7 @@ ERRORS: dict[str, Error] = {
     # contracts
     "multipart_expected": Error(400, "expected multipart/form-data", "expected multipart/form-data"),
     "file_required": Error(400, "file field is required", "file field is required"),
+    "contract_not_found": Error(404, "contract not found", "contract not found"),
     "not_your_room": Error(403, "only who is in the room may do this", "only who is in the room may do this"),
     "uploads_busy": Error(
         503, "too many uploads at once, please try again shortly", "too many uploads at once, please try again shortly"

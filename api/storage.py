@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError
@@ -14,6 +15,9 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from api.errors import ApiError
 from api.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 _FAILURE = "the store of documents (STORAGE_URL and AWS_*, or DATA_DIR) fails: %.300s"
 
@@ -121,6 +125,21 @@ class Storage:
             raise ApiError("storage_away") from error
         return True
 
+    async def read_part(self, path: str, expected_bytes: int, part: range) -> AsyncIterator[bytes]:
+        """The bytes of a part, not empty, of the document at this path, in chunks as they are read.
+
+        Raises ApiError, before the first chunk: storage_away, also if the document is missing or has another size.
+        """
+        try:
+            found = await obstore.get_async(self._store, path, options={"range": (part.start, part.stop)})
+        except (BaseError, OSError) as error:
+            _log.error(_FAILURE, error)
+            raise ApiError("storage_away") from error
+        if found.meta["size"] != expected_bytes:
+            _log.error(_FAILURE, f"{path} has {found.meta['size']} bytes instead of {expected_bytes}")
+            raise ApiError("storage_away")
+        return _chunks(found)
+
     async def delete(self, path: str) -> None:
         """Delete the document at this path, if there is one. Raises ApiError: storage_away."""
         try:
@@ -142,3 +161,8 @@ class Storage:
         if self._folder is not None:
             with suppress(OSError):
                 (self._folder / path).parent.rmdir()
+
+
+async def _chunks(found: "GetResult") -> AsyncIterator[bytes]:
+    async for chunk in found.stream():
+        yield bytes(chunk)

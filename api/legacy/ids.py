@@ -1,10 +1,12 @@
 """The legacy form of ids that are UUIDs in the database: documents, their links, events."""
 
+import re
 import time
 from secrets import token_bytes
 from uuid import UUID
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID = re.compile(r"([a-z]+)-([0-9a-z]{0,10})-([0-9a-f]{20})")
 
 
 def new_uuid() -> UUID:
@@ -22,3 +24,12 @@ def legacy_id(prefix: str, uuid: UUID) -> str:
         milliseconds, digit = divmod(milliseconds, 36)
         digits = _DIGITS[digit] + digits
     return f"{prefix}-{digits}-{uuid.hex[12:]}"
+
+
+def uuid_of(prefix: str, text: str) -> UUID | None:
+    """The UUID whose `legacy_id` a text is; None if it is none."""
+    match = _ID.fullmatch(text)
+    if match is None or match[1] != prefix:
+        return None
+    milliseconds = int(match[2] or "0", 36)
+    return UUID(int=milliseconds << 80 | int(match[3], 16)) if milliseconds < 2**48 else None

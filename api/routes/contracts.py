@@ -1,9 +1,12 @@
 """Contracts, /api/contracts: the documents of the legal hub (docs/compatibility.md, "Documents")."""
 
-from typing import Annotated, Self
+import re
+from typing import Annotated, Any, Self
+from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Response, Router, get, post
+from litestar.openapi import ResponseSpec
 
 from api.actor import Actor
 from api.errors import ApiError
@@ -13,12 +16,20 @@ from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStora
 from api.http.idempotency import REPLAYED
 from api.http.openapi import ANY_KEY, error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
-from api.http.parameters import text_query
+from api.http.parameters import TextPath, text_query
+from api.http.ranges import answer_file
 from api.http.rate_limit import at_most
 from api.http.upload import MAX_FORM_BYTES, Upload, UploadOperation
-from api.legacy.ids import legacy_id
+from api.legacy.ids import legacy_id, uuid_of
 from api.models.base import ApiModel
 from api.models.times import Millis
+
+_BYTES = {
+    status: ResponseSpec(bytes, media_type="application/octet-stream", description=text, generate_examples=False)
+    for status, text in {200: "The document", 206: "A range of its bytes"}.items()
+}
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 
 class Contract(ApiModel):
@@ -155,4 +166,36 @@ async def list_contracts(
     return page.answer(Contracts(items=[Contract.from_row(row) for row in rows]), rows)
 
 
-router = Router("/api/contracts", route_handlers=[upload, list_contracts], opt={"language": "en"}, tags=["contracts"])
+@get(
+    "/{contract_id:str}/document",
+    middleware=[at_most(300, "contracts/document")],
+    responses=_BYTES | error_responses("contract_not_found", "storage_away", "rate_limited", language="en"),
+)
+async def document(
+    contract_id: TextPath, request: PortalRequest, gateway: InjectedGateway, storage: InjectedStorage
+) -> Response[Any]:
+    """The bytes of a document that the caller may see, or a range of them, to be saved and not shown."""
+    uuid = uuid_of("ct", contract_id)
+    if uuid is None:
+        raise ApiError("contract_not_found")
+    row = await gateway.call("get_contract", request.user.as_caller(), contract_id=str(uuid))
+    return await answer_file(
+        request,
+        size=row["byte_size"],
+        tag=f'"{row["hash_sha256"]}"',
+        media_type=row["mime_type"] if _MEDIA_TYPE.fullmatch(row["mime_type"] or "") else "application/octet-stream",
+        headers={"content-disposition": _attachment(row["name"]), "content-security-policy": "sandbox"},
+        read=lambda part: storage.read_part(row["storage_url"], row["byte_size"], part),
+    )
+
+
+def _attachment(name: str) -> str:
+    """The header Content-Disposition for a file with this name; of a long one its end, for a header must be short."""
+    name = name[-150:]
+    plain = re.sub(r'[^ -~]|["%\\]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+router = Router(
+    "/api/contracts", route_handlers=[upload, list_contracts, document], opt={"language": "en"}, tags=["contracts"]
+)

@@ -2834,6 +2834,28 @@ comment on function private.contract_json is
 
 grant execute on function private.contract_json to service_role, authenticated;
 
+-- sql/45_documents/functions/get_contract.sql
+create function public.get_contract(contract_id uuid)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  contract public.contracts;
+begin
+  select * into contract from public.contracts c where c.id = get_contract.contract_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'contract_not_found';
+  end if;
+  return private.contract_json(contract);
+end;
+$$;
+
+comment on function public.get_contract is 'One document that the caller may see. Raises: contract_not_found (404).';
+
+grant execute on function public.get_contract to service_role, authenticated;
+
 -- sql/45_documents/functions/list_contracts.sql
 create function public.list_contracts(
   voucher_id text    default null,

@@ -1,0 +1,20 @@
+create function public.get_contract(contract_id uuid)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  contract public.contracts;
+begin
+  select * into contract from public.contracts c where c.id = get_contract.contract_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'contract_not_found';
+  end if;
+  return private.contract_json(contract);
+end;
+$$;
+
+comment on function public.get_contract is 'One document that the caller may see. Raises: contract_not_found (404).';
+
+grant execute on function public.get_contract to service_role, authenticated;
