@@ -203,7 +203,9 @@ def _print_addresses(settings: Settings, port: int) -> None:
         "stop": "Ctrl-C",
     }
     if settings.portal_dir is not None:
-        addresses = {"portal": f"{origin}/  (from {settings.portal_dir})"} | addresses
+        # under the names localhost and 127.0.0.1 the portal's pages look for their servers elsewhere, and fail at first
+        pages = f"http://portal.localhost:{port}" if settings.is_loopback_only else origin
+        addresses = {"portal": f"{pages}/  (from {settings.portal_dir})"} | addresses
     console.print("The portal's API is running.", style="green")
     for name, address in addresses.items():
         console.print(f"  {name:<12}{address}")

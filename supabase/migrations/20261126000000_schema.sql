@@ -4334,7 +4334,8 @@ create table public.telemetry_events (
 );
 
 comment on table public.telemetry_events is
-  'What the portal''s pages report about themselves: views, clicks, errors. Written by record_telemetry.';
+  'What the portal''s pages report about themselves: views, clicks, errors. Written by record_telemetry. Login tokens '
+  'are not stored (private.without_tokens).';
 comment on column public.telemetry_events.meta is 'As sent by the page; any JSON.';
 
 create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id);
@@ -4797,6 +4798,30 @@ comment on function public.record_telemetry is
 
 grant execute on function public.record_telemetry to authenticated, service_role;
 
+-- sql/60_events/functions/without_tokens.sql
+create function private.without_tokens(text text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select regexp_replace(
+    regexp_replace(
+      without_tokens.text,
+      '((?:^|[^a-z0-9_]|%(?:25)*[0-9a-f]{2})(?:mot|sig|(?:[a-z]+_)?token)(?:=|%(?:25)*3d))[^&#;\s"''\\<>]+',
+      '\1***',
+      'gi'
+    ),
+    '("(?:mot|sig|(?:[a-z]+_)?token)\\*"\s*:\s*\\*")(?:[^"\\]|\\.)+',
+    '\1***',
+    'gi'
+  )
+$$;
+
+comment on function private.without_tokens is
+  'The text with *** in the place of every login token in it: the values of mot, token, thinker_token, access_token '
+  'and sig, as parameters of a URL, percent-encoded or not, and as texts of JSON. JSON stays JSON.';
+
 -- sql/60_events/triggers/tg_contracts__write_upload.sql
 create function private.tg_contracts__write_upload()
 returns trigger
@@ -5230,6 +5255,28 @@ create trigger tg_rooms__refuse
 create trigger tg_contract_links__refuse
   before truncate on public.contract_links
   for each statement execute function private.tg_append_only__refuse();
+
+-- sql/60_events/triggers/tg_telemetry_events__hide_tokens.sql
+create function private.tg_telemetry_events__hide_tokens()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.type := private.without_tokens(new.type);
+  new.path := private.without_tokens(new.path);
+  new.meta := private.without_tokens(new.meta::text)::jsonb;
+  return new;
+end;
+$$;
+
+comment on function private.tg_telemetry_events__hide_tokens is
+  'Takes login tokens out of what pages report: a link with a token signs in everybody who reads it.';
+
+create trigger tg_telemetry_events__hide_tokens
+  before insert or update on public.telemetry_events
+  for each row
+  execute function private.tg_telemetry_events__hide_tokens();
 
 -- sql/60_events/triggers/tg_telemetry_events__write_event.sql
 create function private.tg_telemetry_events__write_event()
@@ -8156,10 +8203,10 @@ select
   s.id as legacy_id,
   s.hash,
   s.content ->> 'id' as id,
-  s.content ->> 'type' as type,
-  s.content ->> 'path' as path,
+  private.without_tokens(s.content ->> 'type') as type,
+  private.without_tokens(s.content ->> 'path') as path,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_uid') as actor_id,
-  nullif(s.content ->> 'meta', '')::jsonb as meta,
+  private.without_tokens(nullif(s.content ->> 'meta', '')::jsonb::text)::jsonb as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency

@@ -58,10 +58,11 @@ def postmaster(data: Path) -> psutil.Process | None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_stops_cleanly_and_finds_its_data_again(data_dir: Path, ending: signal.Signals) -> None:
-    with running(SEED="off") as (process, origin):
+    with running(SEED="off", PORTAL_DIR=str(data_dir)) as (process, origin):
         process.send_signal(ending)
         output, _ = process.communicate(timeout=15)
         assert origin in output
+        assert f"{origin.replace('127.0.0.1', 'portal.localhost')}/" in output
         assert (process.returncode, output.splitlines()[-1]) == (0, "Stopped.")
     assert postmaster(data_dir) is None
     assert portal("migrate") == "Nothing to apply.\n"

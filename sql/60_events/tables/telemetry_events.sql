@@ -14,7 +14,8 @@ create table public.telemetry_events (
 );
 
 comment on table public.telemetry_events is
-  'What the portal''s pages report about themselves: views, clicks, errors. Written by record_telemetry.';
+  'What the portal''s pages report about themselves: views, clicks, errors. Written by record_telemetry. Login tokens '
+  'are not stored (private.without_tokens).';
 comment on column public.telemetry_events.meta is 'As sent by the page; any JSON.';
 
 create index telemetry_events_actor_id_idx on public.telemetry_events (actor_id);

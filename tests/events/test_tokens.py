@@ -1,0 +1,71 @@
+"""Login tokens are never stored with what pages report: private.without_tokens, and the table that uses it."""
+
+import json
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.acting import call, one, thinker
+
+HIDDEN = {
+    "/manifest-portal.html#mot=abc.DEF-1&ts=17&sig=0f": "/manifest-portal.html#mot=***&ts=17&sig=***",
+    "/?mot=abc": "/?mot=***",
+    "?a=1&MOT=abc#x": "?a=1&MOT=***#x",
+    "https://p/#/start;thinker_token=abc;b=1": "https://p/#/start;thinker_token=***;b=1",
+    "/back?to=%2Fp.html%23mot%3Dabc%26ts%3D1&x=1": "/back?to=%2Fp.html%23mot%3D***&x=1",
+    "/back?to=%252523mot%25253Dabc": "/back?to=%252523mot%25253D***",
+    "mot=abc": "mot=***",
+    "went to #access_token=abc and on": "went to #access_token=*** and on",
+    '{"mot": "abc", "ts": 1}': '{"mot": "***", "ts": 1}',
+    '{"body": "{\\"thinker_token\\": \\"abc\\"}", "n": 1}': '{"body": "{\\"thinker_token\\": \\"***", "n": 1}',
+    '{"Token":"a\\"b\\\\"}': '{"Token":"***"}',
+    '{"href": "https://p/#mot=abc"}': '{"href": "https://p/#mot=***"}',
+}
+KEPT = ["/motto.html", "/p?motor=v8", "/signal?sigma=1", "the token is gone", '{"token": 17}', "/x?mot=&a=1", ""]
+
+
+@pytest.fixture(scope="module")
+def session(shared_database: str) -> Iterator[psycopg.Connection]:
+    """A session of the operator."""
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        yield connection
+
+
+def hide(session: psycopg.Connection, text: str) -> str:
+    hidden: str = one(session, "select private.without_tokens(%s)", text)
+    return hidden
+
+
+def test_tokens_are_hidden_in_every_spelling(session: psycopg.Connection) -> None:
+    assert {text: hide(session, text) for text in HIDDEN} == HIDDEN
+    assert {text: hide(session, text) for text in KEPT} == {text: text for text in KEPT}
+
+
+PARTS = st.sampled_from(["mot", "token", '"', "\\", ":", "=", " ", "#", "&", "a", "é", "\n"])
+
+
+@settings(max_examples=50, derandomize=True, database=None, deadline=None)
+@given(st.dictionaries(st.lists(PARTS).map("".join), st.lists(PARTS).map("".join) | st.integers()))
+def test_json_stays_json_and_hidden_text_stays(session: psycopg.Connection, value: dict[str, object]) -> None:
+    hidden = hide(session, json.dumps(value))
+    assert isinstance(json.loads(hidden), dict)
+    assert hide(session, hidden) == hidden
+
+
+def test_no_field_of_an_event_keeps_a_token(session: psycopg.Connection) -> None:
+    link = "/manifest-portal.html#mot=secret&ts=1&sig=secret"
+    event = {"type": link, "path": link, "meta": {"url": link, "form": {"mot": "secret"}, "tried": [link]}}
+    call(session, thinker("ann"), "record_telemetry", events=[event])
+    session.execute(
+        "update public.telemetry_events set path = '/?mot=secret' where actor_id = private.thinker_id('ann')"
+    )
+    stored = one(
+        session,
+        "select jsonb_agg(to_jsonb(t))::text || (select jsonb_agg(e) from public.events e)::text"
+        " from public.telemetry_events t",
+    )
+    assert "secret" not in stored
+    assert "/?mot=***" in stored
