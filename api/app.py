@@ -20,7 +20,7 @@ from api.http.upload import Uploads
 from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
-from api.routes import contracts, health, presence, telbank, telemetry, voucher
+from api.routes import contracts, health, jwks, presence, telbank, telemetry, voucher
 from api.routes.admin import figures, monitoring, settlements
 from api.routes.admin.monitoring import ErrorCount
 from api.routes.mortgages import hypotheken, mortgage
@@ -93,6 +93,7 @@ def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Ga
 def _routes(settings: Settings) -> list[ControllerRouterHandler]:
     routes: list[ControllerRouterHandler] = [
         health.health,
+        jwks.jwks,
         Router("/", route_handlers=API, middleware=[CallerMiddleware], after_request=mark_replayed),
         admin_pages,
     ]

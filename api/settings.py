@@ -97,6 +97,12 @@ def _existing_folder(path: Path) -> Path:
     return _folder(path)
 
 
+def _existing_file(path: Path) -> Path:
+    if not _folder(path).is_file():
+        raise ValueError(f"there is no file {path}")
+    return _folder(path)
+
+
 def _web_address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or " " in url:
@@ -172,7 +178,10 @@ class Settings(BaseSettings):
     seed: bool | None = None
     portal_dir: Annotated[Path, AfterValidator(_existing_folder)] | None = None
     ts_api_key: SecretStr | None = None
-    jwt_secret: Annotated[SecretStr, Field(min_length=MIN_SECRET_LENGTH)] | None = None
+    jwt_secret: Annotated[
+        tuple[Annotated[SecretStr, Field(min_length=MIN_SECRET_LENGTH)], ...], NoDecode, BeforeValidator(_split)
+    ] = ()
+    jwt_key_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
     jwks_url: Annotated[str, AfterValidator(_web_address)] | None = None
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)] = ()
     token_secret_optional: SecretStr = SecretStr("")
@@ -196,8 +205,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _complete_supabase(self) -> Self:
         if self.supabase_url is not None:
-            if self.supabase_anon_key is None or self.jwt_secret is None:
-                raise ValueError("SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too")
+            if self.supabase_anon_key is None or not (self.jwt_secret or self.jwt_key_file):
+                raise ValueError("SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET (or JWT_KEY_FILE) too")
             self.jwks_url = self.jwks_url or f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
         return self
 

@@ -46,12 +46,17 @@ KEYS = {"SUPABASE_ANON_KEY": "key", "JWT_SECRET": "x" * 32}
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
-        ({"SUPABASE_URL": "https://x.supabase.co"}, "SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET too"),
+        (
+            {"SUPABASE_URL": "https://x.supabase.co"},
+            "SUPABASE_URL needs SUPABASE_ANON_KEY and JWT_SECRET .or JWT_KEY_FILE. too",
+        ),
         ({"SUPABASE_URL": "x.supabase.co"} | KEYS, "SUPABASE_URL: it must be a URL"),
         ({"SUPABASE_URL": "https://x.supabase.co/rest/v1/"} | KEYS, "SUPABASE_URL: .* without /rest/v1"),
         ({"SUPABASE_URL": "https://x.supabase.co:99999"} | KEYS, "SUPABASE_URL: Port out of range"),
         ({"SUPABASE_ANON_KEY": "schlüssel"}, "SUPABASE_ANON_KEY: .*ASCII"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET: .*at least 32"),
+        ({"JWT_SECRET": "x" * 32 + ",short"}, "JWT_SECRET: .*at least 32"),
+        ({"JWT_KEY_FILE": "/nowhere"}, "JWT_KEY_FILE: there is no file /nowhere"),
         ({"JWKS_URL": "keys.json"}, "JWKS_URL: it must be a URL"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS: it must be like"),
         ({"CORS_ORIGINS": "https://portal.example.org/"}, "CORS_ORIGINS: it must be like"),
@@ -144,7 +149,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, monkeypatch: pyt
 
 def test_a_project_has_public_keys() -> None:
     secret = SecretStr("x" * 32)
-    settings = Settings(supabase_url="https://x.supabase.co/", supabase_anon_key=secret, jwt_secret=secret)
+    settings = Settings(supabase_url="https://x.supabase.co/", supabase_anon_key=secret, jwt_secret=(secret,))
     assert settings.jwks_url == "https://x.supabase.co/auth/v1/.well-known/jwks.json"
 
 

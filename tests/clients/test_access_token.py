@@ -4,7 +4,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from supabase import ClientOptions, PostgrestAPIError, create_client
 
 from tests.clients.conftest import ANON_KEY
@@ -16,7 +15,7 @@ def test_the_token_of_presence_verify_is_valid_for_the_data_api(
     project: str, shared_database: str, tmp_path: Path
 ) -> None:
     with (
-        serve(settings_in(tmp_path, jwt_secret=SecretStr(JWT_SECRET)), shared_database) as portal,
+        serve(settings_in(tmp_path, jwt_secret=JWT_SECRET), shared_database) as portal,
         Connection(portal) as connection,
     ):
         verified = connection.post("/api/presence/verify", {"token": "dora's own token"}).body

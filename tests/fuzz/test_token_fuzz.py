@@ -51,7 +51,7 @@ headers = st.dictionaries(
 
 @pytest.fixture(scope="module")
 def portal_settings(shared_folder: Path) -> Settings:
-    return settings_in(shared_folder, ts_api_key=SecretStr("fuzz-key"), jwt_secret=SecretStr(SECRET), rate_limit="off")
+    return settings_in(shared_folder, ts_api_key=SecretStr("fuzz-key"), jwt_secret=SECRET, rate_limit="off")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, EllipticCurve, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api.actor import thinker_id
@@ -143,6 +143,59 @@ def test_unknown_keys_are_not_fetched_repeatedly(keyed: Connection, key_server: 
     for number in range(20):
         assert ask(keyed, with_key("ES256", f"unknown-{number}")).status == 401
     assert key_server.requests <= before + 1
+
+
+def private_key(kid: str, curve: EllipticCurve) -> dict[str, object]:
+    """A key as `supabase gen signing-key` writes it."""
+    key: dict[str, object] = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(generate_private_key(curve)))
+    return key | {"kid": kid, "use": "sig", "alg": "ES256", "key_ops": ["sign", "verify"]}
+
+
+def test_of_several_secrets_the_first_signs_and_all_prove(shared_database: str, tmp_path: Path) -> None:
+    other = "the secret before the first one of 32 characters"
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=(SECRET, other))
+    with serve(settings, shared_database) as url, Connection(url) as connection:
+        assert [ask(connection, signed(secret)).status for secret in (SECRET, other, "x" * 32)] == [200, 200, 401]
+        issued = connection.post("/api/presence/verify", {"token": "t"}).body["access_token"]
+    assert jwt.decode(issued, SECRET, algorithms=["HS256"], audience="authenticated")["role"] == "authenticated"
+
+
+def test_a_key_file_signs_and_others_verify_by_the_public_keys(shared_database: str, tmp_path: Path) -> None:
+    new, old = private_key("new", SECP256R1()), private_key("old", SECP256R1())
+    (tmp_path / "keys.json").write_text(json.dumps([new, old]))
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_key_file=tmp_path / "keys.json")
+    with serve(settings, shared_database) as url, Connection(url) as connection:
+        issued = connection.post("/api/presence/verify", {"token": "t"}).body["access_token"]
+        published = connection.get("/.well-known/jwks.json").body
+        by_old = jwt.encode(claims(), jwt.PyJWK(old), algorithm="ES256", headers={"kid": "old"})
+        by_stranger = jwt.encode(claims(), generate_private_key(SECP256R1()), algorithm="ES256", headers={"kid": "old"})
+        statuses = [ask(connection, token).status for token in (issued, by_old, by_stranger, signed())]
+    # no secret is left that a token could be signed with
+    assert statuses == [200, 200, 401, 401]
+    assert not (tmp_path / "jwt-secret").exists()
+    assert [set(key) for key in published["keys"]] == [{"kty", "crv", "x", "y", "kid", "alg", "use"}] * 2
+    key = next(key for key in jwt.PyJWKSet.from_dict(published).keys if key.key_id == "new")
+    assert jwt.get_unverified_header(issued) == {"alg": "ES256", "kid": "new", "typ": "JWT"}
+    assert jwt.decode(issued, key, algorithms=["ES256"], audience="authenticated")["role"] == "authenticated"
+
+
+def test_a_file_without_usable_keys_is_refused(tmp_path: Path) -> None:
+    key = private_key("a", SECP256R1())
+    unusable: list[object] = [
+        [],
+        {},
+        "key",
+        None,
+        {name: value for name, value in key.items() if name != "kid"},
+        {name: value for name, value in key.items() if name != "d"},
+        private_key("b", SECP384R1()),
+        [key, {"kty": "oct", "k": "c2VjcmV0", "kid": "c"}],
+    ]
+    file = tmp_path / "keys.json"
+    for content in (*map(json.dumps, unusable), "-----BEGIN PRIVATE KEY-----", ""):
+        file.write_text(content)
+        with pytest.raises(PortalError, match="JWT_KEY_FILE"):
+            Tokens(settings_in(tmp_path, jwt_key_file=file))
 
 
 def test_the_token_of_verify_is_signed_for_the_data_api(keyed: Connection) -> None:

@@ -29,7 +29,7 @@ def url(
 ) -> Iterator[str]:
     """The URL of an app that requires a key or a token, through each of the gateways."""
     folder: Path = tmp_path_factory.mktemp("keyed")
-    settings = settings_in(folder, ts_api_key=SecretStr(KEY), jwt_secret=SecretStr(JWT_SECRET), rate_limit="off")
+    settings = settings_in(folder, ts_api_key=SecretStr(KEY), jwt_secret=JWT_SECRET, rate_limit="off")
     with ExitStack() as running:
         if request.param == "direct":
             yield running.enter_context(serve(settings, shared_database))
