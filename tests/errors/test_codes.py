@@ -17,6 +17,8 @@ from api.settings import ROOT
 from tests.errors.raised import SqlFunctions, raised_by
 from tests.support.serving import settings_in
 
+DOCUMENT = "GET /api/contracts/{contract_id:str}/document"
+
 
 @pytest.fixture(scope="module")
 def sql(shared_database: str) -> SqlFunctions:
@@ -51,6 +53,8 @@ def test_routes_declare_the_errors_that_they_can_raise(app: Litestar, sql: SqlFu
     assert len(handlers) > 30
     declared = {name: _declared(handler) for name, handler in handlers.items()}
     raised = {name: _messages(handler, raised_by(handler, sql)) for name, handler in handlers.items()}
+    # all methods of a dependency count, and this route only reads documents
+    raised[DOCUMENT] -= _messages(handlers[DOCUMENT], {"too_large", "storage_full"})
     assert {name: raised[name] - declared[name] for name in handlers if not raised[name] <= declared[name]} == {}
 
     # errors that every route can raise need not occur in its own code, nor those of the triggers of a table
@@ -77,7 +81,8 @@ def _declared(handler: HTTPRouteHandler) -> set[str]:
 
 def _declared_by(responses: object) -> set[str]:
     assert isinstance(responses, dict)
-    return {message for response in responses.values() for message in response.description.split("; ")}
+    errors = [response.description for status, response in responses.items() if status >= 400]
+    return {message for description in errors for message in description.split("; ")}
 
 
 def _trees() -> Iterator[ast.AST]:

@@ -1,12 +1,12 @@
 """Login tokens are never stored with what pages report: private.without_tokens, and the table that uses it."""
 
-import json
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 
 from tests.support.acting import call, one, thinker
 
@@ -19,12 +19,18 @@ HIDDEN = {
     "/back?to=%252523mot%25253Dabc": "/back?to=%252523mot%25253D***",
     "mot=abc": "mot=***",
     "went to #access_token=abc and on": "went to #access_token=*** and on",
-    '{"mot": "abc", "ts": 1}': '{"mot": "***", "ts": 1}',
-    '{"body": "{\\"thinker_token\\": \\"abc\\"}", "n": 1}': '{"body": "{\\"thinker_token\\": \\"***", "n": 1}',
-    '{"Token":"a\\"b\\\\"}': '{"Token":"***"}',
-    '{"href": "https://p/#mot=abc"}': '{"href": "https://p/#mot=***"}',
+    'sent {"mot": "abc", "ts": 1}': 'sent {"mot": "***", "ts": 1}',
+    'sent {\\"Token\\":\\"abc\\"}': 'sent {\\"Token\\":\\"***\\"}',
 }
-KEPT = ["/motto.html", "/p?motor=v8", "/signal?sigma=1", "the token is gone", '{"token": 17}', "/x?mot=&a=1", ""]
+HIDDEN_IN_JSON: list[tuple[object, object]] = [
+    ({"mot": "abc", "ts": 1, "a": None}, {"mot": "***", "ts": 1, "a": None}),
+    ({"Token": 'a"b'}, {"Token": "***"}),
+    ([{"href": "https://p/#mot=abc"}, "mot=abc", True], [{"href": "https://p/#mot=***"}, "mot=***", True]),
+    ({"body": '{"thinker_token": "abc"}'}, {"body": '{"thinker_token": "***"}'}),
+    ({"#mot=abc": {"deep": [["?sig=abc"]]}}, {"#mot=***": {"deep": [["?sig=***"]]}}),
+]
+KEPT = ["/motto.html", "/p?motor=v8", "/signal?sigma=1", "the token is gone", "/x?mot=&a=1", ""]
+KEPT_IN_JSON: list[object] = [{"token": 17, "mot": None}, {"motto": "x"}, [], {}, "token", 1.5, {'mot":': ""}]
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +40,10 @@ def session(shared_database: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def hide(session: psycopg.Connection, text: str) -> str:
-    hidden: str = one(session, "select private.without_tokens(%s)", text)
-    return hidden
+def hide(session: psycopg.Connection, value: object) -> object:
+    if isinstance(value, str):
+        return one(session, "select private.without_tokens(%s::text)", value)
+    return one(session, "select private.without_tokens(%s)", Jsonb(value))
 
 
 def test_tokens_are_hidden_in_every_spelling(session: psycopg.Connection) -> None:
@@ -44,14 +51,19 @@ def test_tokens_are_hidden_in_every_spelling(session: psycopg.Connection) -> Non
     assert {text: hide(session, text) for text in KEPT} == {text: text for text in KEPT}
 
 
-PARTS = st.sampled_from(["mot", "token", '"', "\\", ":", "=", " ", "#", "&", "a", "é", "\n"])
+def test_tokens_are_hidden_in_json(session: psycopg.Connection) -> None:
+    assert [(value, hide(session, value)) for value, _ in HIDDEN_IN_JSON] == HIDDEN_IN_JSON
+    assert [hide(session, value) for value in KEPT_IN_JSON] == KEPT_IN_JSON
+
+
+PARTS = st.sampled_from(["mot", "token", '"', "\\", ":", "=", " ", "#", "&", "a", "é", "\n", "*"])
 
 
 @settings(max_examples=50, derandomize=True, database=None, deadline=None)
-@given(st.dictionaries(st.lists(PARTS).map("".join), st.lists(PARTS).map("".join) | st.integers()))
-def test_json_stays_json_and_hidden_text_stays(session: psycopg.Connection, value: dict[str, object]) -> None:
-    hidden = hide(session, json.dumps(value))
-    assert isinstance(json.loads(hidden), dict)
+@given(st.lists(PARTS).map("".join))
+def test_what_is_hidden_stays_as_it_is(session: psycopg.Connection, text: str) -> None:
+    # an import compares what it has mapped with what is stored
+    hidden = hide(session, text)
     assert hide(session, hidden) == hidden
 
 

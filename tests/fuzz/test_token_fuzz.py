@@ -19,7 +19,7 @@ from api.tokens import Tokens
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.stress import sized
 
-SECRET = "the secret of this project, at least 32 bytes long"
+SECRET = "the secret of this project with at least 32 bytes long"
 VICTIM = "anna"
 
 fuzz = settings(

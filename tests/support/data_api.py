@@ -69,7 +69,7 @@ def run_data_api(database_url: str, jwt_secret: str = JWT_SECRET) -> Iterator[st
 def through_data_api(settings: Settings, database_url: str) -> Iterator[Settings]:
     """Yields the settings of an app that reaches the database through a Data API only."""
     with run_data_api(database_url) as url:
-        keys = {"supabase_anon_key": SecretStr(token("anon")), "jwt_secret": JWT_SECRET}
+        keys = {"supabase_anon_key": SecretStr(token("anon")), "jwt_secret": (SecretStr(JWT_SECRET),)}
         yield settings.model_copy(update={"supabase_url": url, **keys})
 
 
