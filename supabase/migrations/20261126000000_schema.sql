@@ -4576,6 +4576,47 @@ comment on function private.event_partitions is
   'The partitions of public.events, oldest first, each with the period of its events: from starts_at until before '
   'ends_at. Both are null for the default partition, which holds events of months without a partition.';
 
+-- sql/60_events/functions/json_without_tokens.sql
+create function private.json_without_tokens(value jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  -- nearly all have none
+  if value is null or value::text collate "C" !~* '(mot|sig|token)' then
+    return value;
+  end if;
+  case jsonb_typeof(value)
+    when 'object' then
+      return (
+        select jsonb_object_agg(
+          private.without_tokens(e.key),
+          case
+            when jsonb_typeof(e.value) = 'string' and e.key collate "C" ~* '^(mot|sig|([a-z]+_)?token)$' then '"***"'
+            else private.json_without_tokens(e.value)
+          end
+        )
+        from jsonb_each(json_without_tokens.value) as e
+      );
+    when 'array' then
+      return (
+        select jsonb_agg(private.json_without_tokens(e.value) order by e.n)
+        from jsonb_array_elements(json_without_tokens.value) with ordinality as e (value, n)
+      );
+    when 'string' then
+      return to_jsonb(private.without_tokens(value #>> '{}'));
+    else
+      return value;
+  end case;
+end;
+$$;
+
+comment on function private.json_without_tokens is
+  'The JSON with *** in the place of every login token: texts named mot, token, thinker_token, access_token or sig, '
+  'and tokens within other texts.';
+
 -- sql/60_events/functions/list_events.sql
 create function public.list_events(max_rows integer default 50, after text default null)
 returns jsonb
@@ -4807,12 +4848,12 @@ set search_path = ''
 as $$
   select regexp_replace(
     regexp_replace(
-      without_tokens.text,
-      '((?:^|[^a-z0-9_]|%(?:25)*[0-9a-f]{2})(?:mot|sig|(?:[a-z]+_)?token)(?:=|%(?:25)*3d))[^&#;\s"''\\<>]+',
+      without_tokens.text collate "C",
+      '((?:^|[^a-z0-9_]|%(?:25)*[0-9a-f]{2})(?:mot|sig|(?:[a-z]+_)?token)(?:=|%(?:25)*3d))[^&#;"''<> \t\r\n\\]+',
       '\1***',
       'gi'
     ),
-    '("(?:mot|sig|(?:[a-z]+_)?token)\\*"\s*:\s*\\*")(?:[^"\\]|\\.)+',
+    '("(?:mot|sig|(?:[a-z]+_)?token)\\*" ?: ?\\*")[^"\\]+',
     '\1***',
     'gi'
   )
@@ -4820,7 +4861,7 @@ $$;
 
 comment on function private.without_tokens is
   'The text with *** in the place of every login token in it: the values of mot, token, thinker_token, access_token '
-  'and sig, as parameters of a URL, percent-encoded or not, and as texts of JSON. JSON stays JSON.';
+  'and sig, as parameters of a URL, percent-encoded or not, and as texts of JSON.';
 
 -- sql/60_events/triggers/tg_contracts__write_upload.sql
 create function private.tg_contracts__write_upload()
@@ -5265,7 +5306,7 @@ as $$
 begin
   new.type := private.without_tokens(new.type);
   new.path := private.without_tokens(new.path);
-  new.meta := private.without_tokens(new.meta::text)::jsonb;
+  new.meta := private.json_without_tokens(new.meta);
   return new;
 end;
 $$;
@@ -8206,7 +8247,7 @@ select
   private.without_tokens(s.content ->> 'type') as type,
   private.without_tokens(s.content ->> 'path') as path,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_uid') as actor_id,
-  private.without_tokens(nullif(s.content ->> 'meta', '')::jsonb::text)::jsonb as meta,
+  private.json_without_tokens(nullif(s.content ->> 'meta', '')::jsonb) as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
@@ -9168,9 +9209,9 @@ end;
 $$;
 
 comment on function private.thinker_data is
-  'What is stored about a thinker, for portal export thinker: each row that refers to it as an item of the section with '
-  'the name of its table. Others appear in it as the API shows them to the thinker. docs/privacy.md says what is left '
-  'out, and why.';
+  'What is stored about a thinker, for portal export thinker: each row that refers to it as an item of the section '
+  'with the name of its table. Others appear in it as the API shows them to the thinker. docs/privacy.md says what is '
+  'left out, and why.';
 
 -- sql/70_jobs/tables/jobs.sql
 create table private.jobs (

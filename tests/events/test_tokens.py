@@ -42,8 +42,8 @@ def session(shared_database: str) -> Iterator[psycopg.Connection]:
 
 def hide(session: psycopg.Connection, value: object) -> object:
     if isinstance(value, str):
-        return one(session, "select private.without_tokens(%s::text)", value)
-    return one(session, "select private.without_tokens(%s)", Jsonb(value))
+        return one(session, "select private.without_tokens(%s)", value)
+    return one(session, "select private.json_without_tokens(%s)", Jsonb(value))
 
 
 def test_tokens_are_hidden_in_every_spelling(session: psycopg.Connection) -> None:

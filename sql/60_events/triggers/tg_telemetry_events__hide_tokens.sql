@@ -6,7 +6,7 @@ as $$
 begin
   new.type := private.without_tokens(new.type);
   new.path := private.without_tokens(new.path);
-  new.meta := private.without_tokens(new.meta);
+  new.meta := private.json_without_tokens(new.meta);
   return new;
 end;
 $$;

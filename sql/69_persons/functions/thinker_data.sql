@@ -142,6 +142,6 @@ end;
 $$;
 
 comment on function private.thinker_data is
-  'What is stored about a thinker, for portal export thinker: each row that refers to it as an item of the section with '
-  'the name of its table. Others appear in it as the API shows them to the thinker. docs/privacy.md says what is left '
-  'out, and why.';
+  'What is stored about a thinker, for portal export thinker: each row that refers to it as an item of the section '
+  'with the name of its table. Others appear in it as the API shows them to the thinker. docs/privacy.md says what is '
+  'left out, and why.';
