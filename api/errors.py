@@ -248,6 +248,9 @@ ERRORS: dict[str, Error] = {
     "settlement_move_refused": Error(
         409, "Abrechnung mit Status {} erlaubt das nicht", "a settlement with status {} does not allow that"
     ),
+    # erasing a person, by the command line only
+    "thinker_not_found": Error(404, "Niemand hat diese Uid", "nobody has this uid"),
+    "thinker_has_obligations": Error(409, "Vorher muss enden: {}", "not erased, because this has to end first: {}"),
     "limit_invalid": Error(400, "limit must be a whole number", "limit must be a whole number"),
 }
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import backup, books, check, exports, imports, jobs, settlements
+from api.cli import backup, books, check, exports, imports, jobs, persons, settlements
 from api.cli.owner import console
 from api.cli.tables import Row, Table
 from api.cli.texts import visible_lines
@@ -53,6 +53,7 @@ app.add_typer(backup.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export")
+app.add_typer(persons.erasing, name="erase")
 
 
 def main() -> None:

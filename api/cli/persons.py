@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, TextIO
 
+import psycopg
 import typer
+from psycopg.rows import class_row
 
 from api.cli.files import Output, cannot_write, open_output
-from api.cli.owner import console, one_snapshot, owner_connection
+from api.cli.owner import console, one_snapshot, operator_transaction, owner_connection
+from api.cli.tables import Row, Table
 from api.cli.texts import visible
 from api.errors import ApiError, PortalError
 from api.settings import load_settings
@@ -21,6 +26,21 @@ Documents = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", file_okay=False, help="Copy the documents that the thinker stored into it."),
 ]
+
+
+FATES = ("deleted", "emptied", "pseudonym")
+"""What becomes of rows."""
+
+erasing = typer.Typer(no_args_is_help=True, help="Erase a person.")
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What private.erase_thinker did: the pseudonym, the stored documents to delete, and by table the fates of rows."""
+
+    pseudonym: str
+    documents: list[str]
+    rows: dict[str, dict[str, int]]
 
 
 def export_thinker(uid: Uid, output: Output = None, documents: Documents = None) -> None:
@@ -47,6 +67,76 @@ def export_thinker(uid: Uid, output: Output = None, documents: Documents = None)
         console.print(f"{output} is written: {rows} rows.")
     if missing:
         raise PortalError(f"Not in the store of documents: {', '.join(missing)}.")
+
+
+@erasing.command("thinker")
+def erase_thinker(
+    uid: Uid,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person: delete what may go, and keep accounts under a pseudonym.
+
+    Refused while bookings, offers, contracts in draft, debts or valid tokens are left; the message lists them.
+    docs/privacy.md says what becomes of each column, and what else to erase. It cannot be taken back.
+
+    \b
+    $ portal erase thinker thinker-0123456789ab --dry-run
+    $ portal erase thinker thinker-0123456789ab
+    """
+    with owner_connection() as connection:
+        if not yes:
+            with connection.transaction(force_rollback=True):
+                _print(_erase(connection, uid))
+            if dry_run:
+                console.print("Nothing was erased: this was a dry run.")
+                return
+            if not sys.stdin.isatty():
+                raise PortalError("Nothing was erased: add --yes.")
+            typer.confirm(f"Erase {visible(uid)}? It cannot be taken back", abort=True)
+        with operator_transaction(connection):
+            erased = _erase(connection, uid)
+            # before the end of the transaction: after an interruption the same command deletes the rest
+            _delete(erased.documents)
+    if yes:
+        _print(erased)
+    console.print(f"{visible(uid)} is erased. The accounts name {erased.pseudonym}.")
+
+
+def _erase(connection: psycopg.Connection, uid: str) -> Erased:
+    with connection.cursor(row_factory=class_row(Erased)) as cursor:
+        erased = cursor.execute(
+            "select e.* from jsonb_to_record(private.erase_thinker(%s))"
+            " as e (pseudonym text, documents text[], rows jsonb)",
+            (uid,),
+        ).fetchone()
+    assert erased
+    return erased
+
+
+def _print(erased: Erased) -> None:
+    """Prints what became of the rows of each table."""
+    Table(console, "table", *FATES, numbers=set(FATES)).print(
+        Row((table, *(str(counts.get(fate, "")) for fate in FATES))) for table, counts in sorted(erased.rows.items())
+    )
+
+
+def _delete(paths: list[str]) -> None:
+    """Deletes documents from the store."""
+    if not paths:
+        return
+    from api.storage import Storage  # imported late: --help does not need it
+
+    storage = Storage(load_settings())
+
+    async def delete() -> None:
+        for path in paths:
+            await storage.delete(path)
+
+    try:
+        asyncio.run(delete())
+    except ApiError as error:
+        raise PortalError(f"{error.message('en')}.") from error
 
 
 def _write(file: TextIO, uid: str, rows: Iterable[tuple[str, str, str | None]]) -> tuple[int, list[str]]:

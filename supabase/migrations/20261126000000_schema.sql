@@ -183,6 +183,24 @@ $$;
 comment on function private.in_calendar is
   'True if every given time is null or within the years 1 to 9999, which clients can parse. For check constraints.';
 
+-- sql/10_core/functions/is_erasure.sql
+create function private.is_erasure()
+returns boolean
+language plpgsql -- caches the plan for the next call
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce(current_setting('portal.erasure', true) = pg_current_xact_id_if_assigned()::text, false)
+    -- a request has the role of its caller, whatever it could set
+    and current_setting('role') not in ('anon', 'authenticated', 'service_role');
+end;
+$$;
+
+comment on function private.is_erasure is
+  'True while private.erase_thinker works, which may change what is append-only and writes no other events. Only that '
+  'function sets portal.erasure, to the number of its transaction: what a session sets once opens nothing later.';
+
 -- sql/10_core/functions/is_import.sql
 create function private.is_import()
 returns boolean
@@ -449,6 +467,13 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  -- a person's name gives way to a pseudonym, or goes with its row
+  if tg_op <> 'TRUNCATE' and private.is_erasure() then
+    if tg_op = 'DELETE' then
+      return old;
+    end if;
+    return new;
+  end if;
   raise sqlstate 'PT403' using
     message = 'append_only',
     detail = format('%s of %I: what happened is kept as it was written', lower(tg_op collate "C"), tg_table_name);
@@ -456,7 +481,8 @@ end;
 $$;
 
 comment on function private.tg_append_only__refuse is
-  'Refuses every change of an append-only table, by its owner too. '
+  'Refuses every change of an append-only table, by its owner too, but for the erasure of a person '
+  '(private.is_erasure). '
   'Raises: append_only (403).';
 
 -- sql/10_core/triggers/tg_json__refuse.sql
@@ -5105,8 +5131,8 @@ declare
   changed text[];
   hidden  text[];
 begin
-  -- a row that is newer in the store from which it was imported
-  if private.is_import() then
+  -- a row that is newer in the store from which it was imported; what an erasure takes must not be in the log
+  if private.is_import() or private.is_erasure() then
     return null;
   end if;
 
@@ -5770,6 +5796,8 @@ create table public.fee_events (
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
     foreign key (settlement_id, beneficiary_id, currency)
     references public.settlements (id, beneficiary_id, currency) on delete restrict
+    -- a beneficiary that is erased becomes a pseudonym in both (private.erase_thinker)
+    on update cascade
 );
 
 comment on table public.fee_events is
@@ -7425,7 +7453,7 @@ declare
   before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) - 'id' - 'meta' end;
   after  jsonb := to_jsonb(new) - 'id' - 'meta';
 begin
-  if before is distinct from after then
+  if before is distinct from after and not private.is_erasure() then
     insert into public.fee_versions (
       fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,
       reversed_after_start, payer, valid_from
@@ -7576,6 +7604,10 @@ begin
     if new.status <> 'open' then
       raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = 'none';
     end if;
+    return new;
+  end if;
+  -- the beneficiary and the operators become pseudonyms
+  if old.status = new.status and private.is_erasure() then
     return new;
   end if;
   if to_jsonb(old) - movable <> to_jsonb(new) - movable then
@@ -8417,11 +8449,15 @@ begin
   select staged - count(*) into unchanged from private.import_staging;
   staged := staged - unchanged;
 
+  if exists (select from private.erased_uids) then
+    perform private.import_refuse_erased(import_batch.legacy_table, import_batch.run);
+  end if;
+
   update private.import_staging s
   set is_known = true
   where (select true from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id);
 
-  if staged > 0 then
+  if exists (select from private.import_staging) then
     perform private.import_range(
       import_batch.legacy_table, (select array_agg(s.n order by s.n) from private.import_staging s), import_batch.run
     );
@@ -8689,6 +8725,35 @@ $$;
 comment on function private.import_reason is
   'The reason to reject a row for which PostgreSQL raised this error: a code that SQL raises, the name of a check, or '
   'one of docs/import.md; null for an error that is not the row''s, such as a full disk.';
+
+-- sql/68_import/functions/import_refuse_erased.sql
+create function private.import_refuse_erased(legacy_table text, run integer)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  with refused as (
+    delete from private.import_staging s
+    where exists (
+      select from private.import_uids(s.content) as u (uid)
+      join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
+    )
+    returning s.id, s.hash
+  )
+  insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
+  select i.source, import_refuse_erased.legacy_table, r.id, r.hash, '{}', 'thinker_erased', i.id, now()
+  from refused r
+  cross join private.import_runs i
+  where i.id = import_refuse_erased.run
+  on conflict on constraint a_row_is_rejected_once do update
+  set content = excluded.content, reason = excluded.reason, detail = null, run = excluded.run,
+    resolved_at = excluded.resolved_at
+$$;
+
+comment on function private.import_refuse_erased is
+  'Takes the rows that name an erased thinker (private.erased_uids) out of a batch. Each is remembered by its hash, '
+  'without its content, as a reject that is settled: a later run knows it.';
 
 -- sql/68_import/functions/import_report.sql
 create function private.import_report(source text)
@@ -9064,6 +9129,333 @@ comment on function private.make_import_partitions is
   'Fails with lock_not_available instead of waiting longer than half a second. '
   'Raises: append_only (403).';
 
+-- sql/69_persons/tables/erased_uids.sql
+create table private.erased_uids (
+  hash bytea primary key,
+
+  constraint hash_is_a_sha256 check (octet_length(hash) = 32)
+);
+
+comment on table private.erased_uids is
+  'The thinkers that were erased (private.erase_thinker): an import takes no row that names one. Without a time, which '
+  'would lead to the pseudonym.';
+comment on column private.erased_uids.hash is 'SHA-256 of the uid.';
+
+alter table private.erased_uids enable row level security;
+
+-- sql/69_persons/functions/erase_thinker.sql
+create function private.erase_thinker(uid text)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set lock_timeout = '10s'
+as $$
+declare
+  thinker     constant uuid := private.thinker_id(erase_thinker.uid);
+  pseudonym   constant text := 'erased-' || private.new_suffix();
+  successor   constant uuid := private.thinker_id(pseudonym);
+  -- as JSON has them
+  names       constant text[] := array[to_json(erase_thinker.uid)::text, to_json(thinker)::text];
+  obligations text;
+  rooms       text[];
+  vouchers    text[];
+  documents   text[];
+  counts      jsonb := jsonb_build_object();
+  step        record;
+  changed     bigint;
+begin
+  -- one erasure at a time
+  perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
+  if not exists (select from public.thinkers t where t.id = thinker) then
+    raise sqlstate 'PT404' using message = 'thinker_not_found';
+  end if;
+
+  -- others lock these rows in several orders: all at once, or none
+  for attempt in 1..500 loop
+    begin
+      perform from private.daily_use d where d.thinker_id = thinker for update nowait;
+      perform from public.presence_sessions s where s.thinker_id = thinker for update nowait;
+      perform
+      from public.vouchers v
+      where v.id = any (array(
+        select o.id from public.vouchers o where thinker in (o.issuer_id, o.holder_id, o.issued_to)
+        union
+        select b.voucher_id from public.voucher_bookings b where thinker in (b.issuer_id, b.holder_id)
+      ))
+      for update nowait;
+      perform
+      from public.mortgage_applications a
+      where a.id = any (array(
+        select o.id from public.mortgage_applications o where o.borrower_id = thinker
+        union
+        select o.application_id from public.mortgage_offers o where o.lender_id = thinker
+      ))
+      for update nowait;
+      -- new rows that refer to it wait
+      perform from public.thinkers t where t.id = thinker for update nowait;
+      exit;
+    exception when lock_not_available then
+      if attempt = 500 then
+        raise;
+      end if;
+      perform pg_sleep(0.02);
+    end;
+  end loop;
+
+  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
+  if obligations is not null then
+    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
+  end if;
+
+  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+
+  insert into private.erased_uids (hash)
+  values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
+  on conflict do nothing;
+  insert into public.thinkers (id, public_id, created_at)
+  select successor, pseudonym, t.created_at from public.thinkers t where t.id = thinker;
+
+  -- what concerns nobody else: rooms in which nobody else is, vouchers that nobody booked or holds, and documents that
+  -- are linked to these only
+  rooms := array(
+    select r.id
+    from public.rooms r
+    where r.owner_id = thinker
+      and r.meta ->> 'source' is distinct from 'mortgage'
+      and not exists (
+        select from public.presence_sessions s where s.room_id = r.id and s.thinker_id <> thinker
+      )
+  );
+  vouchers := array(
+    select v.id
+    from public.vouchers v
+    where v.issuer_id = thinker
+      and v.status in ('issued', 'cancelled', 'expired')
+      and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
+  );
+  documents := array(
+    select c.storage_url
+    from public.contracts c
+    where c.created_by = thinker
+      and not exists (select from public.mortgage_contracts m where m.contract_id = c.id)
+      and not exists (
+        select from public.contract_links l
+        where l.contract_id = c.id and not (
+          coalesce(l.voucher_id = any (vouchers), true) and coalesce(l.room_id = any (rooms), true)
+        )
+      )
+  );
+
+  for step in
+    select s.n, s.relation, s.what, s.statement
+    from (
+      values
+        (
+          1, 'events', 'deleted',
+          $s$delete from public.events e
+           where (e.actor_id = $1 and (e.type like 'presence.%' or e.type = 'telemetry.event'))
+             or (e.subject_type = 'presence_session' and e.subject_id in (
+               select s.id::text from public.presence_sessions s where s.thinker_id = $1
+             ))$s$
+        ),
+        (
+          -- what is no free text: ids, amounts, times, states
+          2, 'events', 'emptied',
+          $s$update public.events e
+           set meta = (
+             select coalesce(jsonb_object_agg(m.key, m.value), '{}')
+             from jsonb_each(e.meta) m
+             where m.key in (
+               'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency',
+               'desiredLoan', 'dueOn', 'lenderUid', 'loan', 'number', 'paidOn', 'payer', 'payment',
+               'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart', 'status', 'totalCents',
+               'validUntil', 'voucherId'
+             )
+           )
+           where e.meta <> '{}' and (
+             e.actor_id = $1
+             or (e.subject_type, e.subject_id) in (
+               select 'thinker', $2
+               union all select 'voucher', v.id from public.vouchers v where v.issuer_id = $1
+               union all
+               select 'voucher_booking', b.id from public.voucher_bookings b where $1 in (b.issuer_id, b.holder_id)
+               union all select 'room', r.id from public.rooms r where r.owner_id = $1
+               union all select 'contract', c.id::text from public.contracts c where c.created_by = $1
+               union all
+               select 'contract_link', l.id::text
+               from public.contract_links l
+               join public.contracts c on c.id = l.contract_id
+               where c.created_by = $1
+               union all select 'property', p.id from public.properties p where p.created_by = $1
+               union all
+               select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = $1
+               union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = $1
+               union all select 'transfer', t.id from public.transfers t where t.thinker_id = $1
+             )
+           )$s$
+        ),
+        (3, 'telemetry_events', 'deleted', $s$delete from public.telemetry_events t where t.actor_id = $1$s$),
+        (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
+        (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
+        (6, 'daily_use', 'deleted', $s$delete from private.daily_use d where d.thinker_id = $1$s$),
+        (7, 'contracts', 'deleted', $s$delete from public.contracts c where c.storage_url = any ($7)$s$),
+        (
+          8, 'rooms', 'deleted',
+          $s$delete from public.rooms r
+           where r.id = any ($5) and not exists (select from public.contract_links l where l.room_id = r.id)$s$
+        ),
+        (
+          9, 'vouchers', 'deleted',
+          $s$delete from public.vouchers v
+           where v.id = any ($6) and not exists (select from public.contract_links l where l.voucher_id = v.id)$s$
+        ),
+        (
+          -- it offers nothing more; the figures know the template, an invoice names service and title
+          10, 'vouchers', 'emptied',
+          $s$update public.vouchers v
+           set description = '', allowed_slots = '[]',
+             terms = coalesce(
+               (
+                 select jsonb_build_object('template', t.id)
+                 from public.voucher_templates t
+                 where t.id = v.terms ->> 'template'
+               ),
+               '{}'
+             ),
+             status = case v.status
+               when 'issued' then 'cancelled' when 'booked' then 'consumed' else v.status
+             end
+           where v.issuer_id = $1$s$
+        ),
+        (
+          11, 'voucher_bookings', 'emptied',
+          $s$update public.voucher_bookings b
+           set cancel_reason = null
+           where $1 in (b.issuer_id, b.holder_id) and b.cancel_reason is not null$s$
+        ),
+        (
+          12, 'mortgage_applications', 'deleted',
+          $s$delete from public.mortgage_applications a
+           where a.borrower_id = $1
+             and not exists (select from public.mortgage_offers o where o.application_id = a.id)$s$
+        ),
+        (
+          13, 'mortgage_applications', 'emptied',
+          $s$update public.mortgage_applications a
+           set meta = '{}', visibility = 'private',
+             status = case when a.status in ('open', 'offered') then 'rejected' else a.status end
+           where a.borrower_id = $1$s$
+        ),
+        (
+          14, 'properties', 'deleted',
+          $s$delete from public.properties p
+           where p.created_by = $1
+             and not exists (select from public.mortgage_applications a where a.property_id = p.id)$s$
+        ),
+        (
+          15, 'properties', 'emptied',
+          $s$update public.properties p
+           set address = null, meta = '{}'
+           where p.created_by = $1 and not exists (
+             select from public.mortgage_applications a where a.property_id = p.id and a.borrower_id <> $1
+           )$s$
+        ),
+        (
+          -- an accepted offer is a contract
+          16, 'mortgage_offers', 'emptied',
+          $s$update public.mortgage_offers o
+           set interest = null, repayment = null, fees = null, validity = null, terms_ref = null,
+             loan = jsonb_strip_nulls(
+               jsonb_build_object('amount', o.loan -> 'amount', 'currency', o.loan -> 'currency')
+             ),
+             status = 'withdrawn'
+           where o.lender_id = $1 and o.status <> 'accepted'$s$
+        ),
+        (
+          17, 'transfers', 'emptied',
+          $s$update public.transfers t
+           set wallet_address = null, external_account = null, meta = '{}',
+             label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
+           where t.thinker_id = $1$s$
+        ),
+        (
+          18, 'import_rejects', 'emptied',
+          $s$update private.import_rejects j
+           set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
+           where $2 in (select private.import_uids(j.content))$s$
+        ),
+        (
+          19, 'events', 'pseudonym',
+          $s$update public.events e set subject_id = $4 where e.subject_type = 'thinker' and e.subject_id = $2$s$
+        ),
+        (
+          20, 'events', 'pseudonym',
+          $s$update public.events e
+           set meta = replace(
+             replace(e.meta::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
+           )::jsonb
+           where position($8[1] in e.meta::text) > 0 or position($8[2] in e.meta::text) > 0$s$
+        ),
+        (
+          21, 'idempotency_keys', 'pseudonym',
+          $s$update private.idempotency_keys k
+           set response = replace(
+             replace(k.response::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
+           )::jsonb
+           where position($8[1] in k.response::text) > 0 or position($8[2] in k.response::text) > 0$s$
+        )
+    ) as s (n, relation, what, statement)
+    union all
+    -- the operators of the books
+    select
+      50, o.relation, 'pseudonym', format('update public.%I set %I = $4 where %I = $2', o.relation, o.name, o.name)
+    from (
+      values
+        ('fee_events', 'operator'), ('fee_versions', 'changed_by'), ('settlement_payments', 'recorded_by'),
+        ('settlements', 'created_by'), ('settlements', 'invoiced_by'), ('settlements', 'paid_by'),
+        ('settlements', 'voided_by'), ('settlements', 'written_off_by')
+    ) as o (relation, name)
+    union all
+    -- every other row that refers to the thinker; fee events follow their settlements
+    select
+      case c.relname when 'settlements' then 60 else 70 end, c.relname, 'pseudonym',
+      format('update %s set %I = $3 where %I = $1', c.oid::regclass, a.attname, a.attname)
+    from pg_catalog.pg_constraint f
+    join pg_catalog.pg_class c on c.oid = f.conrelid
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = f.conkey[1]
+    where f.contype = 'f' and f.confrelid = 'public.thinkers'::regclass and f.conparentid = 0
+    order by 1, 2
+  loop
+    execute step.statement
+      using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents, names;
+    get diagnostics changed = row_count;
+    if changed > 0 then
+      counts := counts || jsonb_build_object(
+        step.relation,
+        coalesce(counts -> step.relation, '{}') || jsonb_build_object(
+          step.what, changed + coalesce((counts -> step.relation ->> step.what)::bigint, 0)
+        )
+      );
+    end if;
+  end loop;
+
+  -- fails if anything still refers to it
+  delete from public.thinkers t where t.id = thinker;
+  perform set_config('portal.erasure', '', true);
+  return jsonb_build_object('pseudonym', pseudonym, 'documents', to_jsonb(documents), 'rows', counts);
+end;
+$$;
+
+comment on function private.erase_thinker is
+  'Erases a thinker: deletes what nobody else needs, empties free texts, and replaces the thinker by a random '
+  'pseudonym in what accounts and other parties need; docs/privacy.md lists each column. Returns {pseudonym, '
+  'documents (the paths of those whose bytes are to be deleted from the store), rows}: for each table how many rows '
+  'were deleted, emptied, or now refer to the pseudonym. thinker_has_obligations has private.thinker_obligations as '
+  'detail. '
+  'Raises: thinker_not_found (404); thinker_has_obligations (409).';
+
 -- sql/69_persons/functions/thinker_data.sql
 create function private.thinker_data(uid text)
 returns table (section text, item jsonb)
@@ -9212,6 +9604,104 @@ comment on function private.thinker_data is
   'What is stored about a thinker, for portal export thinker: each row that refers to it as an item of the section '
   'with the name of its table. Others appear in it as the API shows them to the thinker. docs/privacy.md says what is '
   'left out, and why.';
+
+-- sql/69_persons/functions/thinker_obligations.sql
+create function private.thinker_obligations(uid text)
+returns setof text
+language plpgsql
+stable
+set search_path = ''
+set timezone = 'UTC'
+as $$
+declare
+  thinker constant uuid := private.thinker_id(thinker_obligations.uid);
+  is_user boolean := false;
+begin
+  return query
+    select format('booking %s, which ends at %s', b.id, private.iso(b.slot_end))
+    from public.voucher_bookings b
+    where thinker in (b.issuer_id, b.holder_id) and b.status = 'booked' and b.slot_end > now()
+    order by b.slot_end, b.id;
+  return query
+    select format('voucher %s, reserved for %s', v.id, private.uid_of(v.issued_to))
+    from public.vouchers v
+    where v.issuer_id = thinker and v.issued_to <> thinker and v.status = 'issued' and v.valid_until > now()
+    order by v.id;
+  return query
+    select format('mortgage offer %s, which is open', o.id)
+    from public.mortgage_offers o
+    join public.mortgage_applications a on a.id = o.application_id
+    where o.lender_id = thinker and o.status = 'open' and a.status in ('open', 'offered')
+    order by o.id;
+  return query
+    select format('mortgage contract %s, which not all have signed', c.id)
+    from public.mortgage_contracts c
+    join public.mortgage_offers o on o.id = c.offer_id
+    join public.mortgage_applications a on a.id = o.application_id
+    where thinker in (o.lender_id, a.borrower_id) and c.status = 'draft'
+    order by c.id;
+  return query
+    select format(
+      '%s %s (minor units) that %s owes to %s, in %s', sum(r.cents), r.currency, private.uid_of(r.payer_id),
+      private.uid_of(r.beneficiary_id), coalesce('settlement ' || r.settlement_id, 'no settlement yet')
+    )
+    from private.receivable_facts r
+    where thinker in (r.payer_id, r.beneficiary_id)
+    group by r.beneficiary_id, r.payer_id, r.currency, r.settlement_id
+    having sum(r.cents) <> 0
+    order by 1;
+  return query
+    select format('fee %s, of which it is the beneficiary', f.id)
+    from public.fees f
+    where f.beneficiary_id = thinker and f.active
+    order by f.id;
+  return query
+    select format('a token that may be valid until %s', private.iso(seen.at + interval '1 hour'))
+    from (
+      select greatest(t.verified_at, s.last_seen_at) as at
+      from public.thinkers t
+      left join public.presence_sessions s on s.thinker_id = t.id
+      where t.id = thinker
+    ) seen
+    where seen.at > now() - interval '1 hour';
+
+  -- plain PostgreSQL has no auth.users
+  if to_regclass('auth.users') is not null then
+    execute 'select exists (select from auth.users u where u.id = $1)' into is_user using thinker;
+  end if;
+  if is_user then
+    return next 'the user of Supabase Auth, who could sign in again';
+  end if;
+end;
+$$;
+
+comment on function private.thinker_obligations is
+  'What has to end before a thinker can be erased, each as a text for the operator: bookings that are not over, '
+  'vouchers reserved for others, open offers, contracts in draft, what it owes or is owed, fees of which it is the '
+  'beneficiary, and ways to act in its name: a token, a user of Supabase Auth.';
+
+-- sql/69_persons/triggers/tg_thinkers__write_erased.sql
+create function private.tg_thinkers__write_erased()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, subject_type, subject_id, meta)
+  values ('thinker.erased', 'thinker', new.public_id, jsonb_build_object('by', private.operator_name()));
+  return null;
+end;
+$$;
+
+comment on function private.tg_thinkers__write_erased is
+  'Writes the event thinker.erased, which names the pseudonym of the erased thinker only.';
+
+create trigger tg_thinkers__write_erased
+  after insert on public.thinkers
+  for each row
+  when (private.is_erasure())
+  execute function private.tg_thinkers__write_erased();
 
 -- sql/70_jobs/tables/jobs.sql
 create table private.jobs (

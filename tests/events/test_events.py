@@ -395,6 +395,11 @@ WRITES = [
         ),
         (settlement("settlement.paid", INVOICED, by="postgres", **INVOICE), PAYMENT),
     ),
+    Write(
+        "an operator erases a person",
+        by_hand("select private.erase_thinker('nora')"),
+        (Event("thinker.erased", None, "thinker", ANY, {"by": "postgres"}),),
+    ),
 ]
 
 # a repeated write that changes nothing: no second event
@@ -545,6 +550,8 @@ def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
         voided = one(as_operator(scene), "select id from public.settlements where status = 'open'")
         call(scene, SERVER, "void_settlement", settlement_id=voided)
         call(scene, SERVER, "reverse_fee", fee_event_id=UUID(CHARGE), reason="nobody came")
+        as_operator(scene).execute("update public.thinkers set verified_at = null where public_id = 'nora'")
+        as_operator(scene).execute("select private.erase_thinker('nora')")
 
         found = log(scene).values()
     # and changes that no function makes (test_changes.py)

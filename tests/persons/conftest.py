@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from api.settings import ROOT
+from tests.support.acting import act, thinker, unchecked
 from tests.support.databases import Server
 
 
@@ -29,3 +30,27 @@ def world(world_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(world_url) as connection:
         yield connection
         connection.rollback()
+
+
+def end_obligations(connection: psycopg.Connection) -> None:
+    """Ends what is left between the thinkers: appointments pass, all sign and pay, and nobody is online."""
+    parties = connection.execute(
+        "select c.id, private.uid_of(a.borrower_id), private.uid_of(o.lender_id), 'nora'"
+        " from public.mortgage_contracts c join public.mortgage_offers o on o.id = c.offer_id"
+        " join public.mortgage_applications a on a.id = o.application_id where c.status = 'draft'"
+    ).fetchall()
+    for contract, *uids in parties:
+        for signer, uid in zip(("borrower", "lender", "notary"), uids, strict=True):
+            act(connection, thinker(uid), "sign_mortgage_contract", contract_id=contract, signer=signer)
+    connection.execute("select public.pay_settlement(id) from public.settlements where status = 'invoiced'")
+    with unchecked(connection):
+        connection.execute(
+            "update public.voucher_bookings set slot_start = slot_start - interval '9 years',"
+            " slot_end = slot_end - interval '9 years'"
+        )
+        connection.execute(
+            "update public.vouchers set valid_from = least(valid_from, now()) - interval '9 years',"
+            " valid_until = valid_until - interval '9 years'"
+        )
+        connection.execute("update public.thinkers set verified_at = null")
+        connection.execute("update public.presence_sessions set last_seen_at = now() - interval '2 hours'")

@@ -532,4 +532,5 @@ def test_every_table_that_can_is_filled(connection: psycopg.Connection) -> None:
         "contracts", "contract_links", "idempotency_keys", "request_counts",
         "private.idempotency_keys", "private.request_counts", "private.job_runs", "private.daily_use",
         "private.import_runs", "private.import_staging", "private.import_rejects", "private.import_rows",
+            "private.erased_uids",
     }  # fmt: skip

@@ -267,7 +267,9 @@ def empty(url: str) -> None:
         deletions = (sql.SQL("delete from {}").format(sql.SQL(table)) for (table,) in tables)
         connection.execute(sql.SQL("; ").join([sql.SQL("set session_replication_role = replica"), *deletions]))
         connection.execute("delete from private.invoice_numbers")
-        connection.execute("truncate private.import_runs, private.import_rows, private.import_rejects")
+        connection.execute(
+            "truncate private.import_runs, private.import_rows, private.import_rejects, private.erased_uids"
+        )
         connection.execute("delete from public.thinkers where id not in (select beneficiary_id from public.fees)")
 
 

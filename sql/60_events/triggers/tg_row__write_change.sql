@@ -10,8 +10,8 @@ declare
   changed text[];
   hidden  text[];
 begin
-  -- a row that is newer in the store from which it was imported
-  if private.is_import() then
+  -- a row that is newer in the store from which it was imported; what an erasure takes must not be in the log
+  if private.is_import() or private.is_erasure() then
     return null;
   end if;
 

@@ -48,6 +48,8 @@ create table public.fee_events (
   constraint a_settlement_is_for_one_beneficiary_in_one_currency
     foreign key (settlement_id, beneficiary_id, currency)
     references public.settlements (id, beneficiary_id, currency) on delete restrict
+    -- a beneficiary that is erased becomes a pseudonym in both (private.erase_thinker)
+    on update cascade
 );
 
 comment on table public.fee_events is

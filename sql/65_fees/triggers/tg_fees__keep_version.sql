@@ -8,7 +8,7 @@ declare
   before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) - 'id' - 'meta' end;
   after  jsonb := to_jsonb(new) - 'id' - 'meta';
 begin
-  if before is distinct from after then
+  if before is distinct from after and not private.is_erasure() then
     insert into public.fee_versions (
       fee_id, scope, percentage, fixed_amount, currency, min_cents, max_cents, active, beneficiary_id,
       reversed_after_start, payer, valid_from

@@ -34,11 +34,15 @@ begin
   select staged - count(*) into unchanged from private.import_staging;
   staged := staged - unchanged;
 
+  if exists (select from private.erased_uids) then
+    perform private.import_refuse_erased(import_batch.legacy_table, import_batch.run);
+  end if;
+
   update private.import_staging s
   set is_known = true
   where (select true from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id);
 
-  if staged > 0 then
+  if exists (select from private.import_staging) then
     perform private.import_range(
       import_batch.legacy_table, (select array_agg(s.n order by s.n) from private.import_staging s), import_batch.run
     );

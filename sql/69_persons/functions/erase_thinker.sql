@@ -1,0 +1,311 @@
+create function private.erase_thinker(uid text)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+set timezone = 'UTC'
+set lock_timeout = '10s'
+as $$
+declare
+  thinker     constant uuid := private.thinker_id(erase_thinker.uid);
+  pseudonym   constant text := 'erased-' || private.new_suffix();
+  successor   constant uuid := private.thinker_id(pseudonym);
+  -- as JSON has them
+  names       constant text[] := array[to_json(erase_thinker.uid)::text, to_json(thinker)::text];
+  obligations text;
+  rooms       text[];
+  vouchers    text[];
+  documents   text[];
+  counts      jsonb := jsonb_build_object();
+  step        record;
+  changed     bigint;
+begin
+  -- one erasure at a time
+  perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
+  if not exists (select from public.thinkers t where t.id = thinker) then
+    raise sqlstate 'PT404' using message = 'thinker_not_found';
+  end if;
+
+  -- others lock these rows in several orders: all at once, or none
+  for attempt in 1..500 loop
+    begin
+      perform from private.daily_use d where d.thinker_id = thinker for update nowait;
+      perform from public.presence_sessions s where s.thinker_id = thinker for update nowait;
+      perform
+      from public.vouchers v
+      where v.id = any (array(
+        select o.id from public.vouchers o where thinker in (o.issuer_id, o.holder_id, o.issued_to)
+        union
+        select b.voucher_id from public.voucher_bookings b where thinker in (b.issuer_id, b.holder_id)
+      ))
+      for update nowait;
+      perform
+      from public.mortgage_applications a
+      where a.id = any (array(
+        select o.id from public.mortgage_applications o where o.borrower_id = thinker
+        union
+        select o.application_id from public.mortgage_offers o where o.lender_id = thinker
+      ))
+      for update nowait;
+      -- new rows that refer to it wait
+      perform from public.thinkers t where t.id = thinker for update nowait;
+      exit;
+    exception when lock_not_available then
+      if attempt = 500 then
+        raise;
+      end if;
+      perform pg_sleep(0.02);
+    end;
+  end loop;
+
+  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
+  if obligations is not null then
+    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
+  end if;
+
+  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+
+  insert into private.erased_uids (hash)
+  values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
+  on conflict do nothing;
+  insert into public.thinkers (id, public_id, created_at)
+  select successor, pseudonym, t.created_at from public.thinkers t where t.id = thinker;
+
+  -- what concerns nobody else: rooms in which nobody else is, vouchers that nobody booked or holds, and documents that
+  -- are linked to these only
+  rooms := array(
+    select r.id
+    from public.rooms r
+    where r.owner_id = thinker
+      and r.meta ->> 'source' is distinct from 'mortgage'
+      and not exists (
+        select from public.presence_sessions s where s.room_id = r.id and s.thinker_id <> thinker
+      )
+  );
+  vouchers := array(
+    select v.id
+    from public.vouchers v
+    where v.issuer_id = thinker
+      and v.status in ('issued', 'cancelled', 'expired')
+      and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
+  );
+  documents := array(
+    select c.storage_url
+    from public.contracts c
+    where c.created_by = thinker
+      and not exists (select from public.mortgage_contracts m where m.contract_id = c.id)
+      and not exists (
+        select from public.contract_links l
+        where l.contract_id = c.id and not (
+          coalesce(l.voucher_id = any (vouchers), true) and coalesce(l.room_id = any (rooms), true)
+        )
+      )
+  );
+
+  for step in
+    select s.n, s.relation, s.what, s.statement
+    from (
+      values
+        (
+          1, 'events', 'deleted',
+          $s$delete from public.events e
+           where (e.actor_id = $1 and (e.type like 'presence.%' or e.type = 'telemetry.event'))
+             or (e.subject_type = 'presence_session' and e.subject_id in (
+               select s.id::text from public.presence_sessions s where s.thinker_id = $1
+             ))$s$
+        ),
+        (
+          -- what is no free text: ids, amounts, times, states
+          2, 'events', 'emptied',
+          $s$update public.events e
+           set meta = (
+             select coalesce(jsonb_object_agg(m.key, m.value), '{}')
+             from jsonb_each(e.meta) m
+             where m.key in (
+               'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency',
+               'desiredLoan', 'dueOn', 'lenderUid', 'loan', 'number', 'paidOn', 'payer', 'payment',
+               'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart', 'status', 'totalCents',
+               'validUntil', 'voucherId'
+             )
+           )
+           where e.meta <> '{}' and (
+             e.actor_id = $1
+             or (e.subject_type, e.subject_id) in (
+               select 'thinker', $2
+               union all select 'voucher', v.id from public.vouchers v where v.issuer_id = $1
+               union all
+               select 'voucher_booking', b.id from public.voucher_bookings b where $1 in (b.issuer_id, b.holder_id)
+               union all select 'room', r.id from public.rooms r where r.owner_id = $1
+               union all select 'contract', c.id::text from public.contracts c where c.created_by = $1
+               union all
+               select 'contract_link', l.id::text
+               from public.contract_links l
+               join public.contracts c on c.id = l.contract_id
+               where c.created_by = $1
+               union all select 'property', p.id from public.properties p where p.created_by = $1
+               union all
+               select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = $1
+               union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = $1
+               union all select 'transfer', t.id from public.transfers t where t.thinker_id = $1
+             )
+           )$s$
+        ),
+        (3, 'telemetry_events', 'deleted', $s$delete from public.telemetry_events t where t.actor_id = $1$s$),
+        (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
+        (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
+        (6, 'daily_use', 'deleted', $s$delete from private.daily_use d where d.thinker_id = $1$s$),
+        (7, 'contracts', 'deleted', $s$delete from public.contracts c where c.storage_url = any ($7)$s$),
+        (
+          8, 'rooms', 'deleted',
+          $s$delete from public.rooms r
+           where r.id = any ($5) and not exists (select from public.contract_links l where l.room_id = r.id)$s$
+        ),
+        (
+          9, 'vouchers', 'deleted',
+          $s$delete from public.vouchers v
+           where v.id = any ($6) and not exists (select from public.contract_links l where l.voucher_id = v.id)$s$
+        ),
+        (
+          -- it offers nothing more; the figures know the template, an invoice names service and title
+          10, 'vouchers', 'emptied',
+          $s$update public.vouchers v
+           set description = '', allowed_slots = '[]',
+             terms = coalesce(
+               (
+                 select jsonb_build_object('template', t.id)
+                 from public.voucher_templates t
+                 where t.id = v.terms ->> 'template'
+               ),
+               '{}'
+             ),
+             status = case v.status
+               when 'issued' then 'cancelled' when 'booked' then 'consumed' else v.status
+             end
+           where v.issuer_id = $1$s$
+        ),
+        (
+          11, 'voucher_bookings', 'emptied',
+          $s$update public.voucher_bookings b
+           set cancel_reason = null
+           where $1 in (b.issuer_id, b.holder_id) and b.cancel_reason is not null$s$
+        ),
+        (
+          12, 'mortgage_applications', 'deleted',
+          $s$delete from public.mortgage_applications a
+           where a.borrower_id = $1
+             and not exists (select from public.mortgage_offers o where o.application_id = a.id)$s$
+        ),
+        (
+          13, 'mortgage_applications', 'emptied',
+          $s$update public.mortgage_applications a
+           set meta = '{}', visibility = 'private',
+             status = case when a.status in ('open', 'offered') then 'rejected' else a.status end
+           where a.borrower_id = $1$s$
+        ),
+        (
+          14, 'properties', 'deleted',
+          $s$delete from public.properties p
+           where p.created_by = $1
+             and not exists (select from public.mortgage_applications a where a.property_id = p.id)$s$
+        ),
+        (
+          15, 'properties', 'emptied',
+          $s$update public.properties p
+           set address = null, meta = '{}'
+           where p.created_by = $1 and not exists (
+             select from public.mortgage_applications a where a.property_id = p.id and a.borrower_id <> $1
+           )$s$
+        ),
+        (
+          -- an accepted offer is a contract
+          16, 'mortgage_offers', 'emptied',
+          $s$update public.mortgage_offers o
+           set interest = null, repayment = null, fees = null, validity = null, terms_ref = null,
+             loan = jsonb_strip_nulls(
+               jsonb_build_object('amount', o.loan -> 'amount', 'currency', o.loan -> 'currency')
+             ),
+             status = 'withdrawn'
+           where o.lender_id = $1 and o.status <> 'accepted'$s$
+        ),
+        (
+          17, 'transfers', 'emptied',
+          $s$update public.transfers t
+           set wallet_address = null, external_account = null, meta = '{}',
+             label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
+           where t.thinker_id = $1$s$
+        ),
+        (
+          18, 'import_rejects', 'emptied',
+          $s$update private.import_rejects j
+           set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
+           where $2 in (select private.import_uids(j.content))$s$
+        ),
+        (
+          19, 'events', 'pseudonym',
+          $s$update public.events e set subject_id = $4 where e.subject_type = 'thinker' and e.subject_id = $2$s$
+        ),
+        (
+          20, 'events', 'pseudonym',
+          $s$update public.events e
+           set meta = replace(
+             replace(e.meta::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
+           )::jsonb
+           where position($8[1] in e.meta::text) > 0 or position($8[2] in e.meta::text) > 0$s$
+        ),
+        (
+          21, 'idempotency_keys', 'pseudonym',
+          $s$update private.idempotency_keys k
+           set response = replace(
+             replace(k.response::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
+           )::jsonb
+           where position($8[1] in k.response::text) > 0 or position($8[2] in k.response::text) > 0$s$
+        )
+    ) as s (n, relation, what, statement)
+    union all
+    -- the operators of the books
+    select
+      50, o.relation, 'pseudonym', format('update public.%I set %I = $4 where %I = $2', o.relation, o.name, o.name)
+    from (
+      values
+        ('fee_events', 'operator'), ('fee_versions', 'changed_by'), ('settlement_payments', 'recorded_by'),
+        ('settlements', 'created_by'), ('settlements', 'invoiced_by'), ('settlements', 'paid_by'),
+        ('settlements', 'voided_by'), ('settlements', 'written_off_by')
+    ) as o (relation, name)
+    union all
+    -- every other row that refers to the thinker; fee events follow their settlements
+    select
+      case c.relname when 'settlements' then 60 else 70 end, c.relname, 'pseudonym',
+      format('update %s set %I = $3 where %I = $1', c.oid::regclass, a.attname, a.attname)
+    from pg_catalog.pg_constraint f
+    join pg_catalog.pg_class c on c.oid = f.conrelid
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = f.conkey[1]
+    where f.contype = 'f' and f.confrelid = 'public.thinkers'::regclass and f.conparentid = 0
+    order by 1, 2
+  loop
+    execute step.statement
+      using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents, names;
+    get diagnostics changed = row_count;
+    if changed > 0 then
+      counts := counts || jsonb_build_object(
+        step.relation,
+        coalesce(counts -> step.relation, '{}') || jsonb_build_object(
+          step.what, changed + coalesce((counts -> step.relation ->> step.what)::bigint, 0)
+        )
+      );
+    end if;
+  end loop;
+
+  -- fails if anything still refers to it
+  delete from public.thinkers t where t.id = thinker;
+  perform set_config('portal.erasure', '', true);
+  return jsonb_build_object('pseudonym', pseudonym, 'documents', to_jsonb(documents), 'rows', counts);
+end;
+$$;
+
+comment on function private.erase_thinker is
+  'Erases a thinker: deletes what nobody else needs, empties free texts, and replaces the thinker by a random '
+  'pseudonym in what accounts and other parties need; docs/privacy.md lists each column. Returns {pseudonym, '
+  'documents (the paths of those whose bytes are to be deleted from the store), rows}: for each table how many rows '
+  'were deleted, emptied, or now refer to the pseudonym. thinker_has_obligations has private.thinker_obligations as '
+  'detail. '
+  'Raises: thinker_not_found (404); thinker_has_obligations (409).';

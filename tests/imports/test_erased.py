@@ -1,0 +1,37 @@
+"""An import does not bring back who was erased."""
+
+from pathlib import Path
+
+import psycopg
+
+from tests.imports.conftest import Take
+from tests.imports.legacy import write
+from tests.support.acting import one
+from tests.support.charging import violations
+
+
+def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    broken = ("vouchers", {"id": "v-broken", "issuer_uid": "anna", "created_at": "never"})
+    take(write(tmp_path / "d1.sqlite", broken))
+    assert one(connection, "select private.erase_thinker('anna')")["rows"]["import_rejects"] == {"emptied": 1}
+    assert violations(connection) == {}
+    assert rejected(take(tmp_path / "d1.sqlite")) == {}
+
+    # in a newer export one of her rows is new, and another has changed
+    newer = write(
+        tmp_path / "newer.sqlite",
+        broken,
+        ("telemetry_events", {"id": "te-2", "actor_uid": "anna"}),
+        ("telemetry_events", {"id": "te-3", "actor_uid": "ben"}),
+        ("vouchers", {"id": "v-1", "description": "Anna privat"}),
+    )
+    assert rejected(take(newer)) == {"telemetry_events": 1, "vouchers": 1}
+    assert rejected(take(newer)) == {}
+    assert one(connection, "select count(*) from public.telemetry_events") == 2
+    assert one(connection, "select count(*) from public.thinkers where public_id = 'anna'") == 0
+    assert one(connection, "select array_agg(distinct content) from private.import_rejects") == [{}]
+
+
+def rejected(report: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:
+    """How many rows of each table were rejected."""
+    return {table: part["rejected"] for table, part in report["tables"].items() if part["rejected"]}

@@ -1,0 +1,313 @@
+"""`portal erase thinker`: what may go goes, accounts stay under a pseudonym, and nothing leads back."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from api.actor import Actor
+from api.errors import PortalError
+from api.settings import ROOT
+from tests.cli.running import portal, run
+from tests.cli.running import rows as cells
+from tests.persons.conftest import end_obligations
+from tests.persons.test_export import data
+from tests.support.acting import act, call, connections, one, thinker, unchecked
+from tests.support.charging import violations
+from tests.support.usage import rows, tables
+from tests.support.waiting import wait_for_row, wait_until
+
+MARK = "Geheimnis"
+"""What stands in every column that is said to be emptied."""
+
+HERS: dict[str, LiteralString] = {
+    "events": "actor_id = private.thinker_id('anna')",
+    "vouchers": "issuer_id = private.thinker_id('anna')",
+    "voucher_bookings": "status = 'cancelled'",
+    "properties": "id = 'flat'",
+    "mortgage_applications": "borrower_id = private.thinker_id('anna')",
+    "mortgage_offers": "lender_id = private.thinker_id('anna')",
+    "transfers": "thinker_id = private.thinker_id('anna')",
+    "private.import_rejects": "true",
+}
+"""Which rows of a table that has such columns are anna's."""
+
+PAGE = (ROOT / "docs" / "privacy.md").read_text()
+
+AMOUNTS = {"direction": "in", "crypto_amount": 1, "crypto_symbol": "ETH", "fiat_major": 1, "fiat_currency": "EUR"}
+"""What log_transfer needs."""
+
+FIGURES = ("revenue_by_day", "fees_by_day", "settlements", "owed", "receivables", "transfers_by_day")
+"""What an erasure must not change. (Offers that nobody booked go, and are not counted any more.)"""
+
+
+def fates() -> dict[str, tuple[str, set[str], set[str], set[str]]]:
+    """What the documentation says of each table: which rows go, and the columns emptied, renamed and kept."""
+    section = PAGE.partition("## What becomes of each column")[2].partition("\n## ")[0]
+    found = {}
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            table, deleted, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+            emptied, renamed, kept = (set(re.findall(r"`(\w+)`", cell)) for cell in cells)
+            found[table.strip("`")] = (deleted, emptied, renamed, kept)
+    return found
+
+
+def erase(connection: psycopg.Connection, uid: str) -> dict[str, Any]:
+    erased: dict[str, Any] = one(connection, "select private.erase_thinker(%s)", uid)
+    return erased
+
+
+def refusal(connection: psycopg.Connection, uid: str) -> str:
+    with pytest.raises(psycopg.Error) as refused, connection.transaction():
+        erase(connection, uid)
+    assert refused.value.diag.message_primary == "thinker_has_obligations"
+    return refused.value.diag.message_detail or ""
+
+
+def keyed(connection: psycopg.Connection) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every row of every table, by its primary key."""
+    keys: dict[str, list[str]] = dict(
+        connection.execute(
+            "select i.indrelid::regclass::text, array_agg(a.attname::text order by a.attname)"
+            " from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)"
+            " where i.indisprimary group by 1"
+        ).fetchall()
+    )
+    return {
+        table: {json.dumps([row[column] for column in keys[table]]): row for row in found}
+        for table, found in rows(connection).items()
+    }
+
+
+def renamed(value: Any, pseudonym: str) -> Any:
+    return json.loads(json.dumps(value).replace(pseudonym, "anna"))
+
+
+def figures(connection: psycopg.Connection, pseudonym: str = "anna") -> dict[str, list[str]]:
+    """The rows of each figure, with anna's uid for her pseudonym."""
+    return {
+        name: sorted(
+            json.dumps(renamed(row, pseudonym))
+            for [row] in connection.execute(f"select to_jsonb(t) from stats.{name} t".encode())
+        )
+        for name in FIGURES
+    }
+
+
+def test_the_documentation_names_every_column(world: psycopg.Connection) -> None:
+    documented = fates()
+    assert set(documented) == set(tables(world))
+    for table, (deleted, *columns) in documented.items():
+        actual = {
+            name
+            for [name] in world.execute(
+                "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+                (table,),
+            )
+        }
+        named: set[str] = set().union(*columns)
+        if deleted == "all" or "only_row" in named:
+            named |= actual
+        assert named == actual, table
+
+
+def test_an_erasure_changes_what_the_documentation_says_and_leaves_no_trace(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    # an offer of anna that was not accepted
+    world.execute("update public.thinkers set roles = '{lender}' where public_id = 'anna'")
+    act(world, thinker("sam"), "apply_for_mortgage", application_id="sam-4", desired_loan=100)
+    act(world, thinker("anna"), "offer_mortgage", application_id="sam-4", offer_id="anna-1")
+    world.execute("update public.mortgage_offers set status = 'withdrawn' where id = 'anna-1'")
+    documented = fates()
+    with unchecked(world):
+        for table, (_, emptied, _, _) in documented.items():
+            mark(world, table, emptied)
+    before = keyed(world)
+    assert MARK in json.dumps(before)
+    shown = figures(world)
+    books = one(world, "select public.get_balance()")
+
+    erased = erase(world, "anna")
+
+    after = keyed(world)
+    for table, (deleted, emptied, names, _) in documented.items():
+        gone = before[table].keys() - after[table].keys()
+        assert not gone or deleted or "beneficiary_id" in names, table
+        changed = {
+            column
+            for key in before[table].keys() & after[table].keys()
+            for column, value in before[table][key].items()
+            if after[table][key][column] != value
+        }
+        assert changed - emptied - names <= {"updated_at"}, table
+    left = json.dumps(after, ensure_ascii=False)
+    assert MARK not in left
+    assert '"anna"' not in left
+    assert one(world, "select private.thinker_id('anna')::text") not in left
+    assert f'"{erased["pseudonym"]}"' in left
+
+    assert {name: number for name, number in violations(world).items() if number} == {}
+    assert figures(world, erased["pseudonym"]) == shown
+    assert renamed(one(world, "select public.get_balance()"), erased["pseudonym"]) == books
+    [event] = world.execute(
+        "select subject_id, actor_id, meta ->> 'by' from public.events where type = 'thinker.erased'"
+    )
+    assert event == (erased["pseudonym"], None, "postgres")
+
+
+def mark(connection: psycopg.Connection, table: str, columns: set[str]) -> None:
+    """Writes the mark into the texts and the JSON of anna's rows that are said to be emptied."""
+    for column in columns - {"status", "visibility", "resolved_at"}:
+        [(kind,)] = connection.execute(
+            "select atttypid::regtype::text from pg_attribute where attrelid = %s::regclass and attname = %s",
+            (table, column),
+        ).fetchall()
+        value = f'{{"issuer_uid": "anna", "note": "{MARK}"}}' if kind == "jsonb" else MARK
+        marked = connection.execute(
+            sql.SQL("update {} set {} = {} where {}").format(
+                sql.Identifier(*table.split(".")),
+                sql.Identifier(column),
+                f"[{value}]" if column == "allowed_slots" else value,
+                sql.SQL(HERS[table]),
+            )
+        )
+        assert marked.rowcount > 0, (table, column)
+
+
+def test_an_erasure_is_refused_while_something_is_left(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
+    cases: dict[str, LiteralString] = {
+        "booking b-future, which ends at 2030-01-07T10:00:00.000Z":
+            "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end)"
+            " select 'b-future', id, issuer_id, private.thinker_id('ben'), '2030-01-07 09:00Z', '2030-01-07 10:00Z'"
+            " from public.vouchers where id = 'booked'",
+        "voucher given, reserved for ben":
+            "update public.vouchers set valid_until = now() + interval '1 day' where id = 'given'",
+        "mortgage contract .*, which not all have signed":
+            "update public.mortgage_contracts set status = 'draft', notary_signed_at = null where offer_id = 'ben-1'",
+        r"-7 EUR \(minor units\) that anna owes to togethersystems, in no settlement yet":
+            "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id,"
+            " payer_id, reason, operator, adjusts)"
+            " select fee_id, subject_type, subject_id, -7, currency, beneficiary_id, payer_id, 'late', 'x', id"
+            " from public.fee_events where fee_id = 'voucher.booking' and payer_id = private.thinker_id('anna')"
+            " and reverses is null limit 1",
+        "fee world.anna, of which it is the beneficiary":
+            "update public.fees set active = true where id = 'world.anna'",
+        "a token that may be valid until .*Z":
+            "update public.thinkers set verified_at = now() where public_id = 'anna'",
+    }  # fmt: skip
+    for expected, statement in cases.items():
+        with world.transaction(force_rollback=True):
+            with unchecked(world):
+                assert world.execute(statement).rowcount == 1, expected
+            assert re.fullmatch(expected, refusal(world, "anna"))
+    with world.transaction(force_rollback=True):
+        world.execute("create table auth.users as select private.thinker_id('anna') as id")
+        assert refusal(world, "anna") == "the user of Supabase Auth, who could sign in again"
+    with world.transaction(force_rollback=True):
+        world.execute("update public.thinkers set roles = '{lender}' where public_id = 'anna'")
+        act(world, thinker("sam"), "apply_for_mortgage", application_id="sam-4", desired_loan=100)
+        act(world, thinker("anna"), "offer_mortgage", application_id="sam-4", offer_id="anna-1")
+        act(world, thinker("anna"), "issue_voucher", voucher_id="free", **window)
+        assert refusal(world, "anna") == "mortgage offer anna-1, which is open"
+
+
+def test_the_same_uid_begins_anew(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    erase(world, "anna")
+    assert act(world, thinker("anna"), "list_bookings") == []
+    assert act(world, thinker("anna"), "list_transfers") == []
+    act(world, thinker("anna"), "send_heartbeat", pair_code="new")
+    assert {row["type"] for row in data(world, "anna")["events"]} == {"presence.heartbeat"}
+    assert len(act(world, thinker("ben"), "list_bookings")) == 2
+    with pytest.raises(psycopg.Error, match="thinker_not_found"), world.transaction():
+        erase(world, "nobody")
+
+
+def test_only_an_erasure_opens_the_log(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    erase(world, "anna")
+    # also in the same transaction, and whatever a session has set
+    for setting in ("", "on", "1"):
+        world.execute("select set_config('portal.erasure', %s, false)", (setting,))
+        for statement in ("delete from public.events", "update public.fee_events set payer_id = null"):
+            with pytest.raises(psycopg.Error, match="append_only"), world.transaction():
+                world.execute(statement.encode())
+
+
+def test_the_command_erases_rows_and_documents(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    for number, uid in enumerate(("anna", "ben")):
+        path = f"contracts/{number}/deed"
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("deed")
+        with psycopg.connect(database) as connection:
+            call(
+                connection, Actor("service_role", uid), "record_contract", contract_id=UUID(int=number), name="deed",
+                mime_type=None, byte_size=4, storage_url=path, hash_sha256="0" * 64,
+            )  # fmt: skip
+    with pytest.raises(PortalError, match="nobody has this uid"):
+        run("erase", "thinker", "nobody", "--yes")
+    assert ["contracts", "1", "-", "-"] in cells(portal("erase", "thinker", "anna", "--dry-run"))
+    with pytest.raises(PortalError, match="Nothing was erased: add --yes"):
+        run("erase", "thinker", "anna")
+    assert (tmp_path / "contracts/0/deed").exists()
+    output = portal("erase", "thinker", "anna", "--yes")
+    assert re.search("anna is erased. The accounts name erased-[0-9a-f]{20}.", output)
+    assert [path.parent.name for path in tmp_path.rglob("deed")] == ["1"]
+
+
+def test_who_writes_meanwhile_waits_and_nothing_is_left_behind(database: str) -> None:
+    anna, ben = thinker("anna"), thinker("ben")
+    start = "2030-01-07 09:00Z"
+    with connections(database, 4) as [operator, hers, his, watching], ThreadPoolExecutor() as threads:
+        call(operator, anna, "issue_voucher", voucher_id="offer", valid_from=start, valid_until="2030-01-07 18:00Z")
+        call(operator, anna, "log_transfer", **AMOUNTS)
+        with operator.transaction():
+            pseudonym = erase(operator, "anna")["pseudonym"]
+            waiting = [
+                threads.submit(outcome, his, ben, "book_voucher", voucher_id="offer", slot_start=start),
+                threads.submit(outcome, hers, anna, "log_transfer", **AMOUNTS),
+            ]
+            wait_until(lambda: one(watching, "select count(*) from pg_locks where not granted") == 2)
+        # what the first has taken away is not there, and the thinker begins anew
+        assert [result.result(timeout=30) for result in waiting] == ["PT404", "23503"]
+        assert outcome(hers, anna, "log_transfer", **AMOUNTS) is None
+        names = one(operator, "select array_agg(private.uid_of(thinker_id) order by created_at) from public.transfers")
+        assert names == [pseudonym, "anna"]
+        assert violations(operator) == {}
+
+
+def test_an_erasure_holds_nothing_while_it_waits(database: str) -> None:
+    anna = thinker("anna")
+    with connections(database, 3) as [operator, hers, watching], ThreadPoolExecutor() as threads:
+        call(hers, anna, "log_transfer", **AMOUNTS)
+        with hers.transaction():
+            # the row of the thinker before that of its limits, as some functions do
+            hers.execute("insert into public.rooms (id, owner_id) values ('desk', private.thinker_id('anna'))")
+            erasing = threads.submit(erase, operator, "anna")
+            wait_for_row(
+                watching,
+                "select from pg_stat_activity where query like 'select private.erase_thinker%'"
+                " and state = 'active' and wait_event in ('PgSleep', 'transactionid', 'tuple')",
+            )
+            assert outcome(hers, anna, "record_telemetry", events=[{"type": "page.view"}]) is None
+        assert erasing.result(timeout=30)["rows"]["telemetry_events"] == {"deleted": 1}
+
+
+def outcome(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> str | None:
+    """The state of the error with which a function ends, if any."""
+    try:
+        call(connection, actor, function, **params)
+    except psycopg.Error as error:
+        return error.sqlstate
+    return None
