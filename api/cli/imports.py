@@ -330,6 +330,7 @@ def _print_tables(report: Report) -> None:
             style="red" if part["rejected"] or part["missing"] else "",
         )
         for table, part in report.items()
+        if part["read"] or part["rows"]
     )
     sums = [
         Row((table, s["currency"], s["source"], s["target"], s["rounding"]))

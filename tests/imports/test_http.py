@@ -324,10 +324,13 @@ def test_a_rate_limit_is_waited_for(connection: psycopg.Connection) -> None:
     assert one(connection, "select count(*) from public.vouchers") == 1
 
 
-@pytest.mark.usefixtures("connection")
 def test_two_servers_with_the_same_id_keep_the_first_row(connection: psycopg.Connection) -> None:
     with site({"/api/voucher/list": items(VOUCHER)}) as one_site, site({}) as other:
         other.routes["/api/voucher/list"] = items(VOUCHER | {"title": "Andere"})
+        tables = [line.split() for line in portal("import", "http", one_site.url, "--dry-run").splitlines()]
+        assert next(line[1:7] for line in tables if line[:1] == ["vouchers"]) == ["1", "1", "0", "0", "0", "0"]
+        assert not any(line[:1] == ["transfers"] for line in tables)
+        assert one(connection, "select count(*) from public.vouchers") == 0
         take_from(one_site.url, other.url)
         # not even as a newer state of it
         other.routes["/api/voucher/list"] = items(VOUCHER | {"title": "Noch eine"})
