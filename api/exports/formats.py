@@ -105,25 +105,28 @@ def _copy_in(connection: psycopg.Connection, query: sql.Composed, file: Path) ->
 
 
 def _csv_to_parquet(csv: Path, table: Table, parquet: Path) -> None:
-    columns = ", ".join(
-        f"{_quoted(name)}: {_quoted(_PARQUET.get(kind, 'VARCHAR'))}" for name, kind in table.columns.items()
+    texts = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in table.columns)
+    values = ", ".join(
+        "cast({0} as {1}) as {0}".format('"' + name.replace('"', '""') + '"', _PARQUET.get(kind, "VARCHAR"))
+        for name, kind in table.columns.items()
     )
     source = (
-        f"read_csv({_quoted(csv)}, columns = {{{columns}}}, header = true, auto_detect = false, delim = ',',"
+        f"read_csv({_quoted(csv)}, columns = {{{texts}}}, header = true, auto_detect = false, delim = ',',"
         " quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false, parallel = false,"
         f" max_line_size = {_LONGEST_ROW})"
     )
-    _duckdb(f"copy (select * from {source}) to {_quoted(parquet)} (format parquet, compression zstd)")  # noqa: S608
+    query = f"copy (select {values} from {source}) to {_quoted(parquet)} (format parquet, compression zstd)"  # noqa: S608
+    _duckdb(query, f"{table.name} does not fit into Parquet")
 
 
 def _parquet_to_csv(parquet: Path, csv: Path) -> None:
-    _duckdb(
-        f"copy (select * from read_parquet({_quoted(parquet)}))"  # noqa: S608
-        f" to {_quoted(csv)} (format csv, header, force_quote *)"
+    query = (
+        f"copy (select * from read_parquet({_quoted(parquet)})) to {_quoted(csv)} (format csv, header, force_quote *)"  # noqa: S608
     )
+    _duckdb(query, f"{parquet.name} cannot be read")
 
 
-def _duckdb(query: str) -> None:
+def _duckdb(query: str, failure: str) -> None:
     """Executes a query of DuckDB in one thread, so that the rows stay in their order, and without the internet."""
     try:
         import duckdb  # imported late: only this format needs it
@@ -135,9 +138,13 @@ def _duckdb(query: str) -> None:
     try:
         with duckdb.connect(config=config) as connection:
             connection.execute("set TimeZone = 'UTC'")
+            # it would let the reader of CSV do the casts, which reads a date before Christ as one after
+            connection.execute("pragma disable_optimizer")
             connection.execute(query)
     except duckdb.Error as error:
-        raise PortalError(f"Parquet cannot hold this, or the file is broken ({error}).") from error
+        # what follows an empty line is advice for users of DuckDB
+        reason = " ".join(str(error).partition("\n\n")[0].split())
+        raise PortalError(f"{failure} ({reason}).") from error
 
 
 def _quoted(value: object) -> str:

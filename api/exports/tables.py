@@ -139,22 +139,18 @@ def read_event_months(connection: psycopg.Connection) -> list[datetime]:
     return [month.astimezone(UTC) for (month,) in rows]
 
 
-def measure(connection: psycopg.Connection, table: Table) -> Totals:
-    """The number of rows, the sums of amounts by currency, and the SHA-256 of the table as CSV."""
+def measure(connection: psycopg.Connection, table: Table, checksum: str | None = None) -> Totals:
+    """The number of rows, the sums of amounts by currency, and the SHA-256 of the table as CSV, if it is not known."""
     currency = sql.SQL("''") if table.currency is None else sql.Identifier(table.currency)
     sums = sql.SQL(", ").join(sql.SQL("sum({})").format(sql.Identifier(name)) for name in table.amounts)
     query = sql.SQL("select coalesce({}, ''), count(*), array[{}]::numeric[] from {} group by 1 order by 1").format(
         currency, sums, table.identifier
     )
-    totals = Totals(0, {}, "")
+    totals = Totals(0, {}, checksum or _checksum(connection, table))
     for name, rows, amounts in connection.execute(query).fetchall():
         totals.rows += rows
         for column, amount in zip(table.amounts, amounts, strict=True):
             totals.sums.setdefault(column, {})[name] = int(amount or 0)
-    digest = hashlib.sha256()
-    for block in read_csv(connection, table):
-        digest.update(block)
-    totals.checksum = digest.hexdigest()
     return totals
 
 
@@ -181,6 +177,13 @@ def exact_values(connection: psycopg.Connection) -> Iterator[None]:
         for name, value in _SETTINGS.items():
             connection.execute("select set_config(%s, %s, true)", (name, value))
         yield
+
+
+def _checksum(connection: psycopg.Connection, table: Table) -> str:
+    digest = hashlib.sha256()
+    for block in read_csv(connection, table):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _row(connection: psycopg.Connection, query: LiteralString | sql.Composed) -> tuple[Any, ...]:

@@ -90,5 +90,5 @@ def _write_table(connection: psycopg.Connection, table: Table, format: Format, f
         sha256=sha256,
         columns=table.columns,
         key=list(table.key),
-        totals=measure(connection, table),
+        totals=measure(connection, table, sha256 if format is Format.CSV else None),
     )

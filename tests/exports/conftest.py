@@ -24,6 +24,7 @@ insert into private.import_rows (legacy_table, id, source, hash, digest, amount,
 values ('transfers', '\\N', 'd1', md5('x')::uuid, -9223372036854775808, 0.100, 1);
 insert into private.import_rejects (source, legacy_table, hash, content, reason, detail, run)
 values ('d1', 'vouchers', md5('y')::uuid, 'null', 'json_invalid', '', 1);
+insert into private.erased_uids (hash) values (sha256('gone'));
 select private.run_job('expire-vouchers');
 insert into public.telemetry_events (type, path, meta) values
   ('x', '', null), ('x', null, 'null'), (E'\\t"\\r\\n\\\\', E'\\\\.', '[null, 9007199254740993, 1e300, 0.10]');
