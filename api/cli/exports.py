@@ -11,7 +11,6 @@ from api.cli.owner import console, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.errors import ApiError, PortalError
 from api.exports.manifest import Format
-from api.exports.writing import write_export
 from api.settings import load_settings
 
 MISSING = 3
@@ -51,7 +50,9 @@ def to(
     $ portal export moved --format csv
     $ portal export ./thinker            a folder that is named like a command
     """
-    from api.storage import Storage  # imported late: other commands do not need it
+    # imported late: other commands do not need them
+    from api.exports.writing import write_export
+    from api.storage import Storage
 
     settings = load_settings()
     with owner_connection() as connection, progress() as bar:
