@@ -76,9 +76,9 @@ class Manifest(msgspec.Struct, rename="camel"):
     documents: Documents
 
 
-def write_manifest(file: Path, manifest: Manifest) -> None:
-    """Writes the file."""
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The content of the file."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -87,6 +87,8 @@ def read_manifest(folder: Path) -> Manifest:
         content = (folder / NAME).read_bytes()
     except FileNotFoundError as error:
         raise PortalError(f"{folder} has no {NAME}: it is no export, or one that was interrupted.") from error
+    except OSError as error:
+        raise PortalError(f"Cannot read {folder / NAME} ({error.strerror}).") from error
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:

@@ -13,8 +13,8 @@ from psycopg import IsolationLevel
 
 from api.errors import PortalError
 from api.exports.documents import export_documents
-from api.exports.formats import write_rows
-from api.exports.manifest import LAYOUT, NAME, Documents, Format, Manifest, TableFile, write_manifest
+from api.exports.formats import write_file, write_rows
+from api.exports.manifest import LAYOUT, NAME, Documents, Format, Manifest, TableFile, encode_manifest
 from api.exports.tables import (
     Table,
     exact_values,
@@ -58,7 +58,7 @@ def write_export(
             manifest.tables[table.name] = _write_table(connection, table, format, folder)
         advance(len(tables), len(tables))
         manifest.documents = asyncio.run(export_documents(connection, storage, folder))
-        write_manifest(folder / NAME, manifest)
+        write_file(folder / NAME, [encode_manifest(manifest)])
     return manifest
 
 

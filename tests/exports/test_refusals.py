@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from api.errors import PortalError
-from api.exports.manifest import NAME, Format, Manifest, read_manifest, write_manifest
+from api.exports.manifest import NAME, Format, Manifest, encode_manifest, read_manifest
 from api.exports.writing import write_export
 from api.storage import Storage
 from tests.cli.running import PORTAL, portal, run
@@ -51,7 +51,7 @@ def replace(table: str, old: bytes, new: bytes) -> Callable[[Path], None]:
         assert content != file.read_bytes()
         file.write_bytes(content)
         manifest.tables[table].sha256 = hashlib.sha256(content).hexdigest()
-        write_manifest(folder / NAME, manifest)
+        (folder / NAME).write_bytes(encode_manifest(manifest))
 
     return change
 
@@ -62,7 +62,7 @@ def edit(change: Callable[[Manifest], object]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         manifest = read_manifest(folder)
         change(manifest)
-        write_manifest(folder / NAME, manifest)
+        (folder / NAME).write_bytes(encode_manifest(manifest))
 
     return apply
 

@@ -40,8 +40,8 @@ def test_moving_out_and_in_again_gives_the_same_database(
     assert exported.exit_code == 3
     assert exported.stdout.count("is missing in the store") == len(manifest.documents.missing) > 0
     assert all(table.totals.rows for table in manifest.tables.values())
-    modes = {path.is_dir(): oct(path.stat().st_mode & 0o777) for path in [moved, *moved.rglob("*")]}
-    assert modes == {True: "0o700", False: "0o600"}
+    modes = {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in [moved, *moved.rglob("*")]}
+    assert modes == {(True, "0o700"), (False, "0o600")}
 
     portal("import", "export", str(moved), DATABASE_URL=target, DATA_DIR=str(tmp_path))
 
