@@ -15,7 +15,8 @@ from api.errors import PortalError
 from api.exports.manifest import NAME, Format, Manifest, encode_manifest, read_manifest
 from api.exports.writing import write_export
 from api.storage import Storage
-from tests.cli.running import PORTAL, portal, run
+from tests.cli.running import PORTAL, portal
+from tests.exports.conftest import DOCUMENT
 from tests.support.databases import Server
 from tests.support.serving import settings_in
 from tests.support.usage import rows, use
@@ -26,18 +27,22 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def small(server: Server, migrated: str) -> Iterator[str]:
-    """The URL of a database with few rows."""
+    """The URL of a database with few rows, and a document."""
     with server.database(template=migrated) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             use(connection)
+            connection.execute(
+                "insert into public.contracts (name, byte_size, storage_url, hash_sha256) values ('deed', %s, %s, %s)",
+                (len(DOCUMENT), "contracts/a/deed", hashlib.sha256(DOCUMENT).hexdigest()),
+            )
         yield url
 
 
 @pytest.fixture(scope="module")
-def moved(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moved(small: str, used_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export of it as CSV."""
     folder = tmp_path_factory.mktemp("export") / "moved"
-    portal("export", str(folder), "--format", "csv", DATABASE_URL=small)
+    portal("export", str(folder), "--format", "csv", DATABASE_URL=small, DATA_DIR=str(used_folder))
     return folder
 
 
@@ -123,7 +128,7 @@ def test_what_is_no_whole_export_is_refused_and_leaves_nothing(target: str, move
         assert rows(connection) == before
         assert connection.execute("select tgname from pg_trigger where tgenabled <> 'O'").fetchall() == []
         # the same files, as they were
-        portal("import", "export", str(moved), DATABASE_URL=target)
+        portal("import", "export", str(moved), DATABASE_URL=target, DATA_DIR=str(tmp_path))
         assert rows(connection) != before
     assert problems == []
 
@@ -144,16 +149,14 @@ def test_a_database_that_others_use_is_refused(target: str, moved: Path) -> None
 
 
 def test_a_folder_with_files_is_not_exported_to(small: str, moved: Path) -> None:
-    before = {file.name: file.read_bytes() for file in moved.iterdir()}
+    before = {file.name: file.read_bytes() for file in moved.glob("*.*")}
     with pytest.raises(PortalError, match="is not empty: name another folder"):
         portal("export", str(moved), DATABASE_URL=small)
-    assert {file.name: file.read_bytes() for file in moved.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in moved.glob("*.*")} == before
 
 
-def test_a_changed_document_is_refused_and_none_is_stored(
-    used: str, used_folder: Path, target: str, tmp_path: Path
-) -> None:
-    run("export", str(tmp_path / "moved"), DATABASE_URL=used, DATA_DIR=str(used_folder))
+def test_a_changed_document_is_refused_and_none_is_stored(target: str, moved: Path, tmp_path: Path) -> None:
+    shutil.copytree(moved, tmp_path / "moved")
     [document] = (tmp_path / "moved" / "documents").iterdir()
     document.write_bytes(document.read_bytes() + b"x")
     with pytest.raises(PortalError, match=f"{document.name} is missing or was changed"):
