@@ -77,6 +77,11 @@ ERRORS: dict[str, Error] = {
         "Dieser Idempotency-Key gehört zu einer anderen Anfrage",
         "this Idempotency-Key belongs to another request",
     ),
+    "query_too_large": Error(
+        400,
+        "Anfrage mit mehr als 10 Umwandlungen (::) oder mehr als 16 KiB SQL",
+        "query with more than 10 casts (::) or more than 16 KiB of SQL",
+    ),
     "unsupported_encoding": Error(415, "unsupported content encoding", "unsupported content encoding"),
     "too_large": Error(413, "request body too large", "request body too large"),
     "body_timeout": Error(408, "request body too slow", "request body too slow"),

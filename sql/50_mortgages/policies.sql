@@ -15,6 +15,13 @@ create policy "creators and readers of its applications see a property"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.properties
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create policy "borrowers, lenders and notaries see their applications"
   on public.mortgage_applications
   for select
@@ -27,6 +34,13 @@ create policy "borrowers, lenders and notaries see their applications"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.mortgage_applications
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create policy "parties see their offers, notaries those with a contract"
   on public.mortgage_offers
   for select
@@ -37,6 +51,13 @@ create policy "parties see their offers, notaries those with a contract"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.mortgage_offers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create policy "lender and borrower see their contracts, notaries all"
   on public.mortgage_contracts
   for select
@@ -46,3 +67,10 @@ create policy "lender and borrower see their contracts, notaries all"
     or (select private.may_act_as('notary'))
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.mortgage_contracts
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

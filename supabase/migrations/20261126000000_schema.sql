@@ -756,6 +756,28 @@ comment on function private.is_service is
   'True for a trusted server (the JWT''s role is service_role), which may act where the legacy API did not check '
   'permissions.';
 
+-- sql/15_access/is_small_query.sql
+create function private.is_small_query()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if octet_length(current_query()) > 16384 or cardinality(string_to_array(current_query(), 'CAST(')) > 11 then
+    raise sqlstate 'PT400' using message = 'query_too_large';
+  end if;
+  return true;
+end;
+$$;
+
+comment on function private.is_small_query is
+  'True for a statement of at most 16 KiB with at most ten casts; policies of every table ask it once a statement. '
+  'PostgREST turns select=a:description::tsquery into CAST(...), and no timeout ends a row whose columns cast one long '
+  'text hundreds of times. Raises: query_too_large (400).';
+
+grant execute on function private.is_small_query to anon, authenticated;
+
 -- sql/15_access/may_act_as.sql
 create function private.may_act_as(role text)
 returns boolean
@@ -1059,6 +1081,13 @@ create policy "thinkers see themselves and their contacts"
     or id in (select private.my_contacts())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.thinkers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 -- sql/20_identity/functions/acting_thinker.sql
 create function private.acting_thinker()
@@ -1563,6 +1592,13 @@ create policy "thinkers see themselves and the others in their room"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.presence_sessions
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- sql/35_presence/tables/rooms.sql
 create table public.rooms (
   id         text        collate "C" primary key,
@@ -1602,6 +1638,13 @@ create policy "thinkers see their own rooms and those they are in"
     or id in (select private.my_rooms())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.rooms
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 -- sql/35_presence/functions/list_presence.sql
 create function public.list_presence(max_rows integer default 1000, after text default null)
@@ -1894,6 +1937,13 @@ create policy "everybody sees an open offer"
   to anon
   using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());
 
+create policy "queries are small"
+  on public.vouchers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_vouchers__refuse_currency
 before insert or update of price_currency on public.vouchers
 for each row
@@ -1980,6 +2030,13 @@ create policy "issuer and holder see their booking"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.voucher_bookings
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
 before delete or truncate or update of
@@ -2017,6 +2074,13 @@ create policy "everybody sees the templates"
   for select
   to anon, authenticated
   using (true);
+
+create policy "queries are small"
+  on public.voucher_templates
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 insert into public.voucher_templates (id, service_type, title, default_duration, default_terms)
 values
@@ -2784,6 +2848,13 @@ create policy "creators and parties see their documents"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.contracts
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- sql/45_documents/tables/contract_links.sql
 create table public.contract_links (
   id          uuid        primary key default private.new_uuid(),
@@ -2821,6 +2892,13 @@ create policy "creators and parties see the links of their documents"
     id in (select private.my_contract_links())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.contract_links
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 -- sql/45_documents/functions/check_contract_link.sql
 create function public.check_contract_link(voucher_id text default null, room_id text default null)
@@ -3318,6 +3396,13 @@ create policy "creators and readers of its applications see a property"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.properties
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create policy "borrowers, lenders and notaries see their applications"
   on public.mortgage_applications
   for select
@@ -3330,6 +3415,13 @@ create policy "borrowers, lenders and notaries see their applications"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.mortgage_applications
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create policy "parties see their offers, notaries those with a contract"
   on public.mortgage_offers
   for select
@@ -3340,6 +3432,13 @@ create policy "parties see their offers, notaries those with a contract"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.mortgage_offers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create policy "lender and borrower see their contracts, notaries all"
   on public.mortgage_contracts
   for select
@@ -3349,6 +3448,13 @@ create policy "lender and borrower see their contracts, notaries all"
     or (select private.may_act_as('notary'))
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.mortgage_contracts
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 -- sql/50_mortgages/functions/accept_mortgage_offer.sql
 create function public.accept_mortgage_offer(offer_id text, idempotency_key text default null)
@@ -4064,6 +4170,13 @@ create policy "thinkers see the transfers that they logged"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.transfers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- fees depend on these rows
 create trigger tg_transfers__refuse
 before delete or truncate on public.transfers
@@ -4334,6 +4447,13 @@ create policy "thinkers see what they did"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.events
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- also for each row, because partitions inherit only row triggers; make_event_partition adds the one against truncate
 create trigger tg_events__refuse_row
 before update or delete on public.events
@@ -4385,6 +4505,13 @@ create policy "thinkers see what was reported of them"
     actor_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.telemetry_events
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 -- sql/60_events/functions/dashboard.sql
 create function public.dashboard()
@@ -5630,6 +5757,13 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
+create policy "queries are small"
+  on public.fees
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_fees__refuse_currency
 before insert or update of currency on public.fees
 for each row
@@ -5740,6 +5874,13 @@ create policy "beneficiaries see their settlements"
     beneficiary_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.settlements
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 create trigger tg_settlements__refuse
 before delete or truncate on public.settlements
@@ -5868,6 +6009,13 @@ create policy "parties and beneficiaries see the charges"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.fee_events
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- every column except settlement_id
 create trigger tg_fee_events__refuse
 before delete or truncate or update of
@@ -5918,6 +6066,13 @@ create policy "the signed-in see what the prices were"
   for select
   to authenticated
   using (true);
+
+create policy "queries are small"
+  on public.fee_versions
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 create trigger tg_fee_versions__refuse
 before update or delete or truncate on public.fee_versions
@@ -5978,6 +6133,13 @@ create policy "payers see their lines, beneficiaries all of a settlement"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.settlement_lines
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_settlement_lines__refuse
 before update or delete or truncate on public.settlement_lines
 for each statement execute function private.tg_append_only__refuse();
@@ -6028,6 +6190,13 @@ create policy "payers and beneficiaries see their payments"
     or payer_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.settlement_payments
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
 
 create trigger tg_settlement_payments__refuse
 before update or delete or truncate on public.settlement_payments

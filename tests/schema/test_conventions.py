@@ -191,7 +191,7 @@ def test_no_role_of_the_api_may_write_a_table(connection: psycopg.Connection) ->
 
 def test_every_policy_names_its_roles_and_wraps_auth_uid(connection: psycopg.Connection) -> None:
     policies = connection.execute("select policyname, roles::text, cmd, qual from pg_policies").fetchall()
-    assert len(policies) == 22
+    assert len(policies) == 43
     for name, roles, command, condition in policies:
         assert "public" not in roles, name
         assert command == "SELECT", name

@@ -45,3 +45,10 @@ create policy "thinkers see themselves and their contacts"
     or id in (select private.my_contacts())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.thinkers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

@@ -47,3 +47,10 @@ create policy "thinkers see themselves and the others in their room"
     or room_id = (select private.my_room())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.presence_sessions
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

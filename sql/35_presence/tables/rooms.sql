@@ -36,3 +36,10 @@ create policy "thinkers see their own rooms and those they are in"
     or id in (select private.my_rooms())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.rooms
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

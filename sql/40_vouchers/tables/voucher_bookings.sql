@@ -71,6 +71,13 @@ create policy "issuer and holder see their booking"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.voucher_bookings
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
 before delete or truncate or update of

@@ -28,6 +28,13 @@ create policy "everybody sees the templates"
   to anon, authenticated
   using (true);
 
+create policy "queries are small"
+  on public.voucher_templates
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 insert into public.voucher_templates (id, service_type, title, default_duration, default_terms)
 values
   ('consulting', 'consulting.session', 'Beratungsgespräch', 60, '{"template": "consulting"}'),

@@ -34,3 +34,10 @@ create policy "creators and parties see the links of their documents"
     id in (select private.my_contract_links())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.contract_links
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

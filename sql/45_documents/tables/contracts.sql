@@ -46,3 +46,10 @@ create policy "creators and parties see their documents"
     id in (select private.my_contracts())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.contracts
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

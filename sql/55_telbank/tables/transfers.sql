@@ -70,6 +70,13 @@ create policy "thinkers see the transfers that they logged"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.transfers
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- fees depend on these rows
 create trigger tg_transfers__refuse
 before delete or truncate on public.transfers

@@ -47,6 +47,13 @@ create policy "thinkers see what they did"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.events
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- also for each row, because partitions inherit only row triggers; make_event_partition adds the one against truncate
 create trigger tg_events__refuse_row
 before update or delete on public.events

@@ -39,3 +39,10 @@ create policy "thinkers see what was reported of them"
     actor_id = (select auth.uid())
     or (select private.may_act_as('admin'))
   );
+
+create policy "queries are small"
+  on public.telemetry_events
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));

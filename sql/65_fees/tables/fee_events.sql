@@ -120,6 +120,13 @@ create policy "parties and beneficiaries see the charges"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.fee_events
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 -- every column except settlement_id
 create trigger tg_fee_events__refuse
 before delete or truncate or update of

@@ -40,6 +40,13 @@ create policy "the signed-in see what the prices were"
   to authenticated
   using (true);
 
+create policy "queries are small"
+  on public.fee_versions
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_fee_versions__refuse
 before update or delete or truncate on public.fee_versions
 for each statement execute function private.tg_append_only__refuse();

@@ -73,6 +73,13 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
+create policy "queries are small"
+  on public.fees
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_fees__refuse_currency
 before insert or update of currency on public.fees
 for each row

@@ -29,6 +29,13 @@ create policy "payers see their lines, beneficiaries all of a settlement"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.settlement_lines
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_settlement_lines__refuse
 before update or delete or truncate on public.settlement_lines
 for each statement execute function private.tg_append_only__refuse();

@@ -44,6 +44,13 @@ create policy "payers and beneficiaries see their payments"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.settlement_payments
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_settlement_payments__refuse
 before update or delete or truncate on public.settlement_payments
 for each statement execute function private.tg_append_only__refuse();

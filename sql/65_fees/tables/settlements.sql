@@ -96,6 +96,13 @@ create policy "beneficiaries see their settlements"
     or (select private.may_act_as('admin'))
   );
 
+create policy "queries are small"
+  on public.settlements
+  as restrictive
+  for select
+  to anon, authenticated
+  using ((select private.is_small_query()));
+
 create trigger tg_settlements__refuse
 before delete or truncate on public.settlements
 for each statement execute function private.tg_append_only__refuse();
