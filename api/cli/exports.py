@@ -30,7 +30,7 @@ class _FolderOrCommand(TyperGroup):
 app = typer.Typer(
     cls=_FolderOrCommand,
     no_args_is_help=True,
-    help="Move out: `portal export FOLDER` is short for `portal export to FOLDER`. docs/export.md says how.",
+    help="Move out. `portal export FOLDER` is short for `portal export to FOLDER`. docs/export.md says how.",
 )
 
 
