@@ -52,7 +52,7 @@ app.add_typer(check.app)
 app.add_typer(backup.app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")
-app.add_typer(exports.app, name="export")
+app.add_typer(exports.app, name="export", short_help="Move out, or hand out what is stored about a person.")
 app.add_typer(persons.erasing, name="erase")
 
 
