@@ -11,7 +11,7 @@ from pathlib import Path
 from api.settings import ROOT
 
 # what an extra of a dependency brings, and what only works with one version of a dependency
-PARTS = {"psycopg-pool": "psycopg", "pydantic-core": "pydantic"}
+PARTS = {"cryptography": "pyjwt", "psycopg-pool": "psycopg", "pydantic-core": "pydantic"}
 
 
 def test_runtime_dependencies_are_those_that_api_imports() -> None:
