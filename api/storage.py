@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ from api.settings import Settings
 
 if TYPE_CHECKING:
     from obstore import GetResult
+
+_CHUNK = 2**18
 
 _FAILURE = "the store of documents (STORAGE_URL and AWS_*, or DATA_DIR) fails: %.300s"
 
@@ -95,9 +98,8 @@ class Storage:
         Raises FileNotFoundError where there is none, and ApiError: storage_away.
         """
         try:
-            found = await obstore.get_async(self._store, path)
-            async for chunk in found.stream():
-                yield bytes(chunk)
+            async for chunk in _chunks(await obstore.get_async(self._store, path)):
+                yield chunk
         except FileNotFoundError:
             raise
         except (BaseError, OSError) as error:
@@ -107,22 +109,20 @@ class Storage:
     async def copy(self, path: str, folder: Path) -> bool:
         """Copy the document at this path into a folder, under the same path; False where there is none.
 
-        Raises OSError; and ApiError: storage_away.
+        Only the user of this process can read the copy. Raises OSError; and ApiError: storage_away.
         """
         # no store has such a path
         if {".", ".."}.intersection(path.split("/")):
             return False
+        target = folder / path
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            found = await obstore.get_async(self._store, path)
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            with (folder / path).open("wb") as file:
-                async for chunk in found.stream():
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                async for chunk in self.read(path):
                     file.write(chunk)
         except FileNotFoundError:
+            target.unlink()
             return False
-        except BaseError as error:
-            _log.error(_FAILURE, error)
-            raise ApiError("storage_away") from error
         return True
 
     async def read_part(self, path: str, expected_bytes: int, part: range) -> AsyncIterator[bytes]:
@@ -164,5 +164,6 @@ class Storage:
 
 
 async def _chunks(found: "GetResult") -> AsyncIterator[bytes]:
-    async for chunk in found.stream():
+    # small ones, because a client that reads slowly keeps one in the memory of this server
+    async for chunk in found.stream(min_chunk_size=_CHUNK):
         yield bytes(chunk)

@@ -5,7 +5,10 @@ stable
 set search_path = ''
 as $$
 begin
-  if octet_length(current_query()) > 16384 or cardinality(string_to_array(current_query(), 'CAST(')) > 11 then
+  if octet_length(current_query()) > 16384
+    or cardinality(string_to_array(current_query(), 'CAST(')) > 11
+    or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
+  then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
   return true;
@@ -13,8 +16,9 @@ end;
 $$;
 
 comment on function private.is_small_query is
-  'True for a statement of at most 16 KiB with at most ten casts; policies of every table ask it once a statement. '
-  'PostgREST turns select=a:description::tsquery into CAST(...), and no timeout ends a row whose columns cast one long '
-  'text hundreds of times. Raises: query_too_large (400).';
+  'True for a statement of at most 16 KiB, with at most ten casts, that names the result of a function at most 30 '
+  'times; policies of every table ask it once a statement. PostgREST turns select=a:description::tsquery into '
+  'CAST(...), and calls the result of a function pgrst_scalar. No timeout ends a row whose columns cast one long text, '
+  'or repeat one large result, hundreds of times. Raises: query_too_large (400).';
 
 grant execute on function private.is_small_query to anon, authenticated;

@@ -764,7 +764,10 @@ stable
 set search_path = ''
 as $$
 begin
-  if octet_length(current_query()) > 16384 or cardinality(string_to_array(current_query(), 'CAST(')) > 11 then
+  if octet_length(current_query()) > 16384
+    or cardinality(string_to_array(current_query(), 'CAST(')) > 11
+    or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
+  then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
   return true;
@@ -772,9 +775,10 @@ end;
 $$;
 
 comment on function private.is_small_query is
-  'True for a statement of at most 16 KiB with at most ten casts; policies of every table ask it once a statement. '
-  'PostgREST turns select=a:description::tsquery into CAST(...), and no timeout ends a row whose columns cast one long '
-  'text hundreds of times. Raises: query_too_large (400).';
+  'True for a statement of at most 16 KiB, with at most ten casts, that names the result of a function at most 30 '
+  'times; policies of every table ask it once a statement. PostgREST turns select=a:description::tsquery into '
+  'CAST(...), and calls the result of a function pgrst_scalar. No timeout ends a row whose columns cast one long text, '
+  'or repeat one large result, hundreds of times. Raises: query_too_large (400).';
 
 grant execute on function private.is_small_query to anon, authenticated;
 
@@ -2110,6 +2114,7 @@ declare
   exclusive   boolean;
   slots       jsonb;
 begin
+  perform private.is_small_query();
   select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
   if not found or not private.is_open_to_caller(voucher) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
@@ -2161,7 +2166,7 @@ comment on function public.available_slots is
   'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
   'start between slots_from and slots_to (both included), at most one year; by default the first year that is '
   'left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
-  'Raises: voucher_not_found (404).';
+  'Raises: query_too_large (400); voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
 

@@ -1,13 +1,15 @@
 """GET /api/contracts/{id}/document: who may see a document gets its bytes, whole or in part, as a file to save."""
 
+import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from api.actor import thinker_id
+from api.storage import Storage
 from tests.support.forms import CONTENT_TYPE, END, PATH, field, file
 from tests.support.serving import serve, settings_in
 from tests.support.signing import KEY, SECRET, signed
@@ -115,6 +117,22 @@ def test_a_document_that_the_store_lost_or_changed_is_not_sent(trusted: httpx.Cl
     assert trusted.get(path_of(contract)).status_code == 503
     stored.unlink()
     assert trusted.get(path_of(contract)).status_code == 503
+
+
+def test_a_document_is_sent_in_small_pieces(tmp_path: Path) -> None:
+    # what a client does not read stays in memory, a piece of it
+    async def sizes() -> list[int]:
+        storage = Storage(settings_in(tmp_path, min_free_mib=0))
+        await storage.put("contracts/a/b", _chunks(SENT * 1000), max_bytes=10**6)
+        return [len(piece) async for piece in await storage.read_part("contracts/a/b", 10**6, range(10**6))]
+
+    pieces = asyncio.run(sizes())
+    assert sum(pieces) == 10**6
+    assert max(pieces) < 2**19
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 def test_an_empty_document(trusted: httpx.Client) -> None:
