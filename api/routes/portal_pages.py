@@ -2,11 +2,13 @@
 
 import mimetypes
 from collections.abc import AsyncIterator
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import anyio
+from anyio import to_thread
 from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
@@ -16,6 +18,7 @@ from litestar.response import Redirect
 from api.http.ranges import answer_file
 
 _CHUNK = 2**18
+_MAX_PATH = 1024
 
 
 def portal_pages(folder: Path) -> HTTPRouteHandler:
@@ -28,38 +31,40 @@ def portal_pages(folder: Path) -> HTTPRouteHandler:
 
     @get(["/", "/{path:path}"], include_in_schema=False)
     async def page(request: Request[Any, Any, Any], path: FromPath[str] = "/") -> Response[Any]:
-        parts = PurePosixPath(path).parts[1:]
-        file = _inside(root, *parts)
-        if file is not None and file.is_dir():
-            if not request.scope["raw_path"].endswith(b"/"):
-                query = f"?{request.url.query}" if request.url.query else ""
-                # relative, because a proxy may serve the pages below a prefix
-                return Redirect(f"./{quote(parts[-1])}/{query}")
-            file = _inside(root, *parts, "index.html")
-        elif file is None and parts:
-            file = _inside(root, *parts[:-1], f"{parts[-1]}.html")
-        if file is None or not file.is_file():
-            return _not_found(root, *parts)
-        return await _answer(request, file)
+        if request.scope["raw_path"].endswith(b"/"):
+            path = f"{path.rstrip('/')}/"  # Litestar leaves it out
+        # in a thread, because it asks the disk for each part of the path
+        file = await to_thread.run_sync(_find, root, path)
+        if file is None:
+            return await _not_found(root, path)
+        if await anyio.Path(file).is_file():
+            return await _answer(request, file)
+        query = f"?{request.url.query}" if request.url.query else ""
+        # relative, because a proxy may serve the pages below a prefix
+        return Redirect(f"./{quote(file.name)}/{query}")
 
     return page
 
 
-def _inside(root: Path, *parts: str) -> Path | None:
-    """The file or folder with this path; None where there is none, where it is hidden or outside of the folder."""
-    try:
-        file = root.joinpath(*parts).resolve(strict=True)
-    except (OSError, ValueError):  # no such file; a name too long; a NUL in it
+def _find(root: Path, path: str) -> Path | None:
+    """The file for a path, or the folder whose slash is missing; None for what is unknown, hidden or outside."""
+    parts = path.split("/")
+    if len(path) > _MAX_PATH or any(part.startswith(".") for part in parts):
         return None
-    return file if file.is_relative_to(root) and not any(part.startswith(".") for part in parts) else None
+    for name in (f"{path}index.html",) if path.endswith("/") else (path, f"{path}.html"):
+        with suppress(OSError, ValueError):  # no such file; a name too long; a NUL in it
+            file = (root / name.lstrip("/")).resolve(strict=True)
+            if file.is_relative_to(root) and (file.is_file() or (file.is_dir() and name == path)):
+                return file
+    return None
 
 
-def _not_found(root: Path, *parts: str) -> Response[Any]:
+async def _not_found(root: Path, path: str) -> Response[Any]:
     """The portal's page for what is not there. Raises NotFoundException if it has none, and for routes of the API."""
-    page = _inside(root, "404.html")
-    if page is None or not page.is_file() or parts[:1] == ("api",):
+    page = await to_thread.run_sync(_find, root, "/404.html")
+    if page is None or path.startswith("/api/"):
         raise NotFoundException
-    return Response(page.read_bytes(), status_code=404, media_type="text/html")
+    return Response(await anyio.Path(page).read_bytes(), status_code=404, media_type="text/html")
 
 
 async def _answer(request: Request[Any, Any, Any], file: Path) -> Response[Any]:

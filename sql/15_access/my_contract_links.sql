@@ -29,7 +29,8 @@ begin
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
       from public.vouchers v
-      left join public.voucher_bookings b on b.voucher_id = v.id
+      -- an issuer could book with itself as often as it likes
+      left join public.voucher_bookings b on b.voucher_id = v.id and b.holder_id <> v.issuer_id
       where v.id in (select private.held_vouchers())
         and (v.issued_to is null or v.issued_to = auth.uid())
         and exists (select from public.contract_links l where l.voucher_id = v.id)

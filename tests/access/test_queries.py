@@ -73,9 +73,7 @@ def test_a_function_that_reads_tables_as_its_caller_refuses_too(session: psycopg
 def test_the_result_of_a_function_is_not_repeated_often(session: psycopg.Connection, function: str) -> None:
     def repeated(times: int) -> sql.Composed:
         # as PostgREST sends select=a0:pgrst_scalar,a1:...
-        columns = sql.SQL(", ").join(
-            sql.SQL('"pgrst_scalar" AS {}').format(sql.Identifier(f"a{n}")) for n in range(times)
-        )
+        names = (sql.SQL('"pgrst_scalar" AS {}').format(sql.Identifier(f"a{n}")) for n in range(times))
         source = sql.SQL(f"SELECT public.{function} AS result")
         return sql.SQL('SELECT {} FROM ({}) AS "source" ("pgrst_scalar")').format(sql.SQL(", ").join(names), source)
 

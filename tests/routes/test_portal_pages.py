@@ -63,7 +63,18 @@ def test_a_folder_redirects_to_its_index(pages: Connection) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/nope", "/.git/config", "/link.txt", "/%00", "/index.html/x", "/../etc/passwd", "/%2e%2e/x", "/" + "a" * 300],
+    [
+        "/nope",
+        "/.git/config",
+        "/link.txt",
+        "/%00",
+        "/index.html/x",
+        "/../etc/passwd",
+        "/%2e%2e/x",
+        "/" + "a" * 300,
+        "/index.html/",
+        "/TELBANK/../index.html",
+    ],
 )
 def test_unknown_pages_are_404(pages: Connection, path: str) -> None:
     answer = pages.get(path)
