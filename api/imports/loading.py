@@ -71,7 +71,7 @@ def load(
         loaded = begin(connection, source.name, source.input, charge_from)
         started = time.monotonic()
         for table in TABLES:
-            load_table(connection, loaded, table, map(stage, source.rows(table)), advance)
+            load_table(connection, loaded, table, map(stage, source.rows(table)), advance, with_partitions=not dry_run)
         finish(connection, loaded, time.monotonic() - started)
     return loaded
 
@@ -95,12 +95,18 @@ def load_table(
     table: str,
     rows: Iterable[Staged],
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    with_partitions: bool = True,
 ) -> None:
-    """Imports rows of one table, a batch a transaction."""
+    """Imports rows of one table, a batch a transaction.
+
+    A caller with a transaction of its own makes no partitions, whose locks would keep others from signing in until it
+    ends: events without a partition go to the default one.
+    """
     counts = loaded.counts[table]
     months: set[str] = set()
     for batch in _batches(rows):
-        if table == "events":
+        if table == "events" and with_partitions:
             _make_partitions(connection, batch, months)
         written, updated, unchanged, rejected = _repeat(partial(_load_batch, connection, loaded.run, table, batch))
         counts.read += len(batch)

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 from api.errors import PortalError
+from api.imports.d1 import open_d1
+from api.imports.loading import load
 from api.imports.source import TABLES
 from tests.cli.running import PORTAL, portal, run
 from tests.imports.conftest import Take
@@ -387,6 +389,26 @@ def test_a_dry_run_says_the_same_and_changes_nothing(
     assert everything(connection) == before
     assert one(connection, "select count(*) from private.import_rejects") == 0
     assert dry["tables"] == take(file)["tables"]
+
+
+def test_a_dry_run_locks_rows_only(connection: psycopg.Connection, shared_database: str, tmp_path: Path) -> None:
+    # a month that has no partition yet
+    file = write(tmp_path / "d1.sqlite", ("events", {"created_at": "2016-02-01T11:00:00.000Z"}))
+    locks: set[str] = set()
+
+    def look(_: int) -> None:
+        locks.update(
+            row[0]
+            for row in connection.execute(
+                "select c.relname || ' ' || l.mode from pg_locks l join pg_class c on c.oid = l.relation"
+                " where c.relnamespace = 'public'::regnamespace and l.pid <> pg_backend_pid()"
+                " and l.mode not in ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')"
+            )
+        )
+
+    with open_d1(file) as source, psycopg.connect(shared_database, autocommit=True) as importing:
+        load(importing, source, dry_run=True, advance=look)
+    assert locks == set()
 
 
 def test_bookings_are_charged_from_a_day_on_as_of_their_time(
