@@ -186,7 +186,8 @@ def pay(
 def write_off(settlement_id: SettlementId, reason: Reason) -> None:
     """Give up what is not paid of an invoiced settlement.
 
-    Payments stay. No money is moved.
+    What was given back of its charges since is taken off before, by a credit note; if nothing is left, the settlement
+    is paid. Payments stay. No money is moved.
 
     \b
     $ portal write-off 019a3c5e-7c00-7abc-8def-0123456789ab --reason "insolvent"

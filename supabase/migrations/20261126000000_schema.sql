@@ -393,7 +393,7 @@ grant execute on function public.ping to anon, authenticated, service_role;
 
 -- sql/10_core/functions/read_page.sql
 create function private.read_page(page refcursor, max_rows integer)
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
@@ -425,14 +425,15 @@ begin
     last_key := key;
   end loop;
   close page;
-  return to_jsonb(items);
+  return items;
 end;
 $$;
 
 comment on function private.read_page is
-  'A page of a list, as an array: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), at '
-  'most max_rows of them (private.page_rows) and 4 MiB, at least one. If there are more, the last item also has next, '
-  'the cursor of the next page (private.page_key).';
+  'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), at most max_rows of '
+  'them (private.page_rows) and 4 MiB, at least one. If there are more, the last item also has next, the cursor of the '
+  'next page (private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into '
+  'jsonb, and no timeout ends @> over all of a page.';
 
 grant execute on function private.read_page to service_role, authenticated;
 
@@ -564,6 +565,7 @@ create table private.settings (
   bookings_a_day      integer  not null default 5000,
   applications_a_day  integer  not null default 1000,
   new_thinkers_a_day  integer  not null default 1000,
+  presence_changes_a_day integer not null default 2000,
   telemetry_a_day     integer  not null default 50000,
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
@@ -592,6 +594,7 @@ create table private.settings (
       bookings_a_day,
       applications_a_day,
       new_thinkers_a_day,
+      presence_changes_a_day,
       telemetry_a_day,
       telemetry_types_a_day,
       document_bytes, document_bytes_a_thinker, bytes_a_day
@@ -619,6 +622,9 @@ comment on column private.settings.applications_a_day is
   'offers withdraws the others.';
 comment on column private.settings.new_thinkers_a_day is
   'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
+comment on column private.settings.presence_changes_a_day is
+  'How often one thinker may change its pair code, or come and go, on a day (UTC): each time leaves events, and two '
+  'thinkers who change their pair code together make a room.';
 comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is
@@ -1254,6 +1260,7 @@ create table private.daily_use (
   bookings         integer not null,
   applications     integer not null,
   new_thinkers     integer not null,
+  presence_changes integer not null,
   telemetry_events integer not null,
   telemetry_types  text[]  collate "C" not null,
   bytes            bigint  not null
@@ -1273,6 +1280,7 @@ create function private.use_today(
   bookings         integer default 0,
   applications     integer default 0,
   new_thinkers     integer default 0,
+  presence_changes integer default 0,
   telemetry_events integer default 0,
   telemetry_types  text[]  default '{}',
   bytes            bigint  default 0
@@ -1294,7 +1302,7 @@ begin
   insert into private.daily_use as u
   values (
     auth.uid(), current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
-    use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
+    use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
   set day = excluded.day,
@@ -1302,6 +1310,8 @@ begin
       bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
       applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
+      presence_changes =
+        excluded.presence_changes + case when u.day = excluded.day then u.presence_changes else 0 end,
       telemetry_events =
         excluded.telemetry_events + case when u.day = excluded.day then u.telemetry_events else 0 end,
       bytes = excluded.bytes + case when u.day = excluded.day then u.bytes else 0 end,
@@ -1318,6 +1328,8 @@ begin
     when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
     when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
     when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
+    when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
+      then 'changes of presence'
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
     when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
       then 'types of telemetry'
@@ -1653,7 +1665,7 @@ create policy "queries are small"
 
 -- sql/35_presence/functions/list_presence.sql
 create function public.list_presence(max_rows integer default 1000, after text default null)
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
@@ -1779,6 +1791,18 @@ begin
 
   if char_length(send_heartbeat.pair_code) not between 1 and 255 then
     raise sqlstate 'PT400' using message = 'pair_code_invalid';
+  end if;
+
+  -- each change leaves events, and may lead to a new room
+  if exists (
+    select from public.presence_sessions s
+    where s.thinker_id = thinker
+      and (
+        s.pair_code is distinct from coalesce(send_heartbeat.pair_code, s.pair_code)
+        or (not s.silenced and (s.status = 'online') <> (send_heartbeat.status = 'online'))
+      )
+  ) then
+    perform private.use_today(presence_changes => 1);
   end if;
 
   insert into public.presence_sessions as s (thinker_id, pair_code, status)
@@ -1960,6 +1984,20 @@ before insert or update of terms, allowed_slots on public.vouchers
 for each row
 when (not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64))
 execute function private.tg_json__refuse();
+
+-- sql/40_vouchers/tables/named_templates.sql
+create table private.named_templates (
+  voucher_id  text collate "C" primary key references public.vouchers (id) on delete cascade on update cascade,
+  template_id text collate "C" not null,
+
+  constraint template_id_has_1_to_255_characters check (char_length(template_id) between 1 and 255)
+);
+
+comment on table private.named_templates is
+  'The template that the terms of a voucher name, known or not: figures need it for each day, and would read the terms '
+  'each time, which may have 64 KiB. Written by the trigger tg_vouchers__name_template.';
+
+alter table private.named_templates enable row level security;
 
 -- sql/40_vouchers/tables/voucher_bookings.sql
 create extension if not exists btree_gist with schema extensions;
@@ -2556,7 +2594,7 @@ create function public.list_bookings(
   max_rows   integer default 1000,
   after      text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
@@ -2594,7 +2632,7 @@ create function public.list_vouchers(
   max_rows   integer default 1000,
   after      text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
@@ -2804,6 +2842,30 @@ create trigger tg_voucher_bookings__order_times
   when (new.cancelled_at < new.created_at)
   execute function private.tg_voucher_bookings__order_times();
 
+-- sql/40_vouchers/triggers/tg_vouchers__name_template.sql
+create function private.tg_vouchers__name_template()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from private.named_templates n where n.voucher_id = new.id;
+  insert into private.named_templates (voucher_id, template_id)
+  select new.id, new.terms ->> 'template'
+  where char_length(new.terms ->> 'template') between 1 and 255;
+  return null;
+end;
+$$;
+
+comment on function private.tg_vouchers__name_template is
+  'Keeps the template that the terms of a voucher name (private.named_templates).';
+
+create trigger tg_vouchers__name_template
+  after insert or update of terms on public.vouchers
+  for each row
+  execute function private.tg_vouchers__name_template();
+
 -- sql/45_documents/tables/contracts.sql
 create table public.contracts (
   id          uuid        primary key default private.new_uuid(),
@@ -2906,6 +2968,20 @@ create policy "queries are small"
   to anon, authenticated
   using ((select private.is_small_query()));
 
+-- sql/45_documents/tables/document_total.sql
+create table private.document_total (
+  only_row boolean primary key default true,
+  bytes    numeric not null,
+
+  constraint there_is_one_row check (only_row)
+);
+
+comment on table private.document_total is
+  'The bytes of all documents, for private.settings.document_bytes; each document counts as 64 KiB at least, because a '
+  'small one costs a folder, a file and rows, too. Written by the trigger tg_contracts__count.';
+
+alter table private.document_total enable row level security;
+
 -- sql/45_documents/functions/check_contract_link.sql
 create function public.check_contract_link(voucher_id text default null, room_id text default null)
 returns boolean
@@ -2973,7 +3049,7 @@ create function public.list_contracts(
   max_rows   integer default 1000,
   after      text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
@@ -3147,7 +3223,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  added      bigint := greatest(require_space_for_document.byte_size, 65536);
+  added      numeric := greatest(require_space_for_document.byte_size, 65536);
   of_all     numeric;
   of_creator numeric;
   most       private.settings;
@@ -3155,17 +3231,16 @@ begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
   perform pg_advisory_xact_lock(private.lock_number('require_space_for_document'));
 
-  select
-    coalesce(sum(size), 0),
-    coalesce(sum(size) filter (where created_by = require_space_for_document.creator), 0)
-  into of_all, of_creator
-  from (select c.created_by, greatest(c.byte_size, 65536) as size from public.contracts c) documents;
+  select t.bytes into of_all from private.document_total t;
+  select sum(greatest(c.byte_size, 65536)) into of_creator
+  from public.contracts c
+  where c.created_by = require_space_for_document.creator;
   select * into most from private.settings;
 
-  if require_space_for_document.creator is not null and added + of_creator > most.document_bytes_a_thinker then
+  if require_space_for_document.creator is not null and added + coalesce(of_creator, 0) > most.document_bytes_a_thinker then
     raise sqlstate 'PT403' using message = 'your_documents_full';
   end if;
-  if added + of_all > most.document_bytes then
+  if added + coalesce(of_all, 0) > most.document_bytes then
     raise sqlstate 'PT507' using message = 'storage_full';
   end if;
 end;
@@ -3173,8 +3248,33 @@ $$;
 
 comment on function private.require_space_for_document is
   'Checks that one more document stays within what private.settings allows a thinker, if one is given, and all '
-  'documents together. A document counts as 64 KiB at least, because a small one costs a folder, a file and rows, too. '
+  'documents together. A document counts as 64 KiB at least (private.document_total). '
   'Raises: your_documents_full (403); storage_full (507).';
+
+-- sql/45_documents/triggers/tg_contracts__count.sql
+create function private.tg_contracts__count()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.document_total as t (bytes)
+  select
+    case when tg_op = 'DELETE' then 0 else greatest(new.byte_size, 65536) end
+      - case when tg_op = 'INSERT' then 0 else greatest(old.byte_size, 65536) end
+  on conflict (only_row) do update set bytes = t.bytes + excluded.bytes;
+  return null;
+end;
+$$;
+
+comment on function private.tg_contracts__count is
+  'Adds a document to the total of all, or takes it off (private.document_total).';
+
+create trigger tg_contracts__count
+  after insert or delete or update of byte_size on public.contracts
+  for each row
+  execute function private.tg_contracts__count();
 
 -- sql/50_mortgages/tables/properties.sql
 create table public.properties (
@@ -3691,7 +3791,7 @@ create function public.list_mortgage_applications(
   max_rows integer default 1000,
   after    text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 security definer
@@ -3738,7 +3838,7 @@ create function public.list_mortgage_offers(
   max_rows       integer default 1000,
   after          text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 security definer
@@ -4223,7 +4323,7 @@ create function public.list_transfers(
   max_rows       integer default 1000,
   after          text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
@@ -4433,7 +4533,7 @@ comment on column public.events.meta is 'Details for readers of the log; no toke
 
 -- includes the columns that figures count, for index-only scans
 create index events_created_at_idx on public.events (created_at desc, id desc) include (type, actor_id);
-create index events_actor_id_idx on public.events (actor_id);
+create index events_actor_id_idx on public.events (actor_id, created_at desc, id desc);
 create index events_subject_idx on public.events (subject_type, subject_id);
 
 -- no planner statistics, see 10_core/privileges.sql
@@ -4444,14 +4544,13 @@ alter table public.events enable row level security;
 
 grant select on public.events to service_role, authenticated;
 
+-- not `or ... may_act_as('admin')`, as in other tables, which no index serves: a thinker would wait for the events of
+-- all others, and these have no limit. Admins call list_events
 create policy "thinkers see what they did"
   on public.events
   for select
   to authenticated
-  using (
-    actor_id = (select auth.uid())
-    or (select private.may_act_as('admin'))
-  );
+  using (actor_id = (select auth.uid()));
 
 create policy "queries are small"
   on public.events
@@ -4524,6 +4623,7 @@ create function public.dashboard()
 returns jsonb
 language sql
 stable
+security definer
 set search_path = ''
 set jit = off
 set statement_timeout = '10s'
@@ -4664,6 +4764,7 @@ create function public.error_summary()
 returns jsonb
 language sql
 stable
+security definer
 set search_path = ''
 set jit = off
 set statement_timeout = '10s'
@@ -4778,9 +4879,10 @@ comment on function private.json_without_tokens is
 
 -- sql/60_events/functions/list_events.sql
 create function public.list_events(max_rows integer default 50, after text default null)
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
+security definer
 set search_path = ''
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
@@ -5180,6 +5282,13 @@ security definer
 set search_path = ''
 as $$
 begin
+  if tg_op = 'UPDATE'
+    and (new.pair_code, new.status) is not distinct from (old.pair_code, old.status)
+    and date_bin('10 s', new.last_seen_at, 'epoch') = date_bin('10 s', old.last_seen_at, 'epoch')
+  then
+    return null;
+  end if;
+
   insert into public.events (type, actor_id, subject_type, subject_id, meta)
   values (
     'presence.heartbeat', new.thinker_id, 'presence_session', new.id,
@@ -5189,7 +5298,9 @@ begin
 end;
 $$;
 
-comment on function private.tg_presence_sessions__write_heartbeat is 'Writes the event presence.heartbeat.';
+comment on function private.tg_presence_sessions__write_heartbeat is 
+  'Writes the event presence.heartbeat: for heartbeats that change nothing one in ten seconds, because nothing else '
+  'limits their number; the portal sends one in 25 seconds.';
 
 create trigger tg_presence_sessions__write_heartbeat
   after insert or update of last_seen_at on public.presence_sessions
@@ -5520,11 +5631,16 @@ begin
 end;
 $$;
 
-comment on function private.tg_thinkers__write_verify is 'Writes the event presence.verify.';
+comment on function private.tg_thinkers__write_verify is 
+  'Writes the event presence.verify, one in ten seconds.';
 
 create trigger tg_thinkers__write_verify
   after update of verified_at on public.thinkers
   for each row
+  when (
+    old.verified_at is null
+    or date_bin('10 s', old.verified_at, 'epoch') <> date_bin('10 s', new.verified_at, 'epoch')
+  )
   execute function private.tg_thinkers__write_verify();
 
 -- sql/60_events/triggers/tg_transfers__write_logged.sql
@@ -5828,7 +5944,7 @@ create table public.settlements (
   ),
   constraint an_invoice_has_a_number_and_a_due_date check (num_nonnulls(invoiced_at, number, due_on) in (0, 3)),
   constraint a_total_of_zero_is_not_invoiced check (invoiced_at is null or total_cents <> 0),
-  constraint only_a_positive_total_is_paid check (status not in ('paid', 'written_off') or total_cents > 0),
+  constraint only_a_positive_total_is_written_off check (status <> 'written_off' or total_cents > 0),
   constraint a_write_off_has_a_reason check ((write_off_reason is null) = (written_off_at is null)),
   constraint write_off_reason_has_at_most_4_kib check (octet_length(write_off_reason) <= 4096),
   constraint a_beneficiary_uses_a_number_once unique (beneficiary_id, number),
@@ -6161,17 +6277,19 @@ create table public.settlement_payments (
   recorded_by   text        not null default private.operator_name(),
   created_at    timestamptz not null default now(),
 
-  constraint payment_is_positive check (amount_cents > 0),
+  constraint payment_is_not_zero check (amount_cents <> 0),
   constraint paid_on_is_in_the_calendar check (paid_on between '0001-01-01' and '9999-12-31'),
   constraint reference_has_at_most_1000_characters check (char_length(reference) <= 1000),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.settlement_payments is
-  'The payments of invoiced settlements, in whole or in parts, as pay_settlement recorded them; no money is moved.';
+  'The payments of invoiced settlements, in whole or in parts, as pay_settlement recorded them, and what credit notes '
+  'pay (private.take_off_credits); no money is moved.';
 comment on column public.settlement_payments.payer_id is
   'Whose debt it pays; null: the oldest debts of the settlement first.';
-comment on column public.settlement_payments.amount_cents is 'In the minor unit of the settlement''s currency.';
+comment on column public.settlement_payments.amount_cents is
+  'In the minor unit of the settlement''s currency; negative for what a credit note pays of an invoice.';
 comment on column public.settlement_payments.paid_on is 'The day of the payment; created_at is when it was recorded.';
 comment on column public.settlement_payments.reference is 'The operator''s reference, such as a bank''s.';
 
@@ -6858,7 +6976,7 @@ create function public.list_settlements(
   max_rows        integer default 200,
   after           text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 security definer
@@ -7389,6 +7507,80 @@ comment on function private.settlement_statement is
   'time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments '
   'of this payer, and their sums as total_cents and paid_cents.';
 
+-- sql/65_fees/functions/take_off_credits.sql
+create function private.take_off_credits(settlement_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  invoice public.settlements;
+  today   date;
+  debt    record;
+  note    public.settlements;
+  taken   bigint;
+begin
+  select * into invoice from public.settlements s where s.id = take_off_credits.settlement_id for no key update;
+  if invoice.status is distinct from 'invoiced' then
+    return;
+  end if;
+  perform private.take_turn(invoice.id);
+  select (now() at time zone s.time_zone)::date into today from private.settings s;
+
+  for debt in
+    select r.payer_id, r.cents
+    from private.receivable_facts r
+    where r.settlement_id = invoice.id and r.payer_id is not null and r.cents > 0
+    order by r.payer_id
+  loop
+    -- one statement, as in settle_fees: what is settled meanwhile is left out
+    with given_back as (
+      select c.id as charge_id, -sum(e.amount_cents) as cents
+      from public.fee_events e
+      join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
+      where e.settlement_id is null and e.payer_id = debt.payer_id and c.settlement_id = invoice.id
+      group by c.id
+      having sum(e.amount_cents) < 0
+    ),
+    oldest_first as (
+      select g.charge_id, sum(g.cents) over (order by g.charge_id) - g.cents as before from given_back g
+    ),
+    note_id as materialized (
+      select private.new_uuid() as id
+    ),
+    linked as (
+      update public.fee_events e
+      set settlement_id = n.id
+      from oldest_first o
+      cross join note_id n
+      where o.before < debt.cents and (e.reverses = o.charge_id or e.adjusts = o.charge_id) and e.settlement_id is null
+      returning e.settlement_id, e.amount_cents
+    )
+    insert into public.settlements (id, beneficiary_id, period_from, period_to, total_cents, currency)
+    select
+      l.settlement_id, invoice.beneficiary_id, invoice.period_from, invoice.period_to, sum(l.amount_cents),
+      invoice.currency
+    from linked l
+    group by l.settlement_id
+    returning * into note;
+    continue when not found;
+
+    update public.settlements s set status = 'invoiced' where s.id = note.id returning * into note;
+    taken := least(debt.cents, -note.total_cents);
+    insert into public.settlement_payments (settlement_id, payer_id, amount_cents, paid_on, reference)
+    values
+      (note.id, debt.payer_id, -taken, today, 'taken off ' || invoice.number),
+      (invoice.id, debt.payer_id, taken, today, 'credit note ' || note.number);
+  end loop;
+end;
+$$;
+
+comment on function private.take_off_credits is
+  'Takes off an invoice what was given back of its charges since: for each payer that owes a part of it, the '
+  'corrections that are in no settlement become a credit note (a settlement with a negative total for the same '
+  'period), which pays the payer''s part, and is paid by it. Where a payer has paid more than is left, the rest of the '
+  'credit note is owed to the payer. Does nothing to a settlement that is not invoiced.';
+
 -- sql/65_fees/functions/take_turn.sql
 create function private.take_turn(id uuid)
 returns void
@@ -7430,22 +7622,34 @@ create function public.write_off_settlement(settlement_id uuid, reason text)
 returns jsonb
 language plpgsql
 volatile
+security definer
 set search_path = ''
 set statement_timeout = '10s'
 as $$
+declare
+  settlement public.settlements;
+  was        text;
 begin
   perform private.require_admin();
   if btrim(coalesce(write_off_settlement.reason, '')) = '' then
     raise sqlstate 'PT400' using message = 'reason_required';
+  end if;
+
+  select s.status into was from public.settlements s where s.id = write_off_settlement.settlement_id for no key update;
+  perform private.take_off_credits(write_off_settlement.settlement_id);
+  select * into settlement from public.settlements s where s.id = write_off_settlement.settlement_id;
+  if was = 'invoiced' and settlement.status = 'paid' then
+    return private.settlement_json(settlement);
   end if;
   return private.move_settlement(write_off_settlement.settlement_id, 'written_off', write_off_settlement.reason);
 end;
 $$;
 
 comment on function public.write_off_settlement is
-  'Gives up what is not paid of an invoiced settlement; payments stay. Returns the settlement. The trigger raises '
-  'settlement_move_refused (409), with the current status as detail, for any other settlement, and nothing_to_pay '
-  '(409) for a negative total. '
+  'Gives up what is not paid of an invoiced settlement; payments stay. What was given back of its charges since is '
+  'taken off before (private.take_off_credits), because a credit must not outlive the debt; if nothing is left then, '
+  'the settlement is paid, and not written off. Returns the settlement. The trigger raises settlement_move_refused '
+  '(409), with the current status as detail, for any other settlement, and nothing_to_pay (409) for a negative total. '
   'Raises: reason_required (400); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.write_off_settlement to authenticated, service_role;
@@ -7696,6 +7900,7 @@ as $$
 declare
   settlement public.settlements;
   remainder  numeric;
+  direction  integer;
 begin
   -- concurrent payments wait here, and then see each other
   select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
@@ -7704,7 +7909,11 @@ begin
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
   end if;
   remainder := private.settlement_remainder(settlement);
-  if remainder < 0 or private.settlement_remainder(settlement, new.payer_id) < 0 then
+  -- a credit note has a negative total, and is paid by being taken off an invoice (private.take_off_credits)
+  direction := sign(settlement.total_cents);
+  if sign(new.amount_cents) <> direction or remainder * direction < 0
+    or private.settlement_remainder(settlement, new.payer_id) * direction < 0
+  then
     raise sqlstate 'PT409' using message = 'payment_too_high';
   end if;
 
@@ -7716,7 +7925,8 @@ end;
 $$;
 
 comment on function private.tg_settlement_payments__apply is
-  'Refuses a payment of a settlement that is not invoiced, or of more than is left of it or of the payer''s part. '
+  'Refuses a payment of a settlement that is not invoiced, or of more than is left of it or of the payer''s part; '
+  'a credit note is paid by negative amounts. '
   'Marks the settlement as paid with the last part. '
   'Raises: payment_too_high (409); settlement_move_refused (409).';
 
@@ -7813,7 +8023,7 @@ begin
         raise sqlstate 'PT409' using message = 'nothing_to_pay';
       end if;
     when 'voided' then
-      if payments > 0 then
+      if payments <> 0 then
         raise sqlstate 'PT409' using message = 'settlement_has_payments';
       end if;
   end case;
@@ -10507,9 +10717,9 @@ left join (
 ) p on p.settlement_id = s.id
 where case s.status
   when 'paid' then coalesce(p.cents, 0) <> s.total_cents
-  when 'invoiced' then p.cents >= s.total_cents
-  when 'written_off' then p.cents >= s.total_cents
-  else p.cents > 0
+  when 'open' then p.cents <> 0
+  when 'voided' then p.cents <> 0
+  else abs(p.cents) >= abs(s.total_cents::numeric) or sign(p.cents) <> sign(s.total_cents::numeric)
 end
 
 union all
@@ -10826,7 +11036,9 @@ select
   greatest(floor((date_part('epoch', v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
   v.created_at
 from public.vouchers v
-left join public.voucher_templates t on t.id = v.terms ->> 'template';
+-- not joined, because a join would read the names of all vouchers for a few days
+left join public.voucher_templates t
+  on t.id = (select n.template_id from private.named_templates n where n.voucher_id = v.id);
 
 comment on view private.voucher_facts is
   'The columns of vouchers that figures may read: the template that their terms name (null if unknown), price, period '

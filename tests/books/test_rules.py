@@ -332,6 +332,61 @@ def test_a_negative_total_that_is_not_carried_cannot_be_paid(books: psycopg.Conn
     assert violations(books) == {}
 
 
+OWED: LiteralString = "select payer_uid, owed_cents from stats.receivables order by payer_uid"
+
+
+def invoiced(books: psycopg.Connection, **owed: int) -> tuple[str, dict[str, UUID]]:
+    """Invoices what these payers owe for January, and returns the settlement and the charges."""
+    charges = {uid: owe(books, uid, amount, "2026-01-10") for uid, amount in owed.items()}
+    [made] = month(books, "2026-01-01")
+    move(books, "invoice", made["id"])
+    return str(made["id"]), charges
+
+
+def test_what_was_given_back_is_taken_off_before_the_rest_is_written_off(books: psycopg.Connection) -> None:
+    january, charges = invoiced(books, anna=200, mallory=100)
+    adjust(books, charges["mallory"], -30)
+    adjust(books, charges["mallory"], None)
+    assert move(books, "pay", january, payer_uid="anna")["status"] == "invoiced"
+    # nothing is given up, because nothing is left
+    assert move(books, "write_off", january, reason="a test")["status"] == "paid"
+    assert move(books, "write_off", january, reason="a test") == "settlement_move_refused"
+    assert books.execute(OWED).fetchall() == []
+    payments = (
+        "select amount_cents, payer_id = private.thinker_id('mallory') from public.settlement_payments order by 1"
+    )
+    assert books.execute(payments).fetchall() == [(-100, True), (100, True), (200, False)]
+    # and no later charge is paid by it
+    owe(books, "mallory", 100, "2026-02-10")
+    assert [made["total_cents"] for made in month(books, "2026-02-01")] == [100]
+    [balance] = act(books, SERVER, "get_balance")["items"]
+    assert [balance[f"{state}_cents"] for state in ("paid", "written_off", "open", "total")] == [200, 0, 100, 300]
+    assert violations(books) == {}
+
+
+def test_a_credit_is_taken_off_as_far_as_something_is_owed(books: psycopg.Connection) -> None:
+    january, charges = invoiced(books, anna=200, mallory=100)
+    move(books, "pay", january, payer_uid="mallory", amount_cents=1)
+    adjust(books, charges["mallory"], None)
+    made = move(books, "write_off", january, reason="a test")
+    assert (made["status"], made["paid_cents"]) == ("written_off", 100)
+    # what mallory paid is owed to her, and anna's debt is given up
+    assert books.execute(OWED).fetchall() == [("mallory", -1)]
+    [balance] = act(books, SERVER, "get_balance")["items"]
+    assert [balance[f"{state}_cents"] for state in ("paid", "written_off", "invoiced", "total")] == [1, 200, -1, 200]
+    assert violations(books) == {}
+
+
+def test_the_credit_of_one_payer_is_not_taken_off_the_debt_of_another(books: psycopg.Connection) -> None:
+    january, charges = invoiced(books, anna=100, ben=50)
+    # of anna, whose debt is the oldest
+    move(books, "pay", january, amount_cents=100)
+    adjust(books, charges["anna"], None)
+    assert move(books, "write_off", january, reason="a test")["paid_cents"] == 100
+    assert books.execute(OWED).fetchall() == [("anna", -100)]
+    assert violations(books) == {}
+
+
 # numbers
 
 

@@ -121,6 +121,23 @@ def test_a_filter_that_no_timeout_ends_holds_nobody_up(
         assert slow.result().json() is None or slow.result().json()["code"] == "57014"
 
 
+def test_no_filter_looks_into_a_page(database: str, ask: Callable[..., httpx.Response]) -> None:
+    with connections(database, 1) as [connection]:
+        call(connection, thinker("mallory"), "issue_voucher", terms=[[1]], **WINDOW)
+        lists = connection.execute(
+            "select proname, prorettype::regtype::text from pg_proc"
+            " where pronamespace = 'public'::regnamespace and prosrc ~ 'read_page'"
+        ).fetchall()
+    assert {returned for _, returned in lists} == {"jsonb[]"}
+    assert len(lists) == 9
+    signed_in = {"Authorization": f"Bearer {token('authenticated', 'mallory')}"}
+    page = ask("POST", "/rpc/list_vouchers", json={}, headers=signed_in)
+    assert [voucher["terms"] for voucher in page.json()] == [[[1]]]
+    filtered = {"pgrst_scalar": 'cs.[{"terms":[[2]]}]'}
+    refused = ask("POST", "/rpc/list_vouchers", params=filtered, json={}, headers=signed_in)
+    assert refused.json()["code"] == "22P02"
+
+
 def issue_largest(connection: psycopg.Connection, column: str, value: Callable[[int], object]) -> None:
     """Anna issues a voucher with the largest value of this column that is accepted."""
     for size in (2**n for n in range(20, 10, -1)):

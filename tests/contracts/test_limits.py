@@ -8,15 +8,16 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
+from typing import LiteralString
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from api.actor import Actor
+from api.actor import SERVER, Actor
 from api.http import upload as http_upload
 from api.http.upload import MAX_UPLOADS, MAX_UPLOADS_OF_ADDRESS
-from tests.support.acting import call_or_reason, connections, one
+from tests.support.acting import act, call_or_reason, connections, one
 from tests.support.forms import CONTENT_TYPE, END, PATH, answer_on, begun, file, upload
 from tests.support.parallel import at_once
 from tests.support.serving import Connection, serve, settings_in
@@ -153,3 +154,19 @@ def test_a_form_that_is_never_finished_leaves_nothing(shared_database: str, tmp_
         with begun(url, file(b"x" * 6 * MIB)[:-100], 7 * MIB) as client:
             assert answer_on(client).status == 408
         assert documents(tmp_path) == []
+
+
+def test_an_upload_does_not_read_the_documents_of_others(shared_database: str) -> None:
+    read: LiteralString = (
+        "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'contracts'"
+    )
+    with psycopg.connect(shared_database) as connection:
+        connection.execute(
+            "insert into public.contracts (name, byte_size, storage_url, hash_sha256)"
+            " select 'n', 1, 'contracts/' || n || '/n', repeat('0', 64) from generate_series(1, 500) n"
+        )
+        before = one(connection, read)
+        document = {"name": "n", "mime_type": None, "storage_url": "contracts/n/n", "hash_sha256": "0" * 64}
+        act(connection, SERVER, "record_contract", contract_id=uuid4(), byte_size=1, **document)
+        assert one(connection, read) - before < 10
+        connection.rollback()

@@ -14,10 +14,11 @@ values
   (private.thinker_id('ann'), 'ann', '{}'),
   (private.thinker_id('ben'), 'ben', '{lender}'),
   (private.thinker_id('nora'), 'nora', '{notary}');
-insert into public.presence_sessions (id, thinker_id, pair_code)
+-- seen a while ago, because a heartbeat leaves an event once in ten seconds
+insert into public.presence_sessions (id, thinker_id, pair_code, last_seen_at)
 values
-  ('00000000-0000-7000-8000-00000000000a', private.thinker_id('ann'), 'familie'),
-  ('00000000-0000-7000-8000-00000000000b', private.thinker_id('ben'), 'familie');
+  ('00000000-0000-7000-8000-00000000000a', private.thinker_id('ann'), 'familie', now() - interval '20 seconds'),
+  ('00000000-0000-7000-8000-00000000000b', private.thinker_id('ben'), 'familie', now() - interval '20 seconds');
 insert into public.vouchers (id, issuer_id, valid_from, valid_until, status, holder_id)
 values
   ('open', private.thinker_id('ann'), '2030-01-07 09:00Z', '2030-01-07 18:00Z', 'issued', null),

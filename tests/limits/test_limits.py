@@ -48,6 +48,12 @@ def offer(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     return act_or_reason(connection, lender, "offer_mortgage", application_id="a")
 
 
+def change_presence(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    """Comes online, reports it again, chooses another pair code and goes, and comes back."""
+    status = "offline" if n == 2 else "online"
+    return act_or_reason(connection, actor, "send_heartbeat", pair_code=f"code {n // 2}", status=status)
+
+
 def report(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     return act_or_reason(connection, actor, "record_telemetry", events=[{"type": "seen"}])
 
@@ -93,6 +99,7 @@ def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
         ("new_thinkers_a_day", 3, name_new),
         ("applications_a_day", 3, apply),
         ("applications_a_day", 3, offer),
+        ("presence_changes_a_day", 1, change_presence),
         ("telemetry_a_day", 3, report),
         ("telemetry_types_a_day", 4, report_types),
         ("bytes_a_day", 5500, write),
@@ -119,6 +126,17 @@ def test_known_uids_and_types_are_no_new_ones(connection: psycopg.Connection) ->
     assert [act_or_reason(connection, MALLORY, "record_telemetry", events=[{"type": "seen"}]) for _ in range(3)] == [
         1
     ] * 3
+
+
+def test_heartbeats_that_change_nothing_are_not_limited(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set presence_changes_a_day = 0")
+    beat = {"pair_code": "code", "status": "online"}
+    for sent in ({}, {"status": "online"}, {}):
+        assert act_or_reason(connection, MALLORY, "send_heartbeat", **sent)["status"] == "online"
+    assert act_or_reason(connection, MALLORY, "send_heartbeat", **beat) == "daily_limit_reached"
+    # who was silent comes back
+    connection.execute("update public.presence_sessions set status = 'offline', silenced = true")
+    assert act_or_reason(connection, MALLORY, "send_heartbeat", status="online")["status"] == "online"
 
 
 def test_a_server_that_acts_for_no_thinker_has_no_limit(connection: psycopg.Connection) -> None:

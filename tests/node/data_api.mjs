@@ -240,7 +240,7 @@ function filterOf(filter) {
   const text = sql`${inner} ->> ${last ?? null}::text`;
   if (operator === "match") return sql`${text} ~ ${value}::text`;
   if (operator === "like") return sql`${text} like ${value.replaceAll("*", "%")}::text`;
-  return sql`${inner} @> ${value}::text::jsonb`;
+  return sql`${inner} @> ${sql.lit(value)}`;
 }
 
 /** POST /rpc, as PostgREST does it: the database itself reads the arguments from JSON and writes the answer as JSON. */

@@ -85,6 +85,16 @@ def test_a_figure_reads_facts_only(connection: psycopg.Connection) -> None:
     assert [name for name in behind if not re.match(r"stats[.]|private[.][a-z_]+_facts$", name)] == []
 
 
+def test_a_figure_reads_no_json(connection: psycopg.Connection) -> None:
+    """A voucher's terms may have 64 KiB, and a figure by day would read them for each day."""
+    assert not names(
+        connection,
+        "select u.view_name || '.' || u.column_name from information_schema.view_column_usage u "
+        "join information_schema.columns c using (table_schema, table_name, column_name) "
+        "where u.view_schema = 'private' and u.view_name like '%\\_facts' and c.data_type in ('json', 'jsonb')",
+    )
+
+
 def test_every_function_fixes_its_search_path(connection: psycopg.Connection) -> None:
     assert not names(
         connection,

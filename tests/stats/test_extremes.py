@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from api.actor import SERVER
 from tests.stats.reckoning import DAY
 from tests.stats.test_empty import FUNCTIONS, insert
-from tests.support.acting import call, one, unchecked
+from tests.support.acting import call, one, thinker, unchecked
 from tests.support.days import portal_today
 from tests.support.serving import Connection
 
@@ -228,3 +229,19 @@ def test_a_cancelled_voucher_offers_nothing(connection: psycopg.Connection) -> N
         connection.execute("update public.vouchers set status = 'cancelled'")
     answer = call(connection, SERVER, "voucher_stats")
     assert (answer["templates"], answer["vouchers"]["cancelled"]) == ([], 1)
+
+
+def test_a_voucher_counts_for_the_template_that_its_terms_name(connection: psycopg.Connection) -> None:
+    voucher = call(connection, thinker("anna"), "issue_voucher", terms={"template": "viewing"})
+    connection.execute("update public.vouchers set valid_until = valid_from + interval '2 hours'")
+    counted = "select array_agg(distinct template_id) from stats.utilisation_by_day"
+    assert one(connection, counted) == ["viewing"]
+    for template, expected in (("later", [None]), ("therapy", ["therapy"]), (None, [None]), ("x" * 256, [None])):
+        terms = Jsonb({"template": template})
+        connection.execute("update public.vouchers set terms = %s where id = %s", (terms, voucher["id"]))
+        assert one(connection, counted) == expected
+    connection.execute("update public.vouchers set terms = %s", (Jsonb({"template": "later"}),))
+    connection.execute(
+        "insert into public.voucher_templates (id, service_type, title, default_duration) values ('later', 's', 't', 1)"
+    )
+    assert one(connection, counted) == ["later"]

@@ -39,6 +39,8 @@ FILL = f"""
       lateral (select now() - n::float / {ROWS} * {DAYS} * interval '1 day') b (begins),
       (select id from public.thinkers limit 1) t;
 
+    insert into private.named_templates (voucher_id, template_id) select id, 'viewing' from public.vouchers;
+
     insert into public.voucher_bookings (
       id, voucher_id, issuer_id, holder_id, slot_start, slot_end, created_at, status, cancelled_at, price_amount,
       price_currency
@@ -77,6 +79,7 @@ FILL = f"""
 
 LARGE = {
     "vouchers",
+    "named_templates",
     "voucher_bookings",
     "transfers",
     "fee_events",
@@ -97,7 +100,7 @@ VIEWS = {
     "requested_by_day": {"mortgage_applications"},
     "revenue_by_day": {"voucher_bookings"},
     "transfers_by_day": {"transfers"},
-    "utilisation_by_day": {"vouchers", "voucher_bookings"},
+    "utilisation_by_day": {"vouchers", "named_templates", "voucher_bookings"},
 }
 """What each view reads, besides the first row of everything."""
 
@@ -179,7 +182,7 @@ def test_a_function_finds_its_days_by_an_index(large: psycopg.Connection, view: 
 
 def test_the_first_day_is_found_without_reading_the_rows(large: psycopg.Connection) -> None:
     found = scans(large, "select * from stats.days")
-    assert {table for _, table in found} == LARGE | {"events", "settings"}
+    assert {table for _, table in found} == LARGE - {"named_templates"} | {"events", "settings"}
     assert {kind for kind, table in found if table != "settings"} == {"Index Only Scan"}
 
 

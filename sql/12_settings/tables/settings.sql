@@ -8,6 +8,7 @@ create table private.settings (
   bookings_a_day      integer  not null default 5000,
   applications_a_day  integer  not null default 1000,
   new_thinkers_a_day  integer  not null default 1000,
+  presence_changes_a_day integer not null default 2000,
   telemetry_a_day     integer  not null default 50000,
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
@@ -36,6 +37,7 @@ create table private.settings (
       bookings_a_day,
       applications_a_day,
       new_thinkers_a_day,
+      presence_changes_a_day,
       telemetry_a_day,
       telemetry_types_a_day,
       document_bytes, document_bytes_a_thinker, bytes_a_day
@@ -63,6 +65,9 @@ comment on column private.settings.applications_a_day is
   'offers withdraws the others.';
 comment on column private.settings.new_thinkers_a_day is
   'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
+comment on column private.settings.presence_changes_a_day is
+  'How often one thinker may change its pair code, or come and go, on a day (UTC): each time leaves events, and two '
+  'thinkers who change their pair code together make a room.';
 comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is

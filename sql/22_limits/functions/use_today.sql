@@ -3,6 +3,7 @@ create function private.use_today(
   bookings         integer default 0,
   applications     integer default 0,
   new_thinkers     integer default 0,
+  presence_changes integer default 0,
   telemetry_events integer default 0,
   telemetry_types  text[]  default '{}',
   bytes            bigint  default 0
@@ -24,7 +25,7 @@ begin
   insert into private.daily_use as u
   values (
     auth.uid(), current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
-    use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
+    use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
   set day = excluded.day,
@@ -32,6 +33,8 @@ begin
       bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
       applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
+      presence_changes =
+        excluded.presence_changes + case when u.day = excluded.day then u.presence_changes else 0 end,
       telemetry_events =
         excluded.telemetry_events + case when u.day = excluded.day then u.telemetry_events else 0 end,
       bytes = excluded.bytes + case when u.day = excluded.day then u.bytes else 0 end,
@@ -48,6 +51,8 @@ begin
     when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
     when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
     when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
+    when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
+      then 'changes of presence'
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
     when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
       then 'types of telemetry'

@@ -5,6 +5,7 @@ create table private.daily_use (
   bookings         integer not null,
   applications     integer not null,
   new_thinkers     integer not null,
+  presence_changes integer not null,
   telemetry_events integer not null,
   telemetry_types  text[]  collate "C" not null,
   bytes            bigint  not null

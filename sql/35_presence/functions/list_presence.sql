@@ -1,5 +1,5 @@
 create function public.list_presence(max_rows integer default 1000, after text default null)
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''

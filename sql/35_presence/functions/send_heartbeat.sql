@@ -24,6 +24,18 @@ begin
     raise sqlstate 'PT400' using message = 'pair_code_invalid';
   end if;
 
+  -- each change leaves events, and may lead to a new room
+  if exists (
+    select from public.presence_sessions s
+    where s.thinker_id = thinker
+      and (
+        s.pair_code is distinct from coalesce(send_heartbeat.pair_code, s.pair_code)
+        or (not s.silenced and (s.status = 'online') <> (send_heartbeat.status = 'online'))
+      )
+  ) then
+    perform private.use_today(presence_changes => 1);
+  end if;
+
   insert into public.presence_sessions as s (thinker_id, pair_code, status)
   values (
     thinker,

@@ -5,7 +5,7 @@ create function public.list_bookings(
   max_rows   integer default 1000,
   after      text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''

@@ -3,7 +3,7 @@ create function public.list_mortgage_applications(
   max_rows integer default 1000,
   after    text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 security definer

@@ -4,7 +4,7 @@ create function public.list_transfers(
   max_rows       integer default 1000,
   after          text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 set search_path = ''

@@ -2,6 +2,7 @@ create function public.dashboard()
 returns jsonb
 language sql
 stable
+security definer
 set search_path = ''
 set jit = off
 set statement_timeout = '10s'

@@ -13,9 +13,14 @@ begin
 end;
 $$;
 
-comment on function private.tg_thinkers__write_verify is 'Writes the event presence.verify.';
+comment on function private.tg_thinkers__write_verify is 
+  'Writes the event presence.verify, one in ten seconds.';
 
 create trigger tg_thinkers__write_verify
   after update of verified_at on public.thinkers
   for each row
+  when (
+    old.verified_at is null
+    or date_bin('10 s', old.verified_at, 'epoch') <> date_bin('10 s', new.verified_at, 'epoch')
+  )
   execute function private.tg_thinkers__write_verify();

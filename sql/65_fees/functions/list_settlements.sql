@@ -4,7 +4,7 @@ create function public.list_settlements(
   max_rows        integer default 200,
   after           text    default null
 )
-returns jsonb
+returns jsonb[]
 language plpgsql
 stable
 security definer

@@ -8,17 +8,19 @@ create table public.settlement_payments (
   recorded_by   text        not null default private.operator_name(),
   created_at    timestamptz not null default now(),
 
-  constraint payment_is_positive check (amount_cents > 0),
+  constraint payment_is_not_zero check (amount_cents <> 0),
   constraint paid_on_is_in_the_calendar check (paid_on between '0001-01-01' and '9999-12-31'),
   constraint reference_has_at_most_1000_characters check (char_length(reference) <= 1000),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
 );
 
 comment on table public.settlement_payments is
-  'The payments of invoiced settlements, in whole or in parts, as pay_settlement recorded them; no money is moved.';
+  'The payments of invoiced settlements, in whole or in parts, as pay_settlement recorded them, and what credit notes '
+  'pay (private.take_off_credits); no money is moved.';
 comment on column public.settlement_payments.payer_id is
   'Whose debt it pays; null: the oldest debts of the settlement first.';
-comment on column public.settlement_payments.amount_cents is 'In the minor unit of the settlement''s currency.';
+comment on column public.settlement_payments.amount_cents is
+  'In the minor unit of the settlement''s currency; negative for what a credit note pays of an invoice.';
 comment on column public.settlement_payments.paid_on is 'The day of the payment; created_at is when it was recorded.';
 comment on column public.settlement_payments.reference is 'The operator''s reference, such as a bank''s.';
 

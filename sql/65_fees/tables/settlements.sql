@@ -43,7 +43,7 @@ create table public.settlements (
   ),
   constraint an_invoice_has_a_number_and_a_due_date check (num_nonnulls(invoiced_at, number, due_on) in (0, 3)),
   constraint a_total_of_zero_is_not_invoiced check (invoiced_at is null or total_cents <> 0),
-  constraint only_a_positive_total_is_paid check (status not in ('paid', 'written_off') or total_cents > 0),
+  constraint only_a_positive_total_is_written_off check (status <> 'written_off' or total_cents > 0),
   constraint a_write_off_has_a_reason check ((write_off_reason is null) = (written_off_at is null)),
   constraint write_off_reason_has_at_most_4_kib check (octet_length(write_off_reason) <= 4096),
   constraint a_beneficiary_uses_a_number_once unique (beneficiary_id, number),

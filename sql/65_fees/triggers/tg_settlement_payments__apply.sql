@@ -7,6 +7,7 @@ as $$
 declare
   settlement public.settlements;
   remainder  numeric;
+  direction  integer;
 begin
   -- concurrent payments wait here, and then see each other
   select * into settlement from public.settlements s where s.id = new.settlement_id for no key update;
@@ -15,7 +16,11 @@ begin
     raise sqlstate 'PT409' using message = 'settlement_move_refused', detail = settlement.status;
   end if;
   remainder := private.settlement_remainder(settlement);
-  if remainder < 0 or private.settlement_remainder(settlement, new.payer_id) < 0 then
+  -- a credit note has a negative total, and is paid by being taken off an invoice (private.take_off_credits)
+  direction := sign(settlement.total_cents);
+  if sign(new.amount_cents) <> direction or remainder * direction < 0
+    or private.settlement_remainder(settlement, new.payer_id) * direction < 0
+  then
     raise sqlstate 'PT409' using message = 'payment_too_high';
   end if;
 
@@ -27,7 +32,8 @@ end;
 $$;
 
 comment on function private.tg_settlement_payments__apply is
-  'Refuses a payment of a settlement that is not invoiced, or of more than is left of it or of the payer''s part. '
+  'Refuses a payment of a settlement that is not invoiced, or of more than is left of it or of the payer''s part; '
+  'a credit note is paid by negative amounts. '
   'Marks the settlement as paid with the last part. '
   'Raises: payment_too_high (409); settlement_move_refused (409).';
 

@@ -50,7 +50,7 @@ begin
         raise sqlstate 'PT409' using message = 'nothing_to_pay';
       end if;
     when 'voided' then
-      if payments > 0 then
+      if payments <> 0 then
         raise sqlstate 'PT409' using message = 'settlement_has_payments';
       end if;
   end case;

@@ -177,9 +177,9 @@ left join (
 ) p on p.settlement_id = s.id
 where case s.status
   when 'paid' then coalesce(p.cents, 0) <> s.total_cents
-  when 'invoiced' then p.cents >= s.total_cents
-  when 'written_off' then p.cents >= s.total_cents
-  else p.cents > 0
+  when 'open' then p.cents <> 0
+  when 'voided' then p.cents <> 0
+  else abs(p.cents) >= abs(s.total_cents::numeric) or sign(p.cents) <> sign(s.total_cents::numeric)
 end
 
 union all

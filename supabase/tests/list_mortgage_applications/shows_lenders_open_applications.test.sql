@@ -3,12 +3,12 @@ begin;
 \ir ../world.psql
 select plan(4);
 
-create function tests.ids(list jsonb)
+create function tests.ids(list jsonb[])
 returns text[]
 language sql
 as $$
   select array_agg(item ->> 'id' order by item ->> 'id')
-  from jsonb_array_elements(list) as item
+  from unnest(list) as item
   where item ->> 'id' not like 'app-demo-%'
 $$;
 grant execute on function tests.ids to authenticated;

@@ -1,7 +1,7 @@
 begin;
 \ir ../helpers.psql
 \ir ../world.psql
-select plan(6);
+select plan(8);
 
 create function tests.record(name text, byte_size bigint)
 returns jsonb
@@ -21,6 +21,7 @@ as $$
   select sum(greatest(byte_size, 65536)) from public.contracts where uid is null or created_by = tests.thinker_id(uid)
 $$;
 
+select is(bytes::bigint, tests.counted(), 'the total is that of the documents') from private.document_total;
 update private.settings set document_bytes_a_thinker = tests.counted('sam') + 100000;
 select tests.be_server('sam');
 select throws_ok(
@@ -40,6 +41,10 @@ reset role;
 update private.settings set document_bytes = tests.counted() + 65536;
 select tests.be_server();
 select lives_ok($$ select tests.record('empty', 0) $$, 'and may reach it');
+reset role;
+delete from public.contracts where name = 'fits';
+update public.contracts set byte_size = 70000 where name = 'empty';
+select is(bytes::bigint, tests.counted(), 'also when documents are changed or deleted') from private.document_total;
 
 select * from finish();
 rollback;
