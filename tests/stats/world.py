@@ -186,6 +186,11 @@ def _vouchers(connection: psycopg.Connection, make: _Maker, thinkers: list[UUID]
             vouchers[n].duration_minutes, vouchers[n].created_at, thinkers[0],
         ),
     )  # fmt: skip
+    # as the trigger does
+    connection.execute(
+        "insert into private.named_templates (voucher_id, template_id)"
+        " select id, terms ->> 'template' from public.vouchers where terms ->> 'template' is not null"
+    )
     bookings = [booking for voucher in vouchers for booking in _bookings(make, voucher)]
     _insert(
         connection,
