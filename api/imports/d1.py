@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
@@ -19,12 +20,26 @@ _PART = 2**20
 _STATEMENT = 2**26
 """The characters of the longest statement of a dump; D1's own limit is far lower."""
 
+_ROW = 2**22
+"""The bytes of the longest value and the longest stored row; D1's own limit is 2 MB."""
+
+_COLUMNS = 100
+"""The columns of a table, as many as D1 allows: a file may compute each of them."""
+
+_SECONDS = 300
+"""How long a statement of a dump may take."""
+
+_STEPS = 100_000
+"""After how many steps of SQLite a statement is looked at, and Ctrl-C and SIGTERM are noticed."""
+
 _ALLOWED = {
-    sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_READ,
-    sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_TRANSACTION,
-    sqlite3.SQLITE_REINDEX,
+    sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_REINDEX,
 }  # fmt: skip
 """What a dump may do in its own, temporary database."""
+
+_ALLOWED_WITHIN = {"sqlite_master", "sqlite_sequence"}
+"""SQLite's own tables, of which a dump may also update and delete rows: `create table` does it, and wrangler."""
 
 _IGNORED = {sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_ANALYZE}
 """What it may ask for, without an effect: wrangler writes `PRAGMA defer_foreign_keys`."""
@@ -100,6 +115,8 @@ def open_d1(file: Path) -> Iterator[D1]:
             path = file if is_database else Path(folder) / "dump.sqlite"
             uri = f"{path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
+                _limit(database)
+                database.set_progress_handler(lambda: 0, _STEPS)
                 # bytes that are no UTF-8 stay, as characters of their own
                 database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
                 database.execute("pragma trusted_schema = off")
@@ -110,7 +127,8 @@ def open_d1(file: Path) -> Iterator[D1]:
     except OSError as error:
         raise PortalError(f"Cannot read {file} ({error.strerror}).") from error
     except sqlite3.Error as error:
-        raise PortalError(f"Cannot read {file} ({error}).") from error
+        # one line: the message may quote the file
+        raise PortalError(f"Cannot read {file} ({' '.join(str(error).split())}).") from error
     except UnicodeDecodeError as error:
         raise PortalError(f"{file} is neither a SQLite database nor a dump of one: it is no UTF-8.") from error
 
@@ -118,9 +136,17 @@ def open_d1(file: Path) -> Iterator[D1]:
 def _execute(dump: Path, path: Path) -> None:
     """Executes a dump in parts, so that its size does not matter. Raises PortalError where it is no dump."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        for setting in ("journal_mode = off", "synchronous = off", "trusted_schema = off", "foreign_keys = off"):
+        _limit(database)
+        # a dump has every value as a text, and an index at most once more
+        pages = (8 * dump.stat().st_size + 2**22) // 4096
+        for setting in (
+            "journal_mode = off", "synchronous = off", "trusted_schema = off", "foreign_keys = off",
+            f"max_page_count = {pages}",
+        ):  # fmt: skip
             database.execute(f"pragma {setting}")
-        database.set_authorizer(_authorize)
+        database.set_authorizer(_Authorizer())
+        started = time.monotonic()
+        database.set_progress_handler(lambda: time.monotonic() - started > _SECONDS, _STEPS)
         part, size, next_try = [], 0, _PART
         with dump.open(encoding="utf-8", newline="\n") as lines:
             for line in lines:
@@ -130,23 +156,44 @@ def _execute(dump: Path, path: Path) -> None:
                 if size >= next_try and line.rstrip().endswith(";"):
                     text = "".join(part)
                     if sqlite3.complete_statement(text):
+                        started = time.monotonic()
                         database.executescript(text)
                         part, size, next_try = [], 0, _PART
                     else:
                         next_try = size + size // 4
                 if size > _STATEMENT:
                     raise PortalError(f"{dump} has a statement of more than {_STATEMENT // 2**20} MiB.")
+        started = time.monotonic()
         database.executescript("".join(part))
         if database.in_transaction:
             database.execute("commit")
 
 
-def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    if action in _IGNORED:
-        return sqlite3.SQLITE_IGNORE
-    if action in _ALLOWED or (action == sqlite3.SQLITE_FUNCTION and second in _FUNCTIONS):
-        return sqlite3.SQLITE_OK
-    return sqlite3.SQLITE_DENY
+def _limit(database: sqlite3.Connection) -> None:
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _ROW)
+    database.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, _COLUMNS)
+
+
+class _Authorizer:
+    """Lets a dump make tables and indexes, and insert values: no statement reads, changes or deletes rows."""
+
+    def __init__(self) -> None:
+        self._selects = False
+
+    def __call__(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        if action in _IGNORED:
+            return sqlite3.SQLITE_IGNORE
+        # every statement that makes something begins with an insertion, if only into sqlite_master
+        if action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_SELECT):
+            self._selects = action == sqlite3.SQLITE_SELECT
+        is_allowed = (
+            action in _ALLOWED
+            or (action == sqlite3.SQLITE_FUNCTION and second in _FUNCTIONS)
+            or (action in (sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE) and first in _ALLOWED_WITHIN)
+            # checks, generated columns and partial indexes read their own columns
+            or (action == sqlite3.SQLITE_READ and not self._selects)
+        )
+        return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 
 
 def _quoted(name: str) -> str:

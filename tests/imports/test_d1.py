@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -115,6 +116,14 @@ REJECTS: list[tuple[str, dict[str, Value], str]] = [
     ("telemetry_events", {"type": ""}, "telemetry_type_has_1_to_255_characters"),
 ]
 """Rows that cannot be imported, by what is changed of ROWS, and the reason."""
+
+
+HUNDRED, LONG = (f"replace('{'x' * n}', 'x', '{'x' * n}')" for n in (100, 3200))
+"""SQL of texts of 10 KB and 10 MB."""
+
+NAMES = "abcdefghijklmn"
+TENS = [f"(values {', '.join(f'({n})' for n in range(10))}) {name}" for name in NAMES]
+"""SQL of tables, each of ten rows."""
 
 
 @pytest.mark.parametrize("is_dump", [False, True], ids=["file", "dump"])
@@ -452,6 +461,16 @@ def test_a_request_cannot_write_without_its_events(connection: psycopg.Connectio
         "create view v as select 1",
         "create trigger t after insert on vouchers begin select 1; end",
         "insert into properties (id) values (hex(randomblob(1000000000)))",
+        "delete from properties",
+        "update properties set address = 'other'",
+        "insert into properties (id) select id || '2' from vouchers",
+        "insert into properties (id) values ((select count(*) from vouchers))",
+        # a value of 10 MB, in the dump and in what is read of it
+        f"insert into properties (id) values ({LONG})",
+        f"create table properties2 (id text, long text as ({LONG})); insert into properties2 (id) values ('x')",
+        f"create table many ({', '.join(f'c{n}' for n in range(101))})",
+        # 10 MB of rows
+        f"create table t (x); insert into t select {HUNDRED} from {', '.join(TENS[:3])}",
         "no sql at all",
     ],
 )
@@ -461,6 +480,61 @@ def test_a_dump_makes_and_fills_tables_only(connection: psycopg.Connection, tmp_
     with pytest.raises(PortalError, match="Cannot read"):
         run("import", "d1", str(file))
     assert one(connection, "select count(*) from private.import_runs") == 0
+
+
+def test_a_dump_of_wrangler_is_read(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    file = dump(write(tmp_path / "d1.sqlite"), tmp_path / "d1.sql")
+    file.write_text(
+        f"""{file.read_text()}
+        CREATE TABLE IF NOT EXISTS "d1_migrations"(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE,
+          kind TEXT CHECK (kind IN ('a', 'b')), both TEXT AS (name || kind));
+        INSERT INTO "d1_migrations" ("id","name","kind") VALUES(1,'0001.sql','a'),
+          (2,replace('a\\nb','\\n',char(10)),'b');
+        DELETE FROM sqlite_sequence;
+        INSERT INTO "sqlite_sequence" ("name","seq") VALUES('d1_migrations',2);
+        CREATE INDEX by_kind ON d1_migrations (kind) WHERE kind IS NOT NULL;
+        INSERT INTO "d1_migrations" ("id","name","kind") VALUES(3,'0003.sql','a'),(4,'0004.sql','b');
+        """
+    )
+    assert take(file)["notes"] == ["The table d1_migrations is not imported (4 rows)."]
+
+
+def test_a_statement_of_a_dump_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.imports.d1._SECONDS", 0)
+    with pytest.raises(PortalError, match=r"\(interrupted\)"):
+        run("import", "d1", str(endless(tmp_path / "d1.sql")))
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_statement_of_a_dump(
+    connection: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with subprocess.Popen([*PORTAL, "import", "d1", str(endless(tmp_path / "d1.sql"))]) as process:
+        try:
+            while process.poll() is None and not any(
+                file.stat().st_size for file in tmp_path.glob("portal-import-*/dump.sqlite")
+            ):
+                time.sleep(0.05)
+            assert process.poll() is None
+            process.terminate()
+            assert process.wait(timeout=60) != 0
+        finally:
+            process.kill()
+
+
+def endless(file: Path) -> Path:
+    """Writes a dump with a statement that takes years."""
+    total = " + ".join(f"{name}.column1" for name in NAMES)
+    file.write_text(f"create table t (x);\ninsert into t select 1 from {', '.join(TENS)} where {total} < 0;\n")
+    return file
+
+
+def test_what_a_file_says_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "d1.sql"
+    file.write_text('insert into "a\n\u2028b" values (1);')
+    with pytest.raises(PortalError, match=r"\(no such table: a b\)"):
+        run("import", "d1", str(file))
 
 
 def test_other_tables_are_named(take: Take, tmp_path: Path) -> None:
