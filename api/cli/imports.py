@@ -3,13 +3,15 @@
 import asyncio
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
+import msgspec
 import psycopg
 import typer
 from psycopg.rows import dict_row
@@ -21,7 +23,7 @@ from rich.text import Text
 from api.cli.files import Format, Output, open_output
 from api.cli.owner import console, owner_connection, progress
 from api.cli.tables import Row, Table
-from api.cli.texts import cell, visible
+from api.cli.texts import cell, json_cell, visible
 from api.errors import ApiError, PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import Loaded, Report, begin, finish, load, load_table
@@ -231,9 +233,9 @@ def rejects(
             case Format.CSV:
                 lines = csv.DictWriter(opened, REJECTS, lineterminator="\n")
                 lines.writeheader()
-                # the row stays as it is, in ASCII, because it comes back
+                # the row comes back as it is
                 lines.writerows(
-                    {n: json.dumps(r[n]) if n == "row" else cell(r[n] or "") for n in REJECTS} for r in found
+                    {n: json_cell(r[n]) if n == "row" else cell(r[n] or "") for n in REJECTS} for r in found
                 )
             case Format.JSON:
                 opened.writelines(f"{json.dumps(record)}\n" for record in found)
@@ -251,33 +253,49 @@ def _load(connection: psycopg.Connection, source: Source, dry_run: bool, charge_
         )
 
 
+class _Mended(msgspec.Struct):
+    """A line of a file of rejects."""
+
+    source: Annotated[str, msgspec.Meta(min_length=1)]
+    table: str
+    row: dict[str, object]
+    reject: UUID | None = None
+
+
 def _retry(connection: psycopg.Connection, file: Path) -> list[Loaded]:
     """Imports the mended rows of a file, those of each source in a run. Raises PortalError where it cannot be read."""
     try:
-        records = list(_read_records(file))
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({error}).") from error
-    if not records or any(record["table"] not in TABLES or not record["source"] for record in records):
+        mended = [
+            (record.source, record.table, stage(record.row, str(record.reject) if record.reject else None))
+            for record in _read_mended(file)
+        ]
+    except (OSError, ValueError, KeyError, RecursionError, csv.Error, msgspec.MsgspecError) as error:
+        why = " ".join(str(error).split())
+        raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({why}).") from error
+    if not mended or any(table not in TABLES for _, table, _ in mended):
         raise PortalError(f"{file} must have rows, each with the names of its source and its table.")
     reports = []
-    for source in sorted({record["source"] for record in records}):
+    for source in sorted({source for source, *_ in mended}):
         loaded = begin(connection, source, {"name": file.name})
-        of_source = [record for record in records if record["source"] == source]
         for table in TABLES:
-            rows = [stage(record["row"], record.get("reject")) for record in of_source if record["table"] == table]
-            load_table(connection, loaded, table, rows)
+            load_table(connection, loaded, table, [row for *of, row in mended if of == [source, table]])
         finish(connection, loaded, 0)
         reports.append(loaded)
     return reports
 
 
-def _read_records(file: Path) -> Iterable[dict[str, Any]]:
+def _read_mended(file: Path) -> Iterator[_Mended]:
     text = file.read_text(encoding="utf-8-sig")
     if text.lstrip().startswith("{"):
-        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        for line in text.split("\n"):
+            if line.strip():
+                yield msgspec.convert(json.loads(line), _Mended)
         return
+    # a row may be long
+    csv.field_size_limit(2**31 - 1)
     for record in csv.DictReader(text.splitlines(keepends=True)):
-        yield record | {"row": json.loads(record["row"])}
+        fields = record | {"row": json.loads(record["row"]), "reject": record.get("reject") or None}
+        yield msgspec.convert(fields, _Mended)
 
 
 def _print_reports(reports: list[tuple[Loaded, list[str]]], dry_run: bool, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Texts that strangers may have chosen, made safe for terminals and spreadsheets."""
 
+import json
 import re
 
 # letters and marks that are printable by their category, but have no shape
@@ -9,6 +10,9 @@ _SHAPELESS = re.compile(
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # at the beginning of a cell, or of what a program takes for one because its separator is another
 _FORMULA = re.compile(r"(^|[\t\r\n,;|])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
+
+# the separators of other programs before a formula; json.dumps escapes tabs and line breaks itself
+_SEPARATOR = re.compile(r"[;|](?= *[=+\-@])")
 
 
 def visible(text: str) -> str:
@@ -30,3 +34,8 @@ def cell(value: object) -> object:
     if not isinstance(value, str) or _NUMBER.fullmatch(value):
         return value
     return _FORMULA.sub(r"\1'\2\3", visible(value))
+
+
+def json_cell(value: object) -> str:
+    """The value as JSON for a cell of a CSV file: the same value for a reader of JSON, and never a formula."""
+    return _SEPARATOR.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sqlite3
 import subprocess
 import time
@@ -250,6 +251,46 @@ def test_mended_rows_are_taken_and_the_bad_ones_stay_away(
     report = take(file)
     assert (report["tables"]["vouchers"]["unchanged"], report["tables"]["vouchers"]["rejected"]) == (2, 1)
     assert one(connection, "select price_amount from public.vouchers where id = 'v-2'") == 9950
+
+
+def test_a_reject_is_no_formula_in_a_spreadsheet_and_comes_back(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    title, description = ";=cmd|'/C calc'!A0; \"x;\" | +1 \\;@", "ü" * 30_000
+    row: dict[str, Value] = {"id": "v-2", "title": title, "description": description, "created_at": "nonsense"}
+    take(write(tmp_path / "d1.sqlite", ("vouchers", row)))
+    listed = tmp_path / "rejects.csv"
+    portal("import", "rejects", "--format", "csv", "--output", str(listed))
+    text = listed.read_text()
+    assert not re.search(r"[;|\t]\s*[=+\-@]", text)
+
+    listed.write_text(text.replace("nonsense", "2026-03-01"))
+    portal("import", "rejects", "--retry", str(listed))
+    assert connection.execute("select title, description from public.vouchers where id = 'v-2'").fetchall() == [
+        (title, description)
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"source": "d1", "table": "vouchers", "row": 5}',
+        '{"source": ["d1"], "table": "vouchers", "row": {}}',
+        '{"source": "d1", "table": ["vouchers"], "row": {}}',
+        '{"source": "d1", "table": "vouchers", "row": {}, "reject": "7"}',
+        '{"source": "d1", "table": "vouchers", "row": ' + '{"a": ' * 3000 + "1" + "}" * 3001,
+        '{"source": "d1", "table": "vouchers", "row": {"\\ud800": "x"}}',
+        '{"a": 1}',
+        "source,table,row\nd1,vouchers,5",
+        "source,table\nd1,vouchers",
+        "source,table,row\nd1,vouchers,{},more",
+    ],
+)
+def test_a_file_that_has_no_rejects_is_refused(connection: psycopg.Connection, tmp_path: Path, line: str) -> None:
+    file = tmp_path / "rejects"
+    file.write_text(line)
+    with pytest.raises(PortalError, match="has no rows as"):
+        run("import", "rejects", "--retry", str(file))
 
 
 def test_rejects_of_several_sources_are_mended_at_once_and_unmended_ones_stay(
