@@ -87,7 +87,8 @@ def erase_thinker(
     with owner_connection() as connection:
         if not yes:
             with connection.transaction(force_rollback=True):
-                _print(_erase(connection, uid))
+                erased = _erase(connection, uid)
+            _print(erased)  # after the end of its locks
             if dry_run:
                 console.print("Nothing was erased: this was a dry run.")
                 return
@@ -144,16 +145,22 @@ def _write(file: TextIO, uid: str, rows: Iterable[tuple[str, str, str | None]]) 
     section, number, paths = "", 0, []
     file.write(f'{{\n"uid": {json.dumps(uid)},\n"exported_at": "{datetime.now(UTC).isoformat()}",\n"data": {{')
     for name, item, path in rows:
+        row = _escaped(item)
         if name == section:
-            file.write(f",\n{item}")
+            file.write(f",\n{row}")
         else:
             end = "\n]," if section else ""
-            file.write(f'{end}\n"{name}": [\n{item}')
+            file.write(f'{end}\n"{name}": [\n{row}')
         section, number = name, number + 1
         if path is not None:
             paths.append(path)
     file.write("\n]\n}\n}\n")
     return number, paths
+
+
+def _escaped(item: str) -> str:
+    """Returns JSON without the characters that a terminal obeys: they stand in texts only, as \\uXXXX."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in item)
 
 
 def _copy(paths: list[str], folder: Path) -> list[str]:

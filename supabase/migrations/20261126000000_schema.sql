@@ -9528,6 +9528,136 @@ comment on column private.erased_uids.hash is 'SHA-256 of the uid.';
 
 alter table private.erased_uids enable row level security;
 
+-- sql/69_persons/functions/erase_from_log.sql
+create function private.erase_from_log(uid text, pseudonym text, since timestamptz)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  thinker   constant uuid := private.thinker_id(erase_from_log.uid);
+  successor constant uuid := private.thinker_id(erase_from_log.pseudonym);
+  -- what is no free text: ids, amounts, times, states
+  kept      constant text[] := array[
+    'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency', 'desiredLoan', 'dueOn', 'lenderUid',
+    'loan', 'number', 'paidOn', 'payer', 'payment', 'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart',
+    'status', 'totalCents', 'validUntil', 'voucherId'
+  ];
+  -- JSON as PostgreSQL writes it: only the quote before a key follows a brace or a space and is followed by a word
+  by_id     constant text := format(
+    '([{ ]"(?:%s)": )"%s"',
+    (
+      select string_agg(distinct a.attname, '|')
+      from pg_catalog.pg_constraint f
+      join pg_catalog.pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
+      where f.contype = 'f' and f.confrelid = 'public.thinkers'::regclass
+    ),
+    thinker
+  );
+  by_uid    constant text := format(
+    '([{ ]"[a-z_]+_uid": )%s', regexp_replace(to_json(erase_from_log.uid)::text, '([][\\.*+?(){}^$|])', '\\\1', 'g')
+  );
+  deleted   bigint;
+  emptied   bigint;
+  renamed   bigint;
+  changed   bigint;
+begin
+  delete from public.events e
+  where e.created_at >= erase_from_log.since and (
+    (e.actor_id = thinker and (e.type like 'presence.%' or e.type = 'telemetry.event'))
+    or (e.subject_type = 'presence_session' and e.subject_id in (
+      select s.id::text from public.presence_sessions s where s.thinker_id = thinker
+    ))
+  );
+  get diagnostics deleted = row_count;
+
+  update public.events e
+  set meta = e.meta - array(select k from jsonb_object_keys(e.meta) k where k <> all (kept))
+  -- the prices before and after are no free text either
+  where e.created_at >= erase_from_log.since and e.meta - kept <> '{}' and e.type <> 'fee.changed' and (
+    e.actor_id = thinker
+    -- it had another uid before or after
+    or erase_from_log.uid in (e.meta #>> '{before,public_id}', e.meta #>> '{after,public_id}')
+    or (e.subject_type, e.subject_id) in (
+      select 'thinker', erase_from_log.uid
+      union all select 'voucher', v.id from public.vouchers v where v.issuer_id = thinker
+      union all
+      select 'voucher_booking', b.id
+      from public.voucher_bookings b
+      where thinker in (b.issuer_id, b.holder_id)
+      union all select 'room', r.id from public.rooms r where r.owner_id = thinker
+      union all select 'contract', c.id::text from public.contracts c where c.created_by = thinker
+      union all
+      select 'contract_link', l.id::text
+      from public.contract_links l
+      join public.contracts c on c.id = l.contract_id
+      where c.created_by = thinker
+      union all select 'property', p.id from public.properties p where p.created_by = thinker
+      union all
+      select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = thinker
+      union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = thinker
+      union all select 'transfer', t.id from public.transfers t where t.thinker_id = thinker
+    )
+  );
+  get diagnostics emptied = row_count;
+
+  update public.events e
+  set subject_id = erase_from_log.pseudonym
+  where e.created_at >= erase_from_log.since and e.subject_type = 'thinker' and e.subject_id = erase_from_log.uid;
+  get diagnostics renamed = row_count;
+
+  -- the changed columns of a row
+  update public.events e
+  set meta = regexp_replace(e.meta::text, by_id, format('\1"%s"', successor), 'g')::jsonb
+  where e.created_at >= erase_from_log.since and e.meta ?| '{before,after}' and e.meta::text ~ by_id;
+  get diagnostics changed = row_count;
+  renamed := renamed + changed;
+
+  -- an operator who is no thinker may have the same name
+  update public.events e
+  set meta = e.meta || (
+    select jsonb_object_agg(k, erase_from_log.pseudonym)
+    from unnest('{beneficiary,by,lenderUid,payer}'::text[]) k
+    where e.meta ->> k = erase_from_log.uid and (k <> 'by' or e.actor_id = thinker)
+  )
+  where e.created_at >= erase_from_log.since and (
+    erase_from_log.uid in (e.meta ->> 'beneficiary', e.meta ->> 'lenderUid', e.meta ->> 'payer')
+    or (e.actor_id = thinker and e.meta ->> 'by' = erase_from_log.uid)
+  );
+  get diagnostics changed = row_count;
+  renamed := renamed + changed;
+  update private.idempotency_keys k
+  set response = regexp_replace(
+    regexp_replace(k.response::text, by_id, format('\1"%s"', successor), 'g'),
+    by_uid, format('\1"%s"', erase_from_log.pseudonym), 'g'
+  )::jsonb
+  where k.created_at >= erase_from_log.since and k.actor <> thinker::text
+    and (k.response::text ~ by_id or k.response::text ~ by_uid);
+  get diagnostics changed = row_count;
+  return coalesce(
+    (
+      select jsonb_object_agg(c.relation, c.rows)
+      from (
+        values
+          ('events', jsonb_build_object(
+            'deleted', nullif(deleted, 0), 'emptied', nullif(emptied, 0), 'pseudonym', nullif(renamed, 0)
+          )),
+          ('idempotency_keys', jsonb_build_object('pseudonym', nullif(changed, 0)))
+      ) as n (relation, rows)
+      cross join lateral (select n.relation, jsonb_strip_nulls(n.rows) as rows) c
+      where c.rows <> '{}'
+    ),
+    '{}'
+  );
+end;
+$$;
+
+comment on function private.erase_from_log is
+  'Erases a thinker from the events, and from the stored responses to others, that are not older than `since`, for '
+  'private.erase_thinker. Replaces values of the keys that hold a uid or an id of a thinker, and no other text, as a '
+  'uid may be any word. Returns how many rows were deleted, emptied, or now refer to the pseudonym.';
+
 -- sql/69_persons/functions/erase_thinker.sql
 create function private.erase_thinker(uid text)
 returns jsonb
@@ -9541,13 +9671,11 @@ declare
   thinker     constant uuid := private.thinker_id(erase_thinker.uid);
   pseudonym   constant text := 'erased-' || private.new_suffix();
   successor   constant uuid := private.thinker_id(pseudonym);
-  -- as JSON has them
-  names       constant text[] := array[to_json(erase_thinker.uid)::text, to_json(thinker)::text];
   obligations text;
   rooms       text[];
   vouchers    text[];
   documents   text[];
-  counts      jsonb := jsonb_build_object();
+  counts      jsonb;
   step        record;
   changed     bigint;
 begin
@@ -9556,6 +9684,16 @@ begin
   if not exists (select from public.thinkers t where t.id = thinker) then
     raise sqlstate 'PT404' using message = 'thinker_not_found';
   end if;
+
+  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
+  if obligations is not null then
+    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
+  end if;
+
+  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+
+  -- reads the whole log, while others use the vouchers
+  counts := private.erase_from_log(erase_thinker.uid, pseudonym, '-infinity');
 
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
@@ -9589,12 +9727,14 @@ begin
     end;
   end loop;
 
+  -- again: nothing changes any more
   select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
   if obligations is not null then
     raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
   end if;
 
-  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+  -- what others wrote in the meantime: no transaction of theirs takes an hour
+  perform private.erase_from_log(erase_thinker.uid, pseudonym, now() - interval '1 hour');
 
   insert into private.erased_uids (hash)
   values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
@@ -9637,50 +9777,6 @@ begin
     select s.n, s.relation, s.what, s.statement
     from (
       values
-        (
-          1, 'events', 'deleted',
-          $s$delete from public.events e
-           where (e.actor_id = $1 and (e.type like 'presence.%' or e.type = 'telemetry.event'))
-             or (e.subject_type = 'presence_session' and e.subject_id in (
-               select s.id::text from public.presence_sessions s where s.thinker_id = $1
-             ))$s$
-        ),
-        (
-          -- what is no free text: ids, amounts, times, states
-          2, 'events', 'emptied',
-          $s$update public.events e
-           set meta = (
-             select coalesce(jsonb_object_agg(m.key, m.value), '{}')
-             from jsonb_each(e.meta) m
-             where m.key in (
-               'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency',
-               'desiredLoan', 'dueOn', 'lenderUid', 'loan', 'number', 'paidOn', 'payer', 'payment',
-               'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart', 'status', 'totalCents',
-               'validUntil', 'voucherId'
-             )
-           )
-           where e.meta <> '{}' and (
-             e.actor_id = $1
-             or (e.subject_type, e.subject_id) in (
-               select 'thinker', $2
-               union all select 'voucher', v.id from public.vouchers v where v.issuer_id = $1
-               union all
-               select 'voucher_booking', b.id from public.voucher_bookings b where $1 in (b.issuer_id, b.holder_id)
-               union all select 'room', r.id from public.rooms r where r.owner_id = $1
-               union all select 'contract', c.id::text from public.contracts c where c.created_by = $1
-               union all
-               select 'contract_link', l.id::text
-               from public.contract_links l
-               join public.contracts c on c.id = l.contract_id
-               where c.created_by = $1
-               union all select 'property', p.id from public.properties p where p.created_by = $1
-               union all
-               select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = $1
-               union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = $1
-               union all select 'transfer', t.id from public.transfers t where t.thinker_id = $1
-             )
-           )$s$
-        ),
         (3, 'telemetry_events', 'deleted', $s$delete from public.telemetry_events t where t.actor_id = $1$s$),
         (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
         (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
@@ -9770,38 +9866,36 @@ begin
           $s$update private.import_rejects j
            set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
            where $2 in (select private.import_uids(j.content))$s$
-        ),
-        (
-          19, 'events', 'pseudonym',
-          $s$update public.events e set subject_id = $4 where e.subject_type = 'thinker' and e.subject_id = $2$s$
-        ),
-        (
-          20, 'events', 'pseudonym',
-          $s$update public.events e
-           set meta = replace(
-             replace(e.meta::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
-           )::jsonb
-           where position($8[1] in e.meta::text) > 0 or position($8[2] in e.meta::text) > 0$s$
-        ),
-        (
-          21, 'idempotency_keys', 'pseudonym',
-          $s$update private.idempotency_keys k
-           set response = replace(
-             replace(k.response::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
-           )::jsonb
-           where position($8[1] in k.response::text) > 0 or position($8[2] in k.response::text) > 0$s$
         )
     ) as s (n, relation, what, statement)
     union all
-    -- the operators of the books
+    -- the operators of the books, where the log has a step of this thinker: a name alone may be another's login
     select
-      50, o.relation, 'pseudonym', format('update public.%I set %I = $4 where %I = $2', o.relation, o.name, o.name)
+      50, o.relation, 'pseudonym',
+      format(
+        'update public.%I r set %I = $4 where r.%I = $2 and exists (select from public.events e'
+        ' where e.actor_id = $1 and e.type = any (%L) and e.subject_id = r.%I::text and %s)',
+        o.relation, o.name, o.name, o.types, o.subject, o.same
+      )
     from (
       values
-        ('fee_events', 'operator'), ('fee_versions', 'changed_by'), ('settlement_payments', 'recorded_by'),
-        ('settlements', 'created_by'), ('settlements', 'invoiced_by'), ('settlements', 'paid_by'),
-        ('settlements', 'voided_by'), ('settlements', 'written_off_by')
-    ) as o (relation, name)
+        ('fee_events', 'operator', '{fee.adjusted,fee.reversed}', 'id', 'true'),
+        (
+          -- the same prices; the event has the time at which its transaction began
+          'fee_versions', 'changed_by', '{fee.changed}', 'fee_id',
+          $s$e.created_at between r.valid_from - interval '1 hour' and r.valid_from
+           and e.meta -> 'after' @> to_jsonb(r) - '{id,fee_id,beneficiary_id,changed_by,valid_from}'::text[]$s$
+        ),
+        (
+          'settlement_payments', 'recorded_by', '{settlement.payment}', 'settlement_id',
+          $s$e.meta ->> 'payment' = r.id::text$s$
+        ),
+        ('settlements', 'created_by', '{settlement.created}', 'id', 'true'),
+        ('settlements', 'invoiced_by', '{settlement.invoiced}', 'id', 'true'),
+        ('settlements', 'paid_by', '{settlement.paid}', 'id', 'true'),
+        ('settlements', 'voided_by', '{settlement.voided}', 'id', 'true'),
+        ('settlements', 'written_off_by', '{settlement.written_off}', 'id', 'true')
+    ) as o (relation, name, types, subject, same)
     union all
     -- every other row that refers to the thinker; fee events follow their settlements
     select
@@ -9814,7 +9908,7 @@ begin
     order by 1, 2
   loop
     execute step.statement
-      using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents, names;
+      using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents;
     get diagnostics changed = row_count;
     if changed > 0 then
       counts := counts || jsonb_build_object(

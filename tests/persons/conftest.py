@@ -21,6 +21,8 @@ def world_url(server: Server, migrated: str) -> Iterator[str]:
                 "insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run)"
                 """ values ('d1', 'vouchers', 'v-1', gen_random_uuid(), '{"issuer_uid": "anna"}', 'value_missing', 1)"""
             )
+            # a title that would write over a terminal
+            connection.execute("update public.vouchers set title = U&'\\202Eevil\\009B31m\\2028' where id = 'given'")
         yield url
 
 

@@ -18,7 +18,7 @@ from tests.cli.running import portal, run
 from tests.cli.running import rows as cells
 from tests.persons.conftest import end_obligations
 from tests.persons.test_export import data
-from tests.support.acting import act, call, connections, one, thinker, unchecked
+from tests.support.acting import act, be_operator, call, connections, one, thinker, unchecked
 from tests.support.charging import violations
 from tests.support.usage import rows, tables
 from tests.support.waiting import wait_for_row, wait_until
@@ -45,6 +45,26 @@ AMOUNTS = {"direction": "in", "crypto_amount": 1, "crypto_symbol": "ETH", "fiat_
 
 FIGURES = ("revenue_by_day", "fees_by_day", "settlements", "owed", "receivables", "transfers_by_day")
 """What an erasure must not change. (Offers that nobody booked go, and are not counted any more.)"""
+
+
+WORDS = ("EUR", "alice", "booked", "by", "created_by", "payer", "postgres", "service_role", "voucherId")
+"""Uids that are ordinary words: a uid may be any text."""
+
+STEPS: dict[str, tuple[LiteralString, LiteralString]] = {
+    "fee_events.operator": (
+        "select public.adjust_fee(id, 1, 'x') from public.fee_events where fee_id = 'world.sam' and adjusts is null",
+        "select operator from public.fee_events",
+    ),
+    "fee_versions.changed_by": (
+        "update public.fees set percentage = percentage + 0.1 where id = 'world.sam'",
+        "select changed_by from public.fee_versions",
+    ),
+    "settlements.created_by": (
+        "select public.settle_fees('2026-01-01', '2100-01-01')",
+        "select created_by from public.settlements",
+    ),
+}
+"""What an operator does to the books, and the names that they have of it."""
 
 
 def fates() -> dict[str, tuple[str, set[str], set[str], set[str]]]:
@@ -182,6 +202,64 @@ def mark(connection: psycopg.Connection, table: str, columns: set[str]) -> None:
         assert marked.rowcount > 0, (table, column)
 
 
+def test_a_uid_that_is_a_word_changes_nothing_of_others(world: psycopg.Connection) -> None:
+    world.execute("set local portal.operator = 'alice'")
+    world.execute(STEPS["fee_events.operator"][0])
+    world.execute(STEPS["fee_versions.changed_by"][0])
+    response = {"id": "booked", "alice": "EUR", "items": [{"payer": "by", "issuer_uid": "anna", "EUR_uid": "ben"}]}
+    world.execute(
+        "insert into private.idempotency_keys (actor, key, fingerprint, response)"
+        " values ('service_role', 'k', sha256('k'), %s)",
+        (json.dumps(response),),
+    )
+    before = keyed(world)
+    log = json.dumps([*before["events"].values(), *before["settlements"].values(), *before["fee_events"].values()])
+    assert [word for word in WORDS if f'"{word}"' not in log] == []
+    for word in WORDS:
+        world.execute("select private.ensure_thinker(%s)", (word,))
+        erase(world, word)
+    after = keyed(world)
+    after["events"] = {key: row for key, row in after["events"].items() if row["type"] != "thinker.erased"}
+    assert [table for table in before if before[table] != after[table]] == ["private.erased_uids", "thinkers"]
+
+
+def test_stored_responses_to_others_name_the_pseudonym(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    words = r"""[ "issuer_uid": "anna" """
+    response = {"id": "anna", "anna": 1, "items": [{"holder_uid": "anna", "label": words, "payer_uid": "ben"}]}
+    response["issued_to"] = one(world, "select private.thinker_id('anna')::text")
+    world.execute(
+        "insert into private.idempotency_keys (actor, key, fingerprint, response)"
+        " values ('service_role', 'k', sha256('k'), %s)",
+        (json.dumps(response),),
+    )
+    pseudonym = erase(world, "anna")["pseudonym"]
+    response["items"] = [{"holder_uid": pseudonym, "label": words, "payer_uid": "ben"}]
+    response["issued_to"] = one(world, "select private.thinker_id(%s)::text", pseudonym)
+    assert one(world, "select response from private.idempotency_keys where key = 'k'") == response
+
+
+def test_the_books_name_the_pseudonym_where_the_thinker_acted(world: psycopg.Connection) -> None:
+    """An operator whose login is the uid of a thinker keeps the name."""
+    world.execute("select private.ensure_thinker('amy')")
+    claims = json.dumps({"sub": one(world, "select private.thinker_id('amy')::text")})
+    for settings in (("", "amy"), (claims, "")):
+        world.execute(
+            "select set_config('request.jwt.claims', %s, true), set_config('portal.operator', %s, true)", settings
+        )
+        for step, _ in STEPS.values():
+            world.execute(step)
+    be_operator(world)
+    pseudonym = erase(world, "amy")["pseudonym"]
+    for column, (_, names) in STEPS.items():
+        assert {name for [name] in world.execute(names)} >= {"amy", pseudonym}, column
+    by = "select type, meta ->> 'by', actor_id is null from public.events where meta ->> 'by' in ('amy', %s)"
+    assert {(name, operator) for _, name, operator in world.execute(by, (pseudonym,))} == {
+        ("amy", True),
+        (pseudonym, False),
+    }
+
+
 def test_an_erasure_is_refused_while_something_is_left(world: psycopg.Connection) -> None:
     end_obligations(world)
     window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
@@ -303,6 +381,25 @@ def test_an_erasure_holds_nothing_while_it_waits(database: str) -> None:
             )
             assert outcome(hers, anna, "record_telemetry", events=[{"type": "page.view"}]) is None
         assert erasing.result(timeout=30)["rows"]["telemetry_events"] == {"deleted": 1}
+
+
+def test_an_erasure_locks_no_vouchers_while_it_reads_the_log(database: str) -> None:
+    anna, ben = thinker("anna"), thinker("ben")
+    start = "2030-01-07 09:00Z"
+    with connections(database, 4) as [operator, his, holding, watching], ThreadPoolExecutor() as threads:
+        call(operator, anna, "issue_voucher", voucher_id="offer", valid_from=start, valid_until="2030-01-07 18:00Z")
+        with holding.transaction():
+            holding.execute("select from public.events where subject_id = 'offer' for update")
+            erasing = threads.submit(erase, operator, "anna")
+            wait_for_row(
+                watching,
+                "select from pg_stat_activity where query like 'select private.erase_thinker%'"
+                " and wait_event_type = 'Lock'",
+            )
+            assert outcome(his, ben, "book_voucher", voucher_id="offer", slot_start=start) is None
+        # the booking came before the locks
+        with pytest.raises(psycopg.Error, match="thinker_has_obligations"):
+            erasing.result(timeout=30)
 
 
 def outcome(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> str | None:

@@ -10,13 +10,11 @@ declare
   thinker     constant uuid := private.thinker_id(erase_thinker.uid);
   pseudonym   constant text := 'erased-' || private.new_suffix();
   successor   constant uuid := private.thinker_id(pseudonym);
-  -- as JSON has them
-  names       constant text[] := array[to_json(erase_thinker.uid)::text, to_json(thinker)::text];
   obligations text;
   rooms       text[];
   vouchers    text[];
   documents   text[];
-  counts      jsonb := jsonb_build_object();
+  counts      jsonb;
   step        record;
   changed     bigint;
 begin
@@ -25,6 +23,16 @@ begin
   if not exists (select from public.thinkers t where t.id = thinker) then
     raise sqlstate 'PT404' using message = 'thinker_not_found';
   end if;
+
+  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
+  if obligations is not null then
+    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
+  end if;
+
+  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+
+  -- reads the whole log, while others use the vouchers
+  counts := private.erase_from_log(erase_thinker.uid, pseudonym, '-infinity');
 
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
@@ -58,12 +66,14 @@ begin
     end;
   end loop;
 
+  -- again: nothing changes any more
   select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
   if obligations is not null then
     raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
   end if;
 
-  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+  -- what others wrote in the meantime: no transaction of theirs takes an hour
+  perform private.erase_from_log(erase_thinker.uid, pseudonym, now() - interval '1 hour');
 
   insert into private.erased_uids (hash)
   values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
@@ -106,50 +116,6 @@ begin
     select s.n, s.relation, s.what, s.statement
     from (
       values
-        (
-          1, 'events', 'deleted',
-          $s$delete from public.events e
-           where (e.actor_id = $1 and (e.type like 'presence.%' or e.type = 'telemetry.event'))
-             or (e.subject_type = 'presence_session' and e.subject_id in (
-               select s.id::text from public.presence_sessions s where s.thinker_id = $1
-             ))$s$
-        ),
-        (
-          -- what is no free text: ids, amounts, times, states
-          2, 'events', 'emptied',
-          $s$update public.events e
-           set meta = (
-             select coalesce(jsonb_object_agg(m.key, m.value), '{}')
-             from jsonb_each(e.meta) m
-             where m.key in (
-               'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency',
-               'desiredLoan', 'dueOn', 'lenderUid', 'loan', 'number', 'paidOn', 'payer', 'payment',
-               'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart', 'status', 'totalCents',
-               'validUntil', 'voucherId'
-             )
-           )
-           where e.meta <> '{}' and (
-             e.actor_id = $1
-             or (e.subject_type, e.subject_id) in (
-               select 'thinker', $2
-               union all select 'voucher', v.id from public.vouchers v where v.issuer_id = $1
-               union all
-               select 'voucher_booking', b.id from public.voucher_bookings b where $1 in (b.issuer_id, b.holder_id)
-               union all select 'room', r.id from public.rooms r where r.owner_id = $1
-               union all select 'contract', c.id::text from public.contracts c where c.created_by = $1
-               union all
-               select 'contract_link', l.id::text
-               from public.contract_links l
-               join public.contracts c on c.id = l.contract_id
-               where c.created_by = $1
-               union all select 'property', p.id from public.properties p where p.created_by = $1
-               union all
-               select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = $1
-               union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = $1
-               union all select 'transfer', t.id from public.transfers t where t.thinker_id = $1
-             )
-           )$s$
-        ),
         (3, 'telemetry_events', 'deleted', $s$delete from public.telemetry_events t where t.actor_id = $1$s$),
         (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
         (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
@@ -239,38 +205,36 @@ begin
           $s$update private.import_rejects j
            set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
            where $2 in (select private.import_uids(j.content))$s$
-        ),
-        (
-          19, 'events', 'pseudonym',
-          $s$update public.events e set subject_id = $4 where e.subject_type = 'thinker' and e.subject_id = $2$s$
-        ),
-        (
-          20, 'events', 'pseudonym',
-          $s$update public.events e
-           set meta = replace(
-             replace(e.meta::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
-           )::jsonb
-           where position($8[1] in e.meta::text) > 0 or position($8[2] in e.meta::text) > 0$s$
-        ),
-        (
-          21, 'idempotency_keys', 'pseudonym',
-          $s$update private.idempotency_keys k
-           set response = replace(
-             replace(k.response::text, $8[1], to_json($4)::text), $8[2], to_json($3)::text
-           )::jsonb
-           where position($8[1] in k.response::text) > 0 or position($8[2] in k.response::text) > 0$s$
         )
     ) as s (n, relation, what, statement)
     union all
-    -- the operators of the books
+    -- the operators of the books, where the log has a step of this thinker: a name alone may be another's login
     select
-      50, o.relation, 'pseudonym', format('update public.%I set %I = $4 where %I = $2', o.relation, o.name, o.name)
+      50, o.relation, 'pseudonym',
+      format(
+        'update public.%I r set %I = $4 where r.%I = $2 and exists (select from public.events e'
+        ' where e.actor_id = $1 and e.type = any (%L) and e.subject_id = r.%I::text and %s)',
+        o.relation, o.name, o.name, o.types, o.subject, o.same
+      )
     from (
       values
-        ('fee_events', 'operator'), ('fee_versions', 'changed_by'), ('settlement_payments', 'recorded_by'),
-        ('settlements', 'created_by'), ('settlements', 'invoiced_by'), ('settlements', 'paid_by'),
-        ('settlements', 'voided_by'), ('settlements', 'written_off_by')
-    ) as o (relation, name)
+        ('fee_events', 'operator', '{fee.adjusted,fee.reversed}', 'id', 'true'),
+        (
+          -- the same prices; the event has the time at which its transaction began
+          'fee_versions', 'changed_by', '{fee.changed}', 'fee_id',
+          $s$e.created_at between r.valid_from - interval '1 hour' and r.valid_from
+           and e.meta -> 'after' @> to_jsonb(r) - '{id,fee_id,beneficiary_id,changed_by,valid_from}'::text[]$s$
+        ),
+        (
+          'settlement_payments', 'recorded_by', '{settlement.payment}', 'settlement_id',
+          $s$e.meta ->> 'payment' = r.id::text$s$
+        ),
+        ('settlements', 'created_by', '{settlement.created}', 'id', 'true'),
+        ('settlements', 'invoiced_by', '{settlement.invoiced}', 'id', 'true'),
+        ('settlements', 'paid_by', '{settlement.paid}', 'id', 'true'),
+        ('settlements', 'voided_by', '{settlement.voided}', 'id', 'true'),
+        ('settlements', 'written_off_by', '{settlement.written_off}', 'id', 'true')
+    ) as o (relation, name, types, subject, same)
     union all
     -- every other row that refers to the thinker; fee events follow their settlements
     select
@@ -283,7 +247,7 @@ begin
     order by 1, 2
   loop
     execute step.statement
-      using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents, names;
+      using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents;
     get diagnostics changed = row_count;
     if changed > 0 then
       counts := counts || jsonb_build_object(
