@@ -183,6 +183,18 @@ def test_an_erasure_changes_what_the_documentation_says_and_leaves_no_trace(worl
     assert event == (erased["pseudonym"], None, "postgres")
 
 
+def test_no_event_names_an_erased_thinker(world: psycopg.Connection) -> None:
+    """Every key with which an event names a thinker is known, whoever wrote the event."""
+    end_obligations(world)
+    for uid in ("ben", "sam", "zoe"):
+        named = json.dumps(rows(world)["events"])
+        assert f'"{uid}"' in named
+        erase(world, uid)
+        left = json.dumps(rows(world)["events"])
+        assert f'"{uid}"' not in left
+        assert one(world, "select private.thinker_id(%s)::text", uid) not in left
+
+
 def mark(connection: psycopg.Connection, table: str, columns: set[str]) -> None:
     """Writes the mark into the texts and the JSON of anna's rows that are said to be emptied."""
     for column in columns - {"status", "visibility", "resolved_at"}:
