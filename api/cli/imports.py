@@ -5,7 +5,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ from api.cli.texts import cell, json_cell, visible
 from api.errors import ApiError, PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import Loaded, Report, begin, finish, load, load_table
-from api.imports.source import TABLES, Source, stage
+from api.imports.source import TABLES, Source, Staged, stage
 from api.settings import load_settings
 
 REJECTED = 3
@@ -263,25 +263,36 @@ class _Mended(msgspec.Struct):
 
 
 def _retry(connection: psycopg.Connection, file: Path) -> list[Loaded]:
-    """Imports the mended rows of a file, those of each source in a run. Raises PortalError where it cannot be read."""
+    """Imports the mended rows of a file: a run for each source, and for each day from which its bookings are charged.
+
+    Raises PortalError where the file cannot be read.
+    """
     try:
         mended = [
-            (record.source, record.table, stage(record.row, str(record.reject) if record.reject else None))
-            for record in _read_mended(file)
+            (record, stage(record.row, str(record.reject) if record.reject else None)) for record in _read_mended(file)
         ]
     except (OSError, ValueError, KeyError, RecursionError, csv.Error, msgspec.MsgspecError) as error:
         why = " ".join(str(error).split())
         raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({why}).") from error
-    if not mended or any(table not in TABLES for _, table, _ in mended):
+    if not mended or any(record.table not in TABLES for record, _ in mended):
         raise PortalError(f"{file} must have rows, each with the names of its source and its table.")
-    reports = []
-    for source in sorted({source for source, *_ in mended}):
-        loaded = begin(connection, source, {"name": file.name})
-        for table in TABLES:
-            load_table(connection, loaded, table, [row for *of, row in mended if of == [source, table]])
+    days: dict[UUID | None, date] = dict(
+        connection.execute(
+            "select j.id, (r.charge_from at time zone s.time_zone)::date from private.import_rejects j"
+            " join private.import_runs r on r.id = j.run cross join private.settings s where j.id = any (%s)",
+            ([record.reject for record, _ in mended],),
+        ).fetchall()
+    )
+    parts: dict[tuple[str, date | None], list[tuple[str, Staged]]] = {}
+    for record, row in sorted(mended, key=lambda part: part[0].source):
+        parts.setdefault((record.source, days.get(record.reject)), []).append((record.table, row))
+    runs = [(begin(connection, source, {"name": file.name}, day), rows) for (source, day), rows in parts.items()]
+    for table in TABLES:
+        for loaded, rows in runs:
+            load_table(connection, loaded, table, [row for name, row in rows if name == table])
+    for loaded, _ in runs:
         finish(connection, loaded, 0)
-        reports.append(loaded)
-    return reports
+    return [loaded for loaded, _ in runs]
 
 
 def _read_mended(file: Path) -> Iterator[_Mended]:

@@ -487,6 +487,30 @@ def test_bookings_are_charged_from_a_day_on_as_of_their_time(
     assert violations(connection) == {}
 
 
+def test_a_mended_booking_is_charged_as_the_run_that_rejected_it_charges(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    bookings: list[tuple[str, dict[str, Value]]] = [
+        (
+            "voucher_bookings",
+            {
+                "id": f"b-{hour}", "cancel_reason": "a\0b", "slot_start": f"2026-03-02T{hour}:00:00.000Z",
+                "slot_end": f"2026-03-02T{hour + 1}:00:00.000Z",
+            },
+        )
+        for hour in (10, 11)
+    ]  # fmt: skip
+    take(write(tmp_path / "free.sqlite", bookings[0]))
+    take(write(tmp_path / "charged.sqlite", bookings[1], good=False), "--charge-from", "2026-03-01")
+    listed = tmp_path / "rejects.json"
+    portal("import", "rejects", "--format", "json", "--output", str(listed))
+    listed.write_text(listed.read_text().replace(json.dumps({"base64": "YQBi"}), "null"))
+    portal("import", "rejects", "--retry", str(listed))
+    assert connection.execute("select subject_id, amount_cents from public.fee_events").fetchall() == [("b-11", 240)]
+    assert one(connection, "select count(*) from public.voucher_bookings") == 3
+    assert violations(connection) == {}
+
+
 def test_a_request_cannot_write_without_its_events(connection: psycopg.Connection) -> None:
     connection.execute("set portal.import = 'on'")
     call(connection, thinker("anna"), "issue_voucher", voucher_id="v-1")
