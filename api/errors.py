@@ -79,8 +79,8 @@ ERRORS: dict[str, Error] = {
     ),
     "query_too_large": Error(
         400,
-        "Anfrage mit mehr als 10 Umwandlungen (::) oder mehr als 16 KiB SQL",
-        "query with more than 10 casts (::) or more than 16 KiB of SQL",
+        "Anfrage mit mehr als 10 Umwandlungen (::), mehr als 16 KiB SQL oder like(any)",
+        "query with more than 10 casts (::), more than 16 KiB of SQL or like(any)",
     ),
     "unsupported_encoding": Error(415, "unsupported content encoding", "unsupported content encoding"),
     "too_large": Error(413, "request body too large", "request body too large"),

@@ -91,13 +91,13 @@ class PortalRequest(Request[Caller, None, State]):
                 began = time.monotonic()
                 _require_few_values(body)
                 value: object = json.loads(body, parse_float=Decimal, parse_constant=_reject_constant)
-                storable = msgspec.json.encode(value)
+                holds_nul = _holds_nul(msgspec.json.encode(value))
                 took = time.monotonic() - began
                 if took > NOTICEABLE_SECONDS:
                     await asyncio.sleep(took)
         except (ValueError, RecursionError, InvalidOperation) as error:
             raise ApiError("invalid_json") from error
-        if _holds_nul(storable):
+        if holds_nul:
             raise ApiError("value_invalid", "NUL")
         missing_user = self.route_handler.opt.get("user_header")
         if missing_user and not self.headers.get("x-mot-user"):
@@ -117,16 +117,8 @@ def _has_many_values(text: bytes) -> bool:
 
 
 def _holds_nul(encoded: bytes) -> bool:
-    """Whether a text of this JSON has the character U+0000; a regular expression would take half a second for a MiB."""
-    at = encoded.find(b"\\u0000")
-    while at >= 0:
-        begin = at
-        while encoded[begin - 1 : begin] == b"\\":
-            begin -= 1
-        if (at - begin) % 2 == 0:
-            return True
-        at = encoded.find(b"\\u0000", at + 1)
-    return False
+    """Whether a text of this JSON has the character U+0000: its escape is not behind the escape of a backslash."""
+    return b"\\u0000" in encoded.replace(rb"\\", b"")
 
 
 def _decompressed(body: bytes, most: int) -> bytes:

@@ -773,6 +773,7 @@ begin
   if octet_length(current_query()) > 16384
     or cardinality(string_to_array(current_query(), 'CAST(')) > 11
     or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
+    or current_query() collate "C" ~* 'like\s+(any|all)\s*\('
   then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
@@ -781,10 +782,11 @@ end;
 $$;
 
 comment on function private.is_small_query is
-  'True for a statement of at most 16 KiB, with at most ten casts, that names the result of a function at most 30 '
-  'times; policies of every table ask it once a statement. PostgREST turns select=a:description::tsquery into '
-  'CAST(...), and calls the result of a function pgrst_scalar. No timeout ends a row whose columns cast one long text, '
-  'or repeat one large result, hundreds of times. Raises: query_too_large (400).';
+  'True for a statement of at most 16 KiB, with at most ten casts, without like any, that names the result of a '
+  'function at most 30 times; policies of every table and functions that write ask it. PostgREST turns '
+  'select=a:description::tsquery into CAST(...), and calls the result of a function pgrst_scalar. No timeout ends a '
+  'row whose columns cast one long text, or compare it with a pattern, or repeat one large result, hundreds of times. '
+  'Raises: query_too_large (400).';
 
 grant execute on function private.is_small_query to anon, authenticated;
 
@@ -1111,6 +1113,7 @@ declare
   thinker uuid := auth.uid();
   claimed text := auth.jwt() ->> 'public_id';
 begin
+  perform private.is_small_query();
   case
     when private.thinker_id(claimed) = thinker then
       return private.ensure_thinker(claimed);
@@ -1127,7 +1130,7 @@ $$;
 
 comment on function private.acting_thinker is
   'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
-  'Raises: uid_invalid (400); not_signed_in (401).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in (401).';
 
 -- sql/20_identity/functions/ensure_thinker.sql
 create function private.ensure_thinker(uid text)
@@ -1757,12 +1760,12 @@ end;
 $$;
 
 comment on function public.match_presence is
-  'Puts the acting thinker into one room with all thinkers who are online with the same pair code and were seen in the '
-  'last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online with '
-  'that code or is alone. A repeated call with the same idempotency_key returns the stored response '
+  'Puts the acting thinker into one room with all thinkers who are online with the same pair code and were seen in '
+  'the last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online '
+  'with that code or is alone. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
-  'idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.match_presence to authenticated;
 
@@ -1829,11 +1832,11 @@ $$;
 
 comment on function public.send_heartbeat is
   'Reports that the acting thinker is online. Arguments that are null keep the stored value, except that a thinker '
-  'timed out by a job comes back online. Every status other than online is stored as offline; offline thinkers are not '
-  'matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
+  'timed out by a job comes back online. Every status other than online is stored as offline; offline thinkers are '
+  'not matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, pair_code_invalid, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, pair_code_invalid, query_too_large, uid_invalid (400); not_signed_in (401); '
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.send_heartbeat to authenticated;
 
@@ -1874,8 +1877,8 @@ comment on function public.verify_presence is
   'Records that the acting thinker proved its token. The first call also creates its session, online; later calls '
   'change neither status nor last_seen_at. Returns {thinker_uid, pair_code}. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
-  'idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.verify_presence to authenticated;
 
@@ -2300,12 +2303,12 @@ $$;
 
 comment on function public.book_voucher is
   'Books a slot of a voucher for the acting thinker. Returns {booking, voucher}. A voucher that is not open to the '
-  'caller is not found; slot_start null is a slot that is not offered, and so is one from its start on, except '
-  'for a trusted server where private.settings.past_bookings is on. If the issuer has one appointment at a time '
+  'caller is not found; slot_start null is a slot that is not offered, and so is one from its start on, except for a '
+  'trusted server where private.settings.past_bookings is on. If the issuer has one appointment at a time '
   '(thinkers.no_overlap_across_vouchers), a slot is also taken by a booking of another of its vouchers. '
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
   'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
   'idempotency_key_reused (422); daily_limit_reached (429).';
 
@@ -2581,8 +2584,9 @@ comment on function public.issue_voucher is
   'returns the stored response (private.replay_response). The table''s trigger raises currency_unknown (400) for a '
   'currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
-  'price_invalid, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
-  'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'price_invalid, query_too_large, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); '
+  'not_signed_in (401); request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached '
+  '(429).';
 
 grant execute on function public.issue_voucher to authenticated;
 
@@ -3175,13 +3179,13 @@ $$;
 
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
-  'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the right '
-  'to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
+  'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the '
+  'right to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
   '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
   'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, not_your_room, '
-  'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429); storage_full (507).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_a_server, '
+  'not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;
 
@@ -3237,7 +3241,9 @@ begin
   where c.created_by = require_space_for_document.creator;
   select * into most from private.settings;
 
-  if require_space_for_document.creator is not null and added + coalesce(of_creator, 0) > most.document_bytes_a_thinker then
+  if require_space_for_document.creator is not null
+    and added + coalesce(of_creator, 0) > most.document_bytes_a_thinker
+  then
     raise sqlstate 'PT403' using message = 'your_documents_full';
   end if;
   if added + coalesce(of_all, 0) > most.document_bytes then
@@ -3631,8 +3637,8 @@ comment on function public.accept_mortgage_offer is
   'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
   'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
   'call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_the_offers_borrower (403); '
-  'offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422); '
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_the_offers_borrower '
+  '(403); offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;
@@ -3762,8 +3768,8 @@ comment on function public.apply_for_mortgage is
   'same idempotency_key returns the stored response (private.replay_response). The table''s trigger raises '
   'currency_unknown (400) for a currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
-  'interest_out_of_range, json_unreasonable, rate_type_unknown, uid_invalid (400); not_signed_in (401); '
-  'application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'interest_out_of_range, json_unreasonable, query_too_large, rate_type_unknown, uid_invalid (400); not_signed_in '
+  '(401); application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.apply_for_mortgage to authenticated;
 
@@ -4052,9 +4058,10 @@ comment on function public.offer_mortgage is
   'unit (cents); loan to terms_ref are free JSON of the lender. Without room_refs a room for the negotiation is '
   'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, uid_invalid (400); '
-  'not_signed_in (401); lender_role_required (403); application_not_found (404); application_closed, offer_exists, '
-  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, query_too_large, '
+  'uid_invalid (400); not_signed_in (401); lender_role_required (403); application_not_found (404); '
+  'application_closed, offer_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached '
+  '(429).';
 
 grant execute on function public.offer_mortgage to authenticated, service_role;
 
@@ -4447,7 +4454,7 @@ comment on function public.log_transfer is
   '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
   'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
-  'uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
+  'query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';
 
 grant execute on function public.log_transfer to authenticated, service_role;
@@ -4533,7 +4540,7 @@ comment on column public.events.meta is 'Details for readers of the log; no toke
 
 -- includes the columns that figures count, for index-only scans
 create index events_created_at_idx on public.events (created_at desc, id desc) include (type, actor_id);
-create index events_actor_id_idx on public.events (actor_id, created_at desc, id desc);
+create index events_actor_id_idx on public.events (actor_id);
 create index events_subject_idx on public.events (subject_type, subject_id);
 
 -- no planner statistics, see 10_core/privileges.sql
@@ -4544,13 +4551,14 @@ alter table public.events enable row level security;
 
 grant select on public.events to service_role, authenticated;
 
--- not `or ... may_act_as('admin')`, as in other tables, which no index serves: a thinker would wait for the events of
--- all others, and these have no limit. Admins call list_events
 create policy "thinkers see what they did"
   on public.events
   for select
   to authenticated
-  using (actor_id = (select auth.uid()));
+  using (
+    actor_id = (select auth.uid())
+    or (select private.may_act_as('admin'))
+  );
 
 create policy "queries are small"
   on public.events
@@ -4882,7 +4890,6 @@ create function public.list_events(max_rows integer default 50, after text defau
 returns jsonb[]
 language plpgsql
 stable
-security definer
 set search_path = ''
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
@@ -5095,8 +5102,9 @@ comment on function public.record_telemetry is
   'Stores what pages report: an array of at most 1,000 {type, path, actor_uid, meta}; events without a type are '
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
-  'Raises: events_required, idempotency_key_invalid, json_unreasonable, uid_invalid (400); not_signed_in (401); '
-  'request_in_progress (409); too_many_events (413); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: events_required, idempotency_key_invalid, json_unreasonable, query_too_large, uid_invalid (400); '
+  'not_signed_in (401); request_in_progress (409); too_many_events (413); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;
 

@@ -20,6 +20,7 @@ DAYS = re.compile(
 ONLY_NOW = {
     "tests/admin/test_dashboards.py": "a day of now, whichever it is, in a browser",
     "tests/cli/test_jobs.py": "how long ago something was",
+    "tests/imports/test_http.py": "rounds times to milliseconds",
     "tests/legacy/test_matching.py": "a time of now, whichever it is",
     "tests/stats/test_backups.py": "how long something takes",
     "tests/storms/test_million_events.py": "takes minutes",

@@ -1,6 +1,5 @@
 """Every write leaves its event once, in its own transaction, through functions and by hand."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -485,29 +484,6 @@ def test_heartbeats_and_tokens_leave_an_event_once_in_ten_seconds(scene: psycopg
             call(scene, ANN, "verify_presence")
         new = [event for id_, event in log(scene).items() if id_ not in before]
         assert sorted(new, key=repr) == sorted([HEARTBEAT, VERIFY], key=repr)
-
-
-def test_a_thinker_finds_its_events_by_an_index_whatever_others_wrote(scene: psycopg.Connection) -> None:
-    with scene.transaction(force_rollback=True):
-        scene.execute(
-            "insert into public.events (type, actor_id, created_at)"
-            " select 'presence.heartbeat', private.thinker_id('ben'), now() - n * interval '1 second'"
-            " from generate_series(1, 5000) n"
-        )
-        page = "select * from public.events order by created_at desc limit 3"
-        plan = as_thinker(scene, ANN, f"explain (analyze, costs off, timing off) {page}")
-        assert "Index Cond: (actor_id = " in plan
-        # each row that is read is one of ann's
-        assert "Rows Removed" not in plan
-
-
-def as_thinker(connection: psycopg.Connection, actor: Actor, query: LiteralString) -> str:
-    """What a query of the Data API answers, as lines."""
-    connection.execute(
-        "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
-        (actor.role, json.dumps(actor.claims())),
-    )
-    return "\n".join(line for (line,) in connection.execute(query))
 
 
 def test_a_repeated_signature_leaves_one_event(scene: psycopg.Connection) -> None:

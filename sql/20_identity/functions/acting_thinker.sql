@@ -8,6 +8,7 @@ declare
   thinker uuid := auth.uid();
   claimed text := auth.jwt() ->> 'public_id';
 begin
+  perform private.is_small_query();
   case
     when private.thinker_id(claimed) = thinker then
       return private.ensure_thinker(claimed);
@@ -24,4 +25,4 @@ $$;
 
 comment on function private.acting_thinker is
   'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
-  'Raises: uid_invalid (400); not_signed_in (401).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in (401).';

@@ -57,11 +57,11 @@ end;
 $$;
 
 comment on function public.match_presence is
-  'Puts the acting thinker into one room with all thinkers who are online with the same pair code and were seen in the '
-  'last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online with '
-  'that code or is alone. A repeated call with the same idempotency_key returns the stored response '
+  'Puts the acting thinker into one room with all thinkers who are online with the same pair code and were seen in '
+  'the last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online '
+  'with that code or is alone. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); request_in_progress (409); '
-  'idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
+  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.match_presence to authenticated;

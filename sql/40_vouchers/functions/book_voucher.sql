@@ -88,12 +88,12 @@ $$;
 
 comment on function public.book_voucher is
   'Books a slot of a voucher for the acting thinker. Returns {booking, voucher}. A voucher that is not open to the '
-  'caller is not found; slot_start null is a slot that is not offered, and so is one from its start on, except '
-  'for a trusted server where private.settings.past_bookings is on. If the issuer has one appointment at a time '
+  'caller is not found; slot_start null is a slot that is not offered, and so is one from its start on, except for a '
+  'trusted server where private.settings.past_bookings is on. If the issuer has one appointment at a time '
   '(thinkers.no_overlap_across_vouchers), a slot is also taken by a booking of another of its vouchers. '
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
   'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
   'idempotency_key_reused (422); daily_limit_reached (429).';
 

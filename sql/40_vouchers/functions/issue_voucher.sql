@@ -116,7 +116,8 @@ comment on function public.issue_voucher is
   'returns the stored response (private.replay_response). The table''s trigger raises currency_unknown (400) for a '
   'currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
-  'price_invalid, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); not_signed_in (401); '
-  'request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'price_invalid, query_too_large, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); '
+  'not_signed_in (401); request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached '
+  '(429).';
 
 grant execute on function public.issue_voucher to authenticated;

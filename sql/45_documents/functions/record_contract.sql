@@ -87,12 +87,12 @@ $$;
 
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
-  'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the right '
-  'to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
+  'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the '
+  'right to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
   '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
   'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, uid_invalid (400); not_signed_in (401); not_a_server, not_your_room, '
-  'your_documents_full (403); voucher_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429); storage_full (507).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_a_server, '
+  'not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;

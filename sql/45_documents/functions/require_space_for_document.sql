@@ -18,7 +18,9 @@ begin
   where c.created_by = require_space_for_document.creator;
   select * into most from private.settings;
 
-  if require_space_for_document.creator is not null and added + coalesce(of_creator, 0) > most.document_bytes_a_thinker then
+  if require_space_for_document.creator is not null
+    and added + coalesce(of_creator, 0) > most.document_bytes_a_thinker
+  then
     raise sqlstate 'PT403' using message = 'your_documents_full';
   end if;
   if added + coalesce(of_all, 0) > most.document_bytes then

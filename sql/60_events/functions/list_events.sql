@@ -2,7 +2,6 @@ create function public.list_events(max_rows integer default 50, after text defau
 returns jsonb[]
 language plpgsql
 stable
-security definer
 set search_path = ''
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'

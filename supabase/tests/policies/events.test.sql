@@ -1,7 +1,7 @@
 begin;
 \ir ../helpers.psql
 \ir ../world.psql
-select plan(7);
+select plan(6);
 
 select tests.sign_out();
 select throws_ok('select * from events', '42501', null, 'anon sees no event');
@@ -14,11 +14,9 @@ select set_has(
 select tests.sign_in('lena');
 select is_empty('select * from events', 'a thinker without events sees none');
 select tests.sign_in('ada');
-select is_empty('select * from events', 'so does an admin without events');
 select set_has(
-  'select coalesce(e ->> ''actor_uid'', ''nobody'') from unnest(list_events(200)) e',
-  $$ values ('anna'), ('sam'), ('nobody') $$,
-  'but list_events lists all, also those without an actor'
+  'select coalesce(tests.uid(actor_id), ''nobody'') from events', $$ values ('anna'), ('sam'), ('nobody') $$,
+  'an admin sees all, also those without an actor'
 );
 select throws_ok('delete from events', '42501', 'permission denied for table events', 'and deletes none');
 
