@@ -33,7 +33,7 @@ def casts(number: int, kind: str = "tsquery") -> sql.Composed:
     return sql.SQL('SELECT {} FROM "public"."vouchers"').format(sql.SQL(", ").join(columns))
 
 
-def ask(session: psycopg.Connection, actor: Actor, query: sql.SQL | sql.Composed) -> str | None:
+def ask(session: psycopg.Connection, actor: Actor, query: sql.SQL | sql.Composed, *parameters: list[str]) -> str | None:
     """Returns the error of a query as this actor."""
     with session.transaction():
         session.execute(
@@ -41,7 +41,7 @@ def ask(session: psycopg.Connection, actor: Actor, query: sql.SQL | sql.Composed
             (actor.role, json.dumps(actor.claims())),
         )
         try:
-            session.execute(query)
+            session.execute(query, parameters)
         except psycopg.Error as error:
             return error.diag.message_primary
     return None
@@ -79,6 +79,18 @@ def test_the_result_of_a_function_is_not_repeated_often(session: psycopg.Connect
 
     assert ask(session, ANN, repeated(29)) is None
     assert ask(session, ANN, repeated(30)) == "query_too_large"
+
+
+@pytest.mark.parametrize("operator", ["LIKE ANY(", "ilike all ("])
+def test_one_text_is_not_compared_with_many_patterns(session: psycopg.Connection, operator: str) -> None:
+    query = sql.SQL('SELECT FROM "vouchers" WHERE "description" {} %s)').format(sql.SQL(operator))
+    assert ask(session, ANON, query, ["b"] * 2_000) == "query_too_large"
+
+
+def test_the_result_of_a_function_that_writes_is_not_searched_for_long(session: psycopg.Connection) -> None:
+    # what it has locked would stay locked
+    query = sql.SQL("SELECT FROM public.send_heartbeat() AS result WHERE result ->> 'x' ILIKE ANY(%s)")
+    assert ask(session, ANN, query, ["b"] * 2_000) == "query_too_large"
 
 
 def test_every_table_with_policies_asks(session: psycopg.Connection) -> None:

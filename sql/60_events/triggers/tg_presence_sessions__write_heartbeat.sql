@@ -21,7 +21,7 @@ begin
 end;
 $$;
 
-comment on function private.tg_presence_sessions__write_heartbeat is 
+comment on function private.tg_presence_sessions__write_heartbeat is
   'Writes the event presence.heartbeat: for heartbeats that change nothing one in ten seconds, because nothing else '
   'limits their number; the portal sends one in 25 seconds.';
 

@@ -13,7 +13,7 @@ begin
 end;
 $$;
 
-comment on function private.tg_thinkers__write_verify is 
+comment on function private.tg_thinkers__write_verify is
   'Writes the event presence.verify, one in ten seconds.';
 
 create trigger tg_thinkers__write_verify
