@@ -119,16 +119,23 @@ def load_table(
 
 def finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
     """Lets vouchers follow their bookings, compares both sides, and keeps the report with the run."""
-    _repeat(partial(_finish, connection, loaded, seconds))
+    loaded.states_set = _repeat(partial(_set_states, connection))
+    # in a transaction of its own: nobody waits for a voucher while a million rows are compared
+    _repeat(partial(_report, connection, loaded, seconds))
 
 
-def _finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
+def _set_states(connection: psycopg.Connection) -> int:
     with connection.transaction():
-        # a million rows are compared at once
         connection.execute("select set_config('statement_timeout', '0', true)")
         row = connection.execute("select private.import_voucher_states()").fetchone()
         assert row
-        loaded.states_set = row[0]
+        number: int = row[0]
+        return number
+
+
+def _report(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
+    with connection.transaction():
+        connection.execute("select set_config('statement_timeout', '0', true)")
         row = connection.execute(
             "select private.import_report(r.source) from private.import_runs r where r.id = %s", (loaded.run,)
         ).fetchone()

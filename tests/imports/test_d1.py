@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,8 @@ import pytest
 
 from api.errors import PortalError
 from api.imports.d1 import open_d1
-from api.imports.loading import load
-from api.imports.source import TABLES
+from api.imports.loading import begin, finish, load, load_table
+from api.imports.source import TABLES, stage
 from tests.cli.running import PORTAL, portal, run
 from tests.imports.conftest import Take
 from tests.imports.legacy import ROWS, Value, dump, write
@@ -508,6 +509,25 @@ def test_a_mended_booking_is_charged_as_the_run_that_rejected_it_charges(
     portal("import", "rejects", "--retry", str(listed))
     assert connection.execute("select subject_id, amount_cents from public.fee_events").fetchall() == [("b-11", 240)]
     assert one(connection, "select count(*) from public.voucher_bookings") == 3
+    assert violations(connection) == {}
+
+
+def test_a_cancellation_during_the_end_of_an_import_stays(connection: psycopg.Connection, shared_database: str) -> None:
+    loaded = begin(connection, "d1", {})
+    load_table(connection, loaded, "vouchers", [stage(ROWS["vouchers"] | {"status": "issued", "holder_uid": None})])
+    load_table(connection, loaded, "voucher_bookings", [stage(ROWS["voucher_bookings"])])
+    with psycopg.connect(shared_database) as live, psycopg.connect(shared_database, autocommit=True) as importing:
+        live.execute("select")  # begins a transaction, which the call does not end
+        call(live, thinker("ben"), "cancel_booking", booking_id="b-1")
+        with ThreadPoolExecutor() as threads:
+            finished = threads.submit(finish, importing, loaded, 0)
+            wait_for_row(
+                connection,
+                f"select from pg_stat_activity where pid = {importing.info.backend_pid} and wait_event_type = 'Lock'",
+            )
+            live.commit()
+            finished.result()
+    assert one(connection, "select status from public.vouchers") == "issued"
     assert violations(connection) == {}
 
 
