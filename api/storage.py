@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -106,24 +107,22 @@ class Storage:
             _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error
 
-    async def copy(self, path: str, folder: Path) -> bool:
-        """Copy the document at this path into a folder, under the same path; False where there is none.
+    async def copy(self, path: str, file: Path) -> Stored | None:
+        """Copy the document at this path into a file that only its owner can read; None where there is none.
 
-        Only the user of this process can read the copy. Raises OSError; and ApiError: storage_away.
+        Raises OSError; and ApiError: storage_away.
         """
-        # no store has such a path
-        if {".", ".."}.intersection(path.split("/")):
-            return False
-        target = folder / path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest, size = hashlib.sha256(), 0
         try:
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
                 async for chunk in self.read(path):
-                    file.write(chunk)
+                    target.write(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
         except FileNotFoundError:
-            target.unlink()
-            return False
-        return True
+            await anyio.Path(file).unlink(missing_ok=True)
+            return None
+        return Stored(size, digest.hexdigest())
 
     async def read_part(self, path: str, expected_bytes: int, part: range) -> AsyncIterator[bytes]:
         """The bytes of a part, not empty, of the document at this path, in chunks as they are read.

@@ -169,8 +169,15 @@ def _copy(paths: list[str], folder: Path) -> list[str]:
 
     storage = Storage(load_settings())
 
+    async def is_copied(path: str) -> bool:
+        # no store has such a path
+        if {".", ".."}.intersection(path.split("/")):
+            return False
+        (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return await storage.copy(path, folder / path) is not None
+
     async def copy() -> list[str]:
-        return [path for path in paths if not await storage.copy(path, folder)]
+        return [path for path in paths if not await is_copied(path)]
 
     try:
         return asyncio.run(copy())

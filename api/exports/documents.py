@@ -1,7 +1,5 @@
 """The stored documents of an export: files of the folder documents, each named after the id of its row."""
 
-import hashlib
-import os
 from pathlib import Path
 
 import psycopg
@@ -23,7 +21,7 @@ async def export_documents(connection: psycopg.Connection, storage: Storage, fol
     if rows:
         (folder / FOLDER).mkdir(mode=0o700)
     for name, path, size, sha256 in rows:
-        if await _save(storage, path, folder / FOLDER / name) == Stored(size, sha256):
+        if await storage.copy(path, folder / FOLDER / name) == Stored(size, sha256):
             documents.count += 1
             documents.bytes += size
         else:
@@ -54,17 +52,3 @@ async def import_documents(
         for path in stored:
             await storage.delete(path)
         raise
-
-
-async def _save(storage: Storage, path: str, file: Path) -> Stored | None:
-    """Writes a document into a file that only its owner can read; None where the store has none."""
-    digest, size = hashlib.sha256(), 0
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-        try:
-            async for chunk in storage.read(path):
-                target.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-        except FileNotFoundError:
-            return None
-    return Stored(size, digest.hexdigest())
