@@ -184,7 +184,7 @@ def test_an_erasure_changes_what_the_documentation_says_and_leaves_no_trace(worl
 
 
 def test_no_event_names_an_erased_thinker(world: psycopg.Connection) -> None:
-    """Every key with which an event names a thinker is known, whoever wrote the event."""
+    """The erasure knows every key under which an event names a thinker."""
     end_obligations(world)
     for uid in ("ben", "sam", "zoe"):
         named = json.dumps(rows(world)["events"])
