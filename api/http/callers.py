@@ -1,9 +1,7 @@
 """Authenticate requests: by the API key, by a thinker's token, or as loopback without a key."""
 
 import hmac
-import re
 from abc import ABC, abstractmethod
-from ipaddress import ip_address
 
 from litestar.connection import ASGIConnection, Request
 from litestar.datastructures import State
@@ -16,12 +14,11 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Calls
 from api.gateway.shares import Shares
-from api.http.proxies import client_address, is_https
-from api.settings import DEFAULT_PORTS, Settings
+from api.http.origins import is_cross_origin, names_loopback
+from api.http.proxies import client_address
+from api.settings import Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
-
-_LOCATION = re.compile(r"(.*?)(:\d*)?", re.DOTALL)  # a host and its port
 
 
 class Caller(ABC):
@@ -97,7 +94,7 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
         if not connection.route_handler.opt.get("open"):
             return AuthenticationResult(user=await _caller(connection), auth=None)
         # not for pages of another origin: the response would set a cookie in the browser
-        if _is_cross_origin(connection):
+        if is_cross_origin(connection):
             raise ApiError("foreign_origin")
         return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=None)
 
@@ -109,7 +106,7 @@ async def _caller(connection: Connection) -> Caller:
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = _cookie(connection, TOKEN_COOKIE)
-        if token and _is_cross_origin(connection):
+        if token and is_cross_origin(connection):
             raise ApiError("foreign_origin")
     if not token:
         raise NotAuthorizedException("invalid api key", headers={"WWW-Authenticate": "Bearer"})
@@ -143,37 +140,6 @@ def _is_trusted(connection: Connection) -> bool:
         given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
         return hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given)
     # a page of another site must not use the trust in this machine's browser
-    if not _names_loopback(connection) or _is_cross_origin(connection):
+    if not names_loopback(connection) or is_cross_origin(connection):
         raise ApiError("foreign_origin")
     return True
-
-
-def _names_loopback(connection: Connection) -> bool:
-    """Whether the Host header names this machine; any other name can be pointed here by its owner (DNS rebinding)."""
-    host = connection.headers.get("host")
-    if host is None:
-        return True  # every browser sends it
-    name = _with_port(host.lower(), "")[0].strip("[]")
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
-
-
-def _is_cross_origin(connection: Connection) -> bool:
-    """Whether a browser sent the request for a page of an origin that is neither this server nor in CORS_ORIGINS."""
-    origin, settings = connection.headers.get("origin"), connection.app.state.settings
-    if origin is None or origin in settings.cors_origins:
-        return False
-    scheme, _, place = origin.lower().partition("://")
-    if scheme not in DEFAULT_PORTS or (scheme == "http" and is_https(connection)):
-        return True
-    default = DEFAULT_PORTS[scheme]
-    return not place or _with_port(place, default) != _with_port(connection.headers.get("host", "").lower(), default)
-
-
-def _with_port(place: str, default: str) -> tuple[str, str]:
-    """A host and its port: browsers leave out the default one, proxies may not."""
-    parts = _LOCATION.fullmatch(place)
-    assert parts  # matches any text
-    return parts[1], (parts[2] or "").removeprefix(":") or default
