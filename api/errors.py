@@ -50,6 +50,18 @@ ERRORS: dict[str, Error] = {
     ),
     "uid_invalid": Error(400, "Uid muss 1 bis 255 Zeichen haben", "uid must have 1 to 255 characters"),
     "not_signed_in": Error(401, "Nicht angemeldet", "not signed in"),
+    "session_required": Error(
+        401,
+        "Keine Sitzung: Bitte die Seite neu laden und Cookies erlauben",
+        "no session: please reload the page, and allow cookies",
+    ),
+    "session_ended": Error(
+        401, "Sitzung beendet: Bitte die Seite neu laden", "the session has ended: please reload the page"
+    ),
+    "too_many_claims": Error(
+        429, "Zu viele neue Uids, bitte später noch einmal", "too many new uids, please try again later"
+    ),
+    "thinker_not_claimed": Error(404, "Keine Sitzung hat diese Uid", "no session has this uid"),
     "not_yourself": Error(403, "Nur für die eigene Uid erlaubt", "allowed for your own uid only"),
     "not_an_admin": Error(403, "Nur Admins dürfen das sehen", "only admins may see this"),
     "not_a_server": Error(403, "Nur für vertrauenswürdige Server", "only trusted servers may do this"),

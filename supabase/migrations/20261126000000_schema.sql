@@ -566,6 +566,8 @@ create table private.settings (
   applications_a_day  integer  not null default 1000,
   new_thinkers_a_day  integer  not null default 1000,
   presence_changes_a_day integer not null default 2000,
+  thinkers_a_session  integer  not null default 8,
+  claims_a_minute     integer  not null default 20,
   telemetry_a_day     integer  not null default 50000,
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
@@ -595,6 +597,8 @@ create table private.settings (
       applications_a_day,
       new_thinkers_a_day,
       presence_changes_a_day,
+      thinkers_a_session,
+      claims_a_minute,
       telemetry_a_day,
       telemetry_types_a_day,
       document_bytes, document_bytes_a_thinker, bytes_a_day
@@ -625,6 +629,10 @@ comment on column private.settings.new_thinkers_a_day is
 comment on column private.settings.presence_changes_a_day is
   'How often one thinker may change its pair code, or come and go, on a day (UTC): each time leaves events, and two '
   'thinkers who change their pair code together make a room.';
+comment on column private.settings.thinkers_a_session is
+  'How many thinkers a browser session may use first (claim_thinker); as many again by their tokens.';
+comment on column private.settings.claims_a_minute is
+  'How many uids the browser sessions of one address may use first within a minute.';
 comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is
@@ -1118,15 +1126,19 @@ begin
   perform private.is_small_query();
   case
     when private.thinker_id(claimed) = thinker then
-      return private.ensure_thinker(claimed);
+      thinker := private.ensure_thinker(claimed);
     -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
     when private.thinker_id(thinker::text) = thinker then
-      return private.ensure_thinker(thinker::text);
+      thinker := private.ensure_thinker(thinker::text);
     when exists (select from public.thinkers t where t.id = thinker) then
-      return thinker;
+      null;
     else
       raise sqlstate 'PT401' using message = 'not_signed_in';
   end case;
+
+  -- it is used: the first browser session that names it would be another's
+  delete from private.claims c where c.thinker_id = thinker and c.session_id is null;
+  return thinker;
 end;
 $$;
 
@@ -1152,13 +1164,18 @@ begin
   end if;
   if not exists (select from public.thinkers t where t.id = thinker) then
     insert into public.thinkers (id, public_id) values (thinker, uid) on conflict do nothing;
+    -- a thinker that another one names waits for its first browser session
+    if found and thinker <> auth.uid() and not private.is_service() then
+      insert into private.claims (thinker_id) values (thinker);
+    end if;
   end if;
   return thinker;
 end;
 $$;
 
 comment on function private.ensure_thinker is
-  'Returns the id of the thinker with this uid, and creates the thinker if it does not exist; null for null. '
+  'Returns the id of the thinker with this uid, and creates the thinker if it does not exist; null for null. One that '
+  'another thinker names may be claimed by a browser session (private.claims). '
   'Raises: uid_invalid (400).';
 
 -- sql/20_identity/functions/follow_new_users.sql
@@ -1352,6 +1369,312 @@ comment on function private.use_today is
   'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';
+
+-- sql/23_claims/tables/claims.sql
+create table private.claims (
+  thinker_id uuid        not null references public.thinkers (id) on delete cascade,
+  session_id uuid,
+  is_proven  boolean     not null default false,
+  claimed_at timestamptz not null default clock_timestamp(),
+
+  constraint claims_one_a_session unique nulls not distinct (thinker_id, session_id),
+  constraint a_free_uid_is_not_proven check (session_id is not null or not is_proven)
+);
+
+comment on table private.claims is
+  'The thinkers of browser sessions. A uid that a page made up belongs to the session that used it first; the thinker '
+  'of a token to each session that proved the token. Written by claim_thinker and release_thinker.';
+comment on column private.claims.session_id is
+  'The id in the session''s cookie; null for a thinker that was only named by another one, and waits for its first '
+  'session.';
+comment on column private.claims.is_proven is 'Whether the session has proved the thinker''s token.';
+
+-- one session, or none yet, for a uid that a page made up
+create unique index claims_first_session_idx on private.claims (thinker_id) where not is_proven;
+create index claims_session_id_idx on private.claims (session_id, claimed_at);
+
+alter table private.claims enable row level security;
+
+-- sql/23_claims/tables/ended_sessions.sql
+create table private.ended_sessions (
+  session_id uuid        primary key,
+  ended_at   timestamptz not null default now()
+);
+
+comment on table private.ended_sessions is
+  'Browser sessions that were signed out, or whose thinkers an operator released: their cookies prove nothing any '
+  'more. Kept for longer than a cookie lives.';
+
+create index ended_sessions_ended_at_idx on private.ended_sessions (ended_at);
+
+alter table private.ended_sessions enable row level security;
+
+-- sql/23_claims/functions/claim_thinker.sql
+create function public.claim_thinker(
+  session_id uuid,
+  uid        text,
+  client     text    default null,
+  proven     boolean default false,
+  known      boolean default false
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+set statement_timeout = '2s'
+as $$
+declare
+  thinker uuid := private.thinker_id(claim_thinker.uid);
+  most    private.settings;
+begin
+  perform private.require_service();
+  perform private.require_session(claim_thinker.session_id);
+
+  if exists (
+    select from private.claims c
+    where c.thinker_id = thinker
+      and c.session_id = claim_thinker.session_id
+      and (c.is_proven or not claim_thinker.proven)
+  ) then
+    return;
+  end if;
+
+  if claim_thinker.uid is null or char_length(claim_thinker.uid) not between 1 and 255 then
+    raise sqlstate 'PT400' using message = 'uid_invalid';
+  end if;
+
+  select * into most from private.settings;
+  if claim_thinker.proven then
+    perform private.ensure_thinker(claim_thinker.uid);
+    -- the token can be proved again at any time
+    delete from private.claims c
+    where c.session_id = claim_thinker.session_id
+      and c.is_proven
+      and c.thinker_id in (
+        select o.thinker_id
+        from private.claims o
+        where o.session_id = claim_thinker.session_id and o.is_proven
+        order by o.claimed_at desc
+        offset greatest(most.thinkers_a_session - 1, 0)
+      );
+    delete from private.claims c where c.thinker_id = thinker and not c.is_proven;
+    insert into private.claims (thinker_id, session_id, is_proven)
+    values (thinker, claim_thinker.session_id, true)
+    on conflict do nothing;
+    return;
+  end if;
+
+  -- the uids of tokens and of users of Supabase Auth need their proof; a role is no page's
+  if claim_thinker.uid ~ '^thinker-[0-9a-f]{12}$' or claim_thinker.uid = thinker::text or exists (
+    select from public.thinkers t where t.id = thinker and t.roles <> '{}'
+  ) then
+    raise sqlstate 'PT403' using message = 'not_yourself';
+  end if;
+
+  if (
+    select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
+  ) >= most.thinkers_a_session
+    or (
+      claim_thinker.client is not null
+      and (public.count_request('claim|' || claim_thinker.client) ->> 'requests')::int > most.claims_a_minute
+    )
+  then
+    raise sqlstate 'PT429' using message = 'too_many_claims';
+  end if;
+
+  insert into public.thinkers (id, public_id) values (thinker, claim_thinker.uid) on conflict do nothing;
+  if found or (
+    claim_thinker.known and not exists (select from private.claims c where c.thinker_id = thinker)
+  ) then
+    insert into private.claims (thinker_id, session_id)
+    values (thinker, claim_thinker.session_id)
+    on conflict (thinker_id) where not is_proven do nothing;
+  else
+    update private.claims c
+    set session_id = claim_thinker.session_id, claimed_at = clock_timestamp()
+    where c.thinker_id = thinker and c.session_id is null;
+  end if;
+  -- another session was first, or a trusted server knows this thinker
+  if not found and not exists (
+    select from private.claims c where c.thinker_id = thinker and c.session_id = claim_thinker.session_id
+  ) then
+    raise sqlstate 'PT403' using message = 'not_yourself';
+  end if;
+end;
+$$;
+
+comment on function public.claim_thinker is
+  'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
+  'session that uses it first: one that nobody has used, or that only another thinker has named; where known is true '
+  'also one that trusted servers or imports have made. With proven the session has proved the thinker''s token, as '
+  'several sessions may. client is the address whose claims are counted (private.settings.claims_a_minute). '
+  'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
+
+grant execute on function public.claim_thinker to service_role;
+
+-- sql/23_claims/functions/end_session.sql
+create function public.end_session(session_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service();
+  insert into private.ended_sessions (session_id) values (end_session.session_id) on conflict do nothing;
+  delete from private.ended_sessions e where e.ended_at < now() - interval '500 days';
+end;
+$$;
+
+comment on function public.end_session is
+  'Ends a browser session: its cookie proves nothing any more, wherever it was copied. '
+  'Raises: not_a_server (403).';
+
+grant execute on function public.end_session to service_role;
+
+-- sql/23_claims/functions/release_thinker.sql
+create function private.release_thinker(uid text)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  sessions uuid[];
+  released jsonb;
+begin
+  select array_agg(c.session_id) into sessions
+  from private.claims c
+  where c.thinker_id = private.thinker_id(release_thinker.uid) and c.session_id is not null;
+  if sessions is null then
+    raise sqlstate 'PT404' using message = 'thinker_not_claimed';
+  end if;
+
+  perform public.end_session(s) from unnest(sessions) as s;
+  with free as (
+    update private.claims c
+    set session_id = null
+    where c.session_id = any (sessions) and not c.is_proven
+    returning c.thinker_id
+  ),
+  gone as (
+    delete from private.claims c where c.session_id = any (sessions) and c.is_proven returning c.thinker_id
+  )
+  select jsonb_agg(distinct private.uid_of(r.thinker_id)) into released
+  from (select thinker_id from free union all select thinker_id from gone) as r;
+  return released;
+end;
+$$;
+
+comment on function private.release_thinker is
+  'Ends the browser sessions that may act as the thinker with this uid. All of their thinkers are free for the next '
+  'session that uses or proves them; returns their uids. For operators. '
+  'Raises: thinker_not_claimed (404).';
+
+-- sql/23_claims/functions/require_session.sql
+create function private.require_session(session_id uuid)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if exists (select from private.ended_sessions e where e.session_id = require_session.session_id) then
+    raise sqlstate 'PT401' using message = 'session_ended';
+  end if;
+end;
+$$;
+
+comment on function private.require_session is
+  'Lets a browser session pass that has not ended. '
+  'Raises: session_ended (401).';
+
+-- sql/23_claims/functions/session_thinkers.sql
+create function public.session_thinkers(session_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service();
+  perform private.require_session(session_thinkers.session_id);
+  return coalesce(
+    (
+      select jsonb_agg(t.public_id order by c.claimed_at, t.public_id)
+      from private.claims c
+      join public.thinkers t on t.id = c.thinker_id
+      where c.session_id = session_thinkers.session_id
+    ),
+    '[]'
+  );
+end;
+$$;
+
+comment on function public.session_thinkers is
+  'The uids of a browser session''s thinkers, in the order in which it claimed them. '
+  'Raises: session_ended (401); not_a_server (403).';
+
+grant execute on function public.session_thinkers to service_role;
+
+-- sql/23_claims/triggers/tg_claims__write_claimed.sql
+create function private.tg_claims__write_claimed()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'thinker.claimed', new.thinker_id, 'thinker', private.uid_of(new.thinker_id),
+    jsonb_build_object('proven', new.is_proven)
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_claims__write_claimed is 'Writes the event thinker.claimed, without the session.';
+
+create trigger tg_claims__write_claimed
+  after insert or update of session_id on private.claims
+  for each row
+  when (new.session_id is not null)
+  execute function private.tg_claims__write_claimed();
+
+-- sql/23_claims/triggers/tg_claims__write_released.sql
+create function private.tg_claims__write_released()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, subject_type, subject_id, meta)
+  values (
+    'thinker.released', 'thinker', private.uid_of(old.thinker_id),
+    jsonb_build_object('by', private.operator_name())
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_claims__write_released is
+  'Writes the event thinker.released: a browser session may not act as the thinker any more. An erasure has its own '
+  'event.';
+
+create trigger tg_claims__write_released
+  after update of session_id on private.claims
+  for each row
+  when (old.session_id is not null and new.session_id is null)
+  execute function private.tg_claims__write_released();
+
+create trigger tg_claims__write_released_on_delete
+  after delete on private.claims
+  for each row
+  when (old.session_id is not null and not private.is_erasure())
+  execute function private.tg_claims__write_released();
 
 -- sql/25_idempotency/tables/idempotency_keys.sql
 create table private.idempotency_keys (
@@ -9796,6 +10119,7 @@ begin
         (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
         (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
         (6, 'daily_use', 'deleted', $s$delete from private.daily_use d where d.thinker_id = $1$s$),
+        (6, 'claims', 'deleted', $s$delete from private.claims c where c.thinker_id = $1$s$),
         (7, 'contracts', 'deleted', $s$delete from public.contracts c where c.storage_url = any ($7)$s$),
         (
           8, 'rooms', 'deleted',
@@ -9963,6 +10287,9 @@ declare
 begin
   return query select 'thinkers', to_jsonb(t) from public.thinkers t where t.id = thinker;
   return query select 'daily_use', to_jsonb(d) from private.daily_use d where d.thinker_id = thinker;
+  return query
+    -- the id of a session is in a cookie, and proves it
+    select 'claims', to_jsonb(c) - 'session_id' from private.claims c where c.thinker_id = thinker order by c.claimed_at;
   return query
     select 'idempotency_keys', to_jsonb(k) - 'fingerprint'
     from private.idempotency_keys k

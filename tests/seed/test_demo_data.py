@@ -533,5 +533,5 @@ def test_every_table_that_can_is_filled(connection: psycopg.Connection) -> None:
         "private.idempotency_keys", "private.request_counts", "private.job_runs", "private.daily_use",
         "private.document_total",
         "private.import_runs", "private.import_staging", "private.import_rejects", "private.import_rows",
-            "private.erased_uids",
+            "private.erased_uids", "private.claims", "private.ended_sessions",
     }  # fmt: skip

@@ -9,6 +9,8 @@ create table private.settings (
   applications_a_day  integer  not null default 1000,
   new_thinkers_a_day  integer  not null default 1000,
   presence_changes_a_day integer not null default 2000,
+  thinkers_a_session  integer  not null default 8,
+  claims_a_minute     integer  not null default 20,
   telemetry_a_day     integer  not null default 50000,
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
@@ -38,6 +40,8 @@ create table private.settings (
       applications_a_day,
       new_thinkers_a_day,
       presence_changes_a_day,
+      thinkers_a_session,
+      claims_a_minute,
       telemetry_a_day,
       telemetry_types_a_day,
       document_bytes, document_bytes_a_thinker, bytes_a_day
@@ -68,6 +72,10 @@ comment on column private.settings.new_thinkers_a_day is
 comment on column private.settings.presence_changes_a_day is
   'How often one thinker may change its pair code, or come and go, on a day (UTC): each time leaves events, and two '
   'thinkers who change their pair code together make a room.';
+comment on column private.settings.thinkers_a_session is
+  'How many thinkers a browser session may use first (claim_thinker); as many again by their tokens.';
+comment on column private.settings.claims_a_minute is
+  'How many uids the browser sessions of one address may use first within a minute.';
 comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is

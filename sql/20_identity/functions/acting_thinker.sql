@@ -11,15 +11,19 @@ begin
   perform private.is_small_query();
   case
     when private.thinker_id(claimed) = thinker then
-      return private.ensure_thinker(claimed);
+      thinker := private.ensure_thinker(claimed);
     -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
     when private.thinker_id(thinker::text) = thinker then
-      return private.ensure_thinker(thinker::text);
+      thinker := private.ensure_thinker(thinker::text);
     when exists (select from public.thinkers t where t.id = thinker) then
-      return thinker;
+      null;
     else
       raise sqlstate 'PT401' using message = 'not_signed_in';
   end case;
+
+  -- it is used: the first browser session that names it would be another's
+  delete from private.claims c where c.thinker_id = thinker and c.session_id is null;
+  return thinker;
 end;
 $$;
 

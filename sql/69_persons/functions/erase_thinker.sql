@@ -120,6 +120,7 @@ begin
         (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
         (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
         (6, 'daily_use', 'deleted', $s$delete from private.daily_use d where d.thinker_id = $1$s$),
+        (6, 'claims', 'deleted', $s$delete from private.claims c where c.thinker_id = $1$s$),
         (7, 'contracts', 'deleted', $s$delete from public.contracts c where c.storage_url = any ($7)$s$),
         (
           8, 'rooms', 'deleted',

@@ -1,0 +1,27 @@
+create function public.session_thinkers(session_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_service();
+  perform private.require_session(session_thinkers.session_id);
+  return coalesce(
+    (
+      select jsonb_agg(t.public_id order by c.claimed_at, t.public_id)
+      from private.claims c
+      join public.thinkers t on t.id = c.thinker_id
+      where c.session_id = session_thinkers.session_id
+    ),
+    '[]'
+  );
+end;
+$$;
+
+comment on function public.session_thinkers is
+  'The uids of a browser session''s thinkers, in the order in which it claimed them. '
+  'Raises: session_ended (401); not_a_server (403).';
+
+grant execute on function public.session_thinkers to service_role;
