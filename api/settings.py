@@ -182,6 +182,12 @@ class Settings(BaseSettings):
         tuple[Annotated[SecretStr, Field(min_length=MIN_SECRET_LENGTH)], ...], NoDecode, BeforeValidator(_split)
     ] = ()
     jwt_key_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
+    sessions: bool = True
+    session_days: int = Field(default=180, ge=1, le=400)
+    claim_known_ids: bool = False
+    shared_tokens: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = (
+        SecretStr("mot-shared-token-v1"),
+    )
     jwks_url: Annotated[str, AfterValidator(_web_address)] | None = None
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)] = ()
     token_secret_optional: SecretStr = SecretStr("")
@@ -234,6 +240,11 @@ class Settings(BaseSettings):
         if self.rate_limit == "auto":
             return self.ts_api_key is not None or not self.is_loopback_only
         return self.rate_limit == "on"
+
+    @property
+    def has_sessions(self) -> bool:
+        """SESSIONS; on a server without a key every request is trusted, and needs no session."""
+        return self.sessions and self.ts_api_key is not None
 
     def refuse_open_host(self) -> None:
         """Raise PortalError if other machines could reach a server that trusts every request."""

@@ -1,5 +1,6 @@
 """Tokens: JWTs that authenticate a thinker, at this API and at the Data API."""
 
+import hmac
 import json
 import os
 import secrets
@@ -61,6 +62,11 @@ class Tokens:
         for kid, key in self._own_keys.items():
             return jwt.encode(claims, key.private, algorithm="ES256", headers={"kid": kid})
         return jwt.encode(claims, self._secrets[0], algorithm="HS256")
+
+    def derived_keys(self, purpose: str) -> list[bytes]:
+        """Keys for signatures of another kind, of which no token can be one: of each own key and secret, in order."""
+        roots = [*(key.jwk["d"] for key in self._own_keys.values()), *self._secrets]
+        return [hmac.digest(root.encode(), purpose.encode(), "sha256") for root in roots]
 
     async def read(self, token: str) -> Actor | None:
         """The thinker of a token; None if it is forged, expired or not for a thinker.

@@ -18,6 +18,7 @@ from litestar.openapi.spec import Operation, RequestBody
 from api.errors import ApiError
 from api.http.callers import Caller
 from api.http.proxies import client_address
+from api.http.sessions import BrowserSession
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -57,7 +58,7 @@ class Turns:
         return self._locks.setdefault(address, asyncio.Lock())
 
 
-class PortalRequest(Request[Caller, None, State]):
+class PortalRequest(Request[Caller, BrowserSession | None, State]):
     """A request whose JSON body may be compressed or empty."""
 
     async def body(self) -> bytes:

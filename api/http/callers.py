@@ -1,21 +1,26 @@
-"""Authenticate requests: by the API key, by a thinker's token, or as loopback without a key."""
+"""Authenticate requests: by the API key, a thinker's token, a browser session, or as loopback without a key."""
 
 import hmac
 from abc import ABC, abstractmethod
+from typing import Any
 
 from litestar.connection import ASGIConnection, Request
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.enums import HttpMethod
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import Message, Receive, Scope, Send
 
 from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Calls
+from api.gateway.session_calls import SessionCalls
 from api.gateway.shares import Shares
-from api.http.origins import is_cross_origin, names_loopback
+from api.http.cookies import read_cookie
+from api.http.origins import is_cross_origin, is_from_own_page, names_loopback
 from api.http.proxies import client_address
+from api.http.sessions import BrowserSession, sessions_of
 from api.settings import Settings
 
 TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
@@ -45,6 +50,22 @@ class TrustedCaller(Caller):
         return Actor("service_role", uid)
 
 
+class SessionCaller(Caller):
+    """Is a page of a browser session, which acts as the thinkers that it claims (`SessionCalls`)."""
+
+    def __init__(self, session: BrowserSession) -> None:
+        """Take the session of the cookie."""
+        self.session = session
+
+    def as_thinker(self, uid: str) -> Actor:
+        """Any thinker, which the session claims before it acts."""
+        return Actor("authenticated", uid)
+
+    def as_caller(self, uid: str | None = None) -> Actor:
+        """The thinker with this uid, or else those that the session has claimed."""
+        return Actor("authenticated", uid)
+
+
 class ProvenCaller(Caller):
     """Has a thinker's token, and acts for that thinker only."""
 
@@ -63,16 +84,21 @@ class ProvenCaller(Caller):
         return self.actor if uid is None else self.as_thinker(uid)
 
 
-def calls_of(request: Request[Caller, None, State]) -> Calls:
+def calls_of(request: Request[Caller, BrowserSession | None, State]) -> Calls:
     """The calls that a route may make for a request: within the share of its caller, and of reads or of writes."""
     shares: Shares = request.app.state.shares
     settings: Settings = request.app.state.settings
     trusted = is_operator(request)
     client = client_address(request) if settings.is_rate_limited and not trusted else None
-    return shares.of(is_operator=trusted, is_read=request.method == HttpMethod.GET, client=client)
+    is_read = request.method == HttpMethod.GET
+    calls = shares.of(is_operator=trusted, is_read=is_read, client=client)
+    if isinstance(request.user, SessionCaller):
+        known, session_id = settings.claim_known_ids, request.user.session.id
+        return SessionCalls(calls, session_id, claims=not is_read, client=client, known=known)
+    return calls
 
 
-def is_operator(request: Request[Caller, None, State]) -> bool:
+def is_operator(request: Request[Caller, BrowserSession | None, State]) -> bool:
     """Whether the caller has the API key; on a server without one, whether it reads /api/admin."""
     settings: Settings = request.app.state.settings
     has_key = settings.ts_api_key is not None or request.scope["path"].startswith("/api/admin/")
@@ -86,29 +112,54 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
     """Authenticates a request before anything else of it is read.
 
     A request is trusted when its header `X-TS-APIKEY` has the key in `TS_API_KEY`, or when no key is set. Any other
-    request acts for the thinker of its token (`Authorization: Bearer`, or the cookie of /api/presence/verify), or gets
-    401. Routes with the opt `open` need neither.
+    request acts for the thinker of its token (`Authorization: Bearer`), for the thinkers of its browser session, or for
+    the thinker of the cookie of /api/presence/verify, or gets 401. Routes with the opt `open` need none of them.
+
+    The session of a request is its `auth`. Its cookie is renewed once a day.
     """
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Authenticate the request, and renew the cookie of its session."""
+
+        async def send_renewed(message: Message) -> None:
+            if message["type"] == "http.response.start" and (session := scope.get("auth")) and session.is_old:
+                connection = ASGIConnection[Any, Any, Any, Any](scope)
+                renewed = connection.app.state.sessions.cookie(connection, session)
+                MutableScopeHeaders.from_message(message).add("set-cookie", renewed)
+            await send(message)
+
+        await super().__call__(scope, receive, send_renewed)
+
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+        sessions = sessions_of(connection.app.state)
+        session = sessions.read(connection) if sessions else None
         if not connection.route_handler.opt.get("open"):
-            return AuthenticationResult(user=await _caller(connection), auth=None)
+            return AuthenticationResult(user=await _caller(connection, session), auth=session)
         # not for pages of another origin: the response would set a cookie in the browser
         if is_cross_origin(connection):
             raise ApiError("foreign_origin")
-        return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=None)
+        return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=session)
 
 
-async def _caller(connection: Connection) -> Caller:
-    """The caller. Raises NotAuthorizedException, and ApiError: foreign_origin, not_yourself, token_keys_away."""
+async def _caller(connection: Connection, session: BrowserSession | None) -> Caller:
+    """The caller.
+
+    Raises NotAuthorizedException, and ApiError: session_required, foreign_origin, not_yourself, token_keys_away.
+    """
     if _is_trusted(connection):
         return TrustedCaller()
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        token = _cookie(connection, TOKEN_COOKIE)
+        if session is not None:
+            return SessionCaller(session)
+        token = read_cookie(connection, TOKEN_COOKIE)
         if token and is_cross_origin(connection):
             raise ApiError("foreign_origin")
     if not token:
+        if sessions_of(connection.app.state) and is_from_own_page(connection):
+            # the answer sets the cookie of a new session, which the page's next requests have. This one has none yet:
+            # of several first requests at once, each would claim the page's uid for another session
+            raise ApiError("session_required")
         raise NotAuthorizedException("invalid api key", headers={"WWW-Authenticate": "Bearer"})
     actor = await connection.app.state.tokens.read(token.strip())
     if actor is None:
@@ -117,20 +168,6 @@ async def _caller(connection: Connection) -> Caller:
     if user := connection.headers.get("x-mot-user"):
         caller.as_thinker(user)
     return caller
-
-
-def _cookie(connection: Connection, name: str) -> str:
-    """The value of a cookie, as it was sent; empty if there is none.
-
-    Python's own parser takes a minute of the event loop for a header of backslashes (CVE-2024-7592), and Litestar keeps
-    each header that it parses.
-    """
-    for header in connection.headers.getall("cookie", []):
-        for pair in header.split(";"):
-            key, _, value = pair.partition("=")
-            if key.strip() == name:
-                return value.strip()
-    return ""
 
 
 def _is_trusted(connection: Connection) -> bool:

@@ -30,6 +30,8 @@ def _handle_api_error(request: Request[Any, Any, Any], error: ApiError) -> Respo
     headers = {"Retry-After": error.retry_after} if error.retry_after else {}
     if error.code == "body_timeout":
         headers["Connection"] = "close"  # the rest of the body is not waited for
+    if error.code in ("session_required", "session_ended"):
+        headers["Set-Cookie"] = request.app.state.sessions.cookie(request)
     error = ApiError(opt.get(error.code, error.code), error.detail)
     message = error.message(opt.get("language", "de"))
     return Response(ErrorBody(error=message), status_code=error.status, headers=headers)

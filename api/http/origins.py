@@ -26,14 +26,33 @@ def names_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
 
 def is_cross_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     """Whether a browser sent the request for a page of an origin that is neither this server nor in CORS_ORIGINS."""
-    origin, settings = connection.headers.get("origin"), connection.app.state.settings
-    if origin is None or origin in settings.cors_origins:
+    origin = connection.headers.get("origin")
+    return (
+        origin is not None
+        and origin not in connection.app.state.settings.cors_origins
+        and not _is_own(origin, connection)
+    )
+
+
+def is_from_own_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether a browser sent the request for a page of this server: by Sec-Fetch-Site, and by Origin or Referer.
+
+    A browser lets no page change these headers. It sends the first one only over https and to this machine.
+    """
+    site = connection.headers.get("sec-fetch-site")
+    if site not in (None, "same-origin"):
         return False
-    scheme, _, place = origin.lower().partition("://")
+    page = connection.headers.get("origin") or connection.headers.get("referer")
+    return site is not None if page is None else _is_own(page, connection)
+
+
+def _is_own(page: str, connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether an origin, or the URL of a page, is of this server."""
+    scheme, _, rest = page.lower().partition("://")
     if scheme not in DEFAULT_PORTS or (scheme == "http" and is_https(connection)):
-        return True
-    default = DEFAULT_PORTS[scheme]
-    return not place or _with_port(place, default) != _with_port(connection.headers.get("host", "").lower(), default)
+        return False
+    place, default = rest.partition("/")[0], DEFAULT_PORTS[scheme]
+    return bool(place) and _with_port(place, default) == _with_port(connection.headers.get("host", "").lower(), default)
 
 
 def _with_port(place: str, default: str) -> tuple[str, str]:

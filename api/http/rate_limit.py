@@ -13,6 +13,7 @@ from api.actor import SERVER
 from api.gateway.shares import Shares
 from api.http.callers import Caller, is_operator
 from api.http.proxies import client_address
+from api.http.sessions import BrowserSession
 from api.settings import Settings
 
 
@@ -21,7 +22,7 @@ class CountedInPostgres(RateLimitMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the request, before its body is read. Raises TooManyRequestsException above the limit."""
-        request: Request[Caller, None, State] = scope["litestar_app"].request_class(scope)
+        request: Request[Caller, BrowserSession | None, State] = scope["litestar_app"].request_class(scope)
         if await self.should_check_request(request):
             shares: Shares = request.app.state.shares
             calls = shares.of(is_operator=is_operator(request), is_read=False)
@@ -40,7 +41,7 @@ class CountedInPostgres(RateLimitMiddleware):
 def at_most(requests: int, route: str) -> DefineMiddleware:
     """A middleware that allows a client address this many requests a minute to a route; more get 429."""
 
-    def identifier(request: Request[Caller, None, State]) -> str:
+    def identifier(request: Request[Caller, BrowserSession | None, State]) -> str:
         return f"{route}|{client_address(request)}"
 
     return RateLimitConfig(
@@ -51,6 +52,6 @@ def at_most(requests: int, route: str) -> DefineMiddleware:
     ).middleware
 
 
-async def _is_limited(request: Request[Caller, None, State]) -> bool:
+async def _is_limited(request: Request[Caller, BrowserSession | None, State]) -> bool:
     settings: Settings = request.app.state.settings
     return settings.is_rate_limited

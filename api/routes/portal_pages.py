@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from api.http.ranges import answer_file
+from api.http.sessions import sessions_of
 
 _CHUNK = 2**18
 _MAX_PATH = 1024
@@ -72,14 +73,18 @@ async def _answer(request: Request[Any, Any, Any], file: Path) -> Response[Any]:
         return _chunks(file, part)
 
     found = await anyio.Path(file).stat()
+    sessions, is_page = sessions_of(request.app.state), file.suffix == ".html"
+    # the browser asks each time whether a page has changed
+    headers = {"cache-control": "private, no-cache" if is_page and sessions else "no-cache"}
+    if is_page and sessions and not sessions.has_cookie(request):
+        headers["set-cookie"] = sessions.cookie(request)
     kind, encoding = mimetypes.guess_type(file.name)
     return await answer_file(
         request,
         size=found.st_size,
         tag=f'"{found.st_mtime_ns:x}-{found.st_size:x}"',
         media_type=kind if kind and not encoding else "application/octet-stream",
-        # the browser asks each time whether a page has changed
-        headers={"cache-control": "no-cache"},
+        headers=headers,
         read=read,
     )
 

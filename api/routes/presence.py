@@ -7,7 +7,7 @@ from litestar.datastructures import Cookie, State
 from litestar.params import JSONBody
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.actor import Actor
+from api.actor import SERVER, Actor
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.callers import TOKEN_COOKIE
 from api.http.dependencies import IdempotencyKey, InjectedGateway
@@ -15,10 +15,12 @@ from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.proxies import is_https
+from api.http.sessions import BrowserSession
 from api.legacy.presence_tokens import check_signature, thinker_uid
 from api.models.base import FALSY, RequestModel, Required, any_required, required
 from api.models.fields import Id, Text
 from api.models.times import EpochMs
+from api.settings import Settings
 from api.tokens import LIFETIME_SECONDS
 
 
@@ -151,12 +153,19 @@ async def verify(
 ) -> Response[Verified]:
     """Answers the thinker of a token, who comes online the first time.
 
-    The access token is also set as a cookie, which scripts cannot read.
+    The access token is also set as a cookie, which scripts cannot read. A browser session may act as the thinker from
+    now on.
     """
     token = required(data.token or data.mot or data.thinker_token, "token_required")
     check_signature(token, data.ts, data.sig)
-    actor = Actor("authenticated", thinker_uid(token, state.settings))
+    session: BrowserSession | None = request.auth
+    settings: Settings = state.settings
+    if session and token in {shared.get_secret_value() for shared in settings.shared_tokens}:
+        token = f"{session.id} {token}"  # everybody has this token: each session is a thinker of its own
+    actor = Actor("authenticated", thinker_uid(token, settings))
     row = await gateway.call("verify_presence", actor, idempotency_key=idempotency_key)
+    if session:
+        await gateway.call("claim_thinker", SERVER, session_id=session.id, uid=actor.uid, proven=True)
     access_token = state.tokens.issue(actor)
     return Response(
         Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"], access_token=access_token),

@@ -1372,6 +1372,7 @@ comment on function private.use_today is
 
 -- sql/23_claims/tables/claims.sql
 create table private.claims (
+  id         bigint      generated always as identity primary key,
   thinker_id uuid        not null references public.thinkers (id) on delete cascade,
   session_id uuid,
   is_proven  boolean     not null default false,

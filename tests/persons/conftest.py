@@ -21,6 +21,9 @@ def world_url(server: Server, migrated: str) -> Iterator[str]:
                 "insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run)"
                 """ values ('d1', 'vouchers', 'v-1', gen_random_uuid(), '{"issuer_uid": "anna"}', 'value_missing', 1)"""
             )
+            connection.execute(
+                "insert into private.claims (thinker_id, session_id) select id, gen_random_uuid() from public.thinkers"
+            )
             # a title that would write over a terminal
             connection.execute("update public.vouchers set title = U&'\\202Eevil\\009B31m\\2028' where id = 'given'")
         yield url

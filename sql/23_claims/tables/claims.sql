@@ -1,4 +1,5 @@
 create table private.claims (
+  id         bigint      generated always as identity primary key,
   thinker_id uuid        not null references public.thinkers (id) on delete cascade,
   session_id uuid,
   is_proven  boolean     not null default false,

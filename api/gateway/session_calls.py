@@ -1,0 +1,108 @@
+"""The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from api.actor import SERVER, Actor
+from api.errors import ApiError
+from api.gateway import Calls, Row
+
+_NEWEST_FIRST = ("list_bookings", "list_contracts", "list_transfers")
+"""The lists of several thinkers, which a session sees as one, that begin with the newest row."""
+
+
+class SessionCalls:
+    """Calls functions as the thinkers of a session.
+
+    A uid that a request names is claimed before it is used. A request that names none acts as the thinkers that the
+    session has claimed: the first one that is allowed to, and in lists as all of them.
+    """
+
+    def __init__(self, calls: Calls, session_id: UUID, *, claims: bool, client: str | None, known: bool) -> None:
+        """Take the calls of the request, its session, and what `claim_thinker` takes of the claims that it makes.
+
+        Without `claims` (a request that only reads) a session without thinkers sees what everybody may see.
+        """
+        self._calls = calls
+        self._session_id = session_id
+        self._claims = claims
+        self._client = client
+        self._known = known
+
+    async def call(self, function: str, actor: Actor, **params: object) -> Any:
+        """See Calls. Raises ApiError also: session_ended, not_yourself, too_many_claims."""
+        if actor is SERVER:
+            return await self._calls.call(function, actor, **params)
+        if actor.uid is not None:
+            await self._claim(actor.uid)
+            return await self._calls.call(function, actor, **params)
+        uids = await self._calls.call("session_thinkers", SERVER, session_id=self._session_id)
+        if not uids:
+            uids = [_guest(self._session_id)]
+            if self._claims:
+                await self._claim(uids[0])
+        actors = [replace(actor, uid=uid) for uid in uids]
+        if "max_rows" in params:
+            return await self._list(function, actors, params)
+        return await self._first(function, actors, params)
+
+    async def _claim(self, uid: str) -> None:
+        await self._calls.call(
+            "claim_thinker", SERVER, session_id=self._session_id, uid=uid, client=self._client, known=self._known
+        )
+
+    async def _first(self, function: str, actors: list[Actor], params: dict[str, object]) -> Any:
+        """The result for the first thinker that is not refused, else the first refusal."""
+        refusals = []
+        for actor in actors:
+            try:
+                return await self._calls.call(function, actor, **params)
+            except ApiError as error:
+                if error.status not in (403, 404):
+                    raise
+                refusals.append(error)
+        raise refusals[0]
+
+    async def _list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
+        """One page of the rows that any of the thinkers may see."""
+        most = max(1, int(str(params["max_rows"])) // len(actors))
+        pages: list[list[Row]] = []
+        refusals = []
+        for actor in actors:
+            try:
+                pages.append(await self._calls.call(function, actor, **params | {"max_rows": most}))
+            except ApiError as error:
+                if error.status != 403:
+                    raise
+                refusals.append(error)
+        if not pages:
+            raise refusals[0]
+        return pages[0] if len(pages) == 1 else _merged(pages, newest_first=function in _NEWEST_FIRST)
+
+
+def _guest(session_id: UUID) -> str:
+    """The uid of a session that has named none; nobody can compute the session from it."""
+    return f"guest-{hashlib.sha256(b'guest' + session_id.bytes).hexdigest()[:22]}"
+
+
+def _merged(pages: list[list[Row]], *, newest_first: bool) -> list[Row]:
+    """The rows of several pages in their order, each once, as far as all pages go."""
+    rows: dict[object, Row] = {}
+    for row in (row for page in pages for row in page):
+        # a party sees more of a row than others
+        rows[row["id"]] = max(row, rows.get(row["id"], row), key=lambda seen: sum(v is not None for v in seen.values()))
+    in_order = sorted(rows.values(), key=_place, reverse=newest_first)
+    ends = [page[-1] for page in pages if page and page[-1].get("next")]
+    if not ends:
+        return in_order
+    end = (max if newest_first else min)(ends, key=_place)
+    place = [row["id"] for row in in_order].index(end["id"])
+    return [*in_order[:place], in_order[place] | {"next": end["next"]}]
+
+
+def _place(row: Row) -> tuple[datetime, str]:
+    """What lists are ordered by: the time of a row, and its id."""
+    return datetime.fromisoformat(row["created_at"]), str(row["id"])

@@ -1,0 +1,125 @@
+"""Which thinkers a browser session may act as (sql/23_claims)."""
+
+from collections.abc import Iterator
+from functools import partial
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api.actor import SERVER
+from tests.support.acting import act, act_or_reason, call_or_reason, connections, one, thinker
+from tests.support.parallel import at_once
+
+ONE, OTHER = uuid4(), uuid4()
+HEX = "thinker-0123456789ab"
+DONE = ""  # what a function without a result returns
+
+
+@pytest.fixture
+def connection(shared_database: str) -> Iterator[psycopg.Connection]:
+    """A transaction as the operator; rolled back."""
+    with psycopg.connect(shared_database) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+def claim(connection: psycopg.Connection, session: object, uid: str, **more: object) -> object:
+    return act_or_reason(connection, SERVER, "claim_thinker", session_id=session, uid=uid, **more)
+
+
+def events(connection: psycopg.Connection, uid: str) -> list[str]:
+    rows = connection.execute(
+        "select type from public.events where subject_id = %s and type like 'thinker.%%' order by type", (uid,)
+    )
+    return [kind for (kind,) in rows]
+
+
+def test_a_uid_belongs_to_the_session_that_uses_it_first(connection: psycopg.Connection) -> None:
+    assert claim(connection, ONE, "mia") == DONE
+    assert claim(connection, ONE, "mia") == DONE
+    assert claim(connection, OTHER, "mia") == "not_yourself"
+    assert claim(connection, OTHER, "mia", known=True) == "not_yourself"
+    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["mia"]
+    assert act(connection, SERVER, "session_thinkers", session_id=OTHER) == []
+    assert events(connection, "mia") == ["thinker.claimed"]
+
+
+def test_a_uid_that_another_thinker_only_named_waits_for_its_session(connection: psycopg.Connection) -> None:
+    act(connection, thinker("anna"), "issue_voucher", holder_uid="ben")
+    assert claim(connection, ONE, "ben") == DONE
+    assert claim(connection, OTHER, "ben") == "not_yourself"
+
+
+def test_a_thinker_that_has_acted_elsewhere_is_known(connection: psycopg.Connection) -> None:
+    act(connection, thinker("anna"), "issue_voucher", holder_uid="ben")
+    act(connection, thinker("ben"), "issue_voucher")
+    for uid in ("anna", "ben"):
+        assert claim(connection, ONE, uid) == "not_yourself"
+        assert claim(connection, ONE, uid, known=True) == DONE
+        assert claim(connection, OTHER, uid, known=True) == "not_yourself"
+
+
+@pytest.mark.parametrize("uid", [HEX, "11111111-1111-4111-8111-111111111111", "ada"])
+def test_who_needs_a_proof_is_never_claimed_without(connection: psycopg.Connection, uid: str) -> None:
+    connection.execute(
+        "insert into public.thinkers (id, public_id, roles) values (private.thinker_id('ada'), 'ada', '{admin}')"
+    )
+    assert claim(connection, ONE, uid) == "not_yourself"
+    assert claim(connection, ONE, uid, known=True) == "not_yourself"
+
+
+def test_the_thinker_of_a_token_belongs_to_each_session_that_proves_it(connection: psycopg.Connection) -> None:
+    for session in (ONE, OTHER, ONE):
+        assert claim(connection, session, HEX, proven=True) == DONE
+        assert claim(connection, session, HEX) == DONE
+        assert act(connection, SERVER, "session_thinkers", session_id=session) == [HEX]
+
+
+@pytest.mark.parametrize("uid", ["", "x" * 256])
+def test_a_uid_has_1_to_255_characters(connection: psycopg.Connection, uid: str) -> None:
+    assert claim(connection, ONE, uid) == "uid_invalid"
+
+
+def test_a_session_claims_a_few_uids(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set thinkers_a_session = 2")
+    assert [claim(connection, ONE, uid) for uid in ("a", "b", "c")] == [DONE, DONE, "too_many_claims"]
+    assert claim(connection, ONE, "a") == DONE
+    # tokens can be proved again: the oldest goes
+    proven = [f"thinker-{n:012}" for n in range(3)]
+    assert [claim(connection, ONE, uid, proven=True) for uid in proven] == [DONE, DONE, DONE]
+    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["a", "b", *proven[1:]]
+
+
+def test_an_address_claims_a_few_uids_a_minute(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set claims_a_minute = 2")
+    claimed = [claim(connection, uuid4(), uid, client="192.0.2.1") for uid in ("a", "b", "c")]
+    assert claimed == [DONE, DONE, "too_many_claims"]
+    assert claim(connection, ONE, "c", client="192.0.2.2") == DONE
+
+
+def test_a_released_thinker_is_free_and_its_session_has_ended(connection: psycopg.Connection) -> None:
+    for uid in ("mia", "tom"):
+        claim(connection, ONE, uid)
+    claim(connection, ONE, HEX, proven=True)
+    claim(connection, OTHER, HEX, proven=True)
+    assert one(connection, "select private.release_thinker('mia')") == ["mia", HEX, "tom"]
+    # the cookie may have been copied
+    assert claim(connection, ONE, "mia") == "session_ended"
+    assert act_or_reason(connection, SERVER, "session_thinkers", session_id=ONE) == "session_ended"
+    assert claim(connection, uuid4(), "mia") == DONE
+    assert claim(connection, OTHER, HEX) == DONE
+    assert events(connection, "mia") == ["thinker.claimed", "thinker.claimed", "thinker.released"]
+    with pytest.raises(psycopg.Error, match="thinker_not_claimed"):
+        connection.execute("select private.release_thinker('nobody')")
+
+
+def test_of_many_sessions_one_wins(database: str) -> None:
+    with connections(database, 20) as open_connections:
+        sessions = [uuid4() for _ in open_connections]
+        claims = [
+            partial(call_or_reason, connection, SERVER, "claim_thinker", session_id=session, uid="mia")
+            for connection, session in zip(open_connections, sessions, strict=True)
+        ]
+        results = at_once(claims)
+        assert sorted(results) == [DONE, *["not_yourself"] * 19]
+        assert one(open_connections[0], "select session_id from private.claims") == sessions[results.index(DONE)]
