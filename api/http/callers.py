@@ -2,6 +2,7 @@
 
 import hmac
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -37,6 +38,10 @@ class Caller(ABC):
     def as_caller(self, uid: str | None = None) -> Actor:
         """The request's actor, for `uid` if given; SQL authorises. Raises ApiError: not_yourself."""
 
+    @abstractmethod
+    def as_reporter(self, uids: Collection[str]) -> Actor:
+        """The actor that reports for the thinkers with these uids. Raises ApiError: not_yourself."""
+
 
 class TrustedCaller(Caller):
     """Has the API key, or uses a server without a key on the same machine. May act for any uid."""
@@ -48,6 +53,10 @@ class TrustedCaller(Caller):
     def as_caller(self, uid: str | None = None) -> Actor:
         """The service role, which may do what the legacy API did without a check."""
         return Actor("service_role", uid)
+
+    def as_reporter(self, uids: Collection[str]) -> Actor:
+        """The service role, which names each of them."""
+        return self.as_caller()
 
 
 class SessionCaller(Caller):
@@ -64,6 +73,12 @@ class SessionCaller(Caller):
     def as_caller(self, uid: str | None = None) -> Actor:
         """The thinker with this uid, or else those that the session has claimed."""
         return Actor("authenticated", uid)
+
+    def as_reporter(self, uids: Collection[str]) -> Actor:
+        """The only one of them; a page is one thinker at a time."""
+        if len(uids) > 1:
+            raise ApiError("not_yourself")
+        return self.as_caller(*uids)
 
 
 class ProvenCaller(Caller):
@@ -82,6 +97,12 @@ class ProvenCaller(Caller):
     def as_caller(self, uid: str | None = None) -> Actor:
         """The thinker of the token."""
         return self.actor if uid is None else self.as_thinker(uid)
+
+    def as_reporter(self, uids: Collection[str]) -> Actor:
+        """The thinker of the token."""
+        for uid in uids:
+            self.as_thinker(uid)
+        return self.actor
 
 
 def calls_of(request: Request[Caller, BrowserSession | None, State]) -> Calls:

@@ -16,6 +16,7 @@ from pydantic_core import core_schema
 from api.errors import ApiError, Language
 from api.http.callers import TOKEN_COOKIE
 from api.http.errors import ErrorBody
+from api.http.sessions import SESSION_COOKIE
 from api.models.base import RequestModel
 from api.settings import Settings
 
@@ -32,6 +33,7 @@ _SECURITY_SCHEMES: dict[str, SecurityScheme | Reference] = {
     "apiKey": SecurityScheme(type="apiKey", name="X-TS-APIKEY", security_scheme_in="header"),
     "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
     "cookie": SecurityScheme(type="apiKey", name=TOKEN_COOKIE, security_scheme_in="cookie"),
+    "session": SecurityScheme(type="apiKey", name=SESSION_COOKIE, security_scheme_in="cookie"),
 }
 
 
@@ -91,7 +93,16 @@ class _Plain(GenerateJsonSchema):
 
 
 _ANY_ROUTE = ("database_away", "database_read_only", "busy", "outcome_unknown")
-_ANY_CALLER = ("not_signed_in", "not_yourself", "foreign_origin", "token_keys_away")
+_ANY_CALLER = (
+    "not_signed_in",
+    "session_required",
+    "session_ended",
+    "not_yourself",
+    "uid_invalid",
+    "too_many_claims",
+    "foreign_origin",
+    "token_keys_away",
+)
 _ANY_BODY = (
     "invalid_json",
     "value_invalid",

@@ -18,7 +18,7 @@ from api.http.proxies import is_https
 from api.settings import Settings
 from api.tokens import Tokens
 
-_NAME = "portal_session"
+SESSION_COOKIE = "portal_session"
 _AUDIENCE = "session"
 _DAY = 86_400
 
@@ -91,4 +91,4 @@ def sessions_of(state: State) -> Sessions | None:
 
 def _name(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     """The name of the cookie: over https one that no other host and no script can set."""
-    return f"__Host-{_NAME}" if is_https(connection) else _NAME
+    return f"__Host-{SESSION_COOKIE}" if is_https(connection) else SESSION_COOKIE

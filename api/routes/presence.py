@@ -139,6 +139,8 @@ class Catalog(BaseModel):
         "token_expired",
         "signature_invalid",
         "not_signed_in",
+        "session_ended",
+        "not_a_server",
         "uid_invalid",
         body=True,
         is_open=True,
@@ -165,7 +167,7 @@ async def verify(
     actor = Actor("authenticated", thinker_uid(token, settings))
     row = await gateway.call("verify_presence", actor, idempotency_key=idempotency_key)
     if session:
-        await gateway.call("claim_thinker", SERVER, session_id=session.id, uid=actor.uid, proven=True)
+        await gateway.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid)
     access_token = state.tokens.issue(actor)
     return Response(
         Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"], access_token=access_token),

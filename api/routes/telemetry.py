@@ -77,7 +77,6 @@ async def report(
 ) -> Received:
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
-    for row in rows:
-        request.user.as_caller(row["actor_uid"])
-    await gateway.call("record_telemetry", request.user.as_caller(), events=Json(rows), idempotency_key=idempotency_key)
+    actor = request.user.as_reporter({row["actor_uid"] for row in rows if row["actor_uid"] is not None})
+    await gateway.call("record_telemetry", actor, events=Json(rows), idempotency_key=idempotency_key)
     return Received()

@@ -1384,7 +1384,8 @@ create table private.claims (
 
 comment on table private.claims is
   'The thinkers of browser sessions. A uid that a page made up belongs to the session that used it first; the thinker '
-  'of a token to each session that proved the token. Written by claim_thinker and release_thinker.';
+  'of a token to each session that proved the token. Written by claim_thinker, prove_thinker and '
+  'release_thinker.';
 comment on column private.claims.session_id is
   'The id in the session''s cookie; null for a thinker that was only named by another one, and waits for its first '
   'session.';
@@ -1415,7 +1416,6 @@ create function public.claim_thinker(
   session_id uuid,
   uid        text,
   client     text    default null,
-  proven     boolean default false,
   known      boolean default false
 )
 returns void
@@ -1433,9 +1433,7 @@ begin
 
   if exists (
     select from private.claims c
-    where c.thinker_id = thinker
-      and c.session_id = claim_thinker.session_id
-      and (c.is_proven or not claim_thinker.proven)
+    where c.thinker_id = thinker and c.session_id = claim_thinker.session_id
   ) then
     return;
   end if;
@@ -1444,34 +1442,16 @@ begin
     raise sqlstate 'PT400' using message = 'uid_invalid';
   end if;
 
-  select * into most from private.settings;
-  if claim_thinker.proven then
-    perform private.ensure_thinker(claim_thinker.uid);
-    -- the token can be proved again at any time
-    delete from private.claims c
-    where c.session_id = claim_thinker.session_id
-      and c.is_proven
-      and c.thinker_id in (
-        select o.thinker_id
-        from private.claims o
-        where o.session_id = claim_thinker.session_id and o.is_proven
-        order by o.claimed_at desc
-        offset greatest(most.thinkers_a_session - 1, 0)
-      );
-    delete from private.claims c where c.thinker_id = thinker and not c.is_proven;
-    insert into private.claims (thinker_id, session_id, is_proven)
-    values (thinker, claim_thinker.session_id, true)
-    on conflict do nothing;
-    return;
-  end if;
-
-  -- the uids of tokens and of users of Supabase Auth need their proof; a role is no page's
-  if claim_thinker.uid ~ '^thinker-[0-9a-f]{12}$' or claim_thinker.uid = thinker::text or exists (
-    select from public.thinkers t where t.id = thinker and t.roles <> '{}'
-  ) then
+  -- those of tokens and of users of Supabase Auth, whose uid is their id, need a proof; the others are no page's
+  if claim_thinker.uid ~ '^(thinker-[0-9a-f]{12}$|erased-)'
+    or claim_thinker.uid = thinker::text
+    or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
+    or exists (select from public.fees f where f.beneficiary_id = thinker)
+  then
     raise sqlstate 'PT403' using message = 'not_yourself';
   end if;
 
+  select * into most from private.settings;
   if (
     select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
   ) >= most.thinkers_a_session
@@ -1507,8 +1487,9 @@ $$;
 comment on function public.claim_thinker is
   'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
   'session that uses it first: one that nobody has used, or that only another thinker has named; where known is true '
-  'also one that trusted servers or imports have made. With proven the session has proved the thinker''s token, as '
-  'several sessions may. client is the address whose claims are counted (private.settings.claims_a_minute). '
+  'also one that trusted servers or imports have made. Never a thinker '
+  'of a token or of Supabase Auth (prove_thinker), nor one with a role, a beneficiary or a pseudonym. client is the '
+  'address whose claims are counted (private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
 
 grant execute on function public.claim_thinker to service_role;
@@ -1532,6 +1513,48 @@ comment on function public.end_session is
   'Raises: not_a_server (403).';
 
 grant execute on function public.end_session to service_role;
+
+-- sql/23_claims/functions/prove_thinker.sql
+create function public.prove_thinker(session_id uuid, uid text)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+set statement_timeout = '2s'
+as $$
+declare
+  thinker uuid;
+  most    integer := (select s.thinkers_a_session from private.settings s);
+begin
+  perform private.require_service();
+  perform private.require_session(prove_thinker.session_id);
+  thinker := private.ensure_thinker(prove_thinker.uid);
+
+  -- who has the token comes before the session that named the uid first
+  delete from private.claims c where c.thinker_id = thinker and not c.is_proven;
+
+  insert into private.claims (thinker_id, session_id, is_proven)
+  values (thinker, prove_thinker.session_id, true)
+  on conflict on constraint claims_one_a_session do nothing;
+
+  -- the tokens of the others can be proved again at any time
+  delete from private.claims c
+  where c.id in (
+    select o.id
+    from private.claims o
+    where o.session_id = prove_thinker.session_id and o.is_proven
+    order by o.thinker_id = thinker desc, o.claimed_at desc
+    offset greatest(most, 1)
+  );
+end;
+$$;
+
+comment on function public.prove_thinker is
+  'Lets a browser session act as the thinker with this uid, whose token it has proved; several sessions may. Of more '
+  'than private.settings.thinkers_a_session such thinkers a session keeps the latest. '
+  'Raises: uid_invalid (400); session_ended (401); not_a_server (403).';
+
+grant execute on function public.prove_thinker to service_role;
 
 -- sql/23_claims/functions/release_thinker.sql
 create function private.release_thinker(uid text)
@@ -1570,7 +1593,7 @@ $$;
 comment on function private.release_thinker is
   'Ends the browser sessions that may act as the thinker with this uid. All of their thinkers are free for the next '
   'session that uses or proves them; returns their uids. For operators. '
-  'Raises: thinker_not_claimed (404).';
+  'Raises: not_a_server (403); thinker_not_claimed (404).';
 
 -- sql/23_claims/functions/require_session.sql
 create function private.require_session(session_id uuid)

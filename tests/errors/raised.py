@@ -13,7 +13,9 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel
 
 from api.errors import ERRORS
+from api.gateway.session_calls import SessionCalls
 from api.http.body import PortalRequest
+from api.http.callers import SessionCaller
 
 Codes = Mapping[str, str]
 """Error codes, and the HTTP status of each."""
@@ -79,7 +81,8 @@ def raised_by(handler: HTTPRouteHandler, sql: SqlFunctions) -> set[str]:
         *(parameter.annotation for parameter in signature.values()),
         *handler.opt.values(),
     ]
-    seen = {id(PortalRequest)}
+    # what every caller can be answered is declared for every route
+    seen = {id(PortalRequest), id(SessionCaller), id(SessionCalls)}
     texts = {text for thing in things for text in _texts(thing, seen)}
     if handler.middleware:
         texts.add("rate_limited")

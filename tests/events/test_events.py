@@ -70,6 +70,12 @@ def by_hand(statement: LiteralString) -> Callable[[psycopg.Connection], object]:
     return lambda connection: as_operator(connection).execute(statement)
 
 
+def release(connection: psycopg.Connection) -> None:
+    """Lets a session prove a token, and an operator release the thinker."""
+    call(connection, SERVER, "prove_thinker", session_id=UUID(NEW_ID), uid="ann")
+    as_operator(connection).execute("select private.release_thinker('ann')")
+
+
 def accepted(actor: str) -> Event:
     return Event("mortgage.accept", actor, "mortgage_offer", "offer", {"applicationId": "app", "lenderUid": "ben"})
 
@@ -202,7 +208,18 @@ WRITES = [
         (LOGGED,),
     ),
     Write("telemetry", function(ANN, "record_telemetry", events=TELEMETRY), (PAGE_VIEW,)),
+    Write(
+        "a session claims a uid",
+        function(SERVER, "claim_thinker", session_id=UUID(NEW_ID), uid="new"),
+        (Event("thinker.claimed", "new", "thinker", "new", {"proven": False}),),
+    ),
+    Write(
+        "a session proves a token",
+        function(SERVER, "prove_thinker", session_id=UUID(NEW_ID), uid="ann"),
+        (Event("thinker.claimed", "ann", "thinker", "ann", {"proven": True}),),
+    ),
     # by hand
+    Write("release", release, (Event("thinker.released", None, "thinker", "ann", {"by": "postgres"}),)),
     Write(
         "verify by hand", by_hand("update public.thinkers set verified_at = now() where public_id = 'ann'"), (VERIFY,)
     ),
@@ -560,6 +577,7 @@ def test_the_log_contains_nothing_sensitive(scene: psycopg.Connection) -> None:
         voided = one(as_operator(scene), "select id from public.settlements where status = 'open'")
         call(scene, SERVER, "void_settlement", settlement_id=voided)
         call(scene, SERVER, "reverse_fee", fee_event_id=UUID(CHARGE), reason="nobody came")
+        release(scene)
         as_operator(scene).execute("update public.thinkers set verified_at = null where public_id = 'nora'")
         as_operator(scene).execute("select private.erase_thinker('nora')")
 

@@ -29,6 +29,8 @@ select private.run_job('expire-vouchers');
 insert into public.telemetry_events (type, path, meta) values
   ('x', '', null), ('x', null, 'null'), (E'\\t"\\r\\n\\\\', E'\\\\.', '[null, 9007199254740993, 1e300, 0.10]');
 insert into public.events (type, created_at) values ('old.event', '2001-02-03 04:05:06.789012Z');
+insert into private.claims (thinker_id, session_id) select id, gen_random_uuid() from public.thinkers limit 2;
+insert into private.ended_sessions (session_id) values (gen_random_uuid());
 """
 
 

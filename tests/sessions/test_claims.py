@@ -27,6 +27,10 @@ def claim(connection: psycopg.Connection, session: object, uid: str, **more: obj
     return act_or_reason(connection, SERVER, "claim_thinker", session_id=session, uid=uid, **more)
 
 
+def prove(connection: psycopg.Connection, session: object, uid: str) -> object:
+    return act_or_reason(connection, SERVER, "prove_thinker", session_id=session, uid=uid)
+
+
 def events(connection: psycopg.Connection, uid: str) -> list[str]:
     rows = connection.execute(
         "select type from public.events where subject_id = %s and type like 'thinker.%%' order by type", (uid,)
@@ -59,8 +63,10 @@ def test_a_thinker_that_has_acted_elsewhere_is_known(connection: psycopg.Connect
         assert claim(connection, OTHER, uid, known=True) == "not_yourself"
 
 
-@pytest.mark.parametrize("uid", [HEX, "11111111-1111-4111-8111-111111111111", "ada"])
-def test_who_needs_a_proof_is_never_claimed_without(connection: psycopg.Connection, uid: str) -> None:
+@pytest.mark.parametrize(
+    "uid", [HEX, "11111111-1111-4111-8111-111111111111", "ada", "togethersystems", "erased-0123456789abcdef0123"]
+)
+def test_who_is_no_page_is_never_claimed(connection: psycopg.Connection, uid: str) -> None:
     connection.execute(
         "insert into public.thinkers (id, public_id, roles) values (private.thinker_id('ada'), 'ada', '{admin}')"
     )
@@ -70,7 +76,7 @@ def test_who_needs_a_proof_is_never_claimed_without(connection: psycopg.Connecti
 
 def test_the_thinker_of_a_token_belongs_to_each_session_that_proves_it(connection: psycopg.Connection) -> None:
     for session in (ONE, OTHER, ONE):
-        assert claim(connection, session, HEX, proven=True) == DONE
+        assert prove(connection, session, HEX) == DONE
         assert claim(connection, session, HEX) == DONE
         assert act(connection, SERVER, "session_thinkers", session_id=session) == [HEX]
 
@@ -86,7 +92,7 @@ def test_a_session_claims_a_few_uids(connection: psycopg.Connection) -> None:
     assert claim(connection, ONE, "a") == DONE
     # tokens can be proved again: the oldest goes
     proven = [f"thinker-{n:012}" for n in range(3)]
-    assert [claim(connection, ONE, uid, proven=True) for uid in proven] == [DONE, DONE, DONE]
+    assert [prove(connection, ONE, uid) for uid in proven] == [DONE, DONE, DONE]
     assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["a", "b", *proven[1:]]
 
 
@@ -100,8 +106,8 @@ def test_an_address_claims_a_few_uids_a_minute(connection: psycopg.Connection) -
 def test_a_released_thinker_is_free_and_its_session_has_ended(connection: psycopg.Connection) -> None:
     for uid in ("mia", "tom"):
         claim(connection, ONE, uid)
-    claim(connection, ONE, HEX, proven=True)
-    claim(connection, OTHER, HEX, proven=True)
+    prove(connection, ONE, HEX)
+    prove(connection, OTHER, HEX)
     assert one(connection, "select private.release_thinker('mia')") == ["mia", HEX, "tom"]
     # the cookie may have been copied
     assert claim(connection, ONE, "mia") == "session_ended"

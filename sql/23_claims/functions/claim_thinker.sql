@@ -2,7 +2,6 @@ create function public.claim_thinker(
   session_id uuid,
   uid        text,
   client     text    default null,
-  proven     boolean default false,
   known      boolean default false
 )
 returns void
@@ -20,9 +19,7 @@ begin
 
   if exists (
     select from private.claims c
-    where c.thinker_id = thinker
-      and c.session_id = claim_thinker.session_id
-      and (c.is_proven or not claim_thinker.proven)
+    where c.thinker_id = thinker and c.session_id = claim_thinker.session_id
   ) then
     return;
   end if;
@@ -31,34 +28,16 @@ begin
     raise sqlstate 'PT400' using message = 'uid_invalid';
   end if;
 
-  select * into most from private.settings;
-  if claim_thinker.proven then
-    perform private.ensure_thinker(claim_thinker.uid);
-    -- the token can be proved again at any time
-    delete from private.claims c
-    where c.session_id = claim_thinker.session_id
-      and c.is_proven
-      and c.thinker_id in (
-        select o.thinker_id
-        from private.claims o
-        where o.session_id = claim_thinker.session_id and o.is_proven
-        order by o.claimed_at desc
-        offset greatest(most.thinkers_a_session - 1, 0)
-      );
-    delete from private.claims c where c.thinker_id = thinker and not c.is_proven;
-    insert into private.claims (thinker_id, session_id, is_proven)
-    values (thinker, claim_thinker.session_id, true)
-    on conflict do nothing;
-    return;
-  end if;
-
-  -- the uids of tokens and of users of Supabase Auth need their proof; a role is no page's
-  if claim_thinker.uid ~ '^thinker-[0-9a-f]{12}$' or claim_thinker.uid = thinker::text or exists (
-    select from public.thinkers t where t.id = thinker and t.roles <> '{}'
-  ) then
+  -- those of tokens and of users of Supabase Auth, whose uid is their id, need a proof; the others are no page's
+  if claim_thinker.uid ~ '^(thinker-[0-9a-f]{12}$|erased-)'
+    or claim_thinker.uid = thinker::text
+    or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
+    or exists (select from public.fees f where f.beneficiary_id = thinker)
+  then
     raise sqlstate 'PT403' using message = 'not_yourself';
   end if;
 
+  select * into most from private.settings;
   if (
     select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
   ) >= most.thinkers_a_session
@@ -94,8 +73,9 @@ $$;
 comment on function public.claim_thinker is
   'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
   'session that uses it first: one that nobody has used, or that only another thinker has named; where known is true '
-  'also one that trusted servers or imports have made. With proven the session has proved the thinker''s token, as '
-  'several sessions may. client is the address whose claims are counted (private.settings.claims_a_minute). '
+  'also one that trusted servers or imports have made. Never a thinker '
+  'of a token or of Supabase Auth (prove_thinker), nor one with a role, a beneficiary or a pseudonym. client is the '
+  'address whose claims are counted (private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
 
 grant execute on function public.claim_thinker to service_role;

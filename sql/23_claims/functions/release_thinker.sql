@@ -34,4 +34,4 @@ $$;
 comment on function private.release_thinker is
   'Ends the browser sessions that may act as the thinker with this uid. All of their thinkers are free for the next '
   'session that uses or proves them; returns their uids. For operators. '
-  'Raises: thinker_not_claimed (404).';
+  'Raises: not_a_server (403); thinker_not_claimed (404).';

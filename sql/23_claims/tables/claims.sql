@@ -11,7 +11,8 @@ create table private.claims (
 
 comment on table private.claims is
   'The thinkers of browser sessions. A uid that a page made up belongs to the session that used it first; the thinker '
-  'of a token to each session that proved the token. Written by claim_thinker and release_thinker.';
+  'of a token to each session that proved the token. Written by claim_thinker, prove_thinker and '
+  'release_thinker.';
 comment on column private.claims.session_id is
   'The id in the session''s cookie; null for a thinker that was only named by another one, and waits for its first '
   'session.';

@@ -1,0 +1,298 @@
+"""The requests of the portal's pages on a server with a key: from two browsers, and from attackers."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import jwt
+import psycopg
+import pytest
+
+from api.settings import Settings
+from api.tokens import Tokens
+from tests.sessions.conftest import SAME, Browser
+from tests.support.acting import one
+from tests.support.serving import Connection, serve, settings_in
+from tests.support.signing import KEY, SECRET
+
+NOT_YOURSELF = {"ok": False, "error": "Nur für die eigene Uid erlaubt"}
+COOKIE = "portal_session"
+WINDOW = {"validFrom": "2030-01-07T09:00:00Z", "validUntil": "2030-01-07T12:00:00Z"}
+TRANSFER = {"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": 10, "fiatCurrency": "EUR"}
+
+
+def offer(browser: Browser, **more: object) -> str:
+    answer = browser.post("/api/voucher/issue", {"issuerUid": browser.uid, **WINDOW, **more})
+    assert answer.status == 200, answer.body
+    return str(answer.body["voucher"]["voucherId"])
+
+
+def book(browser: Browser, voucher: str, hour: int = 9) -> str:
+    slot = f"slot-2030-01-07T{hour:02}:00:00.000Z"
+    answer = browser.post("/api/voucher/book", {"voucherId": voucher, "slotId": slot, "holderUid": browser.uid})
+    assert answer.status == 200, answer.body
+    return str(answer.body["booking"]["bookingId"])
+
+
+# two users
+
+
+def test_two_browsers_book_and_cancel_as_on_loopback(anna: Browser, ben: Browser) -> None:
+    voucher = offer(anna)
+    assert ben.get(f"/api/slots/available?voucherId={voucher}").body["items"]
+    booking = book(ben, voucher)
+    for browser, role in ((anna, "issuerUid"), (ben, "holderUid")):
+        items = browser.get(f"/api/voucher/bookings?{role}={browser.uid}").body["items"]
+        assert [item["bookingId"] for item in items] == [booking]
+        assert [v["voucherId"] for v in browser.get(f"/api/voucher/list?{role}={browser.uid}").body["items"]] == [
+            voucher
+        ]
+    assert ben.post("/api/voucher/cancel", {"bookingId": booking}).body["booking"]["status"] == "cancelled"
+
+
+def test_a_stranger_sees_and_cancels_nothing(anna: Browser, ben: Browser, public: Connection) -> None:
+    booking = book(ben, offer(anna))
+    stranger = Browser(public)
+    assert stranger.get(f"/api/voucher/bookings?holderUid={ben.uid}").body["items"] == []
+    answer = stranger.post("/api/voucher/cancel", {"bookingId": booking})
+    assert (answer.status, answer.body["error"]) == (403, "Nur Aussteller oder Inhaber dürfen stornieren")
+    for path, body in (
+        ("/api/voucher/issue", {"issuerUid": anna.uid}),
+        ("/api/presence/heartbeat", {"thinker_id": anna.uid}),
+        ("/api/voucher/book", {"voucherId": "v", "slotId": "slot-2030-01-07T09:00:00.000Z", "holderUid": anna.uid}),
+    ):
+        answer = stranger.post(path, body)
+        assert (answer.status, answer.body) == (403, NOT_YOURSELF)
+    assert stranger.get("/api/mortgage/application-list?role=borrower", x_mot_user=anna.uid).status == 403
+    assert stranger.post("/api/telemetry", [{"type": "click", "actorUid": anna.uid}]).status == 403
+
+
+def test_a_token_adds_its_thinker_to_the_session(anna: Browser) -> None:
+    anna.post("/api/presence/heartbeat", {"thinker_id": anna.uid})
+    thinker = anna.post("/api/presence/verify", {"token": uuid4().hex}).body["thinker_id"]
+    del anna.cookies["portal_token"]
+    assert anna.post("/api/presence/heartbeat", {"thinker_id": thinker, "pair_code": "p"}).status == 200
+    # the page's own uid is still its own, and what one of the two may do, the session may
+    mine, proven = offer(anna), offer_of(anna, thinker)
+    listed = [item["voucherId"] for item in anna.get("/api/voucher/list").body["items"]]
+    assert [v for v in listed if v in (mine, proven)] == [mine, proven]
+    for voucher in (mine, proven):
+        book(anna, voucher, hour=10)
+        assert anna.post("/api/voucher/cancel", {"voucherId": voucher}).status == 200
+
+
+def offer_of(browser: Browser, uid: str) -> str:
+    return str(browser.post("/api/voucher/issue", {"issuerUid": uid, **WINDOW}).body["voucher"]["voucherId"])
+
+
+def test_a_session_without_a_uid_is_a_guest_of_its_own(anna: Browser, ben: Browser) -> None:
+    assert anna.get("/api/telbank/transfers").body["items"] == []
+    logged = anna.post("/api/telbank/transfers", TRANSFER).body["transfer"]["id"]
+    assert [item["id"] for item in anna.get("/api/telbank/transfers").body["items"]] == [logged]
+    assert anna.get(f"/api/telbank/transfers/{logged}").status == 200
+    assert ben.get("/api/telbank/transfers").body["items"] == []
+    assert ben.get(f"/api/telbank/transfers/{logged}").status == 404
+
+
+def test_a_session_keeps_its_documents(anna: Browser, ben: Browser) -> None:
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nx\r\n--b--\r\n'
+    headers = {**SAME, "Content-Type": "multipart/form-data; boundary=b"}
+    answer = anna.ask("POST", "/api/contracts/upload", raw=file, headers=headers)
+    assert answer.status == 200, answer.body
+    contract = answer.body["contract"]["id"]
+    assert [item["id"] for item in anna.get("/api/contracts/list").body["items"]] == [contract]
+    assert anna.get(f"/api/contracts/{contract}/document").status == 200
+    assert ben.get("/api/contracts/list").body["items"] == []
+    assert ben.get(f"/api/contracts/{contract}/document").status == 404
+
+
+def test_pages_of_a_list_hold_the_rows_of_all_thinkers_once(anna: Browser) -> None:
+    uids = [anna.uid, anna.uid[::-1], f"{anna.uid}-3"]
+    issued = [offer_of(anna, uids[n % 3]) for n in range(8)]
+    for limit in (1, 2, 3, 5, 100):
+        listed: list[str] = []
+        after = ""
+        while True:
+            answer = anna.get(f"/api/voucher/list?limit={limit}&after={after}")
+            listed += [item["voucherId"] for item in answer.body["items"]]
+            after = answer.headers.get("list-next", "")
+            if not after:
+                break
+        assert [v for v in listed if v in issued] == issued
+        assert len(listed) == len(set(listed))
+
+
+def test_lists_of_several_thinkers_keep_their_order(anna: Browser, public: Connection) -> None:
+    for n in range(4):
+        uid = f"{anna.uid}{n % 2}"
+        voucher = offer_of(anna, uid)
+        slot = "slot-2030-01-07T09:00:00.000Z"
+        anna.post("/api/voucher/book", {"voucherId": voucher, "slotId": slot, "holderUid": uid})
+    for path in ("/api/voucher/list", "/api/voucher/bookings"):
+        mine = [item["createdAt"] for item in anna.get(path).body["items"]]
+        trusted = [item["createdAt"] for item in public.get(path, x_ts_apikey=KEY).body["items"]]
+        assert len(mine) >= 4
+        assert mine == [time for time in trusted if time in mine]
+
+
+def test_everybodys_token_makes_each_session_a_thinker_of_its_own(anna: Browser, ben: Browser) -> None:
+    first, again, other = (
+        browser.post("/api/presence/verify", {"token": "mot-shared-token-v1"}).body["thinker_id"]
+        for browser in (anna, anna, ben)
+    )
+    assert first == again != other
+
+
+# who gets a session
+
+
+def test_a_page_brings_the_cookie_and_no_script_can_read_it(public: Connection) -> None:
+    answer = public.get("/")
+    assert answer.headers["cache-control"] == "private, no-cache"
+    name, _, attributes = answer.headers["set-cookie"].partition("=")
+    assert name == COOKIE
+    assert {"HttpOnly", "Path=/", "SameSite=lax", f"Max-Age={180 * 86400}"} <= set(attributes.split("; "))
+    assert "set-cookie" not in public.get("/core.js").headers
+    assert "set-cookie" not in public.get("/", cookie=answer.headers["set-cookie"].partition(";")[0]).headers
+
+
+def test_a_page_without_cookies_is_told_so(public: Connection) -> None:
+    # the answer brings the cookie, which the same request cannot use: of two at once each would claim the page's uid
+    answer = public.get("/api/voucher/list", sec_fetch_site="same-origin")
+    assert (answer.status, answer.body["error"]) == (
+        401,
+        "Keine Sitzung: Bitte die Seite neu laden und Cookies erlauben",
+    )
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    assert public.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=cookie).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "{own}"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example", "Content-Type": "text/plain"},
+        {"Referer": "https://evil.example/{own}"},
+        {"Referer": "{own}.evil.example/"},
+        {},
+    ],
+    ids=str,
+)
+def test_the_cookie_is_nothing_to_pages_of_other_origins(
+    anna: Browser, public_url: str, headers: dict[str, str]
+) -> None:
+    sent = {name: value.replace("{own}", public_url) for name, value in headers.items()}
+    before = dict(anna.cookies)
+    answer = anna.ask("POST", "/api/voucher/issue", {"issuerUid": anna.uid}, headers=sent)
+    assert answer.status in (401, 403)
+    assert anna.cookies == before
+
+
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+def test_older_browsers_name_the_page(anna: Browser, public_url: str, header: str) -> None:
+    page = public_url if header == "Origin" else f"{public_url}/index.html?a=b"
+    assert anna.ask("GET", "/api/voucher/list", headers={header: page}).status == 200
+
+
+def cookie_of(folder: Path, **claims: object) -> str:
+    now = int(time.time())
+    settings: Settings = settings_in(folder, jwt_secret=[SECRET])
+    key = Tokens(settings).derived_keys("browser session")[0]
+    return jwt.encode({"sub": str(uuid4()), "aud": "session", "iat": now, "exp": now + 60} | claims, key)
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "",
+        "x",
+        "a.b.c",
+        "{uuid}",
+        "{none}",
+        "{token}",
+        "{old}",
+        "{audience}",
+        "{subject}",
+        "{secret}",
+    ],
+)
+def test_a_cookie_that_is_none_is_nothing(public: Connection, tmp_path: Path, cookie: str) -> None:
+    claims = {"sub": str(uuid4()), "aud": "session", "iat": 1, "exp": 4_000_000_000}
+    forged = {
+        "{uuid}": str(uuid4()),
+        "{none}": jwt.encode(claims, "", algorithm="none"),
+        "{token}": jwt.encode(claims | {"role": "authenticated"}, SECRET),
+        "{old}": cookie_of(tmp_path, exp=int(time.time()) - 1),
+        "{audience}": cookie_of(tmp_path, aud="authenticated"),
+        "{subject}": cookie_of(tmp_path, sub="anna"),
+        "{secret}": jwt.encode(claims, "another secret that is as long as this one is"),
+    }.get(cookie, cookie)
+    answer = public.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=f"{COOKIE}={forged}")
+    assert answer.status == 401
+
+
+def test_a_session_proves_nothing_at_the_data_api_or_as_a_token(anna: Browser, public: Connection) -> None:
+    assert public.get("/api/voucher/list", authorization=f"Bearer {anna.cookies[COOKIE]}").status == 401
+
+
+def test_the_cookie_is_renewed_once_a_day(public: Connection, tmp_path: Path) -> None:
+    def renewed(age: timedelta) -> bool:
+        issued = int((datetime.now(UTC) - age).timestamp())
+        cookie = f"{COOKIE}={cookie_of(tmp_path, iat=issued)}"
+        answer = public.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=cookie)
+        assert answer.status == 200
+        return "set-cookie" in answer.headers
+
+    assert not renewed(timedelta(hours=23))
+    assert renewed(timedelta(hours=25))
+
+
+def test_a_copied_cookie_ends_with_the_session(anna: Browser, shared_database: str) -> None:
+    offer(anna)
+    copied = dict(anna.cookies)
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        one(connection, "select private.release_thinker(%s)", anna.uid)
+    answer = anna.post("/api/voucher/issue", {"issuerUid": anna.uid})
+    assert (answer.status, answer.body["error"]) == (401, "Sitzung beendet: Bitte die Seite neu laden")
+    # the answer brought another session, which the uid is free for
+    assert anna.cookies != copied
+    offer(anna)
+    anna.cookies = copied
+    assert anna.post("/api/voucher/issue", {"issuerUid": anna.uid}).status == 401
+
+
+def test_a_key_and_a_token_come_before_the_session(anna: Browser, ben: Browser) -> None:
+    offer(anna)
+    assert ben.post("/api/voucher/issue", {"issuerUid": anna.uid}, x_ts_apikey=KEY).status == 200
+    token = ben.post("/api/presence/verify", {"token": uuid4().hex}).body["access_token"]
+    assert ben.post("/api/voucher/issue", {"issuerUid": ben.uid}, authorization=f"Bearer {token}").status == 403
+
+
+def test_another_server_does_not_know_the_session(anna: Browser, shared_database: str, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, ts_api_key=KEY, rate_limit="off")
+    with serve(settings, shared_database) as url, Connection(url) as other:
+        answer = other.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=f"{COOKIE}={anna.cookies[COOKIE]}")
+        assert answer.status == 401
+
+
+@pytest.fixture
+def without_sessions(shared_database: str, tmp_path: Path) -> Iterator[Connection]:
+    """A connection to a server with a key and SESSIONS=off."""
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=[SECRET], rate_limit="off", sessions=False)
+    with serve(settings, shared_database) as url, Connection(url) as connection:
+        yield connection
+
+
+def test_sessions_can_be_off(anna: Browser, without_sessions: Connection) -> None:
+    anna.connection = without_sessions
+    answer = anna.get("/api/voucher/list")
+    assert (answer.status, answer.body["error"]) == (401, "invalid api key")
+    assert "set-cookie" not in answer.headers
