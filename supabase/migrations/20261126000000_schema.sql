@@ -2512,7 +2512,10 @@ begin
   end if;
 
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = voucher.issuer_id;
-  first_start := least(greatest(voucher.valid_from, available_slots.slots_from, now()), voucher.valid_until);
+  -- from its start on a slot is not offered
+  first_start := least(
+    greatest(voucher.valid_from, available_slots.slots_from, now() + interval '1 microsecond'), voucher.valid_until
+  );
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
@@ -2529,8 +2532,7 @@ begin
   )
   into slots
   from private.slots_of(voucher, first_start, last_start) as slot
-  where slot > now()
-  and not exists (
+  where not exists (
     select from public.voucher_bookings b
     where b.voucher_id = voucher.id
       and b.status = 'booked'
@@ -2585,6 +2587,7 @@ begin
     return response;
   end if;
 
+  -- locks a row of the holder, so that its bookings are counted one after the other
   perform private.use_today(bookings => 1);
 
   -- only who may book locks the voucher
@@ -2616,8 +2619,6 @@ begin
     raise sqlstate 'PT409' using message = 'slot_not_offered';
   end if;
 
-  -- one booking of a holder at a time, so that the count misses none
-  perform pg_advisory_xact_lock(private.lock_number('bookings_of:' || holder));
   select s.bookings_held into most from private.settings s;
   if (
     select count(*)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 
@@ -36,8 +37,7 @@ TIMEOUT_SECONDS = 600
 console = Console(soft_wrap=True)
 
 
-@dataclass(frozen=True)
-class Mutation:
+class Mutation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A change that breaks a rule, and the tests that must fail then."""
 
     rule: str
@@ -73,8 +73,8 @@ class Outcome:
 
 
 def load() -> list[Mutation]:
-    """Returns the mutations of mutations.yaml."""
-    return [Mutation(**entry) for entry in read_yaml(Path(__file__).with_name("mutations.yaml"))]
+    """Returns the mutations of mutations.yaml. Raises msgspec.ValidationError, as for `replace: false`, a boolean."""
+    return msgspec.convert(read_yaml(Path(__file__).with_name("mutations.yaml")), list[Mutation])
 
 
 @contextmanager

@@ -29,9 +29,11 @@ def test_no_parameter_takes_much_memory_before_it_is_refused(shared_database: st
         assert peak_megabytes(shared_database, function, parameter, "1e-16383", 12_000) < 100, (function, parameter)
 
 
-@pytest.mark.parametrize("number", ["1e308", "5e-324", "0e-16383"])
-def test_no_number_takes_much_memory_before_it_is_refused(shared_database: str, number: str) -> None:
-    assert peak_megabytes(shared_database, "issue_voucher", "terms", number, 100_000) < 100
+@pytest.mark.parametrize(
+    ("number", "times"), [("1e308", 100_000), ("5e-324", 100_000), ("0e-16383", 100_000), ("0e-16383", 12_000)]
+)
+def test_no_number_takes_much_memory_before_it_is_refused(shared_database: str, number: str, times: int) -> None:
+    assert peak_megabytes(shared_database, "issue_voucher", "terms", number, times) < 100
 
 
 @pytest.mark.parametrize(("uid", "terms", "most"), [("anna", [[]] * 990, 55), ("ben", [1] * 4_000, 93)])

@@ -24,7 +24,10 @@ begin
   end if;
 
   select t.no_overlap_across_vouchers into exclusive from public.thinkers t where t.id = voucher.issuer_id;
-  first_start := least(greatest(voucher.valid_from, available_slots.slots_from, now()), voucher.valid_until);
+  -- from its start on a slot is not offered
+  first_start := least(
+    greatest(voucher.valid_from, available_slots.slots_from, now() + interval '1 microsecond'), voucher.valid_until
+  );
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
 
@@ -41,8 +44,7 @@ begin
   )
   into slots
   from private.slots_of(voucher, first_start, last_start) as slot
-  where slot > now()
-  and not exists (
+  where not exists (
     select from public.voucher_bookings b
     where b.voucher_id = voucher.id
       and b.status = 'booked'

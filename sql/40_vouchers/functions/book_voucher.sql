@@ -21,6 +21,7 @@ begin
     return response;
   end if;
 
+  -- locks a row of the holder, so that its bookings are counted one after the other
   perform private.use_today(bookings => 1);
 
   -- only who may book locks the voucher
@@ -52,8 +53,6 @@ begin
     raise sqlstate 'PT409' using message = 'slot_not_offered';
   end if;
 
-  -- one booking of a holder at a time, so that the count misses none
-  perform pg_advisory_xact_lock(private.lock_number('bookings_of:' || holder));
   select s.bookings_held into most from private.settings s;
   if (
     select count(*)
