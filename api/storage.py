@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,27 @@ class Stored:
     sha256: str
 
 
+class Measured:
+    """Chunks, and the size and the hash of those that have passed."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._digest = hashlib.sha256()
+        self.byte_size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The chunks, each when it is measured."""
+        async for chunk in self._chunks:
+            self.byte_size += len(chunk)
+            self._digest.update(chunk)
+            yield chunk
+
+    @property
+    def stored(self) -> Stored:
+        """The size and the hash."""
+        return Stored(self.byte_size, self._digest.hexdigest())
+
+
 class Storage:
     """The store that STORAGE_URL names; without one, the folder `contracts` under DATA_DIR."""
 
@@ -56,42 +77,38 @@ class Storage:
 
         Raises ApiError: too_large, storage_full, storage_away; and what `chunks` raises.
         """
-        digest, size = hashlib.sha256(), 0
+        measured = Measured(chunks)
 
-        async def hashed() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > max_bytes:
+        async def limited() -> AsyncIterator[bytes]:
+            async for chunk in measured:
+                if measured.byte_size > max_bytes:
                     raise ApiError("too_large")
                 self._require_free_space()
-                digest.update(chunk)
                 yield chunk
 
         self._require_free_space()
         try:
-            await obstore.put_async(self._store, path, hashed())
+            await obstore.put_async(self._store, path, limited())
         except BaseException as error:
             self._remove_folder_of(path)
             if isinstance(error, (BaseError, OSError)):
                 _log.error(_FAILURE, error)
                 raise ApiError("storage_away") from error
             raise
-        return Stored(size, digest.hexdigest())
+        return measured.stored
 
-    async def find(self, path: str) -> Stored | None:
-        """The size and the hash of the document at this path; None where there is none.
+    async def find(self, path: str, write: Callable[[bytes], object] = lambda _: None) -> Stored | None:
+        """The size and the hash of the document at this path; None where there is none. Passes its chunks to `write`.
 
-        Raises ApiError: storage_away.
+        Raises ApiError: storage_away; and what `write` raises.
         """
-        digest, size = hashlib.sha256(), 0
+        measured = Measured(self.read(path))
         try:
-            async for chunk in self.read(path):
-                digest.update(chunk)
-                size += len(chunk)
+            async for chunk in measured:
+                write(chunk)
         except FileNotFoundError:
             return None
-        return Stored(size, digest.hexdigest())
+        return measured.stored
 
     async def read(self, path: str) -> AsyncIterator[bytes]:
         """The chunks of the document at this path.
@@ -112,17 +129,11 @@ class Storage:
 
         Raises OSError; and ApiError: storage_away.
         """
-        digest, size = hashlib.sha256(), 0
-        try:
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
-                async for chunk in self.read(path):
-                    target.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-        except FileNotFoundError:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
+            found = await self.find(path, target.write)
+        if found is None:
             await anyio.Path(file).unlink(missing_ok=True)
-            return None
-        return Stored(size, digest.hexdigest())
+        return found
 
     async def read_part(self, path: str, expected_bytes: int, part: range) -> AsyncIterator[bytes]:
         """The bytes of a part, not empty, of the document at this path, in chunks as they are read.

@@ -7,14 +7,10 @@ import typer
 from typer.core import TyperGroup
 
 from api.cli import persons
-from api.cli.owner import console, owner_connection, progress
+from api.cli.owner import INCOMPLETE, console, owner_connection, progress
 from api.cli.tables import Row, Table
-from api.errors import ApiError, PortalError
 from api.exports.manifest import Format
 from api.settings import load_settings
-
-MISSING = 3
-"""The exit code where stored documents are missing: 1 and 2 are errors of every command."""
 
 
 class _FolderOrCommand(TyperGroup):
@@ -57,16 +53,9 @@ def to(
     settings = load_settings()
     with owner_connection() as connection, progress() as bar:
         task = bar.add_task("Exporting", total=None)
-        try:
-            manifest = write_export(
-                connection,
-                Storage(settings),
-                folder,
-                format,
-                lambda done, of: bar.update(task, completed=done, total=of),
-            )
-        except ApiError as error:
-            raise PortalError(f"{error.message('en')}.") from error
+        manifest = write_export(
+            connection, Storage(settings), folder, format, lambda done, of: bar.update(task, completed=done, total=of)
+        )
     Table(console, "table", "rows", "bytes", numbers=("rows", "bytes")).print(
         Row((name, str(table.totals.rows), str(table.bytes))) for name, table in manifest.tables.items()
     )
@@ -74,7 +63,7 @@ def to(
     if manifest.documents.missing:
         for name in manifest.documents.missing:
             console.print(f"The document {name} is missing in the store, or has another hash.", style="red")
-        raise typer.Exit(MISSING)
+        raise typer.Exit(INCOMPLETE)
 
 
 app.command("thinker")(persons.export_thinker)

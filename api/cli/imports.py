@@ -21,17 +21,14 @@ from rich.progress import ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
 from api.cli.files import Format, Output, open_output
-from api.cli.owner import console, owner_connection, progress
+from api.cli.owner import INCOMPLETE, console, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.cli.texts import cell, json_cell, visible
-from api.errors import ApiError, PortalError
+from api.errors import PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import Loaded, Report, begin, finish, load, load_table
 from api.imports.source import TABLES, Source, Staged, stage
 from api.settings import load_settings
-
-REJECTED = 3
-"""The exit code where rows were rejected, or are missing: 1 and 2 are errors of every command."""
 
 COUNTS = ("read", "written", "updated", "unchanged", "rejected", "missing", "changed_here")
 """The columns of the report."""
@@ -142,10 +139,7 @@ def contracts(
 
     with owner_connection() as connection, progress(_RateColumn()) as bar:
         task = bar.add_task("Storing", total=None)
-        try:
-            found = asyncio.run(store(lambda: bar.advance(task)))
-        except ApiError as error:
-            raise PortalError(f"{error.message('en')}.") from error
+        found = asyncio.run(store(lambda: bar.advance(task)))
     if as_json:
         typer.echo(json.dumps({to_camel(name): value for name, value in vars(found).items()}, indent=2))
     else:
@@ -156,7 +150,7 @@ def contracts(
             for path in paths
         )
     if found.missing or found.differing:
-        raise typer.Exit(REJECTED)
+        raise typer.Exit(INCOMPLETE)
 
 
 @app.command()
@@ -178,12 +172,9 @@ def export(folder: Annotated[Path, typer.Argument(metavar="FOLDER", file_okay=Fa
     settings = load_settings()
     with owner_connection() as connection, progress() as bar:
         task = bar.add_task("Importing", total=None)
-        try:
-            manifest = read_export(
-                connection, Storage(settings), folder, lambda done, of: bar.update(task, completed=done, total=of)
-            )
-        except ApiError as error:
-            raise PortalError(f"{error.message('en')}.") from error
+        manifest = read_export(
+            connection, Storage(settings), folder, lambda done, of: bar.update(task, completed=done, total=of)
+        )
     Table(console, "table", "rows", "checksum", numbers=("rows",)).print(
         Row((name, str(table.totals.rows), table.totals.checksum[:12])) for name, table in manifest.tables.items()
     )
@@ -310,7 +301,7 @@ def _read_mended(file: Path) -> Iterator[_Mended]:
 
 
 def _print_reports(reports: list[tuple[Loaded, list[str]]], dry_run: bool, as_json: bool) -> None:
-    """Prints what was done, and what the source does not show; ends with REJECTED where a row was not taken.
+    """Prints what was done, and what the source does not show; ends with INCOMPLETE where a row was not taken.
 
     The JSON of one report is an object, that of several is an array of them.
     """
@@ -329,7 +320,7 @@ def _print_reports(reports: list[tuple[Loaded, list[str]]], dry_run: bool, as_js
                 console.print(f"\n{visible(loaded.source)}")
             _print_report(loaded, notes, dry_run)
     if not all(loaded.is_balanced for loaded, _ in reports):
-        raise typer.Exit(REJECTED)
+        raise typer.Exit(INCOMPLETE)
 
 
 def _print_report(loaded: Loaded, notes: list[str], dry_run: bool) -> None:

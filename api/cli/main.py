@@ -16,7 +16,7 @@ from api.cli.owner import console
 from api.cli.tables import Row, Table
 from api.cli.texts import visible_lines
 from api.database import connect, migrations, open_database, rules
-from api.errors import PortalError
+from api.errors import ApiError, PortalError
 from api.settings import Settings, load_settings
 
 _STATES = {
@@ -63,9 +63,10 @@ def main() -> None:
         signal.signal(ending, signal.default_int_handler)
     try:
         app()
-    except (PortalError, psycopg.Error) as error:
+    except (PortalError, ApiError, psycopg.Error) as error:
+        sentence = f"{error.message('en')}." if isinstance(error, ApiError) else str(error).strip()
         Console(stderr=True).print(
-            f"[red]portal:[/] {escape(visible_lines(str(error).strip()))}", highlight=False, soft_wrap=True
+            f"[red]portal:[/] {escape(visible_lines(sentence))}", highlight=False, soft_wrap=True
         )
         sys.exit(1)
 

@@ -25,6 +25,9 @@ from api.database import connect, migrations, open_database
 from api.errors import PortalError
 from api.settings import load_settings
 
+INCOMPLETE = 3
+"""The exit code where rows were rejected, or rows or documents are missing: 1 and 2 are errors of every command."""
+
 # what the database holds is printed as it is: neither markup nor emoji nor colours by guess
 console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 

@@ -18,7 +18,7 @@ from api.cli.files import Output, cannot_write, open_output
 from api.cli.owner import console, one_snapshot, operator_transaction, owner_connection
 from api.cli.tables import Row, Table
 from api.cli.texts import visible
-from api.errors import ApiError, PortalError
+from api.errors import PortalError
 from api.settings import load_settings
 
 Uid = Annotated[str, typer.Argument(metavar="UID")]
@@ -134,10 +134,7 @@ def _delete(paths: list[str]) -> None:
         for path in paths:
             await storage.delete(path)
 
-    try:
-        asyncio.run(delete())
-    except ApiError as error:
-        raise PortalError(f"{error.message('en')}.") from error
+    asyncio.run(delete())
 
 
 def _write(file: TextIO, uid: str, rows: Iterable[tuple[str, str, str | None]]) -> tuple[int, list[str]]:
@@ -181,7 +178,5 @@ def _copy(paths: list[str], folder: Path) -> list[str]:
 
     try:
         return asyncio.run(copy())
-    except ApiError as error:
-        raise PortalError(f"{error.message('en')}.") from error
     except OSError as error:
         raise cannot_write(folder, error) from error

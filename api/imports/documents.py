@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from api.errors import PortalError
 from api.imports.http import TIMEOUT, address_of
-from api.storage import Storage, Stored
+from api.storage import Measured, Storage, Stored
 
 _CHUNK = 2**20
 
@@ -155,14 +155,12 @@ def _is_inside(path: str) -> bool:
 
 async def _checked(chunks: AsyncIterator[bytes], expected: Stored) -> AsyncIterator[bytes]:
     """The chunks; at the end raises _DiffersError unless they are what is expected, and as soon as they are more."""
-    digest, size = hashlib.sha256(), 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > expected.byte_size:
+    measured = Measured(chunks)
+    async for chunk in measured:
+        if measured.byte_size > expected.byte_size:
             raise _DiffersError
-        digest.update(chunk)
         yield chunk
-    if Stored(size, digest.hexdigest()) != expected:
+    if measured.stored != expected:
         raise _DiffersError
 
 
