@@ -9,7 +9,7 @@ _SHAPELESS = re.compile(
 )
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # at the beginning of a cell, or of what a program takes for one because its separator is another
-_FORMULA = re.compile(r"(^|[\t\r\n,;|])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
+_FORMULA = re.compile(r"(^|[\t\r\n,;|])([\s\"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 # the separators of other programs before a formula; json.dumps escapes tabs and line breaks itself
 _SEPARATOR = re.compile(r"[;|](?= *[=+\-@])")

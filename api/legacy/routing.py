@@ -15,6 +15,9 @@ _FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/a
 # the rest of the path is an id, which is case-sensitive
 _ID_FOLLOWS = "/api/telbank/transfers/"
 
+MAX_PATH = 1024
+"""The characters of a path; what is longer is unknown, because no id and no page of the portal is."""
+
 
 class LegacyRouting:
     """HEAD is GET without its body; paths ignore case; a repeated query parameter becomes one value.
@@ -30,6 +33,9 @@ class LegacyRouting:
         """Rewrite the request and its response."""
         if scope["type"] == ScopeType.HTTP:
             path = re.sub("/{2,}", "/", scope["path"])
+            if len(path) > MAX_PATH:
+                # Litestar keeps the last 1,024 paths in memory
+                path = scope["path"] = f"{path[:MAX_PATH]}..."
             if path.lower().startswith("/api/"):
                 fixed = len(_ID_FOLLOWS) if path.lower().startswith(_ID_FOLLOWS) else len(path)
                 scope["path"] = path[:fixed].lower() + path[fixed:]

@@ -17,9 +17,9 @@ from litestar.response import Redirect
 
 from api.http.ranges import answer_file
 from api.http.sessions import sessions_of
+from api.legacy.routing import MAX_PATH
 
 _CHUNK = 2**18
-_MAX_PATH = 1024
 
 
 def portal_pages(folder: Path) -> HTTPRouteHandler:
@@ -50,7 +50,7 @@ def portal_pages(folder: Path) -> HTTPRouteHandler:
 def _find(root: Path, path: str) -> Path | None:
     """The file for a path, or the folder whose slash is missing; None for what is unknown, hidden or outside."""
     parts = path.split("/")
-    if len(path) > _MAX_PATH or any(part.startswith(".") for part in parts):
+    if len(path) > MAX_PATH or any(part.startswith(".") for part in parts):
         return None
     for name in (f"{path}index.html",) if path.endswith("/") else (path, f"{path}.html"):
         with suppress(OSError, ValueError):  # no such file; a name too long; a NUL in it

@@ -1,7 +1,12 @@
 """How a route is found: method, path and parameters (docs/compatibility.md, "Routing")."""
 
-import pytest
+from typing import Any, cast
 
+import anyio
+import pytest
+from litestar import Litestar
+
+from api.legacy.routing import LegacyRouting
 from tests.routes.conftest import naming
 from tests.support.serving import Connection
 
@@ -118,6 +123,18 @@ def test_an_unknown_path_is_404(client: Connection, path: str) -> None:
 def test_an_unknown_page_of_the_documentation_is_404(client: Connection, path: str) -> None:
     answer = client.get(path)
     assert (answer.status, answer.body) == (404, {"ok": False, "error": "not found"})
+
+
+def test_litestar_which_keeps_paths_gets_no_long_one() -> None:
+    paths = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        paths.append(scope["path"])
+
+    for path in ("/" + "a" * 1023, "/api/telbank/transfers/" + "a" * 15_000):
+        scope: Any = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+        anyio.run(LegacyRouting(cast("Litestar", app)), scope, cast("Any", None), cast("Any", None))
+    assert [len(path) for path in paths] == [1024, 1027]
 
 
 def test_head_of_an_unknown_path_is_404_without_a_body(client: Connection) -> None:
