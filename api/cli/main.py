@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import backup, books, check, exports, imports, jobs, persons, settlements
+from api.cli import backup, books, check, exports, imports, jobs, persons, settlements, thinkers
 from api.cli.owner import console
 from api.cli.tables import Row, Table
 from api.cli.texts import visible_lines
@@ -54,6 +54,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export", short_help="Move out, or hand out what is stored about a person.")
 app.add_typer(persons.erasing, name="erase")
+app.add_typer(thinkers.app, name="thinkers")
 
 
 def main() -> None:

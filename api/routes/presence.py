@@ -15,6 +15,7 @@ from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.proxies import is_https
+from api.http.rate_limit import at_most
 from api.http.sessions import BrowserSession
 from api.legacy.presence_tokens import check_signature, thinker_uid
 from api.models.base import FALSY, RequestModel, Required, any_required, required
@@ -134,6 +135,7 @@ class Catalog(BaseModel):
     security=[{}],
     # outsiders may call it as often as they like, and reading a megabyte of JSON stops all others for a moment
     request_max_body_size=MAX_SMALL_BODY_BYTES,
+    middleware=[at_most(120, "presence/verify")],
     responses=error_responses(
         "token_required",
         "token_expired",
@@ -142,6 +144,7 @@ class Catalog(BaseModel):
         "session_ended",
         "not_a_server",
         "uid_invalid",
+        "rate_limited",
         body=True,
         is_open=True,
     ),
@@ -190,7 +193,8 @@ async def verify(
     status_code=200,
     response_headers=[REPLAYED],
     request_max_body_size=MAX_SMALL_BODY_BYTES,
-    responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", body=True),
+    middleware=[at_most(300, "presence/heartbeat")],
+    responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", "rate_limited", body=True),
 )
 async def heartbeat(
     data: JSONBody[HeartbeatRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
@@ -211,7 +215,9 @@ async def heartbeat(
     status_code=200,
     response_headers=[REPLAYED],
     request_max_body_size=MAX_SMALL_BODY_BYTES,
-    responses=error_responses("thinker_required", "uid_invalid", body=True),
+    # a pair code can be guessed
+    middleware=[at_most(300, "presence/match")],
+    responses=error_responses("thinker_required", "uid_invalid", "rate_limited", body=True),
 )
 async def match(
     data: JSONBody[MatchRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey

@@ -13,10 +13,11 @@ from tests.support.charging import charge, reverse
 from tests.support.databases import empty
 
 FRAME_OR_COLOUR = re.compile("[\u2500-\u257f\x1b]")
-TABLES = ["jobs", "check", "migrate --status", "settle --dry-run"]
+TABLES = ["jobs", "check", "migrate --status", "settle --dry-run", "thinkers"]
 COMMANDS = [
     "", "run", "migrate", "seed", "settle", "invoice", "pay", "write-off", "void", "adjust", "reverse",
     "statement", "settlements", "balance", "check", "jobs", "jobs run", "jobs install",
+    "thinkers", "thinkers release",
 ]  # fmt: skip
 
 
@@ -34,6 +35,9 @@ def settlement(shared_database: str) -> Iterator[str]:
         portal("pay", row[6], "--amount", "1.50", "--payer", payer, "--reference", "a transfer of " * 10)
         charged = str(charge(connection, "2025-04-05", 1234, beneficiary="thinker-0123456789ab"))
         portal("adjust", charged, "--credit", "1.00", "--reason", "late")
+        connection.execute(
+            "insert into private.claims (thinker_id, session_id) select id, gen_random_uuid() from public.thinkers"
+        )
         yield row[6]
 
 
