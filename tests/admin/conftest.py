@@ -1,7 +1,6 @@
 """A browser, and a visit to the page that fails on every unexpected error."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,26 +10,13 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from tests.admin.scene import fill
-from tests.support.missing import missing
-
-# a page on a busy machine is slow
-TIMEOUT = 60_000
-expect.set_options(timeout=TIMEOUT)
+from tests.support.chromium import TIMEOUT, chromium
 
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 
-_SILENT = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Chromium reports every 4xx answer, but the page handles those
 _REFUSED = "Failed to load resource: the server responded with a status of "
 
@@ -85,18 +71,7 @@ Visiting: TypeAlias = Callable[..., AbstractContextManager[Visit]]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; closed after each module, because no other test can run an event loop in this thread meanwhile."""
-    # the headless shell is Chromium without its windows, which take half of the time
-    program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    if program is None:
-        missing("These tests need Chromium on the PATH (Debian: apt install chromium-headless-shell).")
-    # Chromium does not start with libfaketime
-    environment: dict[str, str | float | bool] = {
-        name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
-    }
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=program, args=_SILENT, env=environment) as browser,
-    ):
+    with chromium() as browser:
         yield browser
 
 
