@@ -353,12 +353,18 @@ def project(body: Any, spec: Mapping[str, Any]) -> None:
         entries[:] = [entry for entry in entries if str(entry.get(spec["key"])) in wanted]
 
 
-def replay(scenario: Scenario, generation: int, base_url: Mapping[str, str], deviations: Deviations) -> list[Failure]:
-    """Runs a scenario. `base_url` maps a service to its server; `all` is the server of all others."""
+def replay(
+    scenario: Scenario,
+    generation: int,
+    base_url: Mapping[str, str],
+    deviations: Deviations,
+    headers: Mapping[str, str] | None = None,
+) -> list[Failure]:
+    """Runs a scenario, with more headers. `base_url` maps a service to its server; `all` is that of all others."""
 
     async def run() -> list[Failure]:
         limits = httpx.Limits(max_connections=64)
-        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=60, limits=limits, headers=headers) as client:
             return await Runner(client, base_url, generation, scenario, deviations).failures()
 
     return asyncio.run(run())
