@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.fuzz.conftest import API_KEY
@@ -19,10 +20,10 @@ OPERATIONS = 41
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
 
 
-def fuzz(portal: str, scheme: str, credential: str, folder: Path, phases: str = ALL_PHASES) -> None:
+def fuzz(portal: str, scheme: str, credential: str, folder: Path, phases: str = ALL_PHASES, headers: str = "") -> None:
     """Sends the requests of these phases, with a credential of a security scheme; fails with the findings."""
     configuration = folder / "schemathesis.toml"
-    configuration.write_text(f"{CONFIGURATION}\n[auth.openapi.{scheme}]\n{credential}\n")
+    configuration.write_text(f"headers = {{{headers}}}\n{CONFIGURATION}\n[auth.openapi.{scheme}]\n{credential}\n")
     program = Path(sys.executable).with_name("schemathesis")
     arguments = ["--config-file", str(configuration), "run", f"{portal}/schema/openapi.json", "--no-color"]
     arguments += ["--phases", phases, "--max-examples", str(sized(usual=5, full=50))]
@@ -51,4 +52,21 @@ def test_answers_to_a_thinker_conform_to_the_document(fuzzed_portal: str, tmp_pa
         f'bearer = "{token}"',
         tmp_path,
         sized(usual="examples,fuzzing,stateful", full=ALL_PHASES),
+    )
+
+
+@pytest.mark.parametrize("gateway", sized(usual=["direct"], full=["direct", "data api"]))
+def test_answers_to_a_page_conform_to_the_document(fuzzed_portal: str, database: str, tmp_path: Path) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("update private.settings set thinkers_a_session = 1000000")
+    from_page = {"Sec-Fetch-Site": "same-origin"}
+    with Connection(fuzzed_portal) as client:
+        cookie = client.ask("GET", "/api/voucher/list", headers=from_page).headers["set-cookie"]
+    fuzz(
+        fuzzed_portal,
+        "session",
+        f'api_key = "{cookie.partition("=")[2].partition(";")[0]}"',
+        tmp_path,
+        sized(usual="fuzzing", full=ALL_PHASES),
+        headers='"Sec-Fetch-Site" = "same-origin"',
     )

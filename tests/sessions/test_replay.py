@@ -27,7 +27,8 @@ SIGNED = {("mortgage_b.flow", "borrower-no-header")}
 CREATED = {
     ("g2.contracts.upload", step)
     for step in (
-        "file-only", "odd-filename", "no-part-type", "empty-file", "two-files-first-wins", "one-megabyte", "empty-fields"
+        "file-only", "odd-filename", "no-part-type", "empty-file", "two-files-first-wins", "one-megabyte",
+        "empty-fields",
     )
 }  # fmt: skip
 OPERATORS = ("/api/presence/debug", "/api/admin/")
