@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -28,12 +28,14 @@ def thinker_id(public_id: str) -> UUID:
 class Actor:
     """The identity under which SQL runs: a database role, and the uid of a thinker if there is one.
 
-    `app_metadata` is the claim of a token of Supabase Auth, which may hold the user's roles.
+    `app_metadata` is the claim of a token of Supabase Auth, which may hold the user's roles; `expires_at` is when a
+    token ends that proves the thinker, in epoch seconds.
     """
 
     role: Role
     uid: str | None = None
     app_metadata: Mapping[str, object] | None = None
+    expires_at: float | None = field(default=None, compare=False)
 
     def claims(self) -> dict[str, object]:
         """The value of `request.jwt.claims`, as PostgREST takes it from a JWT."""

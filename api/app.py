@@ -21,7 +21,8 @@ from api.http.upload import Uploads
 from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
-from api.routes import contracts, health, jwks, presence, telbank, telemetry, voucher
+from api.rooms import Rooms
+from api.routes import contracts, health, jwks, presence, room_chat, telbank, telemetry, voucher
 from api.routes.admin import figures, monitoring, settlements
 from api.routes.admin.monitoring import ErrorCount
 from api.routes.mortgages import hypotheken, mortgage
@@ -49,11 +50,11 @@ API: list[ControllerRouterHandler] = [
 def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
     storage, uploads, tokens = Storage(settings), Uploads(), Tokens(settings)
-    gateway = _gateway(settings, tokens, database_url)
+    gateway, rooms = _gateway(settings, tokens, database_url), Rooms(tokens, database_url)
     app = LegacyRouting(
         Litestar(
             _routes(settings),
-            lifespan=[lambda _: gateway.open()],
+            lifespan=[lambda _: gateway.open(), lambda _: rooms.open()],
             state=State(
                 {
                     "settings": settings,
@@ -62,6 +63,8 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "sessions": Sessions(settings, tokens) if settings.has_sessions else None,
                     "errors": ErrorCount(),
                     "turns": Turns(),
+                    "rooms": rooms,
+                    "chat_clients": room_chat.Clients(),
                 }
             ),
             dependencies={
@@ -97,6 +100,7 @@ def _routes(settings: Settings) -> list[ControllerRouterHandler]:
         health.health,
         jwks.jwks,
         Router("/", route_handlers=API, middleware=[CallerMiddleware], after_request=mark_replayed),
+        room_chat.router,
         admin_pages,
     ]
     if settings.portal_dir is not None:

@@ -148,7 +148,8 @@ def _actor(claims: dict[str, object]) -> Actor | None:
     # a token of Supabase Auth has no public_id: the user's id is the public id
     for name in (uid, subject):
         if isinstance(name, str) and str(thinker_id(name)) == subject:
-            return Actor("authenticated", name, metadata if isinstance(metadata, dict) else None)
+            expires_at = float(str(claims["exp"]))
+            return Actor("authenticated", name, metadata if isinstance(metadata, dict) else None, expires_at)
     return None
 
 

@@ -37,13 +37,18 @@ def connect(url: str) -> psycopg.Connection:
 
 def require_session(url: str) -> None:
     """Raises PortalError where the URL leads through a transaction pooler, whose clients share connections."""
+    if not has_sessions(url):
+        raise PortalError(
+            "The command needs a session of its own, and DATABASE_URL leads through a transaction pooler: use "
+            "the direct connection or a session pooler (port 5432 on Supabase)."
+        )
+
+
+def has_sessions(url: str) -> bool:
+    """Whether each connection has a session of its own. Raises PortalError where the database cannot be reached."""
     with connect(url) as connection, connect(url) as other:
         # more than once, for a busy pooler may give a client the connection back that it had before
-        if not all(_keeps_its_session(connection, other) for _ in range(10)):
-            raise PortalError(
-                "The command needs a session of its own, and DATABASE_URL leads through a transaction pooler: use "
-                "the direct connection or a session pooler (port 5432 on Supabase)."
-            )
+        return all(_keeps_its_session(connection, other) for _ in range(10))
 
 
 def _keeps_its_session(connection: psycopg.Connection, other: psycopg.Connection) -> bool:

@@ -3,12 +3,12 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from litestar.connection import ASGIConnection, Request
+from litestar.connection import ASGIConnection
 
 from api.settings import Settings
 
 
-def client_address(request: Request[Any, Any, Any]) -> str:
+def client_address(request: ASGIConnection[Any, Any, Any, Any]) -> str:
     """The client's address, as a trusted proxy forwards it in CLIENT_ADDRESS_HEADER, else the peer's own.
 
     An IPv6 address is cut to its network of 64 bits, within which a client can choose its address.

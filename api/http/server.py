@@ -19,7 +19,9 @@ from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from api.errors import ApiError
+from api.http import web_socket
 from api.http.proxies import is_proxy, network_of
+from api.http.web_socket import WebSocketProtocol
 from api.settings import Settings
 
 MIN_BYTES_PER_SECOND = 8 * 1024
@@ -70,7 +72,7 @@ class Server(uvicorn.Server):
         """Hang up on clients that take too long; called ten times a second."""
         if counter % 5 == 0:
             now = asyncio.get_running_loop().time()
-            for connection in cast("list[_Protocol]", list(self.server_state.connections)):
+            for connection in cast("list[_Protocol | WebSocketProtocol]", list(self.server_state.connections)):
                 connection.hang_up_if_late(now)
         return await super().on_tick(counter)
 
@@ -89,7 +91,11 @@ class _Config(uvicorn.Config):
         super().__init__(
             _timing_bodies(app, settings.request_timeout),
             http=_Protocol,
-            ws="none",
+            ws=WebSocketProtocol,
+            ws_max_size=web_socket.MAX_MESSAGE_BYTES,
+            ws_ping_interval=web_socket.PING_SECONDS,
+            ws_ping_timeout=web_socket.PING_SECONDS,
+            ws_per_message_deflate=False,  # a message of a kilobyte could become one of a megabyte
             backlog=_ACCEPTED_AT_ONCE,
             log_level="error",  # below are only lines that any client can make it write
             access_log=False,
@@ -103,6 +109,8 @@ class _Config(uvicorn.Config):
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # a request may open a file itself
         self.max_connections = min(MAX_CONNECTIONS, max(8, (files - _OTHER_FILES) // 2))
+        # idle ones stay open
+        self.max_web_sockets = self.max_connections // 2
 
 
 class _Protocol(H11Protocol):
@@ -118,12 +126,12 @@ class _Protocol(H11Protocol):
         self._unread_until: float | None = None
         peer = self.client[0] if self.client else ""
         self.network = network_of(peer)
-        connections, most = cast("set[_Protocol]", self.connections), self.config.max_connections
+        connections, most = cast("set[_Protocol | WebSocketProtocol]", self.connections), self.config.max_connections
         self._make_room(connections, most)
         if not is_proxy(peer, self.config.settings):
             self._make_room([other for other in connections if other.network == self.network], most // 4)
 
-    def _make_room(self, connections: Collection["_Protocol"], most: int) -> None:
+    def _make_room(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
             return
         longest = min((other for other in connections if other.waits_for_client), key=lambda other: other.heard)
@@ -174,6 +182,19 @@ class _Protocol(H11Protocol):
             self._unread_until = now + timeout + unread / MIN_BYTES_PER_SECOND
         elif now > self._unread_until:
             self.transport.abort()
+
+    def _should_upgrade_to_ws(self) -> bool:
+        """Whether a request for an upgrade gets it; any other is answered as if it had not asked for it."""
+        return self.scope["path"] == web_socket.PATH and self.scope["method"] == "GET"
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection to a WebSocketProtocol, unless there are too many."""
+        open_ones = sum(isinstance(other, WebSocketProtocol) for other in self.connections)
+        if open_ones >= self.config.max_web_sockets:
+            self.transport.write(_BUSY)
+            self.transport.close()
+        else:
+            super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that is no HTTP, unless there is an answer already. The application's own is dropped."""

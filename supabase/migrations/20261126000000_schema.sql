@@ -1918,6 +1918,7 @@ create table public.presence_sessions (
   room_id      text        collate "C",
   status       text        not null default 'online',
   silenced     boolean     not null default false,
+  joined_at    timestamptz,
   last_seen_at timestamptz not null default now(),
   created_at   timestamptz not null default now(),
 
@@ -1925,12 +1926,14 @@ create table public.presence_sessions (
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint room_id_has_1_to_600_characters check (char_length(room_id) between 1 and 600),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
-  constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
+  constraint times_are_in_the_calendar check (private.in_calendar(joined_at, last_seen_at, created_at)),
+  constraint a_room_is_joined check (joined_at is null or room_id is not null),
   constraint silenced_session_is_offline check (not silenced or status = 'offline')
 );
 
 comment on table public.presence_sessions is
-  'Whether a thinker is online, one row a thinker. Written by verify_presence, send_heartbeat and match_presence.';
+  'Whether a thinker is online, one row a thinker. Written by verify_presence, send_heartbeat, match_presence '
+  'and join_room.';
 comment on column public.presence_sessions.pair_code is
   'The keyword by which thinkers find each other (projekt_alpha, familie).';
 comment on column public.presence_sessions.room_id is
@@ -1938,6 +1941,9 @@ comment on column public.presence_sessions.room_id is
 comment on column public.presence_sessions.silenced is
   'True if a job set the status to offline after a minute without a heartbeat; the next heartbeat sets it to online '
   'again.';
+
+comment on column public.presence_sessions.joined_at is
+  'When the thinker joined the chat of this room, not counting what follows within a minute; null before.';
 
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
@@ -2014,6 +2020,34 @@ create policy "queries are small"
   for select
   to anon, authenticated
   using ((select private.is_small_query()));
+
+-- sql/35_presence/functions/join_room.sql
+create function public.join_room(room_id text, notice text default null)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+set statement_timeout = '2s'
+as $$
+begin
+  perform public.send_to_room(join_room.room_id, join_room.notice);
+
+  -- a browser that connects again and again leaves one event in a minute
+  update public.presence_sessions s
+  set joined_at = now()
+  where s.thinker_id = auth.uid()
+    and (s.joined_at is null or s.joined_at < now() - interval '1 minute');
+
+  return jsonb_build_object('room_id', join_room.room_id);
+end;
+$$;
+
+comment on function public.join_room is
+  'Lets the acting thinker join the chat of the room into which it was matched, and notifies the other servers as '
+  'send_to_room does. Returns {room_id}. '
+  'Raises: query_too_large, uid_invalid (400); not_signed_in (401); not_your_room (403); daily_limit_reached (429).';
+
+grant execute on function public.join_room to authenticated;
 
 -- sql/35_presence/functions/list_presence.sql
 create function public.list_presence(max_rows integer default 1000, after text default null)
@@ -2096,7 +2130,7 @@ begin
       values (room, 'mixed', thinker, jsonb_build_object('source', 'presence', 'pair_code', match_presence.pair_code));
     end if;
     update public.presence_sessions s
-    set room_id = room
+    set room_id = room, joined_at = null
     where s.thinker_id = any (present)
       and s.pair_code = match_presence.pair_code
       and s.room_id is distinct from room;
@@ -2117,6 +2151,31 @@ comment on function public.match_presence is
   '(409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.match_presence to authenticated;
+
+-- sql/35_presence/functions/require_in_room.sql
+create function private.require_in_room(room_id text)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.presence_sessions s
+    where s.thinker_id = auth.uid()
+      and s.room_id = require_in_room.room_id
+      -- browsers delay the heartbeats of hidden pages to one in a minute, so that jobs silence their sessions
+      and (s.status = 'online' or s.silenced)
+      and s.last_seen_at >= now() - interval '2 minutes'
+  ) then
+    raise sqlstate 'PT403' using message = 'not_your_room';
+  end if;
+end;
+$$;
+
+comment on function private.require_in_room is
+  'Lets an actor pass who was matched into the room, has not gone offline, and was seen in the last two minutes. '
+  'Raises: not_your_room (403).';
 
 -- sql/35_presence/functions/send_heartbeat.sql
 create function public.send_heartbeat(
@@ -2172,6 +2231,7 @@ begin
       end,
       silenced = false,
       room_id = case when excluded.pair_code <> s.pair_code then null else s.room_id end,
+      joined_at = case when excluded.pair_code <> s.pair_code then null else s.joined_at end,
       last_seen_at = now()
   returning * into session;
 
@@ -2188,6 +2248,35 @@ comment on function public.send_heartbeat is
   'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.send_heartbeat to authenticated;
+
+-- sql/35_presence/functions/send_to_room.sql
+create function public.send_to_room(room_id text, notice text default null)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+set statement_timeout = '2s'
+as $$
+begin
+  perform private.acting_thinker();
+  perform private.require_in_room(send_to_room.room_id);
+
+  if send_to_room.notice is not null then
+    perform private.use_today(bytes => octet_length(send_to_room.notice));
+    perform pg_notify('room_notices', send_to_room.notice);
+  end if;
+
+  return jsonb_build_object('room_id', send_to_room.room_id);
+end;
+$$;
+
+comment on function public.send_to_room is
+  'Notifies all servers (channel room_notices) of what the acting thinker says in the room in which it is; without a '
+  'notice it only checks that the thinker is there. Nothing is stored. The notice has less than 8000 bytes and is '
+  'sealed by a server: others would neither read nor forge it. Returns {room_id}. '
+  'Raises: query_too_large, uid_invalid (400); not_signed_in (401); not_your_room (403); daily_limit_reached (429).';
+
+grant execute on function public.send_to_room to authenticated;
 
 -- sql/35_presence/functions/verify_presence.sql
 create function public.verify_presence(idempotency_key text default null)
@@ -5664,6 +5753,32 @@ create trigger tg_presence_sessions__write_heartbeat
   after insert or update of last_seen_at on public.presence_sessions
   for each row
   execute function private.tg_presence_sessions__write_heartbeat();
+
+-- sql/60_events/triggers/tg_presence_sessions__write_join.sql
+create function private.tg_presence_sessions__write_join()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.events (type, actor_id, subject_type, subject_id, meta)
+  values (
+    'presence.join', new.thinker_id, 'room', new.room_id,
+    jsonb_build_object('pairCode', new.pair_code)
+  );
+  return null;
+end;
+$$;
+
+comment on function private.tg_presence_sessions__write_join is
+  'Writes the event presence.join: a thinker joined the chat of its room.';
+
+create trigger tg_presence_sessions__write_join
+  after update of joined_at on public.presence_sessions
+  for each row
+  when (new.joined_at is not null and new.joined_at is distinct from old.joined_at)
+  execute function private.tg_presence_sessions__write_join();
 
 -- sql/60_events/triggers/tg_presence_sessions__write_match.sql
 create function private.tg_presence_sessions__write_match()

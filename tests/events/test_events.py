@@ -114,6 +114,10 @@ def matched(uid: str) -> Event:
     return Event("presence.match", uid, "room", ANY, {"pairCode": "familie"})
 
 
+def entered(uid: str) -> Event:
+    return Event("presence.join", uid, "room", "r", {"pairCode": "familie"})
+
+
 def cancelled(actor: str, reason: str | None = "ill", booking: str = "booking") -> Event:
     return Event("voucher.cancel", actor, "voucher_booking", booking, {"voucherId": "held", "reason": reason})
 
@@ -232,6 +236,11 @@ WRITES = [
         "match by hand",
         by_hand("update public.presence_sessions set room_id = 'r'"),
         (matched("ann"), matched("ben")),
+    ),
+    Write(
+        "join by hand",
+        by_hand("update public.presence_sessions set room_id = 'r', joined_at = now()"),
+        (matched("ann"), matched("ben"), entered("ann"), entered("ben")),
     ),
     Write(
         "offline by hand",
@@ -501,6 +510,25 @@ def test_heartbeats_and_tokens_leave_an_event_once_in_ten_seconds(scene: psycopg
             call(scene, ANN, "verify_presence")
         new = [event for id_, event in log(scene).items() if id_ not in before]
         assert sorted(new, key=repr) == sorted([HEARTBEAT, VERIFY], key=repr)
+
+
+def test_who_joins_the_chat_leaves_an_event_once_in_a_minute_and_in_each_room(scene: psycopg.Connection) -> None:
+    def joins() -> int:
+        for _ in range(3):
+            call(scene, ANN, "join_room", room_id=room)
+        return sum(event.type == "presence.join" for event in log(scene).values())
+
+    with scene.transaction(force_rollback=True):
+        scene.execute("update public.presence_sessions set last_seen_at = now()")
+        room = call(scene, ANN, "match_presence", pair_code="familie")["room_id"]
+        assert joins() == 1
+        scene.execute("update public.presence_sessions set joined_at = now() - interval '61 seconds'")
+        # the test joined ben by hand, too
+        assert joins() == 3
+        for actor in (ANN, BEN):
+            call(scene, actor, "send_heartbeat", pair_code="other")
+        room = call(scene, ANN, "match_presence", pair_code="other")["room_id"]
+        assert joins() == 4
 
 
 def test_a_repeated_signature_leaves_one_event(scene: psycopg.Connection) -> None:

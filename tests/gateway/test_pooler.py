@@ -12,6 +12,7 @@ from psycopg import sql
 from api.database.migrations import migrate
 from api.errors import PortalError
 from tests.cli.running import portal, rows, run
+from tests.rooms.talking import joined, match, say, text_heard
 from tests.support.charging import charge
 from tests.support.pooler import CONNECTIONS, run_pooler
 from tests.support.serving import Connection, serve, settings_in
@@ -77,6 +78,20 @@ def test_the_command_line_works(database: str, pooled: str, monkeypatch: pytest.
     with pytest.raises(PortalError, match="leads through a transaction pooler"):
         portal("backup", str(tmp_path / "file"))
     assert not list(tmp_path.glob("file*"))
+
+
+def test_a_room_works_within_a_server(database: str, pooled: str, tmp_path: Path) -> None:
+    room = match(database, "anna", "ben")
+    with (
+        serve(settings_in(tmp_path), pooled) as url,
+        joined(url, room, "anna") as anna,
+        joined(url, room, "ben") as ben,
+    ):
+        say(ben, "Hallo")
+        assert text_heard(anna) == ("ben", "Hallo")
+    with psycopg.connect(database) as connection:
+        listening = "select count(*) from pg_stat_activity where query ilike 'listen%'"
+        assert connection.execute(listening).fetchone() == (0,)
 
 
 def test_the_server_works(pooled: str, tmp_path: Path) -> None:

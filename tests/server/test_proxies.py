@@ -10,7 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
+from tests.rooms.talking import heard, join, match, say, text_heard
 from tests.support.forms import CONTENT_TYPE, END, PATH, file
 from tests.support.proxies import NAME, Proxy, caddy, nginx, running
 from tests.support.serving import serve, settings_in
@@ -72,6 +75,31 @@ def test_the_portal_knows_the_clients_address_and_https(proxy: Proxy, shared_dat
     # the page of the same origin may use the cookie
     cookie, origin = headers["set-cookie"].partition(";")[0], f"https://{NAME}:{proxy.port}"
     assert ask(proxy, "GET", "/api/voucher/list", Cookie=cookie, Origin=origin, X_TS_APIKEY="")[0] == 200
+
+
+def test_two_thinkers_talk_through_the_proxy(proxy: Proxy, shared_database: str) -> None:
+    room = match(shared_database, "anna", "ben")
+    with ExitStack() as stack:
+        url, origin = f"wss://{NAME}:{proxy.port}/ws", f"https://{NAME}:{proxy.port}"
+        guests = [
+            connect(
+                url,
+                sock=socket.create_connection(("127.0.0.1", proxy.port), timeout=30),
+                ssl=proxy.tls,
+                origin=Origin(origin),
+                additional_headers={"X-TS-APIKEY": KEY},
+            )
+            for _ in range(2)
+        ]
+        for guest in guests:
+            stack.enter_context(guest)
+        anna, ben = guests
+        for guest, uid in ((anna, "anna"), (ben, "ben")):
+            join(guest, room, uid)
+            assert heard(guest)["type"] == "system"
+        say(ben, "Hallo")
+        assert text_heard(anna) == ("ben", "Hallo")
+    assert ask(proxy, "GET", "/ws")[0] == 404
 
 
 @pytest.mark.parametrize("path", [PATH, "/API/Contracts/Upload"])

@@ -44,7 +44,7 @@ begin
       values (room, 'mixed', thinker, jsonb_build_object('source', 'presence', 'pair_code', match_presence.pair_code));
     end if;
     update public.presence_sessions s
-    set room_id = room
+    set room_id = room, joined_at = null
     where s.thinker_id = any (present)
       and s.pair_code = match_presence.pair_code
       and s.room_id is distinct from room;

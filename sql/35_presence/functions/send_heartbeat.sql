@@ -51,6 +51,7 @@ begin
       end,
       silenced = false,
       room_id = case when excluded.pair_code <> s.pair_code then null else s.room_id end,
+      joined_at = case when excluded.pair_code <> s.pair_code then null else s.joined_at end,
       last_seen_at = now()
   returning * into session;
 

@@ -5,6 +5,7 @@ create table public.presence_sessions (
   room_id      text        collate "C",
   status       text        not null default 'online',
   silenced     boolean     not null default false,
+  joined_at    timestamptz,
   last_seen_at timestamptz not null default now(),
   created_at   timestamptz not null default now(),
 
@@ -12,12 +13,14 @@ create table public.presence_sessions (
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint room_id_has_1_to_600_characters check (char_length(room_id) between 1 and 600),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
-  constraint times_are_in_the_calendar check (private.in_calendar(last_seen_at, created_at)),
+  constraint times_are_in_the_calendar check (private.in_calendar(joined_at, last_seen_at, created_at)),
+  constraint a_room_is_joined check (joined_at is null or room_id is not null),
   constraint silenced_session_is_offline check (not silenced or status = 'offline')
 );
 
 comment on table public.presence_sessions is
-  'Whether a thinker is online, one row a thinker. Written by verify_presence, send_heartbeat and match_presence.';
+  'Whether a thinker is online, one row a thinker. Written by verify_presence, send_heartbeat, match_presence '
+  'and join_room.';
 comment on column public.presence_sessions.pair_code is
   'The keyword by which thinkers find each other (projekt_alpha, familie).';
 comment on column public.presence_sessions.room_id is
@@ -25,6 +28,9 @@ comment on column public.presence_sessions.room_id is
 comment on column public.presence_sessions.silenced is
   'True if a job set the status to offline after a minute without a heartbeat; the next heartbeat sets it to online '
   'again.';
+
+comment on column public.presence_sessions.joined_at is
+  'When the thinker joined the chat of this room, not counting what follows within a minute; null before.';
 
 create index presence_sessions_room_id_idx on public.presence_sessions (room_id);
 create index presence_sessions_pair_code_idx on public.presence_sessions (pair_code) where status = 'online';
