@@ -64,7 +64,6 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "errors": ErrorCount(),
                     "turns": Turns(),
                     "rooms": rooms,
-                    "chat_clients": room_chat.Clients(),
                 }
             ),
             dependencies={
@@ -101,6 +100,7 @@ def _routes(settings: Settings) -> list[ControllerRouterHandler]:
         jwks.jwks,
         Router("/", route_handlers=API, middleware=[CallerMiddleware], after_request=mark_replayed),
         room_chat.router,
+        room_chat.no_upgrade,
         admin_pages,
     ]
     if settings.portal_dir is not None:

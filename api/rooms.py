@@ -142,8 +142,8 @@ class Rooms:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _open_sealed(self, payload: str) -> None:
-        with suppress(InvalidToken, msgspec.MsgspecError):
-            notice = msgspec.msgpack.decode(self._seal.decrypt(payload), type=Notice)
+        with suppress(InvalidToken, ValueError, msgspec.MsgspecError):
+            notice = msgspec.msgpack.decode(self._seal.decrypt(payload.encode()), type=Notice)
             if notice.server != self._server:
                 self.deliver(notice)
 

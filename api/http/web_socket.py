@@ -5,6 +5,7 @@ uvicorn limits the size of a message, but neither how many frames a client sends
 
 import asyncio
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -63,6 +64,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(_BAD_REQUEST)
             self.transport.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send what the application sends. uvicorn would miss a handshake that was refused, and write so to the log."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
 
     def send_receive_event_to_app(self) -> None:
         """Pass on a message, unless it is no UTF-8: uvicorn would write a traceback to the log."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
-from litestar import Router, WebSocket, websocket
+from litestar import Router, WebSocket, get, websocket
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, WebSocketDisconnect
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -27,7 +28,7 @@ CHECK_SECONDS = 2.0
 """For so long a guest hears a room without being asked again whether it is in it."""
 
 MAX_CONNECTIONS_OF_CLIENT = 32
-MAX_CONNECTIONS_A_MINUTE = 60
+MAX_HANDSHAKES_A_MINUTE = 60
 
 MESSAGES_A_SECOND = 5.0
 MAX_MESSAGES_AT_ONCE = 20.0
@@ -39,6 +40,10 @@ _FAREWELL_SECONDS = 1.0
 
 _FINAL = (401, 403, 408, 429)
 """Errors after which the connection is closed, with 4000 and the status as its code."""
+
+
+_GONE = (WebSocketDisconnect, OSError)
+"""What sending to a client that has gone raises."""
 
 
 class _Payload(msgspec.Struct):
@@ -53,21 +58,42 @@ class _Message(msgspec.Struct):
 
 
 class Handshake:
-    """Answers a handshake that is refused as any other request: with the status and the message of the error."""
+    """Limits the connections of a client address, and refuses a handshake as other requests: with status and error."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap what authenticates the handshake."""
         self.app = app
+        self._connections: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Shake hands, or refuse to."""
+        socket: WebSocket[Caller, None, State] = WebSocket(scope)
+        address = client_address(socket)
+        self._connections[address] += 1
         try:
+            if self._connections[address] > MAX_CONNECTIONS_OF_CLIENT:
+                raise ApiError("rate_limited", retry_after="60")
+            await _count_handshake(socket, address)
             await self.app(scope, receive, send)
         except HTTPException as error:
             await _refuse(send, error.status_code, error.detail, error.headers or {})
         except ApiError as error:
             headers = {"retry-after": error.retry_after} if error.retry_after else {}
             await _refuse(send, error.status, error.message("de"), headers)
+        finally:
+            self._connections[address] -= 1
+            self._connections += Counter()  # forgets those that have none
+
+
+async def _count_handshake(socket: WebSocket[Caller, None, State], address: str) -> None:
+    """Raise ApiError rate_limited for too many of an address in a minute."""
+    settings: Settings = socket.app.state.settings
+    shares: Shares = socket.app.state.shares
+    if settings.is_rate_limited:
+        calls = shares.of(is_operator=False, is_read=False)
+        counted = await calls.call("count_request", SERVER, client=f"/ws|{address}")
+        if counted["requests"] > MAX_HANDSHAKES_A_MINUTE:
+            raise ApiError("rate_limited", retry_after=str(counted["seconds_left"]))
 
 
 async def _refuse(send: Send, status: int, message: str, headers: dict[str, str]) -> None:
@@ -83,57 +109,27 @@ async def _refuse(send: Send, status: int, message: str, headers: dict[str, str]
         await send(cast(Any, part))
 
 
-class Clients:
-    """The number of connections of each client address."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._connections: dict[str, int] = {}
-
-    def enter(self, address: str) -> None:
-        """Count one more. Raises ApiError: rate_limited."""
-        if self._connections.get(address, 0) >= MAX_CONNECTIONS_OF_CLIENT:
-            raise ApiError("rate_limited", retry_after="60")
-        self._connections[address] = self._connections.get(address, 0) + 1
-
-    def leave(self, address: str) -> None:
-        """Count one less."""
-        self._connections[address] -= 1
-        if not self._connections[address]:
-            del self._connections[address]
-
-
 @websocket("/ws")
 async def chat(socket: WebSocket[Caller, None, State]) -> None:
     """Lets a thinker talk with the others in the room into which it was matched."""
-    address, clients = client_address(socket), cast(Clients, socket.app.state.chat_clients)
-    clients.enter(address)
-    try:
-        await _require_few_connections(socket, address)
-        await socket.accept()
-        await _Conversation(socket, address).run()
-    finally:
-        clients.leave(address)
+    await socket.accept()
+    await _Conversation(socket).run()
 
 
-async def _require_few_connections(socket: WebSocket[Caller, None, State], address: str) -> None:
-    """Count the connection. Raises ApiError: rate_limited."""
-    settings, shares = cast(Settings, socket.app.state.settings), cast(Shares, socket.app.state.shares)
-    if settings.is_rate_limited:
-        calls = shares.of(is_operator=False, is_read=False)
-        counted = await calls.call("count_request", SERVER, client=f"/ws|{address}")
-        if counted["requests"] > MAX_CONNECTIONS_A_MINUTE:
-            raise ApiError("rate_limited", retry_after=str(counted["seconds_left"]))
+@get("/ws", include_in_schema=False)
+async def no_upgrade() -> None:
+    """Answers a request that wants no WebSocket, as the legacy function meant to."""
+    raise HTTPException(status_code=426, headers={"Upgrade": "websocket"})
 
 
 class _Conversation:
     """A connection to /ws: what it sends is said in its room, and what others say there is sent to it."""
 
-    def __init__(self, socket: WebSocket[Caller, None, State], address: str) -> None:
+    def __init__(self, socket: WebSocket[Caller, None, State]) -> None:
         self._socket = socket
         self._rooms: Rooms = socket.app.state.rooms
         shares: Shares = socket.app.state.shares
-        self._calls = shares.of(is_operator=False, is_read=False, client=address)
+        self._calls = shares.of(is_operator=False, is_read=False, client=client_address(socket))
         self._loop = asyncio.get_running_loop()
         self._unread: asyncio.Queue[bytes] = asyncio.Queue(MAX_UNREAD)
         self._actor: Actor | None = None
@@ -160,7 +156,7 @@ class _Conversation:
         for error in ends:
             if isinstance(error, ApiError):
                 await self._hang_up(error)
-            elif isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
+            elif isinstance(error, Exception) and not isinstance(error, _GONE):
                 raise error
 
     def take(self, message: bytes) -> None:
@@ -244,7 +240,7 @@ class _Conversation:
             raise ApiError("rate_limited")
 
     async def _hang_up(self, error: ApiError) -> None:
-        with suppress(TimeoutError, WebSocketDisconnect):
+        with suppress(TimeoutError, *_GONE):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self._socket.send_text(_error(error))
                 await self._socket.close(4000 + error.status)

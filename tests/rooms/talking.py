@@ -26,7 +26,9 @@ def match(database: str, *uids: str, code: str = "familie") -> str:
 def talking(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> Iterator[ClientConnection]:
     """Yields a WebSocket to the chat of the server at this URL."""
     address = f"{url.replace('http', 'ws', 1)}/ws"
-    socket = connect(address, additional_headers=headers, compression=None, proxy=None, **options)
+    # with a bounded queue a client that does not read sees the end of the connection late
+    options = {"compression": None, "proxy": None, "max_queue": None} | options
+    socket = connect(address, additional_headers=headers, **options)
     with socket:
         yield socket
 
