@@ -100,6 +100,7 @@ def test_a_slow_reader_is_hung_up_on_and_others_hear(
 ) -> None:
     monkeypatch.setattr(room_chat, "MAX_UNREAD", 4)
     monkeypatch.setattr(room_chat, "MAX_MESSAGES_AT_ONCE", 1000.0)
+    monkeypatch.setattr(web_socket, "MAX_FRAMES_AT_ONCE", 1000)
     connection_made = web_socket.WebSocketProtocol.connection_made
 
     def with_small_buffers(protocol: web_socket.WebSocketProtocol, transport: object) -> None:
