@@ -5,11 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Any
 
-from litestar.connection import ASGIConnection, Request
+from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.enums import HttpMethod
 from litestar.exceptions import NotAuthorizedException
-from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import Message, Receive, Scope, Send
 
@@ -105,13 +104,16 @@ class ProvenCaller(Caller):
         return self.actor
 
 
-def calls_of(request: Request[Caller, BrowserSession | None, State]) -> Calls:
+Connection = ASGIConnection[Any, Caller, Any, State]
+
+
+def calls_of(request: Connection) -> Calls:
     """The calls that a route may make for a request: within the share of its caller, and of reads or of writes."""
     shares: Shares = request.app.state.shares
     settings: Settings = request.app.state.settings
     trusted = is_operator(request)
     client = client_address(request) if settings.is_rate_limited and not trusted else None
-    is_read = request.method == HttpMethod.GET
+    is_read = request.scope.get("method") == HttpMethod.GET  # a WebSocket has none
     calls = shares.of(is_operator=trusted, is_read=is_read, client=client)
     if isinstance(request.user, SessionCaller):
         known, session_id = settings.claim_known_ids, request.user.session.id
@@ -119,14 +121,11 @@ def calls_of(request: Request[Caller, BrowserSession | None, State]) -> Calls:
     return calls
 
 
-def is_operator(request: Request[Caller, BrowserSession | None, State]) -> bool:
+def is_operator(request: Connection) -> bool:
     """Whether the caller has the API key; on a server without one, whether it reads /api/admin."""
     settings: Settings = request.app.state.settings
     has_key = settings.ts_api_key is not None or request.scope["path"].startswith("/api/admin/")
     return has_key and isinstance(request.user, TrustedCaller)
-
-
-Connection = ASGIConnection[BaseRouteHandler, Caller, None, State]
 
 
 class CallerMiddleware(AbstractAuthenticationMiddleware):

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway.shares import Shares
-from api.http.callers import Caller, CallerMiddleware
+from api.http.callers import Caller, CallerMiddleware, calls_of
 from api.http.proxies import client_address
 from api.models.base import required
 from api.rooms import MAX_TEXT_BYTES, Notice, Rooms
@@ -128,8 +128,7 @@ class _Conversation:
     def __init__(self, socket: WebSocket[Caller, None, State]) -> None:
         self._socket = socket
         self._rooms: Rooms = socket.app.state.rooms
-        shares: Shares = socket.app.state.shares
-        self._calls = shares.of(is_operator=False, is_read=False, client=client_address(socket))
+        self._calls = calls_of(socket)
         self._loop = asyncio.get_running_loop()
         self._unread: asyncio.Queue[bytes] = asyncio.Queue(MAX_UNREAD)
         self._actor: Actor | None = None
