@@ -4,10 +4,12 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from api.routes import room_chat
 from tests.rooms.talking import handshake_refusal, heard, join, joined, match, refusal, say, send, talking, text_heard
 from tests.support.acting import call, one, thinker
 from tests.support.serving import serve, settings_in
@@ -68,7 +70,7 @@ def test_rooms_are_apart_and_others_do_not_join(shared_portal: str, shared_datab
 def test_who_has_left_the_room_is_neither_heard_nor_hears(
     shared_portal: str, shared_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.routes.room_chat.CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(room_chat, "CHECK_SECONDS", -1.0)
     changes = {
         "rematched": {"pair_code": "elsewhere"},
         "offline": {"status": "offline"},
@@ -150,10 +152,12 @@ def test_a_handshake_without_a_caller_or_from_another_origin_is_refused(public: 
     assert handshake_refusal(f"http://attacker.example:{port}", sock=here) == (403, foreign)
 
 
-def test_a_connection_ends_with_its_token(public: str, shared_database: str) -> None:
+def test_a_connection_ends_with_its_token(public: str, shared_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     room = match(shared_database, "olaf", "pia", code="o")
-    short = {"Authorization": f"Bearer {token('olaf', exp=int(time.time()) + 3)}"}
-    with joined(public, room, "olaf", short) as olaf:
+    expires_at = int(time.time()) + 3600
+    # a tenth of a second is left
+    monkeypatch.setattr(room_chat, "time", SimpleNamespace(time=lambda: expires_at - 0.1))
+    with joined(public, room, "olaf", {"Authorization": f"Bearer {token('olaf', exp=expires_at)}"}) as olaf:
         assert refusal(olaf) == ("Nicht angemeldet", 4401)
 
 
