@@ -617,7 +617,7 @@ comment on column private.settings.settles_on_schedule is
 comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
 comment on column private.settings.bookings_held is
   'How many bookings that are not over one thinker may hold. These limits protect thinkers from each other; a trusted '
-  'server meets them only where it acts for a thinker.';
+  'server meets them only where it acts for a thinker. The thinkers of a browser session share them.';
 comment on column private.settings.vouchers_a_day is 'How many vouchers one thinker may issue on a day (UTC).';
 comment on column private.settings.bookings_a_day is
   'How many bookings one thinker may make on a day (UTC), cancelled ones included.';
@@ -1323,7 +1323,7 @@ begin
 
   insert into private.daily_use as u
   values (
-    auth.uid(), current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
+    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
@@ -1365,7 +1365,8 @@ $$;
 
 comment on function private.use_today is
   'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
-  'telemetry_types are the types of the events. A trusted server that acts for no thinker has no limits. Locks the '
+  'telemetry_types are the types of the events. The thinkers of a browser session share the limits. A trusted server '
+  'that acts for no thinker has no limits. Locks the '
   'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';
@@ -1612,6 +1613,31 @@ $$;
 comment on function private.require_session is
   'Lets a browser session pass that has not ended. '
   'Raises: session_ended (401).';
+
+-- sql/23_claims/functions/same_session.sql
+create function private.same_session(thinker uuid)
+returns uuid[]
+language plpgsql -- caches the plan for the next call
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (
+      select array_agg(o.thinker_id order by o.claimed_at, o.id)
+      from private.claims c
+      join private.claims o on o.session_id = c.session_id
+      where c.thinker_id = same_session.thinker and c.session_id is not null
+    ),
+    array[same_session.thinker]
+  );
+end;
+$$;
+
+comment on function private.same_session is
+  'The ids of the thinkers that share the limits of a thinker: those of its browser sessions, which one person can '
+  'have several of, the oldest claim first; only itself without a session. May contain duplicates.';
 
 -- sql/23_claims/functions/session_thinkers.sql
 create function public.session_thinkers(session_id uuid)
@@ -2712,7 +2738,7 @@ begin
   if (
     select count(*)
     from public.voucher_bookings b
-    where b.holder_id = holder and b.status = 'booked' and b.slot_end > now()
+    where b.holder_id = any ((select private.same_session(holder))::uuid[]) and b.status = 'booked' and b.slot_end > now()
   ) >= most then
     raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;
@@ -3677,7 +3703,7 @@ begin
   select t.bytes into of_all from private.document_total t;
   select sum(greatest(c.byte_size, 65536)) into of_creator
   from public.contracts c
-  where c.created_by = require_space_for_document.creator;
+  where c.created_by = any ((select private.same_session(require_space_for_document.creator))::uuid[]);
   select * into most from private.settings;
 
   if require_space_for_document.creator is not null

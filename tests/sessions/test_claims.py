@@ -96,6 +96,25 @@ def test_a_session_claims_a_few_uids(connection: psycopg.Connection) -> None:
     assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["a", "b", *proven[1:]]
 
 
+def test_the_thinkers_of_a_session_share_their_limits(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set bookings_held = 2, vouchers_a_day = 2")
+    for uid in ("a", "b"):
+        claim(connection, ONE, uid)
+    claim(connection, OTHER, "c")
+    window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
+    issued = [
+        act_or_reason(connection, thinker(uid), "issue_voucher", voucher_id=f"{uid}{n}", **window)
+        for n in range(2)
+        for uid in ("a", "b", "c")
+    ]
+    assert [answer == "daily_limit_reached" for answer in issued] == [False, False, False, True, True, False]
+    booked = [
+        act_or_reason(connection, thinker(uid), "book_voucher", voucher_id="c0", slot_start=f"2030-01-07 {hour}:00Z")
+        for uid, hour in (("a", 10), ("b", 11), ("a", 12), ("b", 13), ("c", 14))
+    ]
+    assert [answer == "too_many_bookings" for answer in booked] == [False, False, True, True, False]
+
+
 def test_an_address_claims_a_few_uids_a_minute(connection: psycopg.Connection) -> None:
     connection.execute("update private.settings set claims_a_minute = 2")
     claimed = [claim(connection, uuid4(), uid, client="192.0.2.1") for uid in ("a", "b", "c")]

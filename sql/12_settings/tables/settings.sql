@@ -60,7 +60,7 @@ comment on column private.settings.settles_on_schedule is
 comment on column private.settings.events_kept is 'How long events are kept. Older ones are dropped by whole months.';
 comment on column private.settings.bookings_held is
   'How many bookings that are not over one thinker may hold. These limits protect thinkers from each other; a trusted '
-  'server meets them only where it acts for a thinker.';
+  'server meets them only where it acts for a thinker. The thinkers of a browser session share them.';
 comment on column private.settings.vouchers_a_day is 'How many vouchers one thinker may issue on a day (UTC).';
 comment on column private.settings.bookings_a_day is
   'How many bookings one thinker may make on a day (UTC), cancelled ones included.';

@@ -24,7 +24,7 @@ begin
 
   insert into private.daily_use as u
   values (
-    auth.uid(), current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
+    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
@@ -66,7 +66,8 @@ $$;
 
 comment on function private.use_today is
   'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
-  'telemetry_types are the types of the events. A trusted server that acts for no thinker has no limits. Locks the '
+  'telemetry_types are the types of the events. The thinkers of a browser session share the limits. A trusted server '
+  'that acts for no thinker has no limits. Locks the '
   'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';

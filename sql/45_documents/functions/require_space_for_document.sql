@@ -15,7 +15,7 @@ begin
   select t.bytes into of_all from private.document_total t;
   select sum(greatest(c.byte_size, 65536)) into of_creator
   from public.contracts c
-  where c.created_by = require_space_for_document.creator;
+  where c.created_by = any ((select private.same_session(require_space_for_document.creator))::uuid[]);
   select * into most from private.settings;
 
   if require_space_for_document.creator is not null
