@@ -1323,7 +1323,8 @@ begin
 
   insert into private.daily_use as u
   values (
-    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
+    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings,
+    use_today.applications, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
@@ -2738,7 +2739,9 @@ begin
   if (
     select count(*)
     from public.voucher_bookings b
-    where b.holder_id = any ((select private.same_session(holder))::uuid[]) and b.status = 'booked' and b.slot_end > now()
+    where b.holder_id = any ((select private.same_session(holder))::uuid[])
+      and b.status = 'booked'
+      and b.slot_end > now()
   ) >= most then
     raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;
@@ -10455,7 +10458,10 @@ begin
   return query select 'daily_use', to_jsonb(d) from private.daily_use d where d.thinker_id = thinker;
   return query
     -- the id of a session is in a cookie, and proves it
-    select 'claims', to_jsonb(c) - 'session_id' from private.claims c where c.thinker_id = thinker order by c.claimed_at;
+    select 'claims', to_jsonb(c) - 'session_id'
+    from private.claims c
+    where c.thinker_id = thinker
+    order by c.claimed_at;
   return query
     select 'idempotency_keys', to_jsonb(k) - 'fingerprint'
     from private.idempotency_keys k

@@ -24,7 +24,8 @@ begin
 
   insert into private.daily_use as u
   values (
-    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings, use_today.applications, use_today.new_thinkers,
+    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings,
+    use_today.applications, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update

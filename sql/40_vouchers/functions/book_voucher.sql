@@ -57,7 +57,9 @@ begin
   if (
     select count(*)
     from public.voucher_bookings b
-    where b.holder_id = any ((select private.same_session(holder))::uuid[]) and b.status = 'booked' and b.slot_end > now()
+    where b.holder_id = any ((select private.same_session(holder))::uuid[])
+      and b.status = 'booked'
+      and b.slot_end > now()
   ) >= most then
     raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;

@@ -12,7 +12,10 @@ begin
   return query select 'daily_use', to_jsonb(d) from private.daily_use d where d.thinker_id = thinker;
   return query
     -- the id of a session is in a cookie, and proves it
-    select 'claims', to_jsonb(c) - 'session_id' from private.claims c where c.thinker_id = thinker order by c.claimed_at;
+    select 'claims', to_jsonb(c) - 'session_id'
+    from private.claims c
+    where c.thinker_id = thinker
+    order by c.claimed_at;
   return query
     select 'idempotency_keys', to_jsonb(k) - 'fingerprint'
     from private.idempotency_keys k
