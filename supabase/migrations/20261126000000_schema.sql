@@ -1647,6 +1647,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 begin
   perform private.require_service();
@@ -1885,6 +1886,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   moment  timestamptz := clock_timestamp();
@@ -2054,6 +2056,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 begin
@@ -2082,6 +2085,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
 as $$
@@ -2282,6 +2286,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 begin
@@ -3070,6 +3075,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -3108,6 +3114,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -3498,6 +3505,7 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   contract public.contracts;
@@ -3525,6 +3533,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -4270,6 +4279,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -4317,6 +4327,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -4775,6 +4786,7 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   transfer public.transfers;
@@ -4802,6 +4814,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -5101,6 +5114,7 @@ language sql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$
@@ -5242,6 +5256,7 @@ language sql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$
@@ -5359,6 +5374,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
 as $$
@@ -7262,6 +7278,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -7359,6 +7376,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -7387,6 +7405,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -7422,6 +7441,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
   select private.move_settlement(invoice_settlement.settlement_id, 'invoiced')
@@ -7441,6 +7461,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
   select private.require_admin();
@@ -7483,6 +7504,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
 as $$
@@ -7689,6 +7711,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -7758,6 +7781,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -8106,6 +8130,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
   select private.move_settlement(void_settlement.settlement_id, 'voided', void_settlement.reason)
@@ -8126,6 +8151,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -12218,6 +12244,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$
@@ -12313,6 +12340,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$
@@ -12384,6 +12412,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$
@@ -12457,6 +12486,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 -- the invariants would use temporary files with less
 set work_mem = '64MB'
@@ -12529,6 +12559,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$
@@ -12606,6 +12637,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$

@@ -4,6 +4,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 begin
   perform private.require_service();

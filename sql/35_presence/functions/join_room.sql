@@ -3,6 +3,7 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 begin

@@ -3,6 +3,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
 as $$

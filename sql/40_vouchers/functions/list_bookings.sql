@@ -9,6 +9,7 @@ returns jsonb[]
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare

@@ -3,6 +3,7 @@ returns jsonb
 language plpgsql
 stable
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   transfer public.transfers;

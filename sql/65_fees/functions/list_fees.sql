@@ -3,6 +3,7 @@ returns jsonb
 language sql
 stable
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
   select private.require_admin();

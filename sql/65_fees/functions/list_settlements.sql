@@ -9,6 +9,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 set plan_cache_mode = 'force_custom_plan'
 as $$

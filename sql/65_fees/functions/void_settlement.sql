@@ -3,6 +3,7 @@ returns jsonb
 language sql
 volatile
 set search_path = ''
+set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
   select private.move_settlement(void_settlement.settlement_id, 'voided', void_settlement.reason)

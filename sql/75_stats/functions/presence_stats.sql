@@ -4,6 +4,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 set statement_timeout = '10s'
 as $$

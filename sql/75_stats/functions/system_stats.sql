@@ -4,6 +4,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 set jit = off
 -- the invariants would use temporary files with less
 set work_mem = '64MB'
