@@ -24,7 +24,10 @@ _ROW = 2**22
 """The bytes of the longest value and the longest stored row; D1's own limit is 2 MB."""
 
 _COLUMNS = 100
-"""The columns of a table, as many as D1 allows: a file may compute each of them."""
+"""The columns of a table, as many as D1 allows."""
+
+_GENERATED = (2, 3)
+"""What SQLite calls hidden: generated columns, virtual and stored ones."""
 
 _SECONDS = 300
 """How long a statement of a dump may take."""
@@ -61,6 +64,9 @@ class D1:
         }
         if not self._tables.intersection(TABLES):
             raise PortalError(f"{file} has none of the portal's tables.")
+        for table in sorted(self._tables.intersection(TABLES)):
+            if self._computes(table):
+                raise PortalError(f"{file} computes columns of {table}: D1's own files store them.")
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         self.input: Mapping[str, object] = {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
@@ -84,6 +90,11 @@ class D1:
             names = [column[0] for column in cursor.description]
             for row in cursor:
                 yield dict(zip(names, row, strict=True))
+
+    def _computes(self, table: str) -> bool:
+        """Whether a table has generated columns: a few bytes of a file would be rows of hundreds of megabytes."""
+        columns = self._database.execute("select hidden from pragma_table_xinfo(?)", (table,))
+        return any(hidden in _GENERATED for (hidden,) in columns)
 
     def _count(self, table: str) -> int:
         number: int = self._database.execute(f"select count(*) from {_quoted(table)}").fetchone()[0]  # noqa: S608

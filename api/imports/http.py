@@ -20,8 +20,11 @@ from api.errors import PortalError
 from api.imports.lists import FIGURES, LISTS, OFFERS, List, Value, items_of, read_row
 from api.imports.source import TABLES
 
-_MAX_ANSWER = 2**29
-"""The bytes of an answer: no text of Node.js is longer."""
+_MAX_ANSWER = 2**26
+"""The bytes of an answer; a server of generation 1 sends all rows that it keeps in memory at once."""
+
+_MAX_COMMAS = 2**22
+"""The commas of an answer: so many values may be between them, each of which takes more memory than its bytes."""
 
 _MAX_ANSWERS = 2**34
 """The bytes of all answers of a server, which go to the disk."""
@@ -80,7 +83,7 @@ def open_http(url: str, key: SecretStr | None, advance: Callable[[int], None] = 
     Raises PortalError where the server cannot be read.
     """
     address = address_of(url).removesuffix("/api").rstrip("/")
-    headers = {"Accept": "application/json"} | ({"X-TS-APIKEY": key.get_secret_value()} if key else {})
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"} | ({"X-TS-APIKEY": key.get_secret_value()} if key else {})
     with (
         tempfile.TemporaryDirectory(prefix="portal-import-") as folder,
         closing(sqlite3.connect(Path(folder) / "lists.sqlite", isolation_level=None)) as database,
@@ -147,9 +150,11 @@ class _Server:
     def _content(self, answer: httpx.Response) -> bytes | memoryview:
         """The body: a file that is gone when nothing refers to it."""
         with tempfile.TemporaryFile() as file:
+            commas = 0
             for chunk in answer.iter_bytes():
                 self._left -= len(chunk)
-                if file.tell() + len(chunk) > _MAX_ANSWER or self._left < 0:
+                commas += chunk.count(b",")
+                if file.tell() + len(chunk) > _MAX_ANSWER or commas > _MAX_COMMAS or self._left < 0:
                     raise PortalError(f"{answer.url} answers more than a list can have.")
                 file.write(chunk)
             file.flush()

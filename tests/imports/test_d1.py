@@ -615,6 +615,15 @@ def endless(file: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize("kind", ["virtual", "stored"])
+def test_a_file_that_computes_columns_is_refused(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"create table properties (id text, address text as (hex(zeroblob(2000000))) {kind})")
+    with pytest.raises(PortalError, match="computes columns of properties"):
+        run("import", "d1", str(file))
+
+
 def test_what_a_file_says_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "d1.sql"
     file.write_text('insert into "a\n\u2028b" values (1);')

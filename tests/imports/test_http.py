@@ -275,7 +275,8 @@ HOSTILE: dict[str, tuple[Route, str]] = {
         "it is no JSON",
     ),
     "no row": (items(5), "lists something that is no row"),
-    "large": (items("x" * 2000), "answers more than a list can have"),
+    "large": (items("x" * 4000), "answers more than a list can have"),
+    "many": (items(*[1] * 600), "answers more than a list can have"),
     "short": (lambda _, __: Reply({}, headers={"Content-Length": "9"}), "Cannot read"),
     "endless": (page(VOUCHER, after="x"), "begins again and again"),
     "ended": (ends, "ended in the middle"),
@@ -287,7 +288,8 @@ HOSTILE: dict[str, tuple[Route, str]] = {
 def test_a_server_that_cannot_be_read_is_named_before_anything_is_written(
     connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_MAX_ANSWER", 1500)
+    monkeypatch.setattr(http, "_MAX_ANSWER", 3000)
+    monkeypatch.setattr(http, "_MAX_COMMAS", 500)
     monkeypatch.setenv("IMPORT_API_KEY", "key")
     with site(generation_1()[0]) as good, site({}) as elsewhere, site({}) as running:
         redirect: Route = lambda _, __: Reply({}, 302, {"Location": f"{elsewhere.url}/api/voucher/list"})  # noqa: E731
