@@ -83,7 +83,9 @@ def open_http(url: str, key: SecretStr | None, advance: Callable[[int], None] = 
     Raises PortalError where the server cannot be read.
     """
     address = address_of(url).removesuffix("/api").rstrip("/")
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"} | ({"X-TS-APIKEY": key.get_secret_value()} if key else {})
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"} | (
+        {"X-TS-APIKEY": key.get_secret_value()} if key else {}
+    )
     with (
         tempfile.TemporaryDirectory(prefix="portal-import-") as folder,
         closing(sqlite3.connect(Path(folder) / "lists.sqlite", isolation_level=None)) as database,

@@ -146,8 +146,11 @@ class ErrorCount:
         """The number, at most a minute old."""
         async with self._counting:
             if time.monotonic() - self._counted_at > 60:
-                self._count = (await gateway.call("error_summary", SERVER))["total"]
-                self._counted_at = time.monotonic()
+                try:
+                    self._count = (await gateway.call("error_summary", SERVER))["total"]
+                finally:
+                    # a count that fails is not repeated at once by the next outsider
+                    self._counted_at = time.monotonic()
             return self._count
 
 
