@@ -123,6 +123,22 @@ def test_a_call_leaves_no_role_or_claims_behind(database: str, params: dict[str,
     assert not claims
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_the_first_and_the_last_hour_of_all_years_are_answered_in_utc(
+    database: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as in a database that was made on a machine in this time zone
+    monkeypatch.setenv("PGTZ", zone)
+
+    async def issued(gateway: DirectGateway) -> Any:
+        times = {"valid_from": "0001-01-01T00:00:00Z", "valid_until": "9999-12-31T23:59:59Z"}
+        await gateway.call("issue_voucher", thinker("issuer"), **times)
+        return await gateway.call("list_vouchers", SERVER)
+
+    [voucher] = using(DirectGateway(database), issued)
+    assert [voucher["valid_from"], voucher["valid_until"]] == ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"]
+
+
 @pytest.mark.parametrize(
     ("own", "given"), [("set statement_timeout = '2s'", "5s"), ("set statement_timeout = '10s'", "10s"), ("", "10s")]
 )
