@@ -43,6 +43,9 @@ STOP_SECONDS = 60.0
 RESTART_SECONDS = 5.0
 """How often a process that uses the server looks whether it still runs."""
 
+MAX_LOG_BYTES = 2**24
+"""When the server's log is moved to `log.1`, so that refused calls do not fill the disk."""
+
 _SOCKET = ".s.PGSQL.5432"
 _USERS = ".users"
 
@@ -76,11 +79,12 @@ def run_embedded(data_dir: Path) -> Iterator[str]:
 
 @contextmanager
 def _restarting(server: "_Server") -> Iterator[None]:
-    """Starts the server again when it has ended, for example because the disk was full."""
+    """Starts the server again when it has ended, for example because the disk was full; keeps its log short."""
     leaving = Event()
 
     def watch() -> None:
         while not leaving.wait(RESTART_SECONDS):
+            server.shorten_log()
             try:
                 if server.start_if_stopped(create=False):
                     _log.warning("The embedded database had ended and is started again; see %s.", server.log)
@@ -180,6 +184,24 @@ class _Server:
                 self._create()
             self._start()
             return True
+
+    def shorten_log(self) -> None:
+        """Moves the end of a long log to `log.1`, and goes on with an empty one.
+
+        PostgreSQL's own rotation limits only how old a file is, or needs a new name for each.
+        """
+        with suppress(OSError), self._locked():
+            status = self.log.stat()
+            if status.st_size <= MAX_LOG_BYTES:
+                return
+            # on a full disk at least the log is emptied; the server appends to whatever its file holds
+            with suppress(OSError), self.log.open("rb") as log:
+                log.seek(-MAX_LOG_BYTES, os.SEEK_END)
+                older = self.log.with_suffix(".1")
+                older.touch(mode=0o600)
+                os.chown(older, status.st_uid, status.st_gid)
+                older.write_bytes(log.read(MAX_LOG_BYTES))
+            os.truncate(self.log, 0)
 
     def _stop(self) -> None:
         """Stops the server, and waits for it."""

@@ -172,6 +172,24 @@ def test_a_long_recovery_is_waited_for(
     promotion.join()
 
 
+def test_a_long_log_is_moved(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(embedded, "MAX_LOG_BYTES", 10_000)
+    log, older = data_dir / "postgres" / "log", data_dir / "postgres" / "log.1"
+    with run_embedded(data_dir) as url, psycopg.connect(url, autocommit=True) as connection:
+        for text in ("a" * 12_000, "b" * 12_000):
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+                connection.execute("select %s::int", (text,))
+            wait_until(lambda: log.stat().st_size == 0)
+            assert text[:1_000] in older.read_text()
+            assert older.stat().st_size <= 10_000
+        # the server goes on to write into the same file
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            connection.execute("select 1 / 0")
+        wait_until(lambda: "division by zero" in log.read_text())
+        assert older.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_server_that_ended_is_started_again(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "RESTART_SECONDS", 0.1)
 
