@@ -29,7 +29,7 @@ _SETTINGS = b"""
 
 _OWN_SCHEMAS = ("private.", "stats.", "function private.", "function stats.")
 _ADDITIONS = ("trigger ", "constraint ", "index ", "not null ")
-_DEFINITIONS = ("body ", "reads ")
+_DEFINITIONS = ("body ", "reads ", "has a pgrst.")
 _OF_OTHERS = ("public.", "function public.")
 
 
@@ -53,7 +53,7 @@ class Difference:
 
     @property
     def is_served(self) -> bool:
-        """Whether an operator changed a function or view, or added a trigger, a constraint or a unique index."""
+        """Whether an operator changed a function, view or setting of PostgREST, or added a trigger or constraint."""
         return self.rule.rule.startswith(_DEFINITIONS) or (
             not self.is_missing and self.rule.rule.startswith(_ADDITIONS)
         )

@@ -193,6 +193,12 @@ rule as (
   where r.name in ('anon', 'authenticated')
     and exists (select from unnest(p.rolconfig) as line where line like s.name || '=%' and line <> s.name || '=0')
   union all
+  -- PostgREST keeps every statement of a client that it prepares
+  select 'role ' || r.rolname, 'has a pgrst.db_prepared_statements'
+  from pg_roles r
+  where r.rolname = 'authenticator'
+    and exists (select from unnest(r.rolconfig) as line where line like 'pgrst.db_prepared_statements=%')
+  union all
   select 'role ' || r.name, 'member of ' || m.roleid::regrole
   from role r
   join pg_auth_members m on m.member = r.id

@@ -1,5 +1,6 @@
 -- PostgREST applies filters to what a function returns while its transaction holds its locks. Roles belong to the whole
 -- server, and PostgREST reads only settings for all databases; what is set stays, as on Supabase.
+-- It also prepares each new statement of a client, and keeps it in its connection: one for each choice of columns.
 do $$
 declare
   setting record;
@@ -7,11 +8,21 @@ begin
   for setting in
     select r.rolname as role, s.name, s.value
     from pg_catalog.pg_roles r
-    cross join (values ('statement_timeout', '2s'), ('lock_timeout', '1900ms')) as s (name, value)
-    where r.rolname in ('anon', 'authenticated')
-      and not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
+    join (
+      values ('anon', 'statement_timeout', '2s'), ('anon', 'lock_timeout', '1900ms'),
+        ('authenticated', 'statement_timeout', '2s'), ('authenticated', 'lock_timeout', '1900ms'),
+        ('authenticator', 'pgrst.db_prepared_statements', 'false')
+    ) as s (role, name, value) on s.role = r.rolname
+    where not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
   loop
-    execute format('alter role %I set %I = %L', setting.role, setting.name, setting.value);
+    begin
+      execute format('alter role %I set %s = %L', setting.role, setting.name, setting.value);
+    exception
+      when insufficient_privilege then
+        raise warning 'set % = % for the role %, as a superuser', setting.name, setting.value, setting.role;
+    end;
   end loop;
 end;
 $$;
+
+notify pgrst, 'reload config';

@@ -26,6 +26,7 @@ alter default privileges revoke execute on functions from public;
 -- sql/10_core/timeouts.sql
 -- PostgREST applies filters to what a function returns while its transaction holds its locks. Roles belong to the whole
 -- server, and PostgREST reads only settings for all databases; what is set stays, as on Supabase.
+-- It also prepares each new statement of a client, and keeps it in its connection: one for each choice of columns.
 do $$
 declare
   setting record;
@@ -33,14 +34,24 @@ begin
   for setting in
     select r.rolname as role, s.name, s.value
     from pg_catalog.pg_roles r
-    cross join (values ('statement_timeout', '2s'), ('lock_timeout', '1900ms')) as s (name, value)
-    where r.rolname in ('anon', 'authenticated')
-      and not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
+    join (
+      values ('anon', 'statement_timeout', '2s'), ('anon', 'lock_timeout', '1900ms'),
+        ('authenticated', 'statement_timeout', '2s'), ('authenticated', 'lock_timeout', '1900ms'),
+        ('authenticator', 'pgrst.db_prepared_statements', 'false')
+    ) as s (role, name, value) on s.role = r.rolname
+    where not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
   loop
-    execute format('alter role %I set %I = %L', setting.role, setting.name, setting.value);
+    begin
+      execute format('alter role %I set %s = %L', setting.role, setting.name, setting.value);
+    exception
+      when insufficient_privilege then
+        raise warning 'set % = % for the role %, as a superuser', setting.name, setting.value, setting.role;
+    end;
   end loop;
 end;
 $$;
+
+notify pgrst, 'reload config';
 
 -- sql/10_core/functions/check_json.sql
 create function private.check_json(value jsonb, levels integer default 63, bytes integer default 65536)
@@ -781,9 +792,9 @@ begin
   -- an operator's own statements may be larger
   if current_setting('role') in ('anon', 'authenticated') and (
     octet_length(current_query()) > 16384
-    or cardinality(string_to_array(current_query(), 'CAST(')) > 11
     or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
-    or current_query() collate "C" ~* 'like\s+(any|all)\s*\('
+    or cardinality(string_to_array(current_query(), 'LATERAL')) > 4
+    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~'
   ) then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
@@ -792,13 +803,16 @@ end;
 $$;
 
 comment on function private.is_small_query is
-  'True unless a statement of anon or authenticated has more than 16 KiB, more than ten casts or like any, or names '
-  'the result of a function more than 30 times; policies of every table and functions that write ask it. PostgREST '
-  'turns select=a:description::tsquery into CAST(...), and calls the result of a function pgrst_scalar. No timeout '
-  'ends a row whose columns cast one long text, or compare it with a pattern, or repeat one large result, hundreds of '
-  'times. Raises: query_too_large (400).';
+  'True unless a statement of anon or authenticated has more than 16 KiB, a cast, a regular expression, like any or '
+  'more than three embedded tables, or names the result of a function more than 30 times; policies of every table ask '
+  'it, and functions with the rights of their owner before anything else. PostgREST turns select=a:description::int '
+  'into CAST(...), match into ~, an embedded table into LATERAL, and calls the result of a function pgrst_scalar. No '
+  'timeout ends a row whose columns cast one long text, or compare it with patterns, or repeat one large result, or '
+  'hold tables in tables; a failed cast writes the whole text into the log; a connection keeps 32 expressions of '
+  'megabytes each. '
+  'Raises: query_too_large (400).';
 
-grant execute on function private.is_small_query to anon, authenticated;
+grant execute on function private.is_small_query to anon, authenticated, service_role;
 
 -- sql/15_access/may_act_as.sql
 create function private.may_act_as(role text)
@@ -1025,6 +1039,7 @@ stable
 set search_path = ''
 as $$
 begin
+  perform private.is_small_query();
   if not (private.may_act_as('admin') or private.is_operator()) then
     raise sqlstate 'PT403' using message = 'not_an_admin';
   end if;
@@ -1032,8 +1047,8 @@ end;
 $$;
 
 comment on function private.require_admin is
-  'Lets trusted servers, admins and operators (private.is_operator) pass. '
-  'Raises: not_an_admin (403).';
+  'Lets trusted servers, admins and operators (private.is_operator) pass, with a small statement. '
+  'Raises: query_too_large (400); not_an_admin (403).';
 
 grant execute on function private.require_admin to authenticated, service_role;
 
@@ -1788,13 +1803,18 @@ comment on function private.idempotency_key_owner is
 create function private.replay_response(key text, request jsonb)
 returns jsonb
 language plpgsql
-strict -- returns null without a key
 set search_path = ''
 as $$
 declare
-  owner  text := private.idempotency_key_owner();
+  owner  text;
   stored private.idempotency_keys;
 begin
+  perform private.is_small_query();
+  if replay_response.key is null then
+    return null;
+  end if;
+
+  owner := private.idempotency_key_owner();
   if char_length(replay_response.key) not between 1 and 255 then
     raise sqlstate 'PT400' using message = 'idempotency_key_invalid';
   end if;
@@ -1829,9 +1849,9 @@ comment on function private.replay_response is
   'request is the first or has no key. A replayed response has the header Idempotency-Replayed: true. request: the '
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
-  'nothing. '
-  'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached '
-  '(429).';
+  'nothing. Also asks whether the statement is small, before the function reads or locks anything. '
+  'Raises: idempotency_key_invalid, query_too_large (400); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 -- sql/25_idempotency/functions/store_response.sql
 create function private.store_response(key text, request jsonb, response jsonb)
@@ -2110,7 +2130,7 @@ $$;
 comment on function public.list_presence is
   'All presence sessions, oldest first, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000 '
   '(private.read_page). '
-  'Raises: value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;
 
@@ -2911,8 +2931,8 @@ comment on function public.cancel_booking is
   'booking stays as it is. From the start of its slot on, its charges stay (fees.reversed_after_start). '
   'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
-  'Raises: booking_or_voucher_required, idempotency_key_invalid (400); not_a_party (403); booking_not_found (404); '
-  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: booking_or_voucher_required, idempotency_key_invalid, query_too_large (400); not_a_party (403); '
+  'booking_not_found (404); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;
 
@@ -3470,6 +3490,7 @@ security definer
 set search_path = ''
 as $$
 begin
+  perform private.is_small_query();
   if not private.is_service() then
     perform private.require_contract_link(check_contract_link.voucher_id, check_contract_link.room_id);
   end if;
@@ -3480,7 +3501,7 @@ $$;
 comment on function public.check_contract_link is
   'True if the caller may link a document to this voucher and room (private.require_contract_link); called before a '
   'document is stored. A trusted server may link anything. '
-  'Raises: not_your_room (403); voucher_not_found (404).';
+  'Raises: query_too_large (400); not_your_room (403); voucher_not_found (404).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;
 
@@ -4286,6 +4307,7 @@ declare
   key  text[] := private.page_key(list_mortgage_applications.after);
   page refcursor;
 begin
+  perform private.is_small_query();
   if coalesce(list_mortgage_applications.role, '') not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
   end if;
@@ -4310,7 +4332,7 @@ $$;
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
   'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: role_unknown, value_invalid (400); not_a_lender (403).';
+  'Raises: query_too_large, role_unknown, value_invalid (400); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;
 
@@ -4334,6 +4356,7 @@ declare
   key  text[] := private.page_key(list_mortgage_offers.after);
   page refcursor;
 begin
+  perform private.is_small_query();
   if list_mortgage_offers.role not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
   end if;
@@ -4370,7 +4393,7 @@ comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
   'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
   'first: a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: application_required, role_unknown, value_invalid (400).';
+  'Raises: application_required, query_too_large, role_unknown, value_invalid (400).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
 
@@ -4628,8 +4651,8 @@ comment on function public.sign_mortgage_contract is
   'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted '
   'server), in any order; signing again changes nothing. With all three signatures its status becomes signed. Returns '
   'the contract. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, signer_unknown (400); not_a_notary, not_the_borrower, not_the_lender (403); '
-  'mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
+  'Raises: idempotency_key_invalid, query_too_large, signer_unknown (400); not_a_notary, not_the_borrower, '
+  'not_the_lender (403); mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;
@@ -5216,7 +5239,7 @@ comment on function public.dashboard is
   'The figures of GET /api/admin/dashboard (docs/compatibility.md) over the events of the last 30 days; rates in '
   'percent, days in UTC. backup is the state of the server''s WAL archive (off, waiting, ok, failed), the time of the '
   'last archived file, and the percentage of successful attempts. '
-  'Raises: not_an_admin (403).';
+  'Raises: query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.dashboard to service_role, authenticated;
 
@@ -5287,7 +5310,7 @@ $$;
 comment on function public.error_summary is
   'The errors among the events of the last 30 days: {total, by_type (the 100 most frequent), recent (the 20 newest)}, '
   'for GET /api/autofix/status. '
-  'Raises: not_an_admin (403).';
+  'Raises: query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;
 
@@ -5396,7 +5419,7 @@ $$;
 
 comment on function public.list_events is
   'The latest events, newest first: a page of max_rows, from 1 to 200 (private.read_page). '
-  'Raises: value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_events to service_role, authenticated;
 
@@ -6974,8 +6997,8 @@ comment on function public.adjust_fee is
   'settlement. Returns the new fee event. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response); without one it counts again. adjustment_refused, with what is left as detail, if '
   'nothing would change or less than zero would be left. '
-  'Raises: reason_required, idempotency_key_invalid (400); not_an_admin (403); fee_event_not_found (404); '
-  'adjustment_refused, fee_already_reversed, request_in_progress (409); idempotency_key_reused (422); '
+  'Raises: idempotency_key_invalid, query_too_large, reason_required (400); not_an_admin (403); fee_event_not_found '
+  '(404); adjustment_refused, fee_already_reversed, request_in_progress (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';
 
 grant execute on function public.adjust_fee to authenticated, service_role;
@@ -7365,7 +7388,7 @@ comment on function public.get_balance is
   'The trial balance at the end of a day (as_of, by default today) in the time zone of private.settings: {as_of, '
   'items}; an item for each beneficiary and currency, in its minor unit: unsettled, open, invoiced (what is not '
   'paid), paid and written_off, which add up to total, the sum of all fee events until then. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.get_balance to authenticated, service_role;
 
@@ -7394,7 +7417,7 @@ $$;
 comment on function public.get_settlement is
   'One settlement with everything that explains it, and a page of its lines (private.settlement_statement), also of a '
   'voided one. '
-  'Raises: not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;
 
@@ -7411,6 +7434,7 @@ as $$
 declare
   settlement public.settlements;
 begin
+  perform private.is_small_query();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
   if found and (
     settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator()
@@ -7431,7 +7455,7 @@ comment on function public.get_statement is
   'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
   'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
   'settlement_not_found. '
-  'Raises: settlement_not_found (404).';
+  'Raises: query_too_large (400); settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;
 
@@ -7451,7 +7475,7 @@ comment on function public.invoice_settlement is
   'Marks an open settlement as invoiced: it gets a number and a due date, and its month is closed. No money is moved. '
   'Returns the settlement. The trigger raises settlement_move_refused (409), with the current status as detail, for '
   'any other settlement, and nothing_to_invoice (409) for a total of zero. '
-  'Raises: not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.invoice_settlement to authenticated, service_role;
 
@@ -7488,7 +7512,7 @@ $$;
 
 comment on function public.list_fees is
   'The fees, each with its versions, newest first; the first version is in force. '
-  'Raises: not_an_admin (403).';
+  'Raises: query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.list_fees to service_role, authenticated;
 
@@ -7535,7 +7559,7 @@ $$;
 comment on function public.list_settlements is
   'The settlements that match all given filters, latest period first: a page of max_rows, from 1 to 1000 '
   '(private.read_page). '
-  'Raises: value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
 
 grant execute on function public.list_settlements to service_role, authenticated;
 
@@ -7569,7 +7593,7 @@ $$;
 
 comment on function private.move_settlement is
   'Changes the status of a settlement; a trigger checks the transition. Returns the settlement. '
-  'Raises: not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function private.move_settlement to authenticated, service_role;
 
@@ -7672,8 +7696,8 @@ comment on function public.pay_settlement is
   'without one a part counts again. settlement_move_refused (with the current status as detail) for any other '
   'settlement; nothing_to_pay if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) '
   'for more than that. '
-  'Raises: payment_invalid, idempotency_key_invalid (400); not_an_admin (403); settlement_not_found (404); '
-  'nothing_to_pay (409); settlement_move_refused, request_in_progress (409); idempotency_key_reused (422); '
+  'Raises: idempotency_key_invalid, payment_invalid, query_too_large (400); not_an_admin (403); settlement_not_found '
+  '(404); nothing_to_pay, request_in_progress, settlement_move_refused (409); idempotency_key_reused (422); '
   'daily_limit_reached (429).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;
@@ -7750,7 +7774,8 @@ $$;
 comment on function public.reverse_fee is
   'Gives back what is left of a charge, whatever became of its subject: a new fee event with the reason and the '
   'operator, due in the next settlement. Returns the new fee event. Neither a reversal nor an adjustment is a charge. '
-  'Raises: reason_required (400); not_an_admin (403); fee_event_not_found (404); fee_already_reversed (409).';
+  'Raises: query_too_large, reason_required (400); not_an_admin (403); fee_event_not_found (404); '
+  'fee_already_reversed (409).';
 
 grant execute on function public.reverse_fee to authenticated, service_role;
 
@@ -7773,7 +7798,7 @@ $$;
 
 comment on function private.settle_due_months is
   'Settles every due month (private.due_months) separately, oldest first. Returns the number of settlements created. '
-  'Raises: period_invalid (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
 
 -- sql/65_fees/functions/settle_fees.sql
 create function public.settle_fees(period_from date, period_to date, dry_run boolean default false)
@@ -7871,7 +7896,7 @@ comment on function public.settle_fees is
   'currency, with its lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run '
   'creates nothing, and returns what it would create, with id null. Running it twice or concurrently settles nothing '
   'twice. '
-  'Raises: period_invalid (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;
 
@@ -8140,7 +8165,7 @@ comment on function public.void_settlement is
   'Voids an open or invoiced settlement: its row and its lines are kept, and its fee events are due again. Returns '
   'the settlement. The trigger raises settlement_move_refused (409), with the current status as detail, for any other '
   'settlement, and settlement_has_payments (409) if a part is paid. '
-  'Raises: not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.void_settlement to authenticated, service_role;
 
@@ -8178,7 +8203,7 @@ comment on function public.write_off_settlement is
   'taken off before (private.take_off_credits), because a credit must not outlive the debt; if nothing is left then, '
   'the settlement is paid, and not written off. Returns the settlement. The trigger raises settlement_move_refused '
   '(409), with the current status as detail, for any other settlement, and nothing_to_pay (409) for a negative total. '
-  'Raises: reason_required (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large, reason_required (400); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.write_off_settlement to authenticated, service_role;
 
@@ -11003,7 +11028,7 @@ $$;
 comment on function private.job_settle_fees_monthly is
   'Settles every due month, if private.settings.settles_on_schedule is true. Returns the number of settlements '
   'created. '
-  'Raises: period_invalid (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
 
 -- sql/70_jobs/functions/run_job.sql
 create function private.run_job(job text)
@@ -12329,7 +12354,7 @@ comment on function public.fee_stats is
   'owed (current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and '
   'currency), days (by currency)}; at most 100 rows of charged and of fees, and days of the 24 most used currencies. '
   'Amounts are in the currency''s minor unit. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;
 
@@ -12401,7 +12426,7 @@ comment on function public.mortgage_stats is
   'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications '
   '(current, by status), offers (made in the period, by status), acceptance_rate (the accepted fraction of them), '
   'interest (fractions a year), requested (the 24 most used currencies), days (stats.mortgages_by_day)}. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.mortgage_stats to authenticated, service_role;
 
@@ -12442,7 +12467,7 @@ $$;
 comment on function public.presence_stats is
   'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and '
   'pair_codes (current; the 20 most frequent), days (stats.presence_by_day)}. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.presence_stats to authenticated, service_role;
 
@@ -12548,7 +12573,7 @@ comment on function public.system_stats is
   'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
   'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
   'events, because every table is read completely: the job check-invariants checks them daily)}. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.system_stats to authenticated, service_role;
 
@@ -12626,7 +12651,7 @@ comment on function public.telbank_stats is
   'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by '
   'currency), flows (by network and currency), days (stats.transfers_by_day, for the networks and currencies in '
   'flows)}; at most the 24 most used of each, and the first 200 characters of a network''s name. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.telbank_stats to authenticated, service_role;
 
@@ -12705,6 +12730,6 @@ comment on function public.voucher_stats is
   'vouchers (current, by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days '
   '(stats.revenue_by_day, the 24 most used currencies), templates (offered and booked minutes, and utilisation as a '
   'fraction: stats.utilisation_by_day)}. '
-  'Raises: days_invalid (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
 
 grant execute on function public.voucher_stats to authenticated, service_role;

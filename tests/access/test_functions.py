@@ -51,6 +51,28 @@ def test_a_wrong_grant_opens_no_function_of_a_server(world: psycopg.Connection, 
             world.execute(call_with_nulls(world, function))
 
 
+@pytest.mark.parametrize("caller", ["anon", "stranger"])
+def test_every_function_with_the_rights_of_its_owner_refuses_a_large_statement(
+    world: psycopg.Connection, caller: str
+) -> None:
+    """No policy asks for it; the test of every table is in test_queries.py."""
+    found = world.execute(
+        "select 'public.' || proname from pg_proc where pronamespace = 'public'::regnamespace and prosecdef"
+        " and has_function_privilege(%s, oid, 'execute') and not exists"
+        " (select from pg_depend d where d.objid = pg_proc.oid and d.deptype = 'e')",
+        (CALLERS[caller].role,),
+    ).fetchall()
+    assert found
+    answers = {}
+    for (function,) in found:
+        try:
+            with acting(world, CALLERS[caller]):
+                world.execute(sql.Composed([call_with_nulls(world, function), sql.SQL("-- " + "x" * 16_384)]))
+        except psycopg.Error as error:
+            answers[function] = error.diag.message_primary
+    assert answers == {function: "query_too_large" for (function,) in found}
+
+
 def call_with_nulls(world: psycopg.Connection, function: str) -> sql.SQL:
     """Returns a statement that calls the function with nulls."""
     found = world.execute(

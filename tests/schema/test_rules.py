@@ -120,6 +120,7 @@ ALLOWED = [
     "select private.make_event_partition('2031-01-01Z')",
     "alter role stats_reader set statement_timeout = '5min'",
     "alter role authenticated set statement_timeout = '8s'",
+    "alter role authenticator set pgrst.db_prepared_statements = 'true'",
 ]
 
 CHANGED = [
@@ -218,6 +219,13 @@ def test_a_weaker_rule_is_found(connection: psycopg.Connection, change: str, exp
 def test_what_an_operator_adds_weakens_no_rule(connection: psycopg.Connection, change: str) -> None:
     connection.execute(change.encode())
     assert [str(difference) for difference in differences(connection) if not difference.is_served] == []
+
+
+def test_missing_settings_of_postgrest_are_found_and_served(connection: psycopg.Connection) -> None:
+    connection.execute("alter role authenticator reset all")
+    [found] = differences(connection)
+    assert str(found) == "missing: role authenticator: has a pgrst.db_prepared_statements"
+    assert found.is_served
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGED)

@@ -20,21 +20,35 @@ def connection(shared_database: str) -> Iterator[psycopg.Connection]:
 
 
 def settings(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
-    rows = connection.execute("select rolname, rolconfig from pg_roles where rolname in ('anon', 'authenticated')")
+    roles = ["anon", "authenticated", "authenticator"]
+    rows = connection.execute("select rolname, rolconfig from pg_roles where rolname = any(%s)", (roles,))
     return {role: dict(line.split("=") for line in lines) for role, lines in rows}
 
 
 def test_both_roles_end_before_others_give_up(connection: psycopg.Connection) -> None:
     found = settings(connection)
     timeouts = {"statement_timeout": "2s", "lock_timeout": "1900ms"}
-    assert found == {"anon": timeouts, "authenticated": timeouts}
+    # each choice of columns is a statement of its own, which would stay in PostgREST's connection
+    unprepared = {"pgrst.db_prepared_statements": "false"}
+    assert found == {"anon": timeouts, "authenticated": timeouts, "authenticator": unprepared}
     assert connection.execute("select '2s'::interval < %s::interval", (LOCK_PATIENCE,)).fetchone() == (True,)
 
 
 def test_what_an_operator_or_supabase_has_set_stays(connection: psycopg.Connection) -> None:
     connection.execute("alter role anon set statement_timeout = '3s'; alter role authenticated reset all")
+    connection.execute("alter role authenticator set pgrst.db_prepared_statements = 'true'")
     connection.execute(TIMEOUTS)
-    assert {role: found["statement_timeout"] for role, found in settings(connection).items()} == {
-        "anon": "3s",
-        "authenticated": "2s",
-    }
+    found = settings(connection)
+    assert found["anon"]["statement_timeout"] == "3s"
+    assert found["authenticated"]["statement_timeout"] == "2s"
+    assert found["authenticator"] == {"pgrst.db_prepared_statements": "true"}
+
+
+def test_an_owner_who_may_not_alter_the_roles_is_told(connection: psycopg.Connection) -> None:
+    told: list[str | None] = []
+    connection.add_notice_handler(lambda notice: told.append(notice.message_primary))
+    connection.execute(
+        "alter role authenticator reset all; create role owner_of_a_test; set local role owner_of_a_test"
+    )
+    connection.execute(TIMEOUTS)
+    assert told == ["set pgrst.db_prepared_statements = false for the role authenticator, as a superuser"]

@@ -1,13 +1,18 @@
 create function private.replay_response(key text, request jsonb)
 returns jsonb
 language plpgsql
-strict -- returns null without a key
 set search_path = ''
 as $$
 declare
-  owner  text := private.idempotency_key_owner();
+  owner  text;
   stored private.idempotency_keys;
 begin
+  perform private.is_small_query();
+  if replay_response.key is null then
+    return null;
+  end if;
+
+  owner := private.idempotency_key_owner();
   if char_length(replay_response.key) not between 1 and 255 then
     raise sqlstate 'PT400' using message = 'idempotency_key_invalid';
   end if;
@@ -42,6 +47,6 @@ comment on function private.replay_response is
   'request is the first or has no key. A replayed response has the header Idempotency-Replayed: true. request: the '
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
-  'nothing. '
-  'Raises: idempotency_key_invalid (400); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached '
-  '(429).';
+  'nothing. Also asks whether the statement is small, before the function reads or locks anything. '
+  'Raises: idempotency_key_invalid, query_too_large (400); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
