@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from api.gateway import REPLAYED_HEADER, Gateway
 from api.gateway.direct import DirectGateway
 from api.gateway.shares import Shares
+from api.http.admin_sessions import AdminSessions
 from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
 from api.http.callers import CallerMiddleware, calls_of
 from api.http.errors import EXCEPTION_HANDLERS
@@ -23,7 +24,7 @@ from api.legacy.routing import LegacyRouting
 from api.page import admin_pages
 from api.rooms import Rooms
 from api.routes import contracts, health, jwks, presence, room_chat, telbank, telemetry, voucher
-from api.routes.admin import figures, monitoring, settlements
+from api.routes.admin import figures, monitoring, session, settlements
 from api.routes.admin.monitoring import ErrorCount
 from api.routes.mortgages import hypotheken, mortgage
 from api.routes.portal_pages import portal_pages
@@ -43,6 +44,7 @@ API: list[ControllerRouterHandler] = [
     monitoring.router,
     settlements.router,
     figures.router,
+    session.router,
 ]
 """The routes under /api, whose requests are authenticated."""
 
@@ -51,6 +53,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
     storage, uploads, tokens = Storage(settings), Uploads(), Tokens(settings)
     gateway, rooms = _gateway(settings, tokens, database_url), Rooms(tokens, database_url)
+    key = settings.ts_api_key
     app = LegacyRouting(
         Litestar(
             _routes(settings),
@@ -61,6 +64,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "shares": Shares(gateway),
                     "tokens": tokens,
                     "sessions": Sessions(settings, tokens) if settings.has_sessions else None,
+                    "admin_sessions": AdminSessions(key.get_secret_value(), tokens) if key else None,
                     "errors": ErrorCount(),
                     "turns": Turns(),
                     "rooms": rooms,

@@ -227,6 +227,9 @@ ERRORS: dict[str, Error] = {
     "storage_full": Error(507, "document store is full", "document store is full"),
     "storage_away": Error(503, "document store not available", "document store not available"),
     # telemetry and admin
+    "proof_required": Error(400, "key oder token ist erforderlich", "key or token is required"),
+    "key_invalid": Error(401, "invalid api key", "invalid api key"),
+    "token_invalid": Error(401, "invalid token", "invalid token"),
     "events_required": Error(400, "an array of events is required", "an array of events is required"),
     "too_many_events": Error(413, "more than 1000 events", "more than 1000 events"),
     "voucher_is_booked": Error(409, "Voucher ist gebucht: sein Preis bleibt", "voucher is booked: its price stays"),

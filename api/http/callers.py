@@ -1,4 +1,4 @@
-"""Authenticate requests: by the API key, a thinker's token, a browser session, or as loopback without a key."""
+"""Authenticate requests: by the API key, a token, an admin or a browser session, or as loopback without a key."""
 
 import hmac
 from abc import ABC, abstractmethod
@@ -12,11 +12,12 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import Message, Receive, Scope, Send
 
-from api.actor import Actor
+from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls
 from api.gateway.session_calls import SessionCalls
 from api.gateway.shares import Shares
+from api.http.admin_sessions import admin_sessions_of
 from api.http.cookies import read_cookie
 from api.http.origins import is_cross_origin, is_from_own_page, names_loopback
 from api.http.proxies import client_address
@@ -133,7 +134,9 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
 
     A request is trusted when its header `X-TS-APIKEY` has the key in `TS_API_KEY`, or when no key is set. Any other
     request acts for the thinker of its token (`Authorization: Bearer`), for the thinkers of its browser session, or for
-    the thinker of the cookie of /api/presence/verify, or gets 401. Routes with the opt `open` need none of them.
+    the thinker of the cookie of /api/presence/verify, or gets 401. Routes with the opt `open` need none of them. Routes
+    with the opt `admin` are those of operators, for which an admin session counts like the key or the token of its
+    sign-in.
 
     The session of a request is its `auth`. Its cookie is renewed once a day.
     """
@@ -158,7 +161,8 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
         # not for pages of another origin: the response would set a cookie in the browser
         if is_cross_origin(connection):
             raise ApiError("foreign_origin")
-        return AuthenticationResult(user=TrustedCaller() if _is_trusted(connection) else None, auth=session)
+        user = TrustedCaller() if _is_trusted(connection) else await _signed_in(connection)
+        return AuthenticationResult(user=user, auth=session)
 
 
 async def _caller(connection: Connection, session: BrowserSession | None) -> Caller:
@@ -170,6 +174,8 @@ async def _caller(connection: Connection, session: BrowserSession | None) -> Cal
         return TrustedCaller()
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
+        if operator := await _signed_in(connection):
+            return operator
         if session is not None:
             return SessionCaller(session)
         token = read_cookie(connection, TOKEN_COOKIE)
@@ -190,12 +196,36 @@ async def _caller(connection: Connection, session: BrowserSession | None) -> Cal
     return caller
 
 
+async def _signed_in(connection: Connection) -> Caller | None:
+    """The caller of an admin session, on routes of operators only; None once it has ended, or its admin is none now."""
+    sessions = admin_sessions_of(connection.app.state)
+    if sessions is None or not connection.route_handler.opt.get("admin"):
+        return None
+    session = sessions.read(connection)
+    if session is None:
+        return None
+    shares: Shares = connection.app.state.shares
+    try:
+        calls = shares.of(is_operator=session.actor is SERVER, is_read=True)
+        await calls.call("require_admin_session", session.actor, session_id=session.id)
+    except ApiError as error:
+        if error.code in ("session_ended", "not_an_admin"):
+            return None
+        raise
+    return TrustedCaller() if session.actor is SERVER else ProvenCaller(session.actor)
+
+
+def is_key(given: bytes, settings: Settings) -> bool:
+    """Whether this is TS_API_KEY."""
+    key = settings.ts_api_key
+    return key is not None and hmac.compare_digest(key.get_secret_value().encode(), given)
+
+
 def _is_trusted(connection: Connection) -> bool:
     """Whether the request has the key, or no key is set. Raises ApiError: foreign_origin."""
     settings: Settings = connection.app.state.settings
     if settings.ts_api_key is not None:
-        given = connection.headers.get("x-ts-apikey", "").encode("latin-1")  # as the bytes that were sent
-        return hmac.compare_digest(settings.ts_api_key.get_secret_value().encode(), given)
+        return is_key(connection.headers.get("x-ts-apikey", "").encode("latin-1"), settings)  # the bytes that were sent
     # a page of another site must not use the trust in this machine's browser
     if not names_loopback(connection) or is_cross_origin(connection):
         raise ApiError("foreign_origin")

@@ -1,8 +1,15 @@
-"""Cookies of a request."""
+"""Cookies: those of a request, and those that this server signs."""
 
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import jwt
 from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
+
+from api.http.proxies import is_https
 
 
 def read_cookie(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str:
@@ -17,3 +24,51 @@ def read_cookie(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> st
             if key.strip() == name:
                 return value.strip()
     return ""
+
+
+class SignedCookie:
+    """A cookie that holds claims, which no script can read and only this server can write.
+
+    Over https its name begins with `__Host-`, so that no other host can set it.
+    """
+
+    def __init__(self, name: str, audience: str, keys: Sequence[bytes], lifetime: int) -> None:
+        """Take its name, what it is for, the keys (the first signs, all prove), and its lifetime in seconds."""
+        self._name = name
+        self._audience = audience
+        self._keys = keys
+        self._lifetime = lifetime
+
+    def read(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Mapping[str, Any]:
+        """Its claims; empty if it is missing, forged or too old."""
+        return next(self._claims(read_cookie(connection, self._name_for(connection))), {})
+
+    def _claims(self, sent: str) -> Iterator[Mapping[str, Any]]:
+        for key in self._keys:
+            with suppress(jwt.PyJWTError, ValueError, TypeError, RecursionError):
+                yield jwt.decode(
+                    sent, key, algorithms=["HS256"], audience=self._audience, options={"require": ["exp", "iat", "sub"]}
+                )
+
+    def write(self, connection: ASGIConnection[Any, Any, Any, Any], claims: Mapping[str, object]) -> str:
+        """The header Set-Cookie with these claims."""
+        now = int(time.time())
+        signed = {**claims, "aud": self._audience, "iat": now, "exp": now + self._lifetime}
+        return self._header(connection, jwt.encode(signed, self._keys[0], algorithm="HS256"), self._lifetime)
+
+    def delete(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+        """The header Set-Cookie that deletes it."""
+        return self._header(connection, "", 0)
+
+    def _header(self, connection: ASGIConnection[Any, Any, Any, Any], value: str, max_age: int) -> str:
+        return Cookie(
+            key=self._name_for(connection),
+            value=value,
+            max_age=max_age,
+            httponly=True,
+            samesite="lax",
+            secure=is_https(connection),
+        ).to_header(header="")
+
+    def _name_for(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+        return f"__Host-{self._name}" if is_https(connection) else self._name

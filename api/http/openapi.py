@@ -103,7 +103,7 @@ _ANY_CALLER = (
     "foreign_origin",
     "token_keys_away",
 )
-_ANY_BODY = (
+ANY_BODY = (
     "invalid_json",
     "value_invalid",
     "text_expected",
@@ -112,6 +112,7 @@ _ANY_BODY = (
     "body_timeout",
     "unsupported_encoding",
 )
+"""The codes of a JSON body."""
 
 ANY_KEY = ("idempotency_key_invalid", "request_in_progress", "idempotency_key_reused", "daily_limit_reached")
 """The codes of a request with an Idempotency-Key."""
@@ -124,7 +125,7 @@ def error_responses(
 
     `body` adds the codes of a JSON body and of an Idempotency-Key; `is_open` leaves out the codes of authentication.
     """
-    general = (*_ANY_BODY, *ANY_KEY) if body else ()
+    general = (*ANY_BODY, *ANY_KEY) if body else ()
     callers = ("foreign_origin",) if is_open else _ANY_CALLER
     messages: dict[int, list[str]] = {} if is_open else {401: ["invalid api key", "invalid token"]}
     for code in (*general, *codes, *callers, *_ANY_ROUTE):

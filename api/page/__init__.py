@@ -29,7 +29,8 @@ _HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "referrer-policy": "no-referrer",
+    # over plain http browsers tell only by the referrer that a request is of a page of this server
+    "referrer-policy": "same-origin",
     "cache-control": "no-cache",  # the browser revalidates by the etag each time
     "vary": "accept-encoding",
 }

@@ -15,9 +15,22 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from api.http.admin_sessions import admin_sessions_of
 from api.http.ranges import answer_file
 from api.http.sessions import sessions_of
 from api.legacy.routing import MAX_PATH
+
+_OPERATORS_PAGE = "admin-monitoring.html"
+"""A page for operators. It shows no error of an answer that is not 2xx, so that others need a sentence in its place."""
+
+_FOR_OPERATORS = """<!doctype html>
+<html lang="de">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Nur für Betreiber</title>
+<p>Diese Seite ist nur für Betreiber. <a href="./admin">Anmelden</a>
+<p lang="en">This page is for operators only. <a href="./admin">Sign in</a>
+"""
 
 _CHUNK = 2**18
 
@@ -38,6 +51,10 @@ def portal_pages(folder: Path) -> HTTPRouteHandler:
         file = await to_thread.run_sync(_find, root, path)
         if file is None:
             return await _not_found(root, path)
+        admin_sessions = admin_sessions_of(request.app.state)
+        if file == root / _OPERATORS_PAGE and admin_sessions and not admin_sessions.has_cookie(request):
+            headers = {"cache-control": "no-store"}
+            return Response(_FOR_OPERATORS, status_code=403, media_type="text/html", headers=headers)
         if await anyio.Path(file).is_file():
             return await _answer(request, file)
         query = f"?{request.url.query}" if request.url.query else ""

@@ -236,6 +236,7 @@ async def match(
 
 @get(
     "/debug",
+    opt={"admin": True},
     responses=error_responses("limit_invalid", "value_invalid", "not_an_admin"),
     response_headers=PAGE_HEADERS,
 )

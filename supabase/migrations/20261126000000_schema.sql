@@ -1612,6 +1612,26 @@ comment on function private.release_thinker is
   'session that uses or proves them; returns their uids. For operators. '
   'Raises: not_a_server (403); thinker_not_claimed (404).';
 
+-- sql/23_claims/functions/require_admin_session.sql
+create function public.require_admin_session(session_id uuid)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_admin();
+  perform private.require_session(require_admin_session.session_id);
+end;
+$$;
+
+comment on function public.require_admin_session is
+  'Lets an admin session pass that has not ended (end_session), whose actor is a trusted server or still an admin. '
+  'Raises: session_ended (401); not_an_admin (403).';
+
+grant execute on function public.require_admin_session to authenticated, service_role;
+
 -- sql/23_claims/functions/require_session.sql
 create function private.require_session(session_id uuid)
 returns void

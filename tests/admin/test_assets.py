@@ -73,7 +73,7 @@ def test_every_file_has_security_headers_and_an_etag(served: str, name: str) -> 
         "frame-ancestors": "'none'",
     }
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["cache-control"] == "no-cache"
 
     _, zipped, content = read(served, f"/admin/{name}", accept_encoding="gzip, br")

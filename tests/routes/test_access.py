@@ -51,7 +51,7 @@ CLOSED = [
     ("GET", "/api/admin/settlements/unknown"),
     ("GET", "/api/admin/fees"),
 ]
-OPEN = ["/api/presence/catalog/apis", "/api/autofix/status", "/health", "/schema/openapi.json"]
+OPEN = ["/api/presence/catalog/apis", "/api/autofix/status", "/api/admin/session", "/health", "/schema/openapi.json"]
 LIMITS = [
     ("POST", "/api/voucher/issue", 60),
     ("POST", "/api/voucher/book", 60),
@@ -74,6 +74,7 @@ LIMITS = [
     ("POST", "/api/telbank/transfers", 120),
     ("GET", "/api/mortgage/offer-list", 120),
     ("POST", "/api/telemetry", 300),
+    ("PUT", "/api/admin/session", 10),
 ]
 
 

@@ -54,10 +54,17 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("get", "/api/admin/stats/fees"): {400, 403},
     ("get", "/api/admin/stats/system"): {400, 403},
     ("get", "/api/autofix/status"): {429},
+    ("get", "/api/admin/session"): set(),
+    ("put", "/api/admin/session"): BODY - {409, 422} | {401, 403, 429},
+    ("delete", "/api/admin/session"): set(),
 }
 OPEN = {("get", "/api/presence/catalog/apis"): set[int](), ("get", "/health"): {503}}
 NOT_JSON = {("post", "/api/contracts/upload"), ("get", "/api/contracts/{contract_id}/document")}
-NEEDS_NO_KEY = {("post", "/api/presence/verify"), ("get", "/api/autofix/status")}
+NEEDS_NO_KEY = {
+    ("post", "/api/presence/verify"),
+    ("get", "/api/autofix/status"),
+    *((method, "/api/admin/session") for method in ("get", "put", "delete")),
+}
 
 
 @pytest.fixture
@@ -180,6 +187,10 @@ def test_the_answers_of_a_booking_flow_conform(
     check("GET", "/api/admin/dashboard")
     check("GET", "/api/autofix/status")
     check("GET", "/api/admin/fees")
+    check("PUT", "/api/admin/session", {"key": "k"})
+    check("PUT", "/api/admin/session", {})
+    check("GET", "/api/admin/session")
+    check("DELETE", "/api/admin/session")
     with psycopg.connect(shared_database, autocommit=True) as connection:
         connection.execute("select public.settle_fees('2026-01-01', '2100-01-01')")
     [settlement] = check("GET", "/api/admin/settlements").body["items"]

@@ -60,6 +60,7 @@ def public_url(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -
     pages = tmp_path_factory.mktemp("pages")
     Path(pages, "index.html").write_text("<p>portal")
     Path(pages, "core.js").write_text("//")
+    Path(pages, "admin-monitoring.html").write_text("<p>monitoring")
     folder = tmp_path_factory.mktemp("public")
     settings = settings_in(folder, ts_api_key=KEY, jwt_secret=[SECRET], rate_limit="off", portal_dir=pages)
     with serve(settings, shared_database) as url:

@@ -21,6 +21,8 @@ _SILENT = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # a name that Chromium does not trust over http, as one in a local network
+    "--host-resolver-rules=MAP portal.test 127.0.0.1",
 ]
 
 

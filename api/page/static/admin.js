@@ -4,7 +4,7 @@ import { drawAll, onSchemeChange } from "./charts.js";
 import * as dashboards from "./dashboards.js";
 import { h, update } from "./dom.js";
 import { clock, learnDecimals, setTimeZone, today, days as writeDays } from "./format.js";
-import { ask, forgetProof, keepProof, NoAnswer, proof } from "./server.js";
+import { ask, NoAnswer } from "./server.js";
 import * as lists from "./settlements.js";
 import { language, switchLanguage, translate, word } from "./words.js";
 
@@ -100,6 +100,7 @@ async function refresh({ all = false } = {}) {
     fees: `/stats/fees${days}`,
     settlements: "/settlements?limit=200",
     events: "/events?limit=50",
+    session: "/session",
   };
   // what the last refresh failed to load is loaded again
   if (all || failure?.names.includes("system") || !(Date.now() - times.system < SYSTEM_MS))
@@ -133,7 +134,7 @@ async function refresh({ all = false } = {}) {
   element("figures").removeAttribute("aria-busy");
 
   const refusal = failures.find(({ reason }) => reason.status === 401 || reason.status === 403);
-  if (refusal) return leave(refusal.reason);
+  if (refusal) return leave(word("serverSaid", { sentence: word("sessionOver"), error: refusal.reason.message }));
   failure = failures.length ? { reason: failures[0].reason, names: failures.map(({ name }) => name) } : null;
   show();
   scheduleRefresh();
@@ -146,14 +147,15 @@ function scheduleRefresh() {
   }, REFRESH_MS);
 }
 
-/** A sentence that says why the server did not answer. */
-function sentence(reason, given = proof()) {
+/** A sentence that says why the server did not answer; `proof` is what the reader has just signed in with. */
+function sentence(reason, proof) {
   if (reason.status === 0) return word("notReached");
   const own = {
-    401: given ? word(given.kind === "key" ? "keyRefused" : "tokenRefused") : null,
-    403: word(given?.kind === "token" ? "notAnAdmin" : "accessRefused"),
+    401: { key: "keyRefused", token: "tokenRefused", cookie: "cookieNeeded" }[proof],
+    403: proof === "token" ? "notAnAdmin" : "accessRefused",
+    429: proof && "tooManyAttempts",
   }[reason.status];
-  return own ? word("serverSaid", { sentence: own, error: reason.message }) : reason.message;
+  return own ? word("serverSaid", { sentence: word(own), error: reason.message }) : reason.message;
 }
 
 // ---- showing ----
@@ -181,7 +183,7 @@ function show() {
   element("updated").textContent = Number.isFinite(latest) ? word("updated", { time: clock(latest) }) : "";
   for (const id of ["figures", "sections", "refresh", "updated"]) element(id).hidden = false;
   element("sign-in").hidden = true;
-  element("sign-out").hidden = proof() === null;
+  element("sign-out").hidden = !data.session?.signedIn;
   draw();
 }
 
@@ -233,12 +235,10 @@ function showNotice() {
 
 // ---- signing in and out ----
 
-/** Shows the sign-in form instead of the figures, and says why the stored credential was refused. */
-function leave(reason = null) {
+/** Shows the sign-in form instead of the figures, and says why. */
+function leave(why = "") {
   clearTimeout(timer);
   refreshing?.abort();
-  const given = proof();
-  forgetProof();
   data = {};
   times = {};
   failure = null;
@@ -246,7 +246,7 @@ function leave(reason = null) {
   for (const place of document.querySelectorAll("[data-part]")) place.replaceChildren();
   for (const id of ["figures", "sections", "refresh", "updated", "sign-out", "notice"]) element(id).hidden = true;
   element("sign-in").hidden = false;
-  complain(reason && (given || reason.status === 403) ? sentence(reason, given) : "");
+  complain(why);
   signIn.elements.secret.focus();
 }
 
@@ -257,22 +257,34 @@ function complain(text) {
 
 signIn.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const given = { kind: signIn.elements.kind.value, secret: signIn.elements.secret.value.trim() };
+  const { kind, secret } = signIn.elements;
+  let proof = kind.value;
   complain("");
   try {
-    await learnZone(given);
+    await ask("/session", { method: "PUT", body: { [proof]: secret.value.trim() } });
+    proof = "cookie";
+    await learnZone();
   } catch (reason) {
     if (!(reason instanceof NoAnswer)) throw reason;
-    complain(sentence(reason, given));
-    return signIn.elements.secret.select();
+    complain(sentence(reason, proof));
+    return secret.select();
   }
-  keepProof(given);
   signIn.reset();
   await refresh({ all: true });
   element("main").focus();
 });
 
-element("sign-out").addEventListener("click", () => leave());
+element("sign-out").addEventListener("click", async () => {
+  try {
+    await ask("/session", { method: "DELETE" });
+  } catch (reason) {
+    if (!(reason instanceof NoAnswer)) throw reason;
+    element("notice").textContent = word("notSignedOut", { error: sentence(reason) });
+    element("notice").hidden = false;
+    return;
+  }
+  leave();
+});
 
 // ---- the rest of what the reader can do ----
 
@@ -338,9 +350,9 @@ function showWords() {
   button.lang = language() === "de" ? "en" : "de";
 }
 
-/** Checks the credential and loads the portal's time zone. Throws NoAnswer. */
-async function learnZone(given = proof()) {
-  setTimeZone((await ask("/stats/presence", { given })).timeZone);
+/** Loads the portal's time zone, as the first answer that only operators get. Throws NoAnswer. */
+async function learnZone() {
+  setTimeZone((await ask("/stats/presence")).timeZone);
 }
 
 async function start() {
@@ -349,7 +361,7 @@ async function start() {
     await learnZone();
   } catch (reason) {
     if (!(reason instanceof NoAnswer)) throw reason;
-    if (reason.status === 401 || reason.status === 403) return leave(reason);
+    if (reason.status === 401 || reason.status === 403) return leave();
   }
   await refresh({ all: true });
 }

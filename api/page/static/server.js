@@ -1,8 +1,7 @@
-// Asks the server, with the proof that the reader gave.
+// Asks the server. The browser sends the cookie of the admin session, which no script can read.
 
 import { visible } from "./texts.js";
 
-const KEPT = "ts-admin-proof"; // for this tab only
 const PATIENCE_MS = 20_000; // longer than the server's own timeout
 
 /** What stands before /admin in the page's address: the prefix that a proxy strips. */
@@ -16,42 +15,24 @@ export class NoAnswer extends Error {
   }
 }
 
-/** The stored credential, {kind: "key" | "token", secret}; null if none was needed. */
-export function proof() {
-  try {
-    return JSON.parse(sessionStorage.getItem(KEPT));
-  } catch {
-    return null; // damaged: treated as missing
-  }
-}
-
-export const keepProof = (given) => sessionStorage.setItem(KEPT, JSON.stringify(given));
-
-export const forgetProof = () => sessionStorage.removeItem(KEPT);
-
 /** The JSON at a path of /api/admin, whose texts can all be seen. Throws NoAnswer. */
-export async function ask(path, { signal, given = proof() } = {}) {
-  const headers = {};
-  if (given?.kind === "key") headers["X-TS-APIKEY"] = inBytes(given.secret);
-  if (given?.kind === "token") headers.Authorization = `Bearer ${inBytes(given.secret)}`;
+export async function ask(path, { signal, method = "GET", body } = {}) {
+  const sent = body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const late = AbortSignal.timeout(PATIENCE_MS);
   let response;
   try {
     // keeps figures out of the browser's cache on disk
     const either = signal ? AbortSignal.any([signal, late]) : late;
-    response = await fetch(`${PREFIX}/api/admin${path}`, { headers, signal: either, cache: "no-store" });
+    response = await fetch(`${PREFIX}/api/admin${path}`, { ...sent, method, signal: either, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new NoAnswer(0, "");
   }
-  const body = await response
+  const answer = await response
     .text()
     .then((json) => JSON.parse(json, (_, value) => (typeof value === "string" ? visible(value) : value)))
     .catch(() => null);
-  if (!response.ok) throw new NoAnswer(response.status, body?.error ?? String(response.status));
-  if (body === null) throw new NoAnswer(0, "");
-  return body;
+  if (!response.ok) throw new NoAnswer(response.status, answer?.error ?? String(response.status));
+  if (answer === null) throw new NoAnswer(0, "");
+  return answer;
 }
-
-/** Encodes a text for a header, one character for each byte of its UTF-8: fetch accepts no other form. */
-const inBytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));

@@ -402,6 +402,6 @@ router = Router(
         ),
     ],
     dependencies={"days": Provide(read_days, sync_to_thread=False)},
-    opt={"language": "en"},
+    opt={"language": "en", "admin": True},
     tags=["admin"],
 )

@@ -260,5 +260,8 @@ def _uuid(text: str, code: str) -> str:
 
 
 router = Router(
-    "/api/admin", route_handlers=[list_settlements, get_settlement, list_fees], opt={"language": "en"}, tags=["admin"]
+    "/api/admin",
+    route_handlers=[list_settlements, get_settlement, list_fees],
+    opt={"language": "en", "admin": True},
+    tags=["admin"],
 )
