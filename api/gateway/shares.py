@@ -6,7 +6,7 @@ docs/operation.md, "Connections" has the figures.
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from api.actor import Actor
@@ -15,6 +15,10 @@ from api.gateway import Calls, Gateway
 
 PATIENCE_SECONDS = 3.0
 """How long a request waits for a free connection."""
+
+
+MOST_OF_CLIENT = 128
+"""Requests of one client that wait or are answered: as many as it may have connections, open or closed meanwhile."""
 
 
 class Shares:
@@ -29,7 +33,7 @@ class Shares:
         callers = asyncio.Semaphore(connections * 5 // 8)
         reads = asyncio.Semaphore(connections * 3 // 8)
         self._of_client = max(1, connections // 4)
-        self._clients: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
             (False, False): _Share(gateway, callers, everything),
@@ -42,18 +46,41 @@ class Shares:
     def of(self, *, is_operator: bool, is_read: bool, client: str | None = None) -> Calls:
         """The calls of a kind of request, within the share of its client where one is given.
 
-        They raise ApiError `busy` where the share stays taken.
+        They raise ApiError `busy` where the share stays taken, or too many of the client's calls wait for it.
         """
         share = self._shares[is_operator, is_read]
         if client is None:
             return share
-        return share.within(self._clients.setdefault(client, asyncio.Semaphore(self._of_client)))
+        return share.within(self._clients.setdefault(client, _Client(self._of_client)))
 
     async def ping(self) -> bool:
         """Whether the database can be written. All requests at one time share one call, on a connection of its own."""
         if self._ping is None or self._ping.done():
             self._ping = asyncio.create_task(self._gateway.call("ping", Actor("anon")))
         return await asyncio.shield(self._ping)
+
+
+class _Client(asyncio.Semaphore):
+    """The share of one client, who does not wait with more than MOST_OF_CLIENT requests."""
+
+    _requests = 0
+
+    async def acquire(self) -> Literal[True]:
+        """Wait for a part of the share. Raises ApiError `busy` at once where too many wait."""
+        if self._requests >= MOST_OF_CLIENT:
+            # it may have hung up, so that the number of its connections says nothing
+            raise ApiError("busy")
+        self._requests += 1
+        try:
+            return await super().acquire()
+        except BaseException:
+            self._requests -= 1
+            raise
+
+    def release(self) -> None:
+        """Give it back."""
+        self._requests -= 1
+        super().release()
 
 
 class _Share:

@@ -25,7 +25,9 @@ class CountedInPostgres(RateLimitMiddleware):
         request: Request[Caller, BrowserSession | None, State] = scope["litestar_app"].request_class(scope)
         if await self.should_check_request(request):
             shares: Shares = request.app.state.shares
-            calls = shares.of(is_operator=is_operator(request), is_read=False)
+            trusted = is_operator(request)
+            client = None if trusted else client_address(request)
+            calls = shares.of(is_operator=trusted, is_read=False, client=client)
             counted = await calls.call("count_request", SERVER, client=self.cache_key_from_request(request))
             now = int(time.time())
             counts = CacheObject(

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from api.actor import Actor
+from api.errors import ApiError
 from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
-from api.gateway.shares import Shares
+from api.gateway.shares import MOST_OF_CLIENT, Shares
 from tests.support.data_api import JWT_SECRET, through_data_api, token
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection, serve, settings_in
@@ -86,6 +87,29 @@ def test_a_client_leaves_connections_for_others(gateway: int, is_read: bool) -> 
 
     one, still_one, two, all_of_them = asyncio.run(under_way())
     assert 0 < one == still_one < two <= all_of_them
+
+
+def test_a_client_that_hangs_up_again_and_again_does_not_wait_with_all_its_requests() -> None:
+    async def refused() -> tuple[int, int]:
+        held = Held(DirectGateway.connections)
+        shares = Shares(held)
+
+        def asked(client: str) -> asyncio.Future[object]:
+            calls = shares.of(is_operator=False, is_read=False, client=client)
+            return asyncio.ensure_future(calls.call("ping", Actor("anon")))
+
+        tasks = [asked("mallory's") for _ in range(MOST_OF_CLIENT + 10)]
+        await asyncio.sleep(0)
+        before = sum(task.done() for task in tasks)
+        others = asked("anna's")
+        held.answer.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # as soon as the others are answered, there is room again
+        assert await others
+        assert await asked("mallory's")
+        return before, sum(isinstance(task.exception(), ApiError) for task in tasks)
+
+    assert asyncio.run(refused()) == (10, 10)
 
 
 @pytest.fixture(scope="module", params=["direct", "data api"])
