@@ -40,6 +40,9 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 100
 MAX_PARAMETERS = 100
 
+_LOOKS = 3
+"""How often the event loop looks for the end of a connection before a request that only reads is begun."""
+
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 _MAX_SMALL_CHUNKS = 200
@@ -241,10 +244,25 @@ class _StrictConnection(h11.Connection):
             raise h11.RemoteProtocolError("too long a head")
 
 
+async def _has_hung_up(receive: Receive) -> bool:
+    """Whether the client that has just sent a request is gone: hundreds of such requests would stand before others."""
+    cycle: RequestResponseCycle = receive.__self__  # type: ignore[attr-defined]
+    for _ in range(_LOOKS):
+        if cycle.disconnected:
+            return True
+        await asyncio.sleep(0)
+    return bool(cycle.disconnected)
+
+
 def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:
-    """The application, whose requests end with ApiError body_timeout where the client sends a body too slowly."""
+    """The application, without requests that nobody waits for.
+
+    They end with ApiError body_timeout where the client sends a body too slowly.
+    """
 
     async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["method"] in ("GET", "HEAD") and await _has_hung_up(receive):
+            return
         left = float(timeout)
         is_complete = scope["type"] != ScopeType.HTTP
 

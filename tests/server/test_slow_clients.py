@@ -1,5 +1,6 @@
 """Clients that are idle, slow or many take neither the connections nor the time of the server from others."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -16,8 +17,11 @@ from urllib.parse import urlsplit
 import psutil
 import psycopg
 import pytest
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
 
 from api.http import server as http_server
+from api.http.server import Server
 from tests.cli.running import PORTAL
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.waiting import wait_for_row, wait_until
@@ -220,6 +224,34 @@ def test_a_body_in_tiny_chunks_is_refused(small: str, head: bytes, chunk: bytes)
             client.sendall(chunk * 50_000)
         received(client)
     assert others_are_served(small)
+
+
+def test_a_reader_that_has_hung_up_is_not_answered(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            begun.append(f"{scope['method']}{scope['path']}")
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def ask(url: str) -> None:
+        # sent and closed before the server looks at them
+        for method in ("GET", "POST"):
+            with connected(url, f"{method} /gone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()):
+                pass
+        server = Server(app, settings_in(tmp_path))
+        serving = asyncio.create_task(server.serve([listener]))
+        with connected(url, b"GET /here HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as client:
+            answer = await asyncio.to_thread(received, client)
+        server.should_exit = True
+        await serving
+        assert answer.startswith(b"HTTP/1.1 204 ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(ask(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    # who writes may send and forget
+    assert begun == ["POST/gone", "GET/here"]
 
 
 class Running(NamedTuple):
