@@ -75,8 +75,6 @@ class DataApiGateway:
             query = self._client.rpc(function, {name: _plain(value) for name, value in params.items()})
             # this request's own headers: the client's are shared by concurrent calls
             query.request.headers["Authorization"] = f"Bearer {self._tokens.issue(actor, TOKEN_SECONDS)}"
-            # in that of the database the year 9999 may end in the year 10000, which Python cannot read
-            query.request.headers["Prefer"] = "timezone=UTC"
             response = await query.execute()
         except httpx.PoolTimeout as error:
             raise ApiError("busy") from error

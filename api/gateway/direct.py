@@ -28,11 +28,9 @@ LOCK_PATIENCE = "3s"
 Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
 """
 
-# in another time zone the last evening of the year 9999 would be one of the year 10000, which Python cannot read
 _AS_ACTOR = f"""
     select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
-           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', %s, true),
-           set_config('TimeZone', 'UTC', true)
+           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', %s, true)
 """
 
 # `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
