@@ -74,6 +74,18 @@ def keep_response(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     return act_or_reason(connection, actor, "issue_voucher", terms=["x" * 1000], idempotency_key=f"key {n}")
 
 
+def keep_key(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    """Stores the longest key, for a response of a few bytes."""
+    return act_or_reason(
+        connection, actor, "match_presence", pair_code="of nobody", idempotency_key="😀" * 254 + str(n)
+    )
+
+
+def transfer(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
+    money = {"crypto_amount": 1, "crypto_symbol": "ETH", "fiat_major": 1, "fiat_currency": "EUR"}
+    return act_or_reason(connection, actor, "log_transfer", direction="in", **money)
+
+
 def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     """A kilobyte and a half, each time by another function."""
     text = "x" * 1500
@@ -105,6 +117,9 @@ def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
         ("bytes_a_day", 5500, write),
         # once for the voucher, and once for the response
         ("bytes_a_day", 9000, keep_response),
+        # in the row and in the index
+        ("bytes_a_day", 7000, keep_key),
+        ("bytes_a_day", 4000, transfer),
     ],
 )
 def test_a_thinker_meets_its_daily_limit_and_nobody_elses(

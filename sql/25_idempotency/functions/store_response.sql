@@ -15,8 +15,10 @@ begin
     -- the existing row is older than 24 hours, otherwise replay_response would have returned it
     on conflict on constraint idempotency_keys_pkey do update
     set fingerprint = excluded.fingerprint, response = excluded.response, created_at = excluded.created_at;
-    -- a key stays for a day, and the response may be much longer than the request
-    perform private.use_today(bytes => pg_column_size(store_response.response));
+    -- a key stays for a day, and the response may be much longer than the request; or the key, in its row and its index
+    perform private.use_today(
+      bytes => pg_column_size(store_response.response) + 2 * octet_length(store_response.key) + 200
+    );
   end if;
   return store_response.response;
 end;
@@ -25,5 +27,5 @@ $$;
 comment on function private.store_response is
   'Stores the response to a request with an idempotency key, for replay_response; without a key stores nothing. '
   'Returns the response. Its caller sets timezone to UTC: another request, whose time zone may differ, gets the same '
-  'response. Counts the response''s size for bytes_a_day of the acting thinker. '
+  'response. Counts the size of the response and its key for bytes_a_day of the acting thinker. '
   'Raises: daily_limit_reached (429).';
