@@ -1664,7 +1664,8 @@ begin
       select array_agg(o.thinker_id order by o.claimed_at, o.id)
       from private.claims c
       join private.claims o on o.session_id = c.session_id
-      where c.thinker_id = same_session.thinker and c.session_id is not null
+      -- a link with a token lets anybody add a thinker to the session of another
+      where c.thinker_id = same_session.thinker and c.session_id is not null and not c.is_proven and not o.is_proven
     ),
     array[same_session.thinker]
   );
@@ -1672,8 +1673,8 @@ end;
 $$;
 
 comment on function private.same_session is
-  'The ids of the thinkers that share the limits of a thinker: those of its browser sessions, which one person can '
-  'have several of, the oldest claim first; only itself without a session. May contain duplicates.';
+  'The ids of the thinkers that share the limits of a thinker: those that its browser session used first, oldest claim '
+  'first. Only itself without a session, and for the thinker of a token.';
 
 -- sql/23_claims/functions/session_thinkers.sql
 create function public.session_thinkers(session_id uuid)
@@ -1689,7 +1690,7 @@ begin
   perform private.require_session(session_thinkers.session_id);
   return coalesce(
     (
-      select jsonb_agg(t.public_id order by c.claimed_at, t.public_id)
+      select jsonb_agg(t.public_id order by c.is_proven, c.claimed_at, t.public_id)
       from private.claims c
       join public.thinkers t on t.id = c.thinker_id
       where c.session_id = session_thinkers.session_id
@@ -1700,7 +1701,8 @@ end;
 $$;
 
 comment on function public.session_thinkers is
-  'The uids of a browser session''s thinkers, in the order in which it claimed them. '
+  'The uids of a browser session''s thinkers: those that it used first, then those of its tokens, each in the order of '
+  'their claims. '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;

@@ -93,7 +93,10 @@ def test_a_session_claims_a_few_uids(connection: psycopg.Connection) -> None:
     # tokens can be proved again: the oldest goes
     proven = [f"thinker-{n:012}" for n in range(3)]
     assert [prove(connection, ONE, uid) for uid in proven] == [DONE, DONE, DONE]
-    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["a", "b", *proven[1:]]
+    # a uid of its own comes before those of tokens
+    connection.execute("update private.settings set thinkers_a_session = 3")
+    assert claim(connection, ONE, "c") == DONE
+    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["a", "b", "c", *proven[1:]]
 
 
 def test_the_thinkers_of_a_session_share_their_limits(connection: psycopg.Connection) -> None:
@@ -101,6 +104,11 @@ def test_the_thinkers_of_a_session_share_their_limits(connection: psycopg.Connec
     for uid in ("a", "b"):
         claim(connection, ONE, uid)
     claim(connection, OTHER, "c")
+    # a link with a token adds a thinker to both, which has limits of its own
+    for session in (ONE, OTHER):
+        prove(connection, session, HEX)
+    for n in range(2):
+        act(connection, thinker(HEX), "issue_voucher", voucher_id=f"x{n}")
     window = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
     issued = [
         act_or_reason(connection, thinker(uid), "issue_voucher", voucher_id=f"{uid}{n}", **window)

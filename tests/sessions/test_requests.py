@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import jwt
 import psycopg
 import pytest
@@ -194,6 +195,17 @@ def test_the_cookie_is_nothing_to_pages_of_other_origins(
     answer = anna.ask("POST", "/api/voucher/issue", {"issuerUid": anna.uid}, headers=sent)
     assert answer.status in (401, 403)
     assert anna.cookies == before
+
+
+def test_a_name_that_was_pointed_here_is_an_outsider(anna: Browser, public_url: str) -> None:
+    offer(anna)
+    # a page of this name is of another site to anna's browser, which sends it no cookie of this one
+    evil = {**SAME, "Host": "evil.example", "Origin": "http://evil.example"}
+    with httpx.Client(base_url=public_url, headers=evil) as client:
+        assert client.get("/api/voucher/list").status_code == 401
+        client.cookies.set(COOKIE, client.cookies[COOKIE])
+        answer = client.post("/api/voucher/issue", json={"issuerUid": anna.uid})
+    assert (answer.status_code, answer.json()) == (403, NOT_YOURSELF)
 
 
 @pytest.mark.parametrize("header", ["Origin", "Referer"])
