@@ -5,6 +5,8 @@ import json
 import re
 import time
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from weakref import WeakValueDictionary
@@ -31,6 +33,9 @@ MAX_CONTAINERS = 20_000
 MAX_VALUES = 50_000
 """Commas of a body: each value costs a microsecond or more of the event loop."""
 
+MAX_WAITING_BYTES = 4 * MAX_BODY_BYTES
+"""Of the bodies of one address that wait for their turn."""
+
 NOTICEABLE_SECONDS = 0.005
 """An address whose bodies take longer to parse waits as long again: others get half of the event loop's time."""
 
@@ -46,16 +51,36 @@ class MayBeEmpty(Operation):
         self.request_body.required = False
 
 
+class _Address:
+    """The bodies of an address: one is parsed, the others wait."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.size = 0
+
+
 class Turns:
     """Lets the bodies of an address be parsed one after another."""
 
     def __init__(self) -> None:
         """Begin with no addresses."""
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._addresses: WeakValueDictionary[str, _Address] = WeakValueDictionary()
 
-    def of(self, address: str) -> asyncio.Lock:
-        """The turn of an address: take it for the time of the work."""
-        return self._locks.setdefault(address, asyncio.Lock())
+    @asynccontextmanager
+    async def of(self, address: str, size: int) -> AsyncIterator[None]:
+        """The turn of an address for a body of this size.
+
+        Raises ApiError `busy` where bodies of MAX_WAITING_BYTES wait, whose clients may have hung up.
+        """
+        bodies = self._addresses.setdefault(address, _Address())
+        if bodies.size and bodies.size + size > MAX_WAITING_BYTES:
+            raise ApiError("busy")
+        bodies.size += size
+        try:
+            async with bodies.turn:
+                yield
+        finally:
+            bodies.size -= size
 
 
 class PortalRequest(Request[Caller, BrowserSession | None, State]):
@@ -80,15 +105,15 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
     async def json(self) -> object:
         """The parsed body.
 
-        Raises ApiError: invalid_json, also for lone surrogates, which PostgreSQL cannot store, and for exponents of 19
-        digits; json_unreasonable for too many values, arrays or objects; value_invalid for a NUL; and the code in the
-        route's opt `user_header` if that header is missing, which the legacy servers checked after the JSON and before
-        the fields.
+        Raises ApiError: busy where too many bodies of the address wait; invalid_json, also for lone surrogates, which
+        PostgreSQL cannot store, and for exponents of 19 digits; json_unreasonable for too many values, arrays or
+        objects; value_invalid for a NUL; and the code in the route's opt `user_header` if that header is missing, which
+        the legacy servers checked after the JSON and before the fields.
         """
         try:
             # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
             body = await self.body()
-            async with self.app.state.turns.of(client_address(self)):
+            async with self.app.state.turns.of(client_address(self), len(body)):
                 began = time.monotonic()
                 _require_few_values(body)
                 value: object = json.loads(body, parse_float=Decimal, parse_constant=_reject_constant)

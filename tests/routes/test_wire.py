@@ -1,5 +1,6 @@
 """What every request and answer has, whatever the route: one length, and headers that keep it with its caller."""
 
+import asyncio
 import re
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from api.errors import ApiError
+from api.http.body import MAX_WAITING_BYTES, Turns
 from api.settings import ROOT
 from tests.support.serving import Connection, serve, settings_in
 
@@ -108,3 +111,21 @@ def test_actions_of_the_workflows_are_pinned_by_commit() -> None:
     used = [line for file in files for line in re.findall(r"uses: (.*)", file.read_text())]
     assert used
     assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action)] == []
+
+
+def test_the_bodies_of_an_address_that_wait_have_a_limit() -> None:
+    """Their clients may have hung up, so that no limit of connections applies."""
+
+    async def ask() -> None:
+        turns = Turns()
+        async with turns.of("mallory's", MAX_WAITING_BYTES):
+            with pytest.raises(ApiError) as refused:
+                async with turns.of("mallory's", 1):
+                    pass
+            assert refused.value.code == "busy"
+            async with turns.of("anna's", 1):
+                pass
+        async with turns.of("mallory's", 2 * MAX_WAITING_BYTES):
+            pass
+
+    asyncio.run(ask())
