@@ -1,4 +1,4 @@
-"""The chats of rooms: the guests of this process, and the notices of the other ones over LISTEN and NOTIFY."""
+"""The chats of rooms: the members of this process, and the notices of the other ones over LISTEN and NOTIFY."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ from api.errors import PortalError
 from api.tokens import Tokens
 
 MAX_TEXT_BYTES = 4096
-"""Of what a guest says: a sealed notice must stay below the 8000 bytes that PostgreSQL takes."""
+"""Of what a member says: a sealed notice must stay below the 8000 bytes that PostgreSQL takes."""
 
 RETRY_SECONDS = 0.5
 """How long after a failure the database is asked for notices again."""
@@ -29,7 +29,7 @@ _LISTEN_PATIENCE_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 
 
-class Guest(Protocol):
+class Member(Protocol):
     """A connection that has joined a room."""
 
     def take(self, message: bytes) -> None:
@@ -61,7 +61,7 @@ class Notice(msgspec.Struct, array_like=True):
 
 
 class Rooms:
-    """The guests of this process in each room.
+    """The members of each room that are connected to this process.
 
     Notices go to them directly, and to the other processes sealed: every role that can connect to the database can
     listen and notify, and PostgreSQL may write statements and notices to its log and its disk.
@@ -72,7 +72,7 @@ class Rooms:
         self._database_url = database_url
         self._seal = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in tokens.derived_keys("room notices")])
         self._server = secrets.token_bytes(16)
-        self._guests: dict[bytes, dict[Guest, str]] = {}
+        self._members: dict[bytes, dict[Member, str]] = {}
         self._listener: asyncio.Task[None] | None = None
         self._is_ready = asyncio.Event()
 
@@ -100,24 +100,24 @@ class Rooms:
             async with asyncio.timeout(_LISTEN_PATIENCE_SECONDS):
                 await self._is_ready.wait()
 
-    def enter(self, room_id: str, guest: Guest) -> None:
-        """Let a guest hear what happens in the room."""
-        self._guests.setdefault(_key(room_id), {})[guest] = room_id
+    def enter(self, room_id: str, member: Member) -> None:
+        """Let a member hear what happens in the room."""
+        self._members.setdefault(_key(room_id), {})[member] = room_id
 
-    def leave(self, room_id: str, guest: Guest) -> None:
+    def leave(self, room_id: str, member: Member) -> None:
         """End that."""
-        guests = self._guests.get(_key(room_id), {})
-        guests.pop(guest, None)
-        if not guests:
-            self._guests.pop(_key(room_id), None)
+        members = self._members.get(_key(room_id), {})
+        members.pop(member, None)
+        if not members:
+            self._members.pop(_key(room_id), None)
 
-    def deliver(self, notice: Notice, sender: Guest | None = None) -> None:
-        """Hand the notice to all guests of its room in this process but the sender."""
+    def deliver(self, notice: Notice, sender: Member | None = None) -> None:
+        """Hand the notice to all members of its room in this process but the sender."""
         message = b""
-        for guest, room_id in list(self._guests.get(notice.room, {}).items()):
+        for member, room_id in list(self._members.get(notice.room, {}).items()):
             message = message or notice.message(room_id)
-            if guest is not sender:
-                guest.take(message)
+            if member is not sender:
+                member.take(message)
 
     async def _listen(self, database_url: str) -> None:
         is_known = is_away = False
@@ -164,4 +164,4 @@ async def _connect(database_url: str) -> psycopg.AsyncConnection[Any]:
 
 
 def _key(room_id: str) -> bytes:
-    return hashlib.sha256(room_id.encode(errors="replace")).digest()
+    return hashlib.sha256(room_id.encode()).digest()

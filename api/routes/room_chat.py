@@ -1,6 +1,7 @@
 """The chat of a room, the WebSocket /ws (docs/compatibility.md, "The chat of a room")."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from contextlib import suppress
@@ -25,7 +26,7 @@ JOIN_SECONDS = 10.0
 """How long a connection may be open without having joined a room."""
 
 CHECK_SECONDS = 2.0
-"""For so long a guest hears a room without being asked again whether it is in it."""
+"""For so long a member hears a room without being asked again whether it is in it."""
 
 MAX_CONNECTIONS_OF_CLIENT = 32
 MAX_HANDSHAKES_A_MINUTE = 60
@@ -34,16 +35,19 @@ MESSAGES_A_SECOND = 5.0
 MAX_MESSAGES_AT_ONCE = 20.0
 
 MAX_UNREAD = 64
-"""Messages that wait for a guest; one that reads more slowly is hung up on."""
+"""Messages that wait for a member; one that reads more slowly is hung up on."""
 
 _FAREWELL_SECONDS = 1.0
+
+_FAILED = 1011
 
 _FINAL = (401, 403, 408, 429)
 """Errors after which the connection is closed, with 4000 and the status as its code."""
 
-
 _GONE = (WebSocketDisconnect, OSError)
 """What sending to a client that has gone raises."""
+
+_log = logging.getLogger(__name__)
 
 
 class _Payload(msgspec.Struct):
@@ -156,10 +160,11 @@ class _Conversation:
             if isinstance(error, ApiError):
                 await self._hang_up(error)
             elif isinstance(error, Exception) and not isinstance(error, _GONE):
-                raise error
+                _log.error("a chat failed", exc_info=error)
+                await self._hang_up(None)
 
     def take(self, message: bytes) -> None:
-        """See Guest. One that does not read what it gets is hung up on."""
+        """See Member. One that does not read what it gets is hung up on."""
         try:
             self._unread.put_nowait(message)
         except asyncio.QueueFull:
@@ -238,11 +243,15 @@ class _Conversation:
         if self._allowance < 0:
             raise ApiError("rate_limited")
 
-    async def _hang_up(self, error: ApiError) -> None:
+    async def _hang_up(self, error: ApiError | None) -> None:
+        """Close the connection, after the error that the client made if there is one."""
         with suppress(TimeoutError, *_GONE):
             async with asyncio.timeout(_FAREWELL_SECONDS):
-                await self._socket.send_text(_error(error))
-                await self._socket.close(4000 + error.status)
+                if error is None:
+                    await self._socket.close(_FAILED)
+                else:
+                    await self._socket.send_text(_error(error))
+                    await self._socket.close(4000 + error.status)
 
 
 def _error(error: ApiError) -> bytes:

@@ -6,7 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.rooms.talking import heard, joined, match, say, text_heard
+from tests.rooms.talking import heard, join, joined, match, refusal, say, talking, text_heard
+from tests.support.data_api import JWT_SECRET, token
 from tests.support.databases import Server
 from tests.support.outages import away
 from tests.support.serving import serve, settings_in
@@ -54,6 +55,20 @@ def test_a_notice_of_somebody_else_is_not_read_and_says_nothing(servers: tuple[s
         seen = [notification.payload for notification in stranger.notifies(timeout=10, stop_after=5)]
         assert len(seen) == 5
         assert not [payload for payload in seen if "secret" in payload or room in payload]
+
+
+@pytest.mark.slow
+def test_a_room_works_within_a_server_that_knows_only_the_data_api(
+    database: str, data_api: str, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, supabase_url=data_api, supabase_anon_key=token("anon"), jwt_secret=JWT_SECRET)
+    room = match(database, "anna", "ben")
+    with serve(settings, None) as url, joined(url, room, "anna") as anna, joined(url, room, "ben") as ben:
+        say(ben, "Hallo")
+        assert text_heard(anna) == ("ben", "Hallo")
+        with talking(url) as other:
+            join(other, room, "clara")
+            assert refusal(other)[1] == 4403
 
 
 @pytest.mark.slow
