@@ -106,6 +106,23 @@ def test_two_users_meet_book_and_cancel(anna: Page, ben: Page) -> None:
     ok(ben, f"cancel('{voucher}')")
 
 
+def test_two_users_talk_in_their_room_and_no_page_of_another_origin(anna: Page, ben: Page, address: str) -> None:
+    first, second = (ok(page, f"verify('{name}-chat')")["thinker_id"] for page, name in ((anna, "anna"), (ben, "ben")))
+    for page, thinker in ((anna, first), (ben, second)):
+        ok(page, f"heartbeat('{thinker}', 'chat')")
+    room = ok(anna, f"match('{first}', 'chat')")["room_id"]
+    for page, thinker in ((anna, first), (ben, second)):
+        assert page.evaluate(f"joinRoom('{room}', '{thinker}')")
+        page.wait_for_function("heard.some((m) => m.type === 'system' && m.event === 'join')")
+    ben.evaluate(f"say('Hallo', '{first}')")
+    anna.wait_for_function("texts().length === 1")
+    assert anna.evaluate("texts()") == [[second, "Hallo"]]
+
+    sibling = anna.context.new_page()
+    sibling.goto(address.replace("portal.", "evil.portal."))
+    assert not sibling.evaluate(f"joinRoom('{room}', '{first}', '{address.partition('//')[2]}')")
+
+
 def test_mortgage_and_telbank_belong_to_their_user(anna: Page, ben: Page) -> None:
     application = ok(anna, "apply()")["applicationId"]
     logged = ok(anna, "transfer()")["transfer"]["id"]

@@ -96,3 +96,20 @@ const transfers = () => get("/api/telbank/transfers?walletAddress=&direction=");
 
 // On its first load the portal issues vouchers, lists its own, and reports, all at once.
 const firstLoad = () => Promise.all([issue("a"), issue("b"), issued(), bookings(), telemetry(), transfers()]);
+
+let socket;
+const heard = [];
+
+// joins the chat of a room; returns whether it opened
+const joinRoom = (room, thinker, host = location.host) =>
+  new Promise((resolve) => {
+    socket = new WebSocket(`wss://${host}/ws`);
+    socket.onmessage = (event) => heard.push(JSON.parse(event.data));
+    socket.onerror = () => resolve(false);
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ type: "join", room_id: room, thinker_id: thinker }));
+      resolve(true);
+    };
+  });
+const say = (text, thinker) => socket.send(JSON.stringify({ type: "message", thinker_id: thinker, payload: { text } }));
+const texts = () => heard.filter((m) => m.type === "message").map((m) => [m.from, m.payload.text]);
