@@ -41,7 +41,10 @@ MAX_HEADERS = 100
 MAX_PARAMETERS = 100
 
 _LOOKS = 3
-"""How often the event loop looks for the end of a connection before a request that only reads is begun."""
+"""How often the event loop looks for the end of a connection before a request is begun whose effect is its answer."""
+
+_VERIFY = "/api/presence/verify"
+"""Answers with a token; everybody may ask for one."""
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
@@ -261,8 +264,10 @@ def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:
     """
 
     async def timed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["method"] in ("GET", "HEAD") and await _has_hung_up(receive):
-            return
+        if scope["type"] == ScopeType.HTTP:
+            is_useless_unread = scope["method"] in ("GET", "HEAD") or scope["path"].lower().startswith(_VERIFY)
+            if is_useless_unread and await _has_hung_up(receive):
+                return
         left = float(timeout)
         is_complete = scope["type"] != ScopeType.HTTP
 

@@ -237,8 +237,8 @@ def test_a_reader_that_has_hung_up_is_not_answered(tmp_path: Path) -> None:
 
     async def ask(url: str) -> None:
         # sent and closed before the server looks at them
-        for method in ("GET", "POST"):
-            with connected(url, f"{method} /gone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()):
+        for request in ("GET /gone", "POST /api/presence/verify", "POST /gone"):
+            with connected(url, f"{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()):
                 pass
         server = Server(app, settings_in(tmp_path))
         serving = asyncio.create_task(server.serve([listener]))
