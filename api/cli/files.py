@@ -1,5 +1,6 @@
 """The formats that commands write, and the file or the output that they write to."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,16 @@ Output: TypeAlias = Annotated[Path | None, typer.Option(metavar="FILE", dir_okay
 
 @contextmanager
 def open_output(output: Path | None) -> Iterator[TextIO]:
-    """Yields the file to write, or standard output. Raises PortalError where the file cannot be written."""
+    """Yields the file to write, or standard output. Raises PortalError where the file cannot be written.
+
+    Only its owner can read a new file: what is written may be about persons.
+    """
     if output is None:
         yield sys.stdout
         return
     try:
-        with output.open("w", encoding="utf-8", newline="") as file:
+        new = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(new, "w", encoding="utf-8", newline="") as file:
             yield file
     except OSError as error:
         raise cannot_write(output, error) from error

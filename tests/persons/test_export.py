@@ -121,6 +121,7 @@ def test_the_command_writes_rows_and_documents(world_url: str, monkeypatch: pyte
     output, documents = tmp_path / "anna.json", tmp_path / "documents"
 
     portal("export", "thinker", "anna", "--output", str(output), "--documents", str(documents))
+    assert output.stat().st_mode & 0o777 == 0o600
     assert r"\u202eevil\u009b31m\u2028" in output.read_text()
     assert output.read_text().replace("\n", "").isprintable()
     written = json.loads(output.read_text())
