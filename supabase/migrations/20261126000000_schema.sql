@@ -7424,7 +7424,6 @@ language plpgsql
 stable
 security definer
 set search_path = ''
-set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
@@ -7453,7 +7452,6 @@ language plpgsql
 stable
 security definer
 set search_path = ''
-set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare

@@ -4,7 +4,6 @@ language plpgsql
 stable
 security definer
 set search_path = ''
-set timezone = 'UTC'
 set statement_timeout = '10s'
 as $$
 declare
