@@ -8868,6 +8868,30 @@ $$;
 comment on function private.import_currency is
   'A currency in upper case; EUR, the default of the API, for a missing one.';
 
+-- sql/67_legacy/functions/import_json.sql
+create function private.import_json(value text)
+returns jsonb
+language plpgsql
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  json jsonb;
+begin
+  if import_json.value <> '' then
+    json := import_json.value::jsonb;
+    perform private.check_json(json, bytes => null);
+  end if;
+  return json;
+end;
+$$;
+
+comment on function private.import_json is
+  'The JSON of a text; null for an empty one. Its numbers are measured before the mapped row is printed and hashed: '
+  '1e131000 has eight characters, and is printed with 131,001. '
+  'Raises: json_unreasonable (400).';
+
 -- sql/67_legacy/functions/import_time.sql
 create function private.import_time(value text)
 returns timestamptz
@@ -9115,7 +9139,7 @@ select
     when 'contract' then private.import_uuid(s.content ->> 'subject_id')::text
     else nullif(s.content ->> 'subject_id', '')
   end as subject_id,
-  coalesce(nullif(nullif(s.content ->> 'meta', '')::jsonb, 'null'), '{}') as meta,
+  coalesce(nullif(private.import_json(s.content ->> 'meta'), 'null'), '{}') as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
@@ -9145,7 +9169,7 @@ select
   trim_scale((s.content ->> 'max_interest')::numeric) as max_interest,
   private.import_word(s.content ->> 'status') as status,
   coalesce(nullif(s.content ->> 'visibility', ''), 'private') as visibility,
-  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  coalesce(private.import_json(s.content ->> 'meta'), '{}') as meta,
   private.import_time(s.content ->> 'created_at') as submission_ts,
   private.import_time(s.content ->> 'created_at') as created_at,
   (s.content ->> 'desired_loan')::numeric as exact_amount,
@@ -9169,14 +9193,14 @@ select
   -- the figures in the words, as offer_mortgage gets them: what the column cannot hold stays in the words only
   coalesce(trim_scale((s.content ->> 'interest_rate')::numeric), words.rate) as interest_rate,
   coalesce(private.import_cents(s.content ->> 'monthly_payment'), words.monthly::bigint) as monthly_payment,
-  nullif(s.content ->> 'loan', '')::jsonb as loan,
-  nullif(s.content ->> 'interest', '')::jsonb as interest,
-  nullif(s.content ->> 'repayment', '')::jsonb as repayment,
-  nullif(s.content ->> 'fees', '')::jsonb as fees,
-  nullif(s.content ->> 'validity', '')::jsonb as validity,
-  nullif(s.content ->> 'terms_ref', '')::jsonb as terms_ref,
+  private.import_json(s.content ->> 'loan') as loan,
+  private.import_json(s.content ->> 'interest') as interest,
+  private.import_json(s.content ->> 'repayment') as repayment,
+  private.import_json(s.content ->> 'fees') as fees,
+  private.import_json(s.content ->> 'validity') as validity,
+  private.import_json(s.content ->> 'terms_ref') as terms_ref,
   coalesce(
-    nullif(s.content ->> 'room_refs', '')::jsonb,
+    private.import_json(s.content ->> 'room_refs'),
     jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
   ) as room_refs,
   -- the API showed an open offer as offered
@@ -9194,8 +9218,8 @@ cross join lateral (
     case jsonb_typeof(w.monthly) when 'number' then w.monthly::numeric end as monthly
   from (
     select
-      nullif(s.content ->> 'interest', '')::jsonb -> 'rate' as rate,
-      nullif(s.content ->> 'repayment', '')::jsonb -> 'monthly' as monthly
+      private.import_json(s.content ->> 'interest') -> 'rate' as rate,
+      private.import_json(s.content ->> 'repayment') -> 'monthly' as monthly
   ) w
 ) named
 cross join lateral (
@@ -9220,7 +9244,7 @@ select
   s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'address' as address,
-  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  coalesce(private.import_json(s.content ->> 'meta'), '{}') as meta,
   null::numeric as exact_amount,
   null::text as exact_currency
 from private.import_staging s;
@@ -9240,7 +9264,7 @@ select
   private.without_tokens(s.content ->> 'type') as type,
   private.without_tokens(s.content ->> 'path') as path,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_uid') as actor_id,
-  private.json_without_tokens(nullif(s.content ->> 'meta', '')::jsonb) as meta,
+  private.json_without_tokens(private.import_json(s.content ->> 'meta')) as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency
@@ -9271,7 +9295,7 @@ select
     s.content ->> 'label',
     case s.content ->> 'direction' when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
   ) as label,
-  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  coalesce(private.import_json(s.content ->> 'meta'), '{}') as meta,
   private.import_word(s.content ->> 'status') as status,
   private.import_time(s.content ->> 'created_at') as created_at,
   private.import_time(s.content ->> 'updated_at') as updated_at,
@@ -9337,7 +9361,7 @@ select
   coalesce(nullif((s.content ->> 'duration_minutes')::integer, 0), 60) as duration_minutes,
   private.import_time(s.content ->> 'valid_from') as valid_from,
   private.import_time(s.content ->> 'valid_until') as valid_until,
-  coalesce(nullif(s.content ->> 'allowed_slots', '')::jsonb, '[]') as allowed_slots,
+  coalesce(private.import_json(s.content ->> 'allowed_slots'), '[]') as allowed_slots,
   private.import_cents(s.content ->> 'price_amount') as price_amount,
   case
     when s.content ->> 'price_amount' is not null
@@ -9345,7 +9369,7 @@ select
   end as price_currency,
   private.import_word(s.content ->> 'status') as status,
   (s.content ->> 'transferable')::boolean as transferable,
-  coalesce(nullif(s.content ->> 'terms', '')::jsonb, '{}') as terms,
+  coalesce(private.import_json(s.content ->> 'terms'), '{}') as terms,
   private.import_time(s.content ->> 'created_at') as created_at,
   (s.content ->> 'price_amount')::numeric as exact_amount,
   case

@@ -14,7 +14,7 @@ select
     when 'contract' then private.import_uuid(s.content ->> 'subject_id')::text
     else nullif(s.content ->> 'subject_id', '')
   end as subject_id,
-  coalesce(nullif(nullif(s.content ->> 'meta', '')::jsonb, 'null'), '{}') as meta,
+  coalesce(nullif(private.import_json(s.content ->> 'meta'), 'null'), '{}') as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency

@@ -19,7 +19,7 @@ select
   trim_scale((s.content ->> 'max_interest')::numeric) as max_interest,
   private.import_word(s.content ->> 'status') as status,
   coalesce(nullif(s.content ->> 'visibility', ''), 'private') as visibility,
-  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  coalesce(private.import_json(s.content ->> 'meta'), '{}') as meta,
   private.import_time(s.content ->> 'created_at') as submission_ts,
   private.import_time(s.content ->> 'created_at') as created_at,
   (s.content ->> 'desired_loan')::numeric as exact_amount,

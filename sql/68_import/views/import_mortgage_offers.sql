@@ -11,14 +11,14 @@ select
   -- the figures in the words, as offer_mortgage gets them: what the column cannot hold stays in the words only
   coalesce(trim_scale((s.content ->> 'interest_rate')::numeric), words.rate) as interest_rate,
   coalesce(private.import_cents(s.content ->> 'monthly_payment'), words.monthly::bigint) as monthly_payment,
-  nullif(s.content ->> 'loan', '')::jsonb as loan,
-  nullif(s.content ->> 'interest', '')::jsonb as interest,
-  nullif(s.content ->> 'repayment', '')::jsonb as repayment,
-  nullif(s.content ->> 'fees', '')::jsonb as fees,
-  nullif(s.content ->> 'validity', '')::jsonb as validity,
-  nullif(s.content ->> 'terms_ref', '')::jsonb as terms_ref,
+  private.import_json(s.content ->> 'loan') as loan,
+  private.import_json(s.content ->> 'interest') as interest,
+  private.import_json(s.content ->> 'repayment') as repayment,
+  private.import_json(s.content ->> 'fees') as fees,
+  private.import_json(s.content ->> 'validity') as validity,
+  private.import_json(s.content ->> 'terms_ref') as terms_ref,
   coalesce(
-    nullif(s.content ->> 'room_refs', '')::jsonb,
+    private.import_json(s.content ->> 'room_refs'),
     jsonb_build_object('negotiationRoomId', 'mortgage:offer:' || (s.content ->> 'id'), 'contractRoomId', null)
   ) as room_refs,
   -- the API showed an open offer as offered
@@ -36,8 +36,8 @@ cross join lateral (
     case jsonb_typeof(w.monthly) when 'number' then w.monthly::numeric end as monthly
   from (
     select
-      nullif(s.content ->> 'interest', '')::jsonb -> 'rate' as rate,
-      nullif(s.content ->> 'repayment', '')::jsonb -> 'monthly' as monthly
+      private.import_json(s.content ->> 'interest') -> 'rate' as rate,
+      private.import_json(s.content ->> 'repayment') -> 'monthly' as monthly
   ) w
 ) named
 cross join lateral (

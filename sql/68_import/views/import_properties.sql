@@ -7,7 +7,7 @@ select
   s.hash,
   s.content ->> 'id' as id,
   s.content ->> 'address' as address,
-  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  coalesce(private.import_json(s.content ->> 'meta'), '{}') as meta,
   null::numeric as exact_amount,
   null::text as exact_currency
 from private.import_staging s;

@@ -9,7 +9,7 @@ select
   private.without_tokens(s.content ->> 'type') as type,
   private.without_tokens(s.content ->> 'path') as path,
   (select t.id from public.thinkers t where t.public_id = s.content ->> 'actor_uid') as actor_id,
-  private.json_without_tokens(nullif(s.content ->> 'meta', '')::jsonb) as meta,
+  private.json_without_tokens(private.import_json(s.content ->> 'meta')) as meta,
   private.import_time(s.content ->> 'created_at') as created_at,
   null::numeric as exact_amount,
   null::text as exact_currency

@@ -19,7 +19,7 @@ select
     s.content ->> 'label',
     case s.content ->> 'direction' when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
   ) as label,
-  coalesce(nullif(s.content ->> 'meta', '')::jsonb, '{}') as meta,
+  coalesce(private.import_json(s.content ->> 'meta'), '{}') as meta,
   private.import_word(s.content ->> 'status') as status,
   private.import_time(s.content ->> 'created_at') as created_at,
   private.import_time(s.content ->> 'updated_at') as updated_at,

@@ -19,7 +19,7 @@ select
   coalesce(nullif((s.content ->> 'duration_minutes')::integer, 0), 60) as duration_minutes,
   private.import_time(s.content ->> 'valid_from') as valid_from,
   private.import_time(s.content ->> 'valid_until') as valid_until,
-  coalesce(nullif(s.content ->> 'allowed_slots', '')::jsonb, '[]') as allowed_slots,
+  coalesce(private.import_json(s.content ->> 'allowed_slots'), '[]') as allowed_slots,
   private.import_cents(s.content ->> 'price_amount') as price_amount,
   case
     when s.content ->> 'price_amount' is not null
@@ -27,7 +27,7 @@ select
   end as price_currency,
   private.import_word(s.content ->> 'status') as status,
   (s.content ->> 'transferable')::boolean as transferable,
-  coalesce(nullif(s.content ->> 'terms', '')::jsonb, '{}') as terms,
+  coalesce(private.import_json(s.content ->> 'terms'), '{}') as terms,
   private.import_time(s.content ->> 'created_at') as created_at,
   (s.content ->> 'price_amount')::numeric as exact_amount,
   case

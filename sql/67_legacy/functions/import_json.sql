@@ -1,0 +1,22 @@
+create function private.import_json(value text)
+returns jsonb
+language plpgsql
+immutable
+strict
+set search_path = ''
+as $$
+declare
+  json jsonb;
+begin
+  if import_json.value <> '' then
+    json := import_json.value::jsonb;
+    perform private.check_json(json, bytes => null);
+  end if;
+  return json;
+end;
+$$;
+
+comment on function private.import_json is
+  'The JSON of a text; null for an empty one. Its numbers are measured before the mapped row is printed and hashed: '
+  '1e131000 has eight characters, and is printed with 131,001. '
+  'Raises: json_unreasonable (400).';
