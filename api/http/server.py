@@ -27,6 +27,9 @@ from api.settings import Settings
 MIN_BYTES_PER_SECOND = 8 * 1024
 """A client may send and read more slowly for REQUEST_TIMEOUT only."""
 
+UNREAD_AT_ONCE = 256 * 1024
+"""Bytes of an answer that a client must have read before it gets time for more."""
+
 MAX_CONNECTIONS = 512
 
 _ACCEPTED_AT_ONCE = 32
@@ -129,6 +132,7 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         self.conn = _StrictConnection(h11.SERVER)
         self.idle_since = self.heard = self.loop.time()
+        self._unread = 0
         self._unread_until: float | None = None
         peer = self.client[0] if self.client else ""
         self.network = network_of(peer)
@@ -184,10 +188,14 @@ class _Protocol(H11Protocol):
             self._unread_until = None
             if self.is_idle and now - self.idle_since > timeout:
                 self.transport.abort()
-        elif self._unread_until is None:
-            self._unread_until = now + timeout + unread / MIN_BYTES_PER_SECOND
+        elif self._unread_until is None or self._unread - unread >= UNREAD_AT_ONCE:
+            # a client wins time for the rest of a long answer only by reading
+            self._unread = unread
+            self._unread_until = now + timeout + min(unread, UNREAD_AT_ONCE) / MIN_BYTES_PER_SECOND
         elif now > self._unread_until:
             self.transport.abort()
+        else:
+            self._unread = max(self._unread, unread)
 
     def _should_upgrade_to_ws(self) -> bool:
         """Whether a request for an upgrade gets it; any other is answered as if it had not asked for it."""

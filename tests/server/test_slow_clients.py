@@ -125,8 +125,20 @@ def test_a_slow_body_is_answered(impatient: str) -> None:
     assert b"\r\nconnection: close\r\n" in answer
 
 
-def test_a_client_that_does_not_read_is_hung_up_on(impatient: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "MIN_BYTES_PER_SECOND", 2**30)
+@pytest.mark.parametrize(
+    "patience",
+    [
+        {"MIN_BYTES_PER_SECOND": 2**30},
+        # the time for a long answer is not given at once
+        {"MIN_BYTES_PER_SECOND": 2**10, "UNREAD_AT_ONCE": 2**9},
+    ],
+    ids=["any answer", "a long answer"],
+)
+def test_a_client_that_does_not_read_is_hung_up_on(
+    impatient: str, monkeypatch: pytest.MonkeyPatch, patience: dict[str, int]
+) -> None:
+    for name, number in patience.items():
+        monkeypatch.setattr(http_server, name, number)
     with connected(impatient) as client:
 
         def is_hung_up_on() -> bool:
