@@ -23,13 +23,15 @@ _CLAIMED = """
 
 @app.callback(invoke_without_command=True)
 def show(context: typer.Context) -> None:
-    """List the thinkers that browser sessions act as, those claimed last first.
+    """List the thinkers of browser sessions, or release one.
 
-    A uid that a page made up belongs to the session that used it first, the thinker of a token to each session that
-    proved it. One without a session was only named by another thinker, and waits for its first session.
+    Without a command: those claimed last come first. A uid that a page made up belongs to the session that used it
+    first, the thinker of a token to each session that proved it. One without a session was only named by another
+    thinker, and waits for its first session.
 
     \b
     $ portal thinkers
+    $ portal thinkers release mUVyZq81Tn0aPd7hK2cR4x
     """
     if context.invoked_subcommand is not None:
         return
