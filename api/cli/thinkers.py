@@ -13,11 +13,13 @@ app = typer.Typer()
 Uid = Annotated[str, typer.Argument(metavar="UID")]
 
 _CLAIMED = """
-    select t.public_id, to_char(max(c.claimed_at), 'YYYY-MM-DD HH24:MI TZ'), bool_or(c.is_proven), count(c.session_id)
+    select
+      t.public_id, coalesce(to_char(max(c.claimed_at), 'YYYY-MM-DD HH24:MI TZ'), ''), bool_or(c.is_proven),
+      count(c.session_id)
     from private.claims c
     join public.thinkers t on t.id = c.thinker_id
     group by t.public_id
-    order by max(c.claimed_at) desc, t.public_id
+    order by max(c.claimed_at) desc nulls last, t.public_id
 """
 
 
@@ -47,10 +49,11 @@ def show(context: typer.Context) -> None:
 
 @app.command()
 def release(uid: Uid) -> None:
-    """End the browser sessions that may act as a thinker, at once.
+    """End the browser session that used a uid first, at once.
 
-    All of their uids are free for the next session that uses them, or proves their token. For a user who has lost the
-    browser, or whose cookie was copied. The log names the operator.
+    All of its uids are free for the next session that uses them, or proves their token. For a user who has lost the
+    browser, or whose cookie was copied. The thinker of a token is taken from all sessions that proved it; they go on
+    without it, and may prove it again. The log names the operator.
 
     \b
     $ portal thinkers release mUVyZq81Tn0aPd7hK2cR4x

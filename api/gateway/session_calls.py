@@ -1,6 +1,7 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,10 @@ from api.gateway import Calls, Row
 
 _NEWEST_FIRST = ("list_bookings", "list_contracts", "list_transfers")
 """The lists of several thinkers, which a session sees as one, that begin with the newest row."""
+
+
+_OF_TOKEN = re.compile("thinker-[0-9a-f]{12}")
+"""The uid of a token's thinker (`thinker_uid`)."""
 
 
 class SessionCalls:
@@ -40,8 +45,9 @@ class SessionCalls:
             await self._claim(actor.uid)
             return await self._calls.call(function, actor, **params)
         uids = await self._calls.call("session_thinkers", SERVER, session_id=self._session_id)
-        if not uids:
-            uids = [_guest(self._session_id)]
+        # a link with a token adds its thinker to anybody's session, which must not write as that one unasked
+        if all(_OF_TOKEN.fullmatch(uid) for uid in uids) and (self._claims or not uids):
+            uids.insert(0, _guest(self._session_id))
             if self._claims:
                 await self._claim(uids[0])
         actors = [replace(actor, uid=uid) for uid in uids]

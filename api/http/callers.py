@@ -145,7 +145,8 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
         """Authenticate the request, and renew the cookie of its session."""
 
         async def send_renewed(message: Message) -> None:
-            if message["type"] == "http.response.start" and (session := scope.get("auth")) and session.is_old:
+            is_start = message["type"] == "http.response.start" and message["status"] != 401  # has a new cookie
+            if is_start and (session := scope.get("auth")) and session.is_old:
                 connection = ASGIConnection[Any, Any, Any, Any](scope)
                 renewed = connection.app.state.sessions.cookie(connection, session)
                 MutableScopeHeaders.from_message(message).add("set-cookie", renewed)

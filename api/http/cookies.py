@@ -46,9 +46,11 @@ class SignedCookie:
     def _claims(self, sent: str) -> Iterator[Mapping[str, Any]]:
         for key in self._keys:
             with suppress(jwt.PyJWTError, ValueError, TypeError, RecursionError):
-                yield jwt.decode(
+                claims = jwt.decode(
                     sent, key, algorithms=["HS256"], audience=self._audience, options={"require": ["exp", "iat", "sub"]}
                 )
+                # one of an earlier key counts as old, so that it is renewed before the key goes
+                yield claims if key is self._keys[0] else claims | {"iat": 0}
 
     def write(self, connection: ASGIConnection[Any, Any, Any, Any], claims: Mapping[str, object]) -> str:
         """The header Set-Cookie with these claims."""

@@ -1151,8 +1151,9 @@ begin
       raise sqlstate 'PT401' using message = 'not_signed_in';
   end case;
 
-  -- it is used: the first browser session that names it would be another's
-  delete from private.claims c where c.thinker_id = thinker and c.session_id is null;
+  -- it is used: the first browser session that names it would be another's. One that was released stays free, though
+  -- requests of its ended session may still be on their way
+  delete from private.claims c where c.thinker_id = thinker and c.session_id is null and c.claimed_at is null;
   return thinker;
 end;
 $$;
@@ -1181,7 +1182,7 @@ begin
     insert into public.thinkers (id, public_id) values (thinker, uid) on conflict do nothing;
     -- a thinker that another one names waits for its first browser session
     if found and thinker <> auth.uid() and not private.is_service() then
-      insert into private.claims (thinker_id) values (thinker);
+      insert into private.claims (thinker_id, claimed_at) values (thinker, null);
     end if;
   end if;
   return thinker;
@@ -1393,7 +1394,7 @@ create table private.claims (
   thinker_id uuid        not null references public.thinkers (id) on delete cascade,
   session_id uuid,
   is_proven  boolean     not null default false,
-  claimed_at timestamptz not null default clock_timestamp(),
+  claimed_at timestamptz default clock_timestamp(),
 
   constraint claims_one_a_session unique nulls not distinct (thinker_id, session_id),
   constraint a_free_uid_is_not_proven check (session_id is not null or not is_proven)
@@ -1406,6 +1407,8 @@ comment on table private.claims is
 comment on column private.claims.session_id is
   'The id in the session''s cookie; null for a thinker that was only named by another one, and waits for its first '
   'session.';
+comment on column private.claims.claimed_at is
+  'When the latest session claimed it; null for a thinker that no session has used yet.';
 comment on column private.claims.is_proven is 'Whether the session has proved the thinker''s token.';
 
 -- one session, or none yet, for a uid that a page made up
@@ -1581,16 +1584,18 @@ volatile
 set search_path = ''
 as $$
 declare
+  thinker  constant uuid := private.thinker_id(release_thinker.uid);
   sessions uuid[];
   released jsonb;
 begin
-  select array_agg(c.session_id) into sessions
-  from private.claims c
-  where c.thinker_id = private.thinker_id(release_thinker.uid) and c.session_id is not null;
-  if sessions is null then
+  if not exists (select from private.claims c where c.thinker_id = thinker and c.session_id is not null) then
     raise sqlstate 'PT404' using message = 'thinker_not_claimed';
   end if;
 
+  -- not those that only proved its token: a link with a token lets anybody add a thinker to the session of another
+  select array_agg(c.session_id) into sessions
+  from private.claims c
+  where c.thinker_id = thinker and c.session_id is not null and not c.is_proven;
   perform public.end_session(s) from unnest(sessions) as s;
   with free as (
     update private.claims c
@@ -1599,7 +1604,9 @@ begin
     returning c.thinker_id
   ),
   gone as (
-    delete from private.claims c where c.session_id = any (sessions) and c.is_proven returning c.thinker_id
+    delete from private.claims c
+    where c.is_proven and (c.session_id = any (sessions) or c.thinker_id = thinker)
+    returning c.thinker_id
   )
   select jsonb_agg(distinct private.uid_of(r.thinker_id)) into released
   from (select thinker_id from free union all select thinker_id from gone) as r;
@@ -1608,8 +1615,9 @@ end;
 $$;
 
 comment on function private.release_thinker is
-  'Ends the browser sessions that may act as the thinker with this uid. All of their thinkers are free for the next '
-  'session that uses or proves them; returns their uids. For operators. '
+  'Ends the browser session that used this uid first: all of its thinkers are free for the next session that uses or '
+  'proves them. The thinker of a token is taken from the sessions that proved it, which go on. Returns the uids. For '
+  'operators. '
   'Raises: not_a_server (403); thinker_not_claimed (404).';
 
 -- sql/23_claims/functions/require_admin_session.sql

@@ -139,11 +139,24 @@ def test_a_released_thinker_is_free_and_its_session_has_ended(connection: psycop
     # the cookie may have been copied
     assert claim(connection, ONE, "mia") == "session_ended"
     assert act_or_reason(connection, SERVER, "session_thinkers", session_id=ONE) == "session_ended"
+    # a request of the ended session that was on its way
+    act(connection, thinker("mia"), "issue_voucher")
     assert claim(connection, uuid4(), "mia") == DONE
     assert claim(connection, OTHER, HEX) == DONE
     assert events(connection, "mia") == ["thinker.claimed", "thinker.claimed", "thinker.released"]
     with pytest.raises(psycopg.Error, match="thinker_not_claimed"):
         connection.execute("select private.release_thinker('nobody')")
+
+
+def test_a_released_token_ends_no_session_that_it_was_added_to(connection: psycopg.Connection) -> None:
+    claim(connection, ONE, "mia")
+    for session in (ONE, OTHER):
+        prove(connection, session, HEX)
+    assert one(connection, "select private.release_thinker(%s)", HEX) == [HEX]
+    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["mia"]
+    assert claim(connection, OTHER, "mia") == "not_yourself"
+    assert claim(connection, ONE, HEX) == "not_yourself"
+    assert prove(connection, ONE, HEX) == DONE
 
 
 def test_of_many_sessions_one_wins(database: str) -> None:

@@ -11,10 +11,11 @@ import jwt
 import psycopg
 import pytest
 
+from api.actor import SERVER
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.sessions.conftest import SAME, Browser
-from tests.support.acting import one
+from tests.support.acting import call, one
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.signing import KEY, SECRET
 
@@ -95,6 +96,15 @@ def test_a_session_without_a_uid_is_a_guest_of_its_own(anna: Browser, ben: Brows
     assert anna.get(f"/api/telbank/transfers/{logged}").status == 200
     assert ben.get("/api/telbank/transfers").body["items"] == []
     assert ben.get(f"/api/telbank/transfers/{logged}").status == 404
+
+
+def test_a_link_with_a_token_makes_nobody_write_as_its_thinker(anna: Browser, ben: Browser) -> None:
+    token = uuid4().hex
+    for browser in (anna, ben):
+        browser.post("/api/presence/verify", {"token": token})
+    logged = anna.post("/api/telbank/transfers", TRANSFER).body["transfer"]["id"]
+    assert [item["id"] for item in anna.get("/api/telbank/transfers").body["items"]] == [logged]
+    assert ben.get("/api/telbank/transfers").body["items"] == []
 
 
 def test_a_session_keeps_its_documents(anna: Browser, ben: Browser) -> None:
@@ -265,6 +275,26 @@ def test_the_cookie_is_renewed_once_a_day(public: Connection, tmp_path: Path) ->
 
     assert not renewed(timedelta(hours=23))
     assert renewed(timedelta(hours=25))
+
+
+def test_a_cookie_takes_on_a_new_secret(anna: Browser, shared_database: str, tmp_path: Path) -> None:
+    offer(anna)
+    both = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=[SECRET[::-1], SECRET], rate_limit="off")
+    for settings in (both, both.model_copy(update={"jwt_secret": both.jwt_secret[:1]})):
+        with serve(settings, shared_database) as url, Connection(url) as connection:
+            anna.connection = connection
+            offer(anna)
+
+
+def test_an_ended_session_is_not_renewed(public: Connection, shared_database: str, tmp_path: Path) -> None:
+    session = uuid4()
+    cookie = f"{COOKIE}={cookie_of(tmp_path, sub=str(session), iat=int(time.time()) - 2 * 86400)}"
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        call(connection, SERVER, "end_session", session_id=session)
+    answer = public.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=cookie)
+    assert answer.status == 401
+    renewed = answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    assert jwt.decode(renewed, options={"verify_signature": False})["sub"] != str(session)
 
 
 def test_a_copied_cookie_ends_with_the_session(anna: Browser, shared_database: str) -> None:

@@ -21,8 +21,9 @@ begin
       raise sqlstate 'PT401' using message = 'not_signed_in';
   end case;
 
-  -- it is used: the first browser session that names it would be another's
-  delete from private.claims c where c.thinker_id = thinker and c.session_id is null;
+  -- it is used: the first browser session that names it would be another's. One that was released stays free, though
+  -- requests of its ended session may still be on their way
+  delete from private.claims c where c.thinker_id = thinker and c.session_id is null and c.claimed_at is null;
   return thinker;
 end;
 $$;

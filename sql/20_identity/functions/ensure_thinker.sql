@@ -17,7 +17,7 @@ begin
     insert into public.thinkers (id, public_id) values (thinker, uid) on conflict do nothing;
     -- a thinker that another one names waits for its first browser session
     if found and thinker <> auth.uid() and not private.is_service() then
-      insert into private.claims (thinker_id) values (thinker);
+      insert into private.claims (thinker_id, claimed_at) values (thinker, null);
     end if;
   end if;
   return thinker;

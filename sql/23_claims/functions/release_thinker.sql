@@ -5,16 +5,18 @@ volatile
 set search_path = ''
 as $$
 declare
+  thinker  constant uuid := private.thinker_id(release_thinker.uid);
   sessions uuid[];
   released jsonb;
 begin
-  select array_agg(c.session_id) into sessions
-  from private.claims c
-  where c.thinker_id = private.thinker_id(release_thinker.uid) and c.session_id is not null;
-  if sessions is null then
+  if not exists (select from private.claims c where c.thinker_id = thinker and c.session_id is not null) then
     raise sqlstate 'PT404' using message = 'thinker_not_claimed';
   end if;
 
+  -- not those that only proved its token: a link with a token lets anybody add a thinker to the session of another
+  select array_agg(c.session_id) into sessions
+  from private.claims c
+  where c.thinker_id = thinker and c.session_id is not null and not c.is_proven;
   perform public.end_session(s) from unnest(sessions) as s;
   with free as (
     update private.claims c
@@ -23,7 +25,9 @@ begin
     returning c.thinker_id
   ),
   gone as (
-    delete from private.claims c where c.session_id = any (sessions) and c.is_proven returning c.thinker_id
+    delete from private.claims c
+    where c.is_proven and (c.session_id = any (sessions) or c.thinker_id = thinker)
+    returning c.thinker_id
   )
   select jsonb_agg(distinct private.uid_of(r.thinker_id)) into released
   from (select thinker_id from free union all select thinker_id from gone) as r;
@@ -32,6 +36,7 @@ end;
 $$;
 
 comment on function private.release_thinker is
-  'Ends the browser sessions that may act as the thinker with this uid. All of their thinkers are free for the next '
-  'session that uses or proves them; returns their uids. For operators. '
+  'Ends the browser session that used this uid first: all of its thinkers are free for the next session that uses or '
+  'proves them. The thinker of a token is taken from the sessions that proved it, which go on. Returns the uids. For '
+  'operators. '
   'Raises: not_a_server (403); thinker_not_claimed (404).';

@@ -3,7 +3,7 @@ create table private.claims (
   thinker_id uuid        not null references public.thinkers (id) on delete cascade,
   session_id uuid,
   is_proven  boolean     not null default false,
-  claimed_at timestamptz not null default clock_timestamp(),
+  claimed_at timestamptz default clock_timestamp(),
 
   constraint claims_one_a_session unique nulls not distinct (thinker_id, session_id),
   constraint a_free_uid_is_not_proven check (session_id is not null or not is_proven)
@@ -16,6 +16,8 @@ comment on table private.claims is
 comment on column private.claims.session_id is
   'The id in the session''s cookie; null for a thinker that was only named by another one, and waits for its first '
   'session.';
+comment on column private.claims.claimed_at is
+  'When the latest session claimed it; null for a thinker that no session has used yet.';
 comment on column private.claims.is_proven is 'Whether the session has proved the thinker''s token.';
 
 -- one session, or none yet, for a uid that a page made up
