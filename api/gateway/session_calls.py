@@ -11,8 +11,14 @@ from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Row
 
-_NEWEST_FIRST = ("list_bookings", "list_contracts", "list_transfers")
-"""The lists of several thinkers, which a session sees as one, that begin with the newest row."""
+_NEWEST_FIRST = {
+    "list_vouchers": False,
+    "list_bookings": True,
+    "list_contracts": True,
+    "list_mortgage_offers": False,
+    "list_transfers": True,
+}
+"""The lists that a session sees as those of all its thinkers, and whether they begin with the newest row."""
 
 
 _OF_TOKEN = re.compile("thinker-[0-9a-f]{12}")
@@ -51,7 +57,7 @@ class SessionCalls:
             if self._claims:
                 await self._claim(uids[0])
         actors = [replace(actor, uid=uid) for uid in uids]
-        if "max_rows" in params:
+        if function in _NEWEST_FIRST:
             return await self._list(function, actors, params)
         return await self._first(function, actors, params)
 
@@ -86,7 +92,7 @@ class SessionCalls:
                 refusals.append(error)
         if not pages:
             raise refusals[0]
-        return pages[0] if len(pages) == 1 else _merged(pages, newest_first=function in _NEWEST_FIRST)
+        return pages[0] if len(pages) == 1 else _merged(pages, newest_first=_NEWEST_FIRST[function])
 
 
 def _guest(session_id: UUID) -> str:

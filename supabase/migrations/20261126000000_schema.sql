@@ -1462,15 +1462,19 @@ begin
     raise sqlstate 'PT400' using message = 'uid_invalid';
   end if;
 
-  -- those of tokens and of users of Supabase Auth, whose uid is their id, need a proof; the others are no page's
-  if claim_thinker.uid ~ '^(thinker-[0-9a-f]{12}$|erased-)'
-    or claim_thinker.uid = thinker::text
+  -- no look-alikes. Those of tokens and of users of Supabase Auth need a proof, the others are no page's
+  if claim_thinker.uid collate "C" !~ '^[A-Za-z0-9._-]{1,64}$'
+    or claim_thinker.uid collate "C" ~* '^(thinker-[0-9a-f]{12}$|erased-|[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$)'
+    -- computed from a session, which claims it before anybody sees it
+    or (claim_thinker.uid like 'guest-%' and exists (select from public.thinkers t where t.id = thinker))
     or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
     or exists (select from public.fees f where f.beneficiary_id = thinker)
   then
     raise sqlstate 'PT403' using message = 'not_yourself';
   end if;
 
+  -- claims of one session are counted one after the other
+  perform pg_advisory_xact_lock(private.lock_number('claim_thinker:' || claim_thinker.session_id));
   select * into most from private.settings;
   if (
     select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
@@ -1508,7 +1512,8 @@ comment on function public.claim_thinker is
   'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
   'session that uses it first: one that nobody has used, or that only another thinker has named; where known is true '
   'also one that trusted servers or imports have made. Never a thinker '
-  'of a token or of Supabase Auth (prove_thinker), nor one with a role, a beneficiary or a pseudonym. client is the '
+  'of a token or of Supabase Auth (prove_thinker), nor one with a role, a beneficiary, a pseudonym or another '
+  'session''s guest. A page makes up uids of at most 64 letters, digits and . _ -. client is the '
   'address whose claims are counted (private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
 

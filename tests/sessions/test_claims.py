@@ -64,7 +64,21 @@ def test_a_thinker_that_has_acted_elsewhere_is_known(connection: psycopg.Connect
 
 
 @pytest.mark.parametrize(
-    "uid", [HEX, "11111111-1111-4111-8111-111111111111", "ada", "togethersystems", "erased-0123456789abcdef0123"]
+    "uid",
+    [
+        HEX,
+        HEX.upper(),
+        f"{HEX}\n",
+        f"{HEX}\u200b",
+        "mia ",
+        "\u043cia",
+        "x" * 65,
+        "11111111-1111-4111-8111-111111111111",
+        "11111111-1111-4111-8111-11111111111A",
+        "ada",
+        "togethersystems",
+        "erased-0123456789abcdef0123",
+    ],
 )
 def test_who_is_no_page_is_never_claimed(connection: psycopg.Connection, uid: str) -> None:
     connection.execute(
@@ -157,6 +171,14 @@ def test_a_released_token_ends_no_session_that_it_was_added_to(connection: psyco
     assert claim(connection, OTHER, "mia") == "not_yourself"
     assert claim(connection, ONE, HEX) == "not_yourself"
     assert prove(connection, ONE, HEX) == DONE
+
+
+def test_the_guest_of_a_session_is_nobody_elses(connection: psycopg.Connection) -> None:
+    guest = "guest-0123456789abcdef012345"
+    assert claim(connection, ONE, guest) == DONE
+    assert claim(connection, ONE, guest) == DONE
+    connection.execute("select private.release_thinker(%s)", (guest,))
+    assert claim(connection, OTHER, guest, known=True) == "not_yourself"
 
 
 def test_of_many_sessions_one_wins(database: str) -> None:
