@@ -11,7 +11,6 @@ from api.errors import PortalError
 from tests.cli.running import portal, rows, run
 from tests.support.acting import call, one, thinker
 
-
 HOSTILE = "mia\x1b[31m"
 
 
