@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import socket
@@ -278,9 +279,7 @@ class Running(NamedTuple):
 @pytest.fixture
 def poor(database: str, tmp_path: Path) -> Iterator[Running]:
     """A `portal run` with `ulimit -n 256`."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": str(port), "RATE_LIMIT": "off"}
+    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": "0", "RATE_LIMIT": "off"}
     public = {"HOST": "0.0.0.0", "TS_API_KEY": "key"}  # noqa: S104
     log = tmp_path / "log"
     with (
@@ -298,8 +297,10 @@ def poor(database: str, tmp_path: Path) -> Iterator[Running]:
             output = ""
             while "docs/proxy.md" not in output:
                 output += process.stdout.readline().decode()
-                assert process.poll() is None
-            yield Running(f"http://127.0.0.1:{port}", output, psutil.Process(process.pid), log)
+                assert process.poll() is None, log.read_text()
+            port = re.search(r"http://\S+:(\d+)", output)
+            assert port, output
+            yield Running(f"http://127.0.0.1:{port[1]}", output, psutil.Process(process.pid), log)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()
