@@ -286,14 +286,15 @@ def test_a_cookie_takes_on_a_new_secret(anna: Browser, shared_database: str, tmp
             offer(anna)
 
 
-def test_an_ended_session_is_not_renewed(public: Connection, shared_database: str, tmp_path: Path) -> None:
+def test_an_ended_session_is_not_renewed(public_url: str, shared_database: str, tmp_path: Path) -> None:
     session = uuid4()
     cookie = f"{COOKIE}={cookie_of(tmp_path, sub=str(session), iat=int(time.time()) - 2 * 86400)}"
     with psycopg.connect(shared_database, autocommit=True) as connection:
         call(connection, SERVER, "end_session", session_id=session)
-    answer = public.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=cookie)
-    assert answer.status == 401
-    renewed = answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    answer = httpx.get(f"{public_url}/api/voucher/list", headers={**SAME, "Cookie": cookie})
+    assert answer.status_code == 401
+    [set_cookie] = answer.headers.get_list("set-cookie")
+    renewed = set_cookie.partition("=")[2].partition(";")[0]
     assert jwt.decode(renewed, options={"verify_signature": False})["sub"] != str(session)
 
 
