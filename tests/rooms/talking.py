@@ -47,7 +47,7 @@ def join(socket: ClientConnection, room: str, uid: str) -> None:
     send(socket, {"type": "join", "room_id": room, "thinker_id": uid})
 
 
-def say(socket: ClientConnection, text: str, uid: str = "whoever") -> None:
+def say(socket: ClientConnection, text: str, uid: str = "ignored") -> None:
     """Sends a text as the portal's page does."""
     send(socket, {"type": "message", "thinker_id": uid, "payload": {"text": text}})
 
