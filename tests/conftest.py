@@ -30,7 +30,7 @@ if (
 ):
     os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
-_SLOW_FOLDERS = ("storms", "admin", "fuzz", "seed", "clients")
+_SLOW_FOLDERS = ("storms", "admin", "fuzz", "seed", "clients", "cli")
 
 _EXTENSIONS = ("pgtap", "plpgsql_check")
 

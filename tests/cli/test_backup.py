@@ -19,8 +19,6 @@ from tests.support.databases import EMBEDDED, Server, run_server
 from tests.support.usage import rows, use
 from tests.support.waiting import wait_for_row
 
-pytestmark = pytest.mark.slow
-
 ROLES = "anon, authenticated, service_role, authenticator, stats_reader, metabase, supabase_admin"
 
 # another schema `auth` than the platform's, with a table of users, and privileges that open every new object

@@ -16,8 +16,6 @@ import pytest
 
 from api.settings import ROOT
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def checkout() -> Iterator[Path]:

@@ -19,8 +19,6 @@ from api.database.embedded import PROGRAMS, run_embedded
 from api.errors import PortalError
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def template() -> Iterator[Path]:

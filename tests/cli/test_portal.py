@@ -19,8 +19,6 @@ import pytest
 from api.errors import PortalError
 from tests.cli.running import PORTAL, portal
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(autouse=True)
 def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

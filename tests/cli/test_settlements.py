@@ -514,7 +514,6 @@ class TestStatement:
         refused("statement", UNKNOWN, "--output", str(file))
         assert file.read_text() == "of last month"
 
-    @pytest.mark.slow
     def test_progress_is_shown_on_a_terminal_only(self, settlement: str) -> None:
         terminal, errors = pty.openpty()
         arguments = ["statement", settlement, "--format", "csv"]
@@ -605,7 +604,6 @@ class TestEveryCommand:
         assert "run `portal migrate`" in refused(command, *arguments)
 
 
-@pytest.mark.slow
 def test_a_months_end_on_the_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
     # outside of pytest's own folders, which the database's user may not enter
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:

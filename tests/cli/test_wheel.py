@@ -18,8 +18,6 @@ import pytest
 from api.settings import ROOT
 from tests.support.missing import missing
 
-pytestmark = pytest.mark.slow
-
 
 def _uv(*arguments: str | Path) -> None:
     """Runs uv, which `make` puts into .uv where it is not on the PATH."""

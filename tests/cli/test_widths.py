@@ -112,7 +112,6 @@ def test_a_help_text_fits(command: str, columns: int) -> None:
     assert re.search(r"\w\.\.\.$", output, re.MULTILINE) is None
 
 
-@pytest.mark.slow
 def test_a_real_terminal_and_a_real_pipe() -> None:
     for columns in (80, 120):
         assert "\n".join(on_terminal(columns, "jobs")).strip() == shown(columns, "jobs").strip()

@@ -27,6 +27,9 @@ from tests.cli.running import PORTAL
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.waiting import wait_for_row, wait_until
 
+# they wait for time limits
+pytestmark = pytest.mark.slow
+
 ISSUE = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nX-TS-APIKEY: key\r\n"
 JSON = ISSUE + b"Content-Length: 1000\r\n\r\n"
 CHUNKED = ISSUE + b"Transfer-Encoding: chunked\r\n\r\n"
