@@ -13,6 +13,9 @@ from api.settings import ROOT
 from tests.support.databases import EMBEDDED
 from tests.support.missing import missing
 
+# on a server and with a client of their own; tests/access asks for the same policies
+pytestmark = pytest.mark.slow
+
 TESTS = ROOT / "supabase" / "tests"
 
 
