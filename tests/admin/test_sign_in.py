@@ -173,5 +173,5 @@ def test_the_cookie_of_another_thinker_is_not_enough(visiting: Visiting, keyed: 
     with visiting(keyed) as visit:
         visit.page.context.add_cookies([{"name": TOKEN_COOKIE, "value": token_of(thinker("ben")), "url": keyed}])
         visit.page.goto(f"{keyed}/admin")
-        expect(visit.page.get_by_text("Die Zahlen sieht, wer")).to_be_visible()
+        expect(visit.page.get_by_text("Für die Zahlen brauchen Sie")).to_be_visible()
         assert visit.page.locator("#figures").is_hidden()

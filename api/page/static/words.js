@@ -12,7 +12,7 @@ export const words = {
 
     signIn: "Anmelden",
     signOut: "Abmelden",
-    signInHint: "Die Zahlen sieht, wer den API-Schlüssel des Servers oder das Token eines Admins hat.",
+    signInHint: "Für die Zahlen brauchen Sie den API-Schlüssel des Servers oder das Token eines Admins.",
     proof: "Anmelden mit",
     apiKey: "API-Schlüssel",
     token: "Token eines Admins",
@@ -257,7 +257,7 @@ export const words = {
 
     signIn: "Sign in",
     signOut: "Sign out",
-    signInHint: "The figures are for whoever has the server's API key or an admin's token.",
+    signInHint: "To see the figures, you need the server's API key or an admin's token.",
     proof: "Sign in with",
     apiKey: "API key",
     token: "An admin's token",
