@@ -5181,28 +5181,44 @@ set statement_timeout = '10s'
 as $$
   select private.require_admin();
 
-  with recent as (
+  -- counted once by day and type: the log is large, and has few types
+  with counted as (
     select
-      e.created_at,
       coalesce(e.subject_type, 'unknown') as feature,
       e.type,
-      e.type collate "C" ~* 'error|fail'
-        or (e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') collate "C" ~* 'error') as is_error,
-      e.type collate "C" ~* 'fix|resolve' as is_fix,
-      e.type collate "C" ~* 'critical|crash' as is_crash
+      e.type = 'voucher.cancel' and coalesce(e.meta ->> 'reason', '') collate "C" ~* 'error' as is_failed_cancel,
+      (e.created_at at time zone 'UTC')::date as day,
+      count(*) as events,
+      count(*) filter (where e.created_at > now() - interval '7 days') as of_week,
+      count(*) filter (where e.created_at > now() - interval '24 hours') as of_day
     from public.events e
     where e.created_at > now() - interval '30 days'
+    group by 1, 2, 3, 4
+  ),
+  recent as materialized (
+    select
+      c.*,
+      c.type collate "C" ~* 'error|fail' or c.is_failed_cancel as is_error,
+      c.type collate "C" ~* 'fix|resolve' as is_fix,
+      c.type collate "C" ~* 'critical|crash' as is_crash
+    from counted c
+  ),
+  sums as (
+    select
+      coalesce(sum(events), 0) as total,
+      coalesce(sum(events) filter (where is_error), 0) as errors,
+      coalesce(sum(events) filter (where is_fix), 0) as fixes,
+      coalesce(sum(of_week) filter (where is_fix), 0) as fixes_of_week,
+      coalesce(sum(of_day), 0) as active,
+      coalesce(sum(events) filter (where is_crash), 0) as crashes
+    from recent
   ),
   figures as (
     select
-      count(*) as total,
-      count(*) filter (where is_error) as errors,
-      count(*) filter (where is_fix) as fixes,
-      count(*) filter (where is_fix and created_at > now() - interval '7 days') as fixes_of_week,
-      count(*) filter (where created_at > now() - interval '24 hours') as active,
-      coalesce(100.0 * count(*) filter (where is_error) / nullif(count(*), 0), 0) as error_rate,
-      coalesce(100.0 * count(*) filter (where is_crash) / nullif(count(*), 0), 0) as crash_rate
-    from recent
+      s.*,
+      coalesce(100.0 * errors / nullif(total, 0), 0) as error_rate,
+      coalesce(100.0 * crashes / nullif(total, 0), 0) as crash_rate
+    from sums s
   )
   select jsonb_build_object(
     'production_readiness', round(
@@ -5215,13 +5231,13 @@ as $$
       select jsonb_agg(
         jsonb_build_object(
           'date', to_char(day, 'YYYY-MM-DD'),
-          'count', (select count(*) from recent r where (r.created_at at time zone 'UTC')::date = day::date)
+          'count', (select coalesce(sum(r.events), 0) from recent r where r.day = day.day::date)
         )
         order by day
       )
       from generate_series(
         (now() at time zone 'UTC')::date - 6, (now() at time zone 'UTC')::date, interval '1 day'
-      ) as day
+      ) as day (day)
     ),
     'error_rate', round(error_rate, 2),
     'error_count', errors,
@@ -5231,7 +5247,7 @@ as $$
         jsonb_agg(jsonb_build_object('type', t.type, 'count', t.count) order by t.count desc, t.type), '[]'
       )
       from (
-        select r.type, count(*) from recent r where r.is_error group by r.type order by 2 desc, 1 limit 10
+        select r.type, sum(r.events) as count from recent r where r.is_error group by r.type order by 2 desc, 1 limit 10
       ) t
     ),
     'fix_rate', round(coalesce(100.0 * fixes / nullif(errors, 0), 0), 2),
@@ -5246,7 +5262,10 @@ as $$
         '[]'
       )
       from (
-        select r.feature, count(*) as events, 100.0 * count(*) filter (where r.is_error) / count(*) as error_rate
+        select
+          r.feature,
+          sum(r.events) as events,
+          100.0 * coalesce(sum(r.events) filter (where r.is_error), 0) / sum(r.events) as error_rate
         from recent r
         group by r.feature
       ) f
@@ -11228,6 +11247,17 @@ comment on view private.calendar_facts is
 
 grant select on private.calendar_facts to service_role, stats_reader;
 
+-- sql/75_stats/facts/currency_facts.sql
+create view private.currency_facts
+as
+select c.code, c.exponent
+from private.currencies c;
+
+comment on view private.currency_facts is
+  'The currencies for a view that joins many rows with them: private.currency_exponent takes longer for each row.';
+
+grant select on private.currency_facts to service_role, stats_reader;
+
 -- sql/75_stats/facts/event_facts.sql
 create view private.event_facts
 as
@@ -11757,9 +11787,11 @@ select
   greatest(floor((date_part('epoch', v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
   v.created_at
 from public.vouchers v
--- not joined, because a join would read the names of all vouchers for a few days
-left join public.voucher_templates t
-  on t.id = (select n.template_id from private.named_templates n where n.voucher_id = v.id);
+-- offset 0 forces a look-up of each voucher, because a join would read the names of all vouchers for a few days
+left join lateral (
+  select n.template_id from private.named_templates n where n.voucher_id = v.id offset 0
+) n on true
+left join public.voucher_templates t on t.id = n.template_id;
 
 comment on view private.voucher_facts is
   'The columns of vouchers that figures may read: the template that their terms name (null if unknown), price, period '
@@ -12218,7 +12250,9 @@ create view stats.transfers_by_day
 with (security_invoker = true)
 as
 select
-  c.day, c.network, c.currency, private.currency_exponent(c.currency) as decimals,
+  c.day, c.network, c.currency,
+  -- joined, because thinkers choose the networks: there may be as many rows as transfers
+  coalesce(e.exponent::integer, private.currency_exponent(c.currency)) as decimals,
   c.transfers, c.in_cents, c.out_cents, c.in_cents - c.out_cents as net_cents
 from (
   select
@@ -12238,7 +12272,8 @@ from (
     group by t.network, t.fiat_currency
   ) t
   group by d.day, t.network, private.currency_code(t.fiat_currency)
-) c;
+) c
+left join private.currency_facts e on e.code = c.currency;
 
 comment on view stats.transfers_by_day is
   'Transfers logged on each day, by network (null if none was named) and currency (private.currency_code). A negative '
@@ -12266,24 +12301,31 @@ cross join lateral (
     v.template_id,
     v.template_title as title,
     sum(
-      edge.sign * case
+      case
         -- slots of an hour or more touch or overlap; shorter ones leave a gap in each hour
-        when v.duration_minutes >= 60 then least(edge.minutes, (v.slots - 1) * 60 + v.duration_minutes)
-        when edge.minutes >= v.slots * 60 then v.slots * v.duration_minutes
-        else floor(edge.minutes / 60) * v.duration_minutes
-          + least(edge.minutes - floor(edge.minutes / 60) * 60, v.duration_minutes)
+        when v.duration_minutes >= 60 then v.ends - v.starts
+        else (floor(v.ends / 60) - floor(v.starts / 60)) * v.duration_minutes
+          + least(v.ends - floor(v.ends / 60) * 60, v.duration_minutes)
+          - least(v.starts - floor(v.starts / 60) * 60, v.duration_minutes)
       end
     ) as offered,
     0 as booked
-  from private.voucher_facts v
-  cross join lateral (
-    values
-      (1, greatest(date_part('epoch', d.ends_at - v.valid_from) / 60, 0)),
-      (-1, greatest(date_part('epoch', d.starts_at - v.valid_from) / 60, 0))
-  ) edge (sign, minutes)
-  where tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at)
-    and v.slots > 0
-    and v.status <> 'cancelled'
+  from (
+    select
+      v.template_id, v.template_title, v.duration_minutes,
+      least(
+        greatest(date_part('epoch', d.starts_at - v.valid_from) / 60, 0),
+        (v.slots - 1) * 60 + greatest(v.duration_minutes, 60)
+      ) as starts,
+      least(
+        greatest(date_part('epoch', d.ends_at - v.valid_from) / 60, 0),
+        (v.slots - 1) * 60 + greatest(v.duration_minutes, 60)
+      ) as ends
+    from private.voucher_facts v
+    where tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at)
+      and v.slots > 0
+      and v.status <> 'cancelled'
+  ) v
   group by v.template_id, v.template_title
 
   union all

@@ -191,3 +191,34 @@ def test_the_plans_return_rows(large: psycopg.Connection) -> None:
     for view in VIEWS:
         rows = one(large, f"select count(*) from stats.{view} v where v.day between current_date - 29 and current_date")
         assert rows >= 29, view
+
+
+def test_the_dashboard_counts_the_log_once(large: psycopg.Connection) -> None:
+    """Its figures are made of the counts of days and types, not of all events again for each figure."""
+    source = one(large, "select prosrc from pg_proc where oid = 'public.dashboard'::regproc")
+    _, body = source.split(";", 1)
+    [explained] = one(large, f"explain (analyze, format json) {body}")
+    reads = [node for node in nodes(explained["Plan"]) if node["Node Type"] == "CTE Scan"]
+    groups = max(node["Actual Rows"] * node["Actual Loops"] for node in reads)
+    assert 100 < groups < one(large, "select count(*) from events where created_at > now() - interval '30 days'") / 10
+
+
+def test_each_voucher_of_a_day_is_named_once(large: psycopg.Connection) -> None:
+    query = "select * from stats.utilisation_by_day v where v.day = current_date - 100"
+    [explained] = one(large, f"explain (analyze, format json) {query}")
+    found = list(nodes(explained["Plan"]))
+    vouchers, names, bookings = (
+        sum(node["Actual Rows"] * node["Actual Loops"] for node in found if node.get("Relation Name") == table)
+        for table in ("vouchers", "named_templates", "voucher_bookings")
+    )
+    assert bookings > 0
+    assert 0 < names <= vouchers
+
+
+def test_the_decimals_of_a_currency_are_not_looked_up_for_each_network(large: psycopg.Connection) -> None:
+    with large.transaction(force_rollback=True):
+        with unchecked(large):
+            large.execute("update public.transfers t set network = t.id")
+        large.execute("set local track_functions = 'pl'")
+        assert one(large, "select count(decimals) from stats.transfers_by_day v where v.day > current_date - 30") > 1000
+        assert one(large, "select pg_stat_get_xact_function_calls('private.currency_exponent'::regproc)") is None

@@ -14,9 +14,11 @@ select
   greatest(floor((date_part('epoch', v.valid_until - v.valid_from) / 60 - v.duration_minutes) / 60) + 1, 0) as slots,
   v.created_at
 from public.vouchers v
--- not joined, because a join would read the names of all vouchers for a few days
-left join public.voucher_templates t
-  on t.id = (select n.template_id from private.named_templates n where n.voucher_id = v.id);
+-- offset 0 forces a look-up of each voucher, because a join would read the names of all vouchers for a few days
+left join lateral (
+  select n.template_id from private.named_templates n where n.voucher_id = v.id offset 0
+) n on true
+left join public.voucher_templates t on t.id = n.template_id;
 
 comment on view private.voucher_facts is
   'The columns of vouchers that figures may read: the template that their terms name (null if unknown), price, period '

@@ -2,7 +2,9 @@ create view stats.transfers_by_day
 with (security_invoker = true)
 as
 select
-  c.day, c.network, c.currency, private.currency_exponent(c.currency) as decimals,
+  c.day, c.network, c.currency,
+  -- joined, because thinkers choose the networks: there may be as many rows as transfers
+  coalesce(e.exponent::integer, private.currency_exponent(c.currency)) as decimals,
   c.transfers, c.in_cents, c.out_cents, c.in_cents - c.out_cents as net_cents
 from (
   select
@@ -22,7 +24,8 @@ from (
     group by t.network, t.fiat_currency
   ) t
   group by d.day, t.network, private.currency_code(t.fiat_currency)
-) c;
+) c
+left join private.currency_facts e on e.code = c.currency;
 
 comment on view stats.transfers_by_day is
   'Transfers logged on each day, by network (null if none was named) and currency (private.currency_code). A negative '

@@ -14,24 +14,31 @@ cross join lateral (
     v.template_id,
     v.template_title as title,
     sum(
-      edge.sign * case
+      case
         -- slots of an hour or more touch or overlap; shorter ones leave a gap in each hour
-        when v.duration_minutes >= 60 then least(edge.minutes, (v.slots - 1) * 60 + v.duration_minutes)
-        when edge.minutes >= v.slots * 60 then v.slots * v.duration_minutes
-        else floor(edge.minutes / 60) * v.duration_minutes
-          + least(edge.minutes - floor(edge.minutes / 60) * 60, v.duration_minutes)
+        when v.duration_minutes >= 60 then v.ends - v.starts
+        else (floor(v.ends / 60) - floor(v.starts / 60)) * v.duration_minutes
+          + least(v.ends - floor(v.ends / 60) * 60, v.duration_minutes)
+          - least(v.starts - floor(v.starts / 60) * 60, v.duration_minutes)
       end
     ) as offered,
     0 as booked
-  from private.voucher_facts v
-  cross join lateral (
-    values
-      (1, greatest(date_part('epoch', d.ends_at - v.valid_from) / 60, 0)),
-      (-1, greatest(date_part('epoch', d.starts_at - v.valid_from) / 60, 0))
-  ) edge (sign, minutes)
-  where tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at)
-    and v.slots > 0
-    and v.status <> 'cancelled'
+  from (
+    select
+      v.template_id, v.template_title, v.duration_minutes,
+      least(
+        greatest(date_part('epoch', d.starts_at - v.valid_from) / 60, 0),
+        (v.slots - 1) * 60 + greatest(v.duration_minutes, 60)
+      ) as starts,
+      least(
+        greatest(date_part('epoch', d.ends_at - v.valid_from) / 60, 0),
+        (v.slots - 1) * 60 + greatest(v.duration_minutes, 60)
+      ) as ends
+    from private.voucher_facts v
+    where tstzrange(v.valid_from, v.valid_until) && tstzrange(d.starts_at, d.ends_at)
+      and v.slots > 0
+      and v.status <> 'cancelled'
+  ) v
   group by v.template_id, v.template_title
 
   union all
