@@ -28,13 +28,15 @@ def thinker_id(public_id: str) -> UUID:
 class Actor:
     """The identity under which SQL runs: a database role, and the uid of a thinker if there is one.
 
-    `app_metadata` is the claim of a token of Supabase Auth, which may hold the user's roles; `expires_at` is when a
+    `app_metadata` is the claim of a token of Supabase Auth, which may hold the user's roles; `session_id` is the
+    browser session that acts as the thinker, which SQL checks (`private.is_valid_request`); `expires_at` is when a
     token ends that proves the thinker, in epoch seconds.
     """
 
     role: Role
     uid: str | None = None
     app_metadata: Mapping[str, object] | None = None
+    session_id: UUID | None = None
     expires_at: float | None = field(default=None, compare=False)
 
     def claims(self) -> dict[str, object]:
@@ -44,6 +46,8 @@ class Actor:
             claims |= {"sub": str(thinker_id(self.uid)), "public_id": self.uid}
         if self.app_metadata:
             claims["app_metadata"] = self.app_metadata
+        if self.session_id is not None:
+            claims["portal_session"] = str(self.session_id)
         return claims
 
 

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -59,9 +60,10 @@ class Tokens:
         """A token for the actor; `lifetime` in seconds."""
         now = int(time.time())
         claims = actor.claims() | {"aud": AUDIENCE, "iat": now, "exp": now + lifetime}
-        for kid, key in self._own_keys.items():
-            return jwt.encode(claims, key.private, algorithm="ES256", headers={"kid": kid})
-        return jwt.encode(claims, self._secrets[0], algorithm="HS256")
+        if not self._own_keys:
+            return jwt.encode(claims, self._secrets[0], algorithm="HS256")
+        kid, key = next(iter(self._own_keys.items()))
+        return jwt.encode(claims, key.private, algorithm="ES256", headers={"kid": kid})
 
     def derived_keys(self, purpose: str) -> list[bytes]:
         """Keys for signatures of another kind, of which no token can be one: of each own key and secret, in order."""
@@ -145,11 +147,17 @@ def _actor(claims: dict[str, object]) -> Actor | None:
     if claims.get("role") != "authenticated":
         return None
     subject, uid, metadata = str(claims["sub"]), claims.get("public_id"), claims.get("app_metadata")
+    session = claims.get("portal_session")
     # a token of Supabase Auth has no public_id: the user's id is the public id
     for name in (uid, subject):
         if isinstance(name, str) and str(thinker_id(name)) == subject:
-            expires_at = float(str(claims["exp"]))
-            return Actor("authenticated", name, metadata if isinstance(metadata, dict) else None, expires_at)
+            return Actor(
+                "authenticated",
+                name,
+                metadata if isinstance(metadata, dict) else None,
+                None if session is None else UUID(str(session)),
+                float(str(claims["exp"])),
+            )
     return None
 
 

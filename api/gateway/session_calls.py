@@ -1,7 +1,6 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
 import hashlib
-import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,15 +20,12 @@ _NEWEST_FIRST = {
 """The lists that a session sees as those of all its thinkers, and whether they begin with the newest row."""
 
 
-_OF_TOKEN = re.compile("thinker-[0-9a-f]{12}")
-"""The uid of a token's thinker (`thinker_uid`)."""
-
-
 class SessionCalls:
     """Calls functions as the thinkers of a session.
 
-    A uid that a request names is claimed before it is used. A request that names none acts as the thinkers that the
-    session has claimed: the first one that is allowed to, and in lists as all of them.
+    SQL looks whether the session still acts as the thinker of a call (`private.is_valid_request`); a uid that a request
+    names is claimed where it does not. A request that names none acts as the thinkers that the session has claimed: the
+    first one that is allowed to, and in lists as all of them.
     """
 
     def __init__(self, calls: Calls, session_id: UUID, *, claims: bool, client: str | None, known: bool) -> None:
@@ -47,16 +43,25 @@ class SessionCalls:
         """See Calls. Raises ApiError also: session_ended, not_yourself, too_many_claims."""
         if actor is SERVER:
             return await self._calls.call(function, actor, **params)
+        actor = replace(actor, session_id=self._session_id)
         if actor.uid is not None:
+            try:
+                return await self._calls.call(function, actor, **params)
+            except ApiError as error:
+                if error.code != "session_ended":
+                    raise
             await self._claim(actor.uid)
             return await self._calls.call(function, actor, **params)
-        uids = await self._calls.call("session_thinkers", SERVER, session_id=self._session_id)
+        thinkers = await self._calls.call("session_thinkers", SERVER, session_id=self._session_id)
+        actors = [replace(actor, uid=thinker["uid"]) for thinker in thinkers]
         # a link with a token adds its thinker to anybody's session, which must not write as that one unasked
-        if all(_OF_TOKEN.fullmatch(uid) for uid in uids) and (self._claims or not uids):
-            uids.insert(0, _guest(self._session_id))
+        if all(thinker["is_proven"] for thinker in thinkers) and (self._claims or not thinkers):
+            guest = _guest(self._session_id)
             if self._claims:
-                await self._claim(uids[0])
-        actors = [replace(actor, uid=uid) for uid in uids]
+                await self._claim(guest)
+                actors.insert(0, replace(actor, uid=guest))
+            else:
+                actors = [replace(actor, uid=guest, session_id=None)]  # nobody, who sees what everybody may see
         if function in _NEWEST_FIRST:
             return await self._list(function, actors, params)
         return await self._first(function, actors, params)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import jwt
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
@@ -49,20 +48,15 @@ class AdminSessions:
         """Whether the browser has a session, whatever page sent the request; it may have ended."""
         return bool(self._cookie.read(connection))
 
-    def begin(
-        self, connection: ASGIConnection[Any, Any, Any, Any], session: AdminSession, token: str | None = None
-    ) -> str:
-        """The header Set-Cookie of a new session; `token` proves its thinker, if it has one."""
+    def begin(self, connection: ASGIConnection[Any, Any, Any, Any], session: AdminSession) -> str:
+        """The header Set-Cookie of a new session."""
         claims: dict[str, object] = {"sub": str(session.id)}
-        if token is not None:
-            proven: dict[str, Any] = jwt.decode(
-                token, options={"verify_signature": False}
-            )  # Tokens.read has verified it
+        if session.actor is not SERVER:
             metadata = session.actor.app_metadata or {}
             claims |= {
                 "uid": session.actor.uid,
                 "app_metadata": {name: metadata[name] for name in ("role", "roles") if name in metadata},
-                "metadata_until": proven["exp"],
+                "metadata_until": session.actor.expires_at,
             }
         return self._cookie.write(connection, claims)
 

@@ -10,6 +10,8 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import BaseModel
 
 from api.errors import ApiError
+from api.http.origins import is_from_own_page
+from api.http.sessions import sessions_of
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +32,9 @@ def _handle_api_error(request: Request[Any, Any, Any], error: ApiError) -> Respo
     headers = {"Retry-After": error.retry_after} if error.retry_after else {}
     if error.code == "body_timeout":
         headers["Connection"] = "close"  # the rest of the body is not waited for
-    if error.code in ("session_required", "session_ended"):
-        headers["Set-Cookie"] = request.app.state.sessions.cookie(request)
+    sessions = sessions_of(request.app.state)
+    if error.code in ("session_required", "session_ended") and sessions and is_from_own_page(request):
+        headers["Set-Cookie"] = sessions.cookie(request)
     error = ApiError(opt.get(error.code, error.code), error.detail)
     message = error.message(opt.get("language", "de"))
     return Response(ErrorBody(error=message), status_code=error.status, headers=headers)

@@ -1,5 +1,6 @@
 """Presence, /api/presence (docs/compatibility.md, "Presence")."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from litestar import Response, Router, get, post
@@ -14,7 +15,7 @@ from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
-from api.http.proxies import is_https
+from api.http.proxies import client_address, is_https
 from api.http.rate_limit import at_most
 from api.http.sessions import BrowserSession
 from api.legacy.presence_tokens import check_signature, thinker_uid
@@ -144,6 +145,7 @@ class Catalog(BaseModel):
         "session_ended",
         "not_a_server",
         "uid_invalid",
+        "too_many_claims",
         "rate_limited",
         body=True,
         is_open=True,
@@ -170,7 +172,9 @@ async def verify(
     actor = Actor("authenticated", thinker_uid(token, settings))
     row = await gateway.call("verify_presence", actor, idempotency_key=idempotency_key)
     if session:
-        await gateway.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid)
+        client = client_address(request) if settings.is_rate_limited else None
+        await gateway.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid, client=client)
+        actor = replace(actor, session_id=session.id)
     access_token = state.tokens.issue(actor)
     return Response(
         Verified(thinker_id=row["thinker_uid"], pair_code=row["pair_code"], access_token=access_token),

@@ -15,12 +15,12 @@ create policy "creators and readers of its applications see a property"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.properties
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create policy "borrowers, lenders and notaries see their applications"
   on public.mortgage_applications
@@ -34,12 +34,12 @@ create policy "borrowers, lenders and notaries see their applications"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.mortgage_applications
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create policy "parties see their offers, notaries those with a contract"
   on public.mortgage_offers
@@ -51,12 +51,12 @@ create policy "parties see their offers, notaries those with a contract"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.mortgage_offers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create policy "lender and borrower see their contracts, notaries all"
   on public.mortgage_contracts
@@ -68,9 +68,9 @@ create policy "lender and borrower see their contracts, notaries all"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.mortgage_contracts
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));

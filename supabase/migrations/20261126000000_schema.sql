@@ -643,7 +643,8 @@ comment on column private.settings.presence_changes_a_day is
 comment on column private.settings.thinkers_a_session is
   'How many thinkers a browser session may use first (claim_thinker); as many again by their tokens.';
 comment on column private.settings.claims_a_minute is
-  'How many uids the browser sessions of one address may use first within a minute.';
+  'How many uids the browser sessions of one address may use first within a minute, or tokens prove '
+  'beyond thinkers_a_session.';
 comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is
@@ -781,8 +782,8 @@ comment on function private.is_service is
   'True for a trusted server (the JWT''s role is service_role), which may act where the legacy API did not check '
   'permissions.';
 
--- sql/15_access/is_small_query.sql
-create function private.is_small_query()
+-- sql/15_access/is_valid_request.sql
+create function private.is_valid_request()
 returns boolean
 language plpgsql
 stable
@@ -790,29 +791,35 @@ set search_path = ''
 as $$
 begin
   -- an operator's own statements may be larger
-  if current_setting('role') in ('anon', 'authenticated') and (
-    octet_length(current_query()) > 16384
+  if current_setting('role') not in ('anon', 'authenticated') then
+    return true;
+  end if;
+  if octet_length(current_query()) > 16384
     or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
     or cardinality(string_to_array(current_query(), 'LATERAL')) > 4
     or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~'
-  ) then
+  then
     raise sqlstate 'PT400' using message = 'query_too_large';
+  end if;
+  if auth.jwt() ? 'portal_session' then
+    perform private.require_live_session();
   end if;
   return true;
 end;
 $$;
 
-comment on function private.is_small_query is
-  'True unless a statement of anon or authenticated has more than 16 KiB, a cast, a regular expression, like any or '
-  'more than three embedded tables, or names the result of a function more than 30 times; policies of every table ask '
-  'it, and functions with the rights of their owner before anything else. PostgREST turns select=a:description::int '
-  'into CAST(...), match into ~, an embedded table into LATERAL, and calls the result of a function pgrst_scalar. No '
-  'timeout ends a row whose columns cast one long text, or compare it with patterns, or repeat one large result, or '
-  'hold tables in tables; a failed cast writes the whole text into the log; a connection keeps 32 expressions of '
-  'megabytes each. '
-  'Raises: query_too_large (400).';
+comment on function private.is_valid_request is
+  'True for a request of anon or authenticated whose statement is small, and whose browser session, if its JWT names '
+  'one (portal_session), still acts as its thinker. Policies of every table ask it, and functions with the rights of '
+  'their owner before anything else. A statement is small unless it has more than 16 KiB, a cast, a regular '
+  'expression, like any or more than three embedded tables, or names the result of a function more than 30 times. '
+  'PostgREST turns select=a:description::int into CAST(...), match into ~, an embedded table into LATERAL, and calls '
+  'the result of a function pgrst_scalar. No timeout ends a row whose columns cast one long text, or compare it with '
+  'patterns, or repeat one large result, or hold tables in tables; a failed cast writes the whole text into the log; '
+  'a connection keeps 32 expressions of megabytes each. '
+  'Raises: query_too_large (400); session_ended (401).';
 
-grant execute on function private.is_small_query to anon, authenticated, service_role;
+grant execute on function private.is_valid_request to anon, authenticated, service_role;
 
 -- sql/15_access/may_act_as.sql
 create function private.may_act_as(role text)
@@ -1039,7 +1046,7 @@ stable
 set search_path = ''
 as $$
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if not (private.may_act_as('admin') or private.is_operator()) then
     raise sqlstate 'PT403' using message = 'not_an_admin';
   end if;
@@ -1048,7 +1055,7 @@ $$;
 
 comment on function private.require_admin is
   'Lets trusted servers, admins and operators (private.is_operator) pass, with a small statement. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function private.require_admin to authenticated, service_role;
 
@@ -1120,12 +1127,12 @@ create policy "thinkers see themselves and their contacts"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.thinkers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/20_identity/functions/acting_thinker.sql
 create function private.acting_thinker()
@@ -1138,7 +1145,7 @@ declare
   thinker uuid := auth.uid();
   claimed text := auth.jwt() ->> 'public_id';
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   case
     when private.thinker_id(claimed) = thinker then
       thinker := private.ensure_thinker(claimed);
@@ -1160,7 +1167,7 @@ $$;
 
 comment on function private.acting_thinker is
   'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in (401).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401).';
 
 -- sql/20_identity/functions/ensure_thinker.sql
 create function private.ensure_thinker(uid text)
@@ -1540,7 +1547,7 @@ comment on function public.end_session is
 grant execute on function public.end_session to service_role;
 
 -- sql/23_claims/functions/prove_thinker.sql
-create function public.prove_thinker(session_id uuid, uid text)
+create function public.prove_thinker(session_id uuid, uid text, client text default null)
 returns void
 language plpgsql
 security definer
@@ -1549,7 +1556,7 @@ set statement_timeout = '2s'
 as $$
 declare
   thinker uuid;
-  most    integer := (select s.thinkers_a_session from private.settings s);
+  most    private.settings;
 begin
   perform private.require_service();
   perform private.require_session(prove_thinker.session_id);
@@ -1562,22 +1569,31 @@ begin
   values (thinker, prove_thinker.session_id, true)
   on conflict on constraint claims_one_a_session do nothing;
 
-  -- the tokens of the others can be proved again at any time
+  -- the tokens of the others can be proved again
+  select * into most from private.settings;
   delete from private.claims c
   where c.id in (
     select o.id
     from private.claims o
     where o.session_id = prove_thinker.session_id and o.is_proven
     order by o.thinker_id = thinker desc, o.claimed_at desc
-    offset greatest(most, 1)
+    offset greatest(most.thinkers_a_session, 1)
   );
+  -- each writes into the log
+  if found
+    and prove_thinker.client is not null
+    and (public.count_request('claim|' || prove_thinker.client) ->> 'requests')::int > most.claims_a_minute
+  then
+    raise sqlstate 'PT429' using message = 'too_many_claims';
+  end if;
 end;
 $$;
 
 comment on function public.prove_thinker is
   'Lets a browser session act as the thinker with this uid, whose token it has proved; several sessions may. Of more '
-  'than private.settings.thinkers_a_session such thinkers a session keeps the latest. '
-  'Raises: uid_invalid (400); session_ended (401); not_a_server (403).';
+  'than private.settings.thinkers_a_session such thinkers a session keeps the latest; each of those beyond counts as a '
+  'claim of the address client (private.settings.claims_a_minute). '
+  'Raises: uid_invalid (400); session_ended (401); not_a_server (403); too_many_claims (429).';
 
 grant execute on function public.prove_thinker to service_role;
 
@@ -1645,6 +1661,31 @@ comment on function public.require_admin_session is
 
 grant execute on function public.require_admin_session to authenticated, service_role;
 
+-- sql/23_claims/functions/require_live_session.sql
+create function private.require_live_session()
+returns void
+language plpgsql -- caches the plan for the next call
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  session constant uuid := (auth.jwt() ->> 'portal_session')::uuid;
+begin
+  if not exists (select from private.claims c where c.session_id = session and c.thinker_id = auth.uid()) then
+    raise sqlstate 'PT401' using message = 'session_ended';
+  end if;
+  perform private.require_session(session);
+end;
+$$;
+
+comment on function private.require_live_session is
+  'Lets a request pass whose browser session (portal_session in the JWT, which this server signs) has not ended and '
+  'acts as the thinker of the JWT. '
+  'Raises: session_ended (401).';
+
+grant execute on function private.require_live_session to authenticated;
+
 -- sql/23_claims/functions/require_session.sql
 create function private.require_session(session_id uuid)
 returns void
@@ -1703,7 +1744,9 @@ begin
   perform private.require_session(session_thinkers.session_id);
   return coalesce(
     (
-      select jsonb_agg(t.public_id order by c.is_proven, c.claimed_at, t.public_id)
+      select jsonb_agg(
+        jsonb_build_object('uid', t.public_id, 'is_proven', c.is_proven) order by c.is_proven, c.claimed_at, t.public_id
+      )
       from private.claims c
       join public.thinkers t on t.id = c.thinker_id
       where c.session_id = session_thinkers.session_id
@@ -1714,8 +1757,8 @@ end;
 $$;
 
 comment on function public.session_thinkers is
-  'The uids of a browser session''s thinkers: those that it used first, then those of its tokens, each in the order of '
-  'their claims. '
+  'The thinkers of a browser session, as {"uid", "is_proven"}: those that it used first, then those of its tokens, '
+  'each in the order of their claims. '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;
@@ -1844,7 +1887,7 @@ declare
   owner  text;
   stored private.idempotency_keys;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if replay_response.key is null then
     return null;
   end if;
@@ -1885,8 +1928,8 @@ comment on function private.replay_response is
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
   'nothing. Also asks whether the statement is small, before the function reads or locks anything. '
-  'Raises: idempotency_key_invalid, query_too_large (400); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large (400); session_ended (401); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 -- sql/25_idempotency/functions/store_response.sql
 create function private.store_response(key text, request jsonb, response jsonb)
@@ -2053,12 +2096,12 @@ create policy "thinkers see themselves and the others in their room"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.presence_sessions
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/35_presence/tables/rooms.sql
 create table public.rooms (
@@ -2100,12 +2143,12 @@ create policy "thinkers see their own rooms and those they are in"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.rooms
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/35_presence/functions/join_room.sql
 create function public.join_room(room_id text, notice text default null)
@@ -2132,7 +2175,8 @@ $$;
 comment on function public.join_room is
   'Lets the acting thinker join the chat of the room into which it was matched, and notifies the other servers as '
   'send_to_room does. Returns {room_id}. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in (401); not_your_room (403); daily_limit_reached (429).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401); not_your_room (403); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.join_room to authenticated;
 
@@ -2167,7 +2211,7 @@ $$;
 comment on function public.list_presence is
   'All presence sessions, oldest first, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000 '
   '(private.read_page). '
-  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;
 
@@ -2235,8 +2279,8 @@ comment on function public.match_presence is
   'the last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online '
   'with that code or is alone. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.match_presence to authenticated;
 
@@ -2332,8 +2376,8 @@ comment on function public.send_heartbeat is
   'timed out by a job comes back online. Every status other than online is stored as offline; offline thinkers are '
   'not matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, pair_code_invalid, query_too_large, uid_invalid (400); not_signed_in (401); '
-  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, pair_code_invalid, query_too_large, uid_invalid (400); not_signed_in, '
+  'session_ended (401); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.send_heartbeat to authenticated;
 
@@ -2363,7 +2407,8 @@ comment on function public.send_to_room is
   'Notifies all servers (channel room_notices) of what the acting thinker says in the room in which it is; without a '
   'notice it only checks that the thinker is there. Nothing is stored. The notice has less than 8000 bytes and is '
   'sealed by a server: others would neither read nor forge it. Returns {room_id}. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in (401); not_your_room (403); daily_limit_reached (429).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401); not_your_room (403); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.send_to_room to authenticated;
 
@@ -2404,8 +2449,8 @@ comment on function public.verify_presence is
   'Records that the acting thinker proved its token. The first call also creates its session, online; later calls '
   'change neither status nor last_seen_at. Returns {thinker_uid, pair_code}. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.verify_presence to authenticated;
 
@@ -2496,12 +2541,12 @@ create policy "everybody sees an open offer"
   to anon
   using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.vouchers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_vouchers__refuse_currency
 before insert or update of price_currency on public.vouchers
@@ -2603,12 +2648,12 @@ create policy "issuer and holder see their booking"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.voucher_bookings
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- fees depend on these rows
 create trigger tg_voucher_bookings__refuse
@@ -2648,12 +2693,12 @@ create policy "everybody sees the templates"
   to anon, authenticated
   using (true);
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.voucher_templates
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 insert into public.voucher_templates (id, service_type, title, default_duration, default_terms)
 values
@@ -2683,7 +2728,7 @@ declare
   exclusive   boolean;
   slots       jsonb;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
   if not found or not private.is_open_to_caller(voucher) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
@@ -2737,7 +2782,7 @@ comment on function public.available_slots is
   'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
   'start between slots_from and slots_to (both included), at most one year; by default the first year that is '
   'left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
-  'Raises: query_too_large (400); voucher_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
 
@@ -2838,9 +2883,9 @@ comment on function public.book_voucher is
   '(thinkers.no_overlap_across_vouchers), a slot is also taken by a booking of another of its vouchers. '
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
-  'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
-  'idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'voucher_not_found (404); request_in_progress, slot_not_offered, slot_taken, too_many_bookings, '
+  'voucher_not_bookable (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.book_voucher to authenticated, service_role;
 
@@ -2968,8 +3013,9 @@ comment on function public.cancel_booking is
   'booking stays as it is. From the start of its slot on, its charges stay (fees.reversed_after_start). '
   'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
-  'Raises: booking_or_voucher_required, idempotency_key_invalid, query_too_large (400); not_a_party (403); '
-  'booking_not_found (404); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: booking_or_voucher_required, idempotency_key_invalid, query_too_large (400); session_ended (401); '
+  'not_a_party (403); booking_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;
 
@@ -3113,10 +3159,10 @@ comment on function public.issue_voucher is
   'one; times are stored with milliseconds. Returns the voucher. A repeated call with the same idempotency_key '
   'returns the stored response (private.replay_response). The table''s trigger raises currency_unknown (400) for a '
   'currency that is not in private.currencies, in any case. '
-  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
-  'price_invalid, query_too_large, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); '
-  'not_signed_in (401); request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached '
-  '(429).';
+  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, '
+  'json_unreasonable, price_invalid, query_too_large, uid_invalid, valid_until_before_valid_from, '
+  'voucher_status_unknown (400); not_signed_in, session_ended (401); request_in_progress, voucher_exists (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.issue_voucher to authenticated;
 
@@ -3139,6 +3185,7 @@ declare
   key  text[] := private.page_key(list_bookings.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.booking_json(b) as item, array[b.created_at::text, b.id] as key
     from public.voucher_bookings b
@@ -3155,7 +3202,7 @@ $$;
 comment on function public.list_bookings is
   'The bookings that the caller may see and that match all given filters, newest first: a page of max_rows, from 1 to '
   '1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_bookings to service_role, authenticated;
 
@@ -3178,6 +3225,7 @@ declare
   key  text[] := private.page_key(list_vouchers.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
     from public.vouchers v
@@ -3194,7 +3242,7 @@ $$;
 comment on function public.list_vouchers is
   'The vouchers that the caller may see and that match all given filters, oldest first: a page of max_rows, from 1 to '
   '1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function private.thinker_id to service_role, authenticated;
 grant execute on function public.list_vouchers to service_role, authenticated;
@@ -3452,12 +3500,12 @@ create policy "creators and parties see their documents"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.contracts
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/45_documents/tables/contract_links.sql
 create table public.contract_links (
@@ -3497,12 +3545,12 @@ create policy "creators and parties see the links of their documents"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.contract_links
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/45_documents/tables/document_total.sql
 create table private.document_total (
@@ -3527,7 +3575,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if not private.is_service() then
     perform private.require_contract_link(check_contract_link.voucher_id, check_contract_link.room_id);
   end if;
@@ -3538,7 +3586,7 @@ $$;
 comment on function public.check_contract_link is
   'True if the caller may link a document to this voucher and room (private.require_contract_link); called before a '
   'document is stored. A trusted server may link anything. '
-  'Raises: query_too_large (400); not_your_room (403); voucher_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_your_room (403); voucher_not_found (404).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;
 
@@ -3568,6 +3616,7 @@ as $$
 declare
   contract public.contracts;
 begin
+  perform private.is_valid_request();
   select * into contract from public.contracts c where c.id = get_contract.contract_id;
   if not found then
     raise sqlstate 'PT404' using message = 'contract_not_found';
@@ -3576,7 +3625,9 @@ begin
 end;
 $$;
 
-comment on function public.get_contract is 'One document that the caller may see. Raises: contract_not_found (404).';
+comment on function public.get_contract is
+  'One document that the caller may see. '
+  'Raises: query_too_large (400); session_ended (401); contract_not_found (404).';
 
 grant execute on function public.get_contract to service_role, authenticated;
 
@@ -3598,6 +3649,7 @@ declare
   key  text[] := private.page_key(list_contracts.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.contract_json(c) as item, array[c.created_at::text, c.id::text] as key
     from public.contracts c
@@ -3620,7 +3672,7 @@ $$;
 comment on function public.list_contracts is
   'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link: '
   'a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_contracts to service_role, authenticated;
 
@@ -3718,8 +3770,8 @@ comment on function public.record_contract is
   'right to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
   '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
   'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_a_server, '
-  'not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'not_a_server, not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;
@@ -4043,12 +4095,12 @@ create policy "creators and readers of its applications see a property"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.properties
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create policy "borrowers, lenders and notaries see their applications"
   on public.mortgage_applications
@@ -4062,12 +4114,12 @@ create policy "borrowers, lenders and notaries see their applications"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.mortgage_applications
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create policy "parties see their offers, notaries those with a contract"
   on public.mortgage_offers
@@ -4079,12 +4131,12 @@ create policy "parties see their offers, notaries those with a contract"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.mortgage_offers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create policy "lender and borrower see their contracts, notaries all"
   on public.mortgage_contracts
@@ -4096,12 +4148,12 @@ create policy "lender and borrower see their contracts, notaries all"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.mortgage_contracts
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/50_mortgages/functions/accept_mortgage_offer.sql
 create function public.accept_mortgage_offer(offer_id text, idempotency_key text default null)
@@ -4172,9 +4224,9 @@ comment on function public.accept_mortgage_offer is
   'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
   'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
   'call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_the_offers_borrower '
-  '(403); offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'not_the_offers_borrower (403); offer_not_found (404); offer_not_open, request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;
 
@@ -4303,8 +4355,9 @@ comment on function public.apply_for_mortgage is
   'same idempotency_key returns the stored response (private.replay_response). The table''s trigger raises '
   'currency_unknown (400) for a currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
-  'interest_out_of_range, json_unreasonable, query_too_large, rate_type_unknown, uid_invalid (400); not_signed_in '
-  '(401); application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'interest_out_of_range, json_unreasonable, query_too_large, rate_type_unknown, uid_invalid (400); not_signed_in, '
+  'session_ended (401); application_exists, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.apply_for_mortgage to authenticated;
 
@@ -4344,7 +4397,7 @@ declare
   key  text[] := private.page_key(list_mortgage_applications.after);
   page refcursor;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if coalesce(list_mortgage_applications.role, '') not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
   end if;
@@ -4369,7 +4422,7 @@ $$;
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
   'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: query_too_large, role_unknown, value_invalid (400); not_a_lender (403).';
+  'Raises: query_too_large, role_unknown, value_invalid (400); session_ended (401); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;
 
@@ -4393,7 +4446,7 @@ declare
   key  text[] := private.page_key(list_mortgage_offers.after);
   page refcursor;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if list_mortgage_offers.role not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
   end if;
@@ -4430,7 +4483,7 @@ comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
   'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
   'first: a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: application_required, query_too_large, role_unknown, value_invalid (400).';
+  'Raises: application_required, query_too_large, role_unknown, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
 
@@ -4598,7 +4651,7 @@ comment on function public.offer_mortgage is
   'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
   'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, query_too_large, '
-  'uid_invalid (400); not_signed_in (401); lender_role_required (403); application_not_found (404); '
+  'uid_invalid (400); not_signed_in, session_ended (401); lender_role_required (403); application_not_found (404); '
   'application_closed, offer_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached '
   '(429).';
 
@@ -4688,9 +4741,9 @@ comment on function public.sign_mortgage_contract is
   'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted '
   'server), in any order; signing again changes nothing. With all three signatures its status becomes signed. Returns '
   'the contract. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, signer_unknown (400); not_a_notary, not_the_borrower, '
-  'not_the_lender (403); mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, signer_unknown (400); session_ended (401); not_a_notary, '
+  'not_the_borrower, not_the_lender (403); mortgage_contract_not_found (404); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;
 
@@ -4822,12 +4875,12 @@ create policy "thinkers see the transfers that they logged"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.transfers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- fees depend on these rows
 create trigger tg_transfers__refuse
@@ -4851,6 +4904,7 @@ as $$
 declare
   transfer public.transfers;
 begin
+  perform private.is_valid_request();
   select * into transfer from public.transfers t where t.id = get_transfer.transfer_id;
   if not found then
     raise sqlstate 'PT404' using message = 'transfer_not_found';
@@ -4859,7 +4913,9 @@ begin
 end;
 $$;
 
-comment on function public.get_transfer is 'One transfer that the caller may see. Raises: transfer_not_found (404).';
+comment on function public.get_transfer is
+  'One transfer that the caller may see. '
+  'Raises: query_too_large (400); session_ended (401); transfer_not_found (404).';
 
 grant execute on function public.get_transfer to service_role, authenticated;
 
@@ -4881,6 +4937,7 @@ declare
   key  text[] := private.page_key(list_transfers.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.transfer_json(t) as item, array[t.created_at::text, t.id] as key
     from public.transfers t
@@ -4896,7 +4953,7 @@ $$;
 comment on function public.list_transfers is
   'The transfers that the caller may see and that match all given filters exactly, newest first: a page of max_rows, '
   'from 1 to 1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_transfers to service_role, authenticated;
 
@@ -4996,8 +5053,8 @@ comment on function public.log_transfer is
   '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
   'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
-  'query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'query_too_large, uid_invalid (400); not_signed_in, session_ended (401); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.log_transfer to authenticated, service_role;
 
@@ -5102,12 +5159,12 @@ create policy "thinkers see what they did"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.events
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- also for each row, because partitions inherit only row triggers; make_event_partition adds the one against truncate
 create trigger tg_events__refuse_row
@@ -5161,12 +5218,12 @@ create policy "thinkers see what was reported of them"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.telemetry_events
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- sql/60_events/functions/dashboard.sql
 create function public.dashboard()
@@ -5296,7 +5353,7 @@ comment on function public.dashboard is
   'The figures of GET /api/admin/dashboard (docs/compatibility.md) over the events of the last 30 days; rates in '
   'percent, days in UTC. backup is the state of the server''s WAL archive (off, waiting, ok, failed), the time of the '
   'last archived file, and the percentage of successful attempts. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.dashboard to service_role, authenticated;
 
@@ -5367,7 +5424,7 @@ $$;
 comment on function public.error_summary is
   'The errors among the events of the last 30 days: {total, by_type (the 100 most frequent), recent (the 20 newest)}, '
   'for GET /api/autofix/status. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;
 
@@ -5476,7 +5533,7 @@ $$;
 
 comment on function public.list_events is
   'The latest events, newest first: a page of max_rows, from 1 to 200 (private.read_page). '
-  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_events to service_role, authenticated;
 
@@ -5667,8 +5724,8 @@ comment on function public.record_telemetry is
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
   'Raises: events_required, idempotency_key_invalid, json_unreasonable, query_too_large, uid_invalid (400); '
-  'not_signed_in (401); request_in_progress (409); too_many_events (413); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'not_signed_in, session_ended (401); request_in_progress (409); too_many_events (413); idempotency_key_reused '
+  '(422); daily_limit_reached (429).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;
 
@@ -6477,12 +6534,12 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.fees
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_fees__refuse_currency
 before insert or update of currency on public.fees
@@ -6595,12 +6652,12 @@ create policy "beneficiaries see their settlements"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.settlements
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_settlements__refuse
 before delete or truncate on public.settlements
@@ -6729,12 +6786,12 @@ create policy "parties and beneficiaries see the charges"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.fee_events
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- every column except settlement_id
 create trigger tg_fee_events__refuse
@@ -6787,12 +6844,12 @@ create policy "the signed-in see what the prices were"
   to authenticated
   using (true);
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.fee_versions
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_fee_versions__refuse
 before update or delete or truncate on public.fee_versions
@@ -6853,12 +6910,12 @@ create policy "payers see their lines, beneficiaries all of a settlement"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.settlement_lines
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_settlement_lines__refuse
 before update or delete or truncate on public.settlement_lines
@@ -6913,12 +6970,12 @@ create policy "payers and beneficiaries see their payments"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.settlement_payments
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_settlement_payments__refuse
 before update or delete or truncate on public.settlement_payments
@@ -7054,9 +7111,9 @@ comment on function public.adjust_fee is
   'settlement. Returns the new fee event. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response); without one it counts again. adjustment_refused, with what is left as detail, if '
   'nothing would change or less than zero would be left. '
-  'Raises: idempotency_key_invalid, query_too_large, reason_required (400); not_an_admin (403); fee_event_not_found '
-  '(404); adjustment_refused, fee_already_reversed, request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, reason_required (400); session_ended (401); not_an_admin (403); '
+  'fee_event_not_found (404); adjustment_refused, fee_already_reversed, request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.adjust_fee to authenticated, service_role;
 
@@ -7445,7 +7502,7 @@ comment on function public.get_balance is
   'The trial balance at the end of a day (as_of, by default today) in the time zone of private.settings: {as_of, '
   'items}; an item for each beneficiary and currency, in its minor unit: unsettled, open, invoiced (what is not '
   'paid), paid and written_off, which add up to total, the sum of all fee events until then. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.get_balance to authenticated, service_role;
 
@@ -7473,7 +7530,7 @@ $$;
 comment on function public.get_settlement is
   'One settlement with everything that explains it, and a page of its lines (private.settlement_statement), also of a '
   'voided one. '
-  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;
 
@@ -7489,7 +7546,7 @@ as $$
 declare
   settlement public.settlements;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
   if found and (
     settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator()
@@ -7510,7 +7567,7 @@ comment on function public.get_statement is
   'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
   'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
   'settlement_not_found. '
-  'Raises: query_too_large (400); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;
 
@@ -7530,7 +7587,7 @@ comment on function public.invoice_settlement is
   'Marks an open settlement as invoiced: it gets a number and a due date, and its month is closed. No money is moved. '
   'Returns the settlement. The trigger raises settlement_move_refused (409), with the current status as detail, for '
   'any other settlement, and nothing_to_invoice (409) for a total of zero. '
-  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.invoice_settlement to authenticated, service_role;
 
@@ -7567,7 +7624,7 @@ $$;
 
 comment on function public.list_fees is
   'The fees, each with its versions, newest first; the first version is in force. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_fees to service_role, authenticated;
 
@@ -7614,7 +7671,7 @@ $$;
 comment on function public.list_settlements is
   'The settlements that match all given filters, latest period first: a page of max_rows, from 1 to 1000 '
   '(private.read_page). '
-  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_settlements to service_role, authenticated;
 
@@ -7648,7 +7705,7 @@ $$;
 
 comment on function private.move_settlement is
   'Changes the status of a settlement; a trigger checks the transition. Returns the settlement. '
-  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function private.move_settlement to authenticated, service_role;
 
@@ -7751,9 +7808,9 @@ comment on function public.pay_settlement is
   'without one a part counts again. settlement_move_refused (with the current status as detail) for any other '
   'settlement; nothing_to_pay if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) '
   'for more than that. '
-  'Raises: idempotency_key_invalid, payment_invalid, query_too_large (400); not_an_admin (403); settlement_not_found '
-  '(404); nothing_to_pay, request_in_progress, settlement_move_refused (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, payment_invalid, query_too_large (400); session_ended (401); not_an_admin (403); '
+  'settlement_not_found (404); nothing_to_pay, request_in_progress, settlement_move_refused (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;
 
@@ -7829,8 +7886,8 @@ $$;
 comment on function public.reverse_fee is
   'Gives back what is left of a charge, whatever became of its subject: a new fee event with the reason and the '
   'operator, due in the next settlement. Returns the new fee event. Neither a reversal nor an adjustment is a charge. '
-  'Raises: query_too_large, reason_required (400); not_an_admin (403); fee_event_not_found (404); '
-  'fee_already_reversed (409).';
+  'Raises: query_too_large, reason_required (400); session_ended (401); not_an_admin (403); fee_event_not_found '
+  '(404); fee_already_reversed (409).';
 
 grant execute on function public.reverse_fee to authenticated, service_role;
 
@@ -7853,7 +7910,7 @@ $$;
 
 comment on function private.settle_due_months is
   'Settles every due month (private.due_months) separately, oldest first. Returns the number of settlements created. '
-  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 -- sql/65_fees/functions/settle_fees.sql
 create function public.settle_fees(period_from date, period_to date, dry_run boolean default false)
@@ -7951,7 +8008,7 @@ comment on function public.settle_fees is
   'currency, with its lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run '
   'creates nothing, and returns what it would create, with id null. Running it twice or concurrently settles nothing '
   'twice. '
-  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;
 
@@ -8220,7 +8277,7 @@ comment on function public.void_settlement is
   'Voids an open or invoiced settlement: its row and its lines are kept, and its fee events are due again. Returns '
   'the settlement. The trigger raises settlement_move_refused (409), with the current status as detail, for any other '
   'settlement, and settlement_has_payments (409) if a part is paid. '
-  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.void_settlement to authenticated, service_role;
 
@@ -8258,7 +8315,8 @@ comment on function public.write_off_settlement is
   'taken off before (private.take_off_credits), because a credit must not outlive the debt; if nothing is left then, '
   'the settlement is paid, and not written off. Returns the settlement. The trigger raises settlement_move_refused '
   '(409), with the current status as detail, for any other settlement, and nothing_to_pay (409) for a negative total. '
-  'Raises: query_too_large, reason_required (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large, reason_required (400); session_ended (401); not_an_admin (403); settlement_not_found '
+  '(404).';
 
 grant execute on function public.write_off_settlement to authenticated, service_role;
 
@@ -11109,7 +11167,7 @@ $$;
 comment on function private.job_settle_fees_monthly is
   'Settles every due month, if private.settings.settles_on_schedule is true. Returns the number of settlements '
   'created. '
-  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 -- sql/70_jobs/functions/run_job.sql
 create function private.run_job(job text)
@@ -12458,7 +12516,7 @@ comment on function public.fee_stats is
   'owed (current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and '
   'currency), days (by currency)}; at most 100 rows of charged and of fees, and days of the 24 most used currencies. '
   'Amounts are in the currency''s minor unit. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;
 
@@ -12530,7 +12588,7 @@ comment on function public.mortgage_stats is
   'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications '
   '(current, by status), offers (made in the period, by status), acceptance_rate (the accepted fraction of them), '
   'interest (fractions a year), requested (the 24 most used currencies), days (stats.mortgages_by_day)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.mortgage_stats to authenticated, service_role;
 
@@ -12571,7 +12629,7 @@ $$;
 comment on function public.presence_stats is
   'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and '
   'pair_codes (current; the 20 most frequent), days (stats.presence_by_day)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.presence_stats to authenticated, service_role;
 
@@ -12677,7 +12735,7 @@ comment on function public.system_stats is
   'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
   'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
   'events, because every table is read completely: the job check-invariants checks them daily)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.system_stats to authenticated, service_role;
 
@@ -12755,7 +12813,7 @@ comment on function public.telbank_stats is
   'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by '
   'currency), flows (by network and currency), days (stats.transfers_by_day, for the networks and currencies in '
   'flows)}; at most the 24 most used of each, and the first 200 characters of a network''s name. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.telbank_stats to authenticated, service_role;
 
@@ -12834,6 +12892,6 @@ comment on function public.voucher_stats is
   'vouchers (current, by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days '
   '(stats.revenue_by_day, the 24 most used currencies), templates (offered and booked minutes, and utilisation as a '
   'fraction: stats.utilisation_by_day)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.voucher_stats to authenticated, service_role;

@@ -1,11 +1,15 @@
 """Every function and role of the Data API, by calling the function. functions.yaml holds the expectations."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from api.actor import Actor
 from tests.access.actors import CALLERS, acting
 from tests.support.yaml_file import read_yaml
 
@@ -71,6 +75,23 @@ def test_every_function_with_the_rights_of_its_owner_refuses_a_large_statement(
         except psycopg.Error as error:
             answers[function] = error.diag.message_primary
     assert answers == {function: "query_too_large" for (function,) in found}
+
+
+def test_every_function_asks_whether_the_session_has_ended(world: psycopg.Connection) -> None:
+    ended = json.dumps(Actor("authenticated", "anna", session_id=uuid4()).claims())
+    found = world.execute(
+        "select 'public.' || proname from pg_proc where pronamespace = 'public'::regnamespace"
+        " and has_function_privilege('authenticated', oid, 'execute') and not exists"
+        " (select from pg_depend d where d.objid = pg_proc.oid and d.deptype = 'e')"
+    ).fetchall()
+    answers = {}
+    for (function,) in found:
+        try:
+            with acting(world, replace(CALLERS["owner"], claims=ended)):
+                world.execute(call_with_nulls(world, function))
+        except psycopg.Error as error:
+            answers[function] = error.diag.message_primary
+    assert answers == {function: "session_ended" for (function,) in found if function != "public.ping"}
 
 
 def call_with_nulls(world: psycopg.Connection, function: str) -> sql.SQL:

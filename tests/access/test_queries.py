@@ -1,4 +1,4 @@
-"""A statement of the Data API is small: what no timeout can end is not begun (private.is_small_query)."""
+"""A statement of the Data API is small: what no timeout can end is not begun (private.is_valid_request)."""
 
 import json
 from collections.abc import Iterator
@@ -121,7 +121,7 @@ def test_every_table_with_policies_asks(session: psycopg.Connection) -> None:
     [asking, all_tables] = (
         session.execute(
             "select array_agg(distinct tablename) filter (where permissive = 'RESTRICTIVE'"
-            " and qual like '%private.is_small_query()%'), array_agg(distinct tablename) from pg_policies"
+            " and qual like '%private.is_valid_request()%'), array_agg(distinct tablename) from pg_policies"
         ).fetchone()
         or ()
     )

@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api.actor import SERVER
+from api.actor import SERVER, Actor
 from tests.support.acting import act, act_or_reason, call_or_reason, connections, one, thinker
 from tests.support.parallel import at_once
 
@@ -27,8 +27,12 @@ def claim(connection: psycopg.Connection, session: object, uid: str, **more: obj
     return act_or_reason(connection, SERVER, "claim_thinker", session_id=session, uid=uid, **more)
 
 
-def prove(connection: psycopg.Connection, session: object, uid: str) -> object:
-    return act_or_reason(connection, SERVER, "prove_thinker", session_id=session, uid=uid)
+def prove(connection: psycopg.Connection, session: object, uid: str, **more: object) -> object:
+    return act_or_reason(connection, SERVER, "prove_thinker", session_id=session, uid=uid, **more)
+
+
+def uids(connection: psycopg.Connection, session: object) -> list[str]:
+    return [thinker["uid"] for thinker in act(connection, SERVER, "session_thinkers", session_id=session)]
 
 
 def events(connection: psycopg.Connection, uid: str) -> list[str]:
@@ -43,8 +47,8 @@ def test_a_uid_belongs_to_the_session_that_uses_it_first(connection: psycopg.Con
     assert claim(connection, ONE, "mia") == DONE
     assert claim(connection, OTHER, "mia") == "not_yourself"
     assert claim(connection, OTHER, "mia", known=True) == "not_yourself"
-    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["mia"]
-    assert act(connection, SERVER, "session_thinkers", session_id=OTHER) == []
+    assert uids(connection, ONE) == ["mia"]
+    assert uids(connection, OTHER) == []
     assert events(connection, "mia") == ["thinker.claimed"]
 
 
@@ -92,7 +96,8 @@ def test_the_thinker_of_a_token_belongs_to_each_session_that_proves_it(connectio
     for session in (ONE, OTHER, ONE):
         assert prove(connection, session, HEX) == DONE
         assert claim(connection, session, HEX) == DONE
-        assert act(connection, SERVER, "session_thinkers", session_id=session) == [HEX]
+        listed = act(connection, SERVER, "session_thinkers", session_id=session)
+        assert listed == [{"uid": HEX, "is_proven": True}]
 
 
 @pytest.mark.parametrize("uid", ["", "x" * 256])
@@ -110,7 +115,7 @@ def test_a_session_claims_a_few_uids(connection: psycopg.Connection) -> None:
     # a uid of its own comes before those of tokens
     connection.execute("update private.settings set thinkers_a_session = 3")
     assert claim(connection, ONE, "c") == DONE
-    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["a", "b", "c", *proven[1:]]
+    assert uids(connection, ONE) == ["a", "b", "c", *proven[1:]]
 
 
 def test_the_thinkers_of_a_session_share_their_limits(connection: psycopg.Connection) -> None:
@@ -144,6 +149,33 @@ def test_an_address_claims_a_few_uids_a_minute(connection: psycopg.Connection) -
     assert claim(connection, ONE, "c", client="192.0.2.2") == DONE
 
 
+def test_an_address_replaces_a_few_tokens_a_minute(connection: psycopg.Connection) -> None:
+    connection.execute("update private.settings set claims_a_minute = 2, thinkers_a_session = 1")
+    proven = [prove(connection, ONE, f"thinker-{n:012}", client="192.0.2.1") for n in range(4)]
+    assert proven == [DONE, DONE, DONE, "too_many_claims"]
+    assert prove(connection, OTHER, HEX, client="192.0.2.1") == DONE
+
+
+@pytest.mark.parametrize("uid", ["mia", HEX])
+def test_a_session_acts_as_its_thinkers_until_they_are_released(connection: psycopg.Connection, uid: str) -> None:
+    claim(connection, ONE, "mia")
+    prove(connection, ONE, HEX)
+    mine, others = Actor("authenticated", uid, session_id=ONE), Actor("authenticated", uid, session_id=OTHER)
+    # also of empty tables, whose policies nothing asks
+    for function in ("list_vouchers", "list_bookings", "list_contracts", "list_transfers"):
+        assert act(connection, mine, function) == []
+        assert act_or_reason(connection, others, function) == "session_ended"
+    connection.execute("select private.release_thinker(%s)", (uid,))
+    for function in ("list_vouchers", "issue_voucher"):
+        assert act_or_reason(connection, mine, function) == "session_ended"
+
+
+def test_an_ended_session_acts_as_nobody(connection: psycopg.Connection) -> None:
+    claim(connection, ONE, "mia")
+    act(connection, SERVER, "end_session", session_id=ONE)
+    assert act_or_reason(connection, Actor("authenticated", "mia", session_id=ONE), "issue_voucher") == "session_ended"
+
+
 def test_a_released_thinker_is_free_and_its_session_has_ended(connection: psycopg.Connection) -> None:
     for uid in ("mia", "tom"):
         claim(connection, ONE, uid)
@@ -167,7 +199,7 @@ def test_a_released_token_ends_no_session_that_it_was_added_to(connection: psyco
     for session in (ONE, OTHER):
         prove(connection, session, HEX)
     assert one(connection, "select private.release_thinker(%s)", HEX) == [HEX]
-    assert act(connection, SERVER, "session_thinkers", session_id=ONE) == ["mia"]
+    assert uids(connection, ONE) == ["mia"]
     assert claim(connection, OTHER, "mia") == "not_yourself"
     assert claim(connection, ONE, HEX) == "not_yourself"
     assert prove(connection, ONE, HEX) == DONE

@@ -16,6 +16,7 @@ from api.settings import Settings
 from api.tokens import Tokens
 from tests.sessions.conftest import SAME, Browser
 from tests.support.acting import call, one
+from tests.support.data_api import run_data_api
 from tests.support.serving import Connection, serve, settings_in
 from tests.support.signing import KEY, SECRET
 
@@ -310,6 +311,26 @@ def test_a_copied_cookie_ends_with_the_session(anna: Browser, shared_database: s
     offer(anna)
     anna.cookies = copied
     assert anna.post("/api/voucher/issue", {"issuerUid": anna.uid}).status == 401
+
+
+def test_a_token_ends_with_the_session_that_proved_it(anna: Browser, public: Connection, shared_database: str) -> None:
+    verified = anna.post("/api/presence/verify", {"token": uuid4().hex}).body
+    bearer = {"Authorization": f"Bearer {verified['access_token']}"}
+
+    with run_data_api(shared_database, SECRET) as project:
+
+        def statuses() -> list[int]:
+            return [
+                public.ask("GET", "/api/voucher/list", headers=bearer).status,
+                public.ask("POST", "/api/voucher/issue", {"issuerUid": verified["thinker_id"]}, headers=bearer).status,
+                httpx.get(f"{project}/rest/v1/vouchers", headers=bearer).status_code,
+                httpx.post(f"{project}/rest/v1/rpc/issue_voucher", json={}, headers=bearer).status_code,
+            ]
+
+        assert statuses() == [200] * 4
+        with psycopg.connect(shared_database) as connection:
+            one(connection, "select private.release_thinker(%s)", verified["thinker_id"])
+        assert statuses() == [401] * 4
 
 
 def test_a_key_and_a_token_come_before_the_session(anna: Browser, ben: Browser) -> None:

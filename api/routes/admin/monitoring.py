@@ -197,7 +197,7 @@ async def dashboard(request: PortalRequest, gateway: InjectedGateway) -> Dashboa
     opt={"open": True},
     security=[{}],
     middleware=[at_most(60, "autofix/status")],
-    responses=error_responses("not_an_admin", "rate_limited", language="en", is_open=True),
+    responses=error_responses("not_an_admin", "session_ended", "rate_limited", language="en", is_open=True),
 )
 async def autofix_status(request: PortalRequest, gateway: InjectedGateway, state: State) -> Autofix:
     """The errors among the events of the last 30 days, the 100 most frequent types of them.

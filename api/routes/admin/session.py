@@ -76,7 +76,7 @@ async def sign_in(
     actor = await _proven(data.key or "", token, state)
     session = AdminSession(uuid4(), actor)
     await gateway.call("require_admin_session", actor, session_id=session.id)
-    return _answer(sessions.begin(request, session, token), signed_in=True)
+    return _answer(sessions.begin(request, session), signed_in=True)
 
 
 @delete(

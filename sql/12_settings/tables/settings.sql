@@ -75,7 +75,8 @@ comment on column private.settings.presence_changes_a_day is
 comment on column private.settings.thinkers_a_session is
   'How many thinkers a browser session may use first (claim_thinker); as many again by their tokens.';
 comment on column private.settings.claims_a_minute is
-  'How many uids the browser sessions of one address may use first within a minute.';
+  'How many uids the browser sessions of one address may use first within a minute, or tokens prove '
+  'beyond thinkers_a_session.';
 comment on column private.settings.telemetry_a_day is
   'How many events of telemetry one thinker may report on a day (UTC).';
 comment on column private.settings.telemetry_types_a_day is

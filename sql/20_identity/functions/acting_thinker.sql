@@ -8,7 +8,7 @@ declare
   thinker uuid := auth.uid();
   claimed text := auth.jwt() ->> 'public_id';
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   case
     when private.thinker_id(claimed) = thinker then
       thinker := private.ensure_thinker(claimed);
@@ -30,4 +30,4 @@ $$;
 
 comment on function private.acting_thinker is
   'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in (401).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401).';

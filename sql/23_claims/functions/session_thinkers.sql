@@ -11,7 +11,9 @@ begin
   perform private.require_session(session_thinkers.session_id);
   return coalesce(
     (
-      select jsonb_agg(t.public_id order by c.is_proven, c.claimed_at, t.public_id)
+      select jsonb_agg(
+        jsonb_build_object('uid', t.public_id, 'is_proven', c.is_proven) order by c.is_proven, c.claimed_at, t.public_id
+      )
       from private.claims c
       join public.thinkers t on t.id = c.thinker_id
       where c.session_id = session_thinkers.session_id
@@ -22,8 +24,8 @@ end;
 $$;
 
 comment on function public.session_thinkers is
-  'The uids of a browser session''s thinkers: those that it used first, then those of its tokens, each in the order of '
-  'their claims. '
+  'The thinkers of a browser session, as {"uid", "is_proven"}: those that it used first, then those of its tokens, '
+  'each in the order of their claims. '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;

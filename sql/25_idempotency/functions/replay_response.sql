@@ -7,7 +7,7 @@ declare
   owner  text;
   stored private.idempotency_keys;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if replay_response.key is null then
     return null;
   end if;
@@ -48,5 +48,5 @@ comment on function private.replay_response is
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
   'nothing. Also asks whether the statement is small, before the function reads or locks anything. '
-  'Raises: idempotency_key_invalid, query_too_large (400); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large (400); session_ended (401); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';

@@ -22,6 +22,7 @@ $$;
 comment on function public.join_room is
   'Lets the acting thinker join the chat of the room into which it was matched, and notifies the other servers as '
   'send_to_room does. Returns {room_id}. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in (401); not_your_room (403); daily_limit_reached (429).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401); not_your_room (403); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.join_room to authenticated;

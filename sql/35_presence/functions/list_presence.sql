@@ -28,6 +28,6 @@ $$;
 comment on function public.list_presence is
   'All presence sessions, oldest first, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000 '
   '(private.read_page). '
-  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;

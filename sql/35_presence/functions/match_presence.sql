@@ -61,7 +61,7 @@ comment on function public.match_presence is
   'the last 60 seconds; creates the room if it does not exist. Returns {room_id}: null if the caller is not online '
   'with that code or is alone. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.match_presence to authenticated;

@@ -64,7 +64,7 @@ comment on function public.send_heartbeat is
   'timed out by a job comes back online. Every status other than online is stored as offline; offline thinkers are '
   'not matched. Returns the session. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
-  'Raises: idempotency_key_invalid, pair_code_invalid, query_too_large, uid_invalid (400); not_signed_in (401); '
-  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, pair_code_invalid, query_too_large, uid_invalid (400); not_signed_in, '
+  'session_ended (401); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.send_heartbeat to authenticated;

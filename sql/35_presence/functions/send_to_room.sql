@@ -23,6 +23,7 @@ comment on function public.send_to_room is
   'Notifies all servers (channel room_notices) of what the acting thinker says in the room in which it is; without a '
   'notice it only checks that the thinker is there. Nothing is stored. The notice has less than 8000 bytes and is '
   'sealed by a server: others would neither read nor forge it. Returns {room_id}. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in (401); not_your_room (403); daily_limit_reached (429).';
+  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401); not_your_room (403); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.send_to_room to authenticated;

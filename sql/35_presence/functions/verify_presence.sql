@@ -34,7 +34,7 @@ comment on function public.verify_presence is
   'Records that the acting thinker proved its token. The first call also creates its session, online; later calls '
   'change neither status nor last_seen_at. Returns {thinker_uid, pair_code}. A repeated call with the same '
   'idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress '
-  '(409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.verify_presence to authenticated;

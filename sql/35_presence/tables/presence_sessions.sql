@@ -54,9 +54,9 @@ create policy "thinkers see themselves and the others in their room"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.presence_sessions
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));

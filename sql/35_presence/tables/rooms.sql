@@ -37,9 +37,9 @@ create policy "thinkers see their own rooms and those they are in"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.rooms
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));

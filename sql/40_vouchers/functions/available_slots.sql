@@ -17,7 +17,7 @@ declare
   exclusive   boolean;
   slots       jsonb;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   select * into voucher from public.vouchers v where v.id = available_slots.voucher_id;
   if not found or not private.is_open_to_caller(voucher) then
     raise sqlstate 'PT404' using message = 'voucher_not_found';
@@ -71,6 +71,6 @@ comment on function public.available_slots is
   'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
   'start between slots_from and slots_to (both included), at most one year; by default the first year that is '
   'left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
-  'Raises: query_too_large (400); voucher_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;

@@ -94,8 +94,8 @@ comment on function public.book_voucher is
   '(thinkers.no_overlap_across_vouchers), a slot is also taken by a booking of another of its vouchers. '
   'voucher_not_bookable has the voucher''s status as detail. A repeated call with the same idempotency_key returns '
   'the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); voucher_not_found (404); '
-  'request_in_progress, slot_not_offered, slot_taken, too_many_bookings, voucher_not_bookable (409); '
-  'idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'voucher_not_found (404); request_in_progress, slot_not_offered, slot_taken, too_many_bookings, '
+  'voucher_not_bookable (409); idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.book_voucher to authenticated, service_role;

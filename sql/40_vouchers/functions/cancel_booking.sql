@@ -103,7 +103,8 @@ comment on function public.cancel_booking is
   'booking stays as it is. From the start of its slot on, its charges stay (fees.reversed_after_start). '
   'Returns {booking, voucher}. A repeated call with the same idempotency_key returns the '
   'stored response (private.replay_response). '
-  'Raises: booking_or_voucher_required, idempotency_key_invalid, query_too_large (400); not_a_party (403); '
-  'booking_not_found (404); request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'Raises: booking_or_voucher_required, idempotency_key_invalid, query_too_large (400); session_ended (401); '
+  'not_a_party (403); booking_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.cancel_booking to authenticated, service_role;

@@ -115,9 +115,9 @@ comment on function public.issue_voucher is
   'one; times are stored with milliseconds. Returns the voucher. A repeated call with the same idempotency_key '
   'returns the stored response (private.replay_response). The table''s trigger raises currency_unknown (400) for a '
   'currency that is not in private.currencies, in any case. '
-  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, json_unreasonable, '
-  'price_invalid, query_too_large, uid_invalid, valid_until_before_valid_from, voucher_status_unknown (400); '
-  'not_signed_in (401); request_in_progress, voucher_exists (409); idempotency_key_reused (422); daily_limit_reached '
-  '(429).';
+  'Raises: amount_out_of_range, date_out_of_range, duration_out_of_range, idempotency_key_invalid, '
+  'json_unreasonable, price_invalid, query_too_large, uid_invalid, valid_until_before_valid_from, '
+  'voucher_status_unknown (400); not_signed_in, session_ended (401); request_in_progress, voucher_exists (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.issue_voucher to authenticated;

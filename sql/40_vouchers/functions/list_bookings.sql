@@ -16,6 +16,7 @@ declare
   key  text[] := private.page_key(list_bookings.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.booking_json(b) as item, array[b.created_at::text, b.id] as key
     from public.voucher_bookings b
@@ -32,6 +33,6 @@ $$;
 comment on function public.list_bookings is
   'The bookings that the caller may see and that match all given filters, newest first: a page of max_rows, from 1 to '
   '1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_bookings to service_role, authenticated;

@@ -16,6 +16,7 @@ declare
   key  text[] := private.page_key(list_vouchers.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
     from public.vouchers v
@@ -32,7 +33,7 @@ $$;
 comment on function public.list_vouchers is
   'The vouchers that the caller may see and that match all given filters, oldest first: a page of max_rows, from 1 to '
   '1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function private.thinker_id to service_role, authenticated;
 grant execute on function public.list_vouchers to service_role, authenticated;

@@ -71,12 +71,12 @@ create policy "issuer and holder see their booking"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.voucher_bookings
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- fees depend on these rows
 create trigger tg_voucher_bookings__refuse

@@ -28,12 +28,12 @@ create policy "everybody sees the templates"
   to anon, authenticated
   using (true);
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.voucher_templates
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 insert into public.voucher_templates (id, service_type, title, default_duration, default_terms)
 values

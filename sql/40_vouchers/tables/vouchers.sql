@@ -84,12 +84,12 @@ create policy "everybody sees an open offer"
   to anon
   using (status = 'issued' and holder_id is null and issued_to is null and valid_until > now());
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.vouchers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_vouchers__refuse_currency
 before insert or update of price_currency on public.vouchers

@@ -6,7 +6,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if not private.is_service() then
     perform private.require_contract_link(check_contract_link.voucher_id, check_contract_link.room_id);
   end if;
@@ -17,6 +17,6 @@ $$;
 comment on function public.check_contract_link is
   'True if the caller may link a document to this voucher and room (private.require_contract_link); called before a '
   'document is stored. A trusted server may link anything. '
-  'Raises: query_too_large (400); not_your_room (403); voucher_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_your_room (403); voucher_not_found (404).';
 
 grant execute on function public.check_contract_link to authenticated, service_role;

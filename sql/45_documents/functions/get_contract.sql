@@ -8,6 +8,7 @@ as $$
 declare
   contract public.contracts;
 begin
+  perform private.is_valid_request();
   select * into contract from public.contracts c where c.id = get_contract.contract_id;
   if not found then
     raise sqlstate 'PT404' using message = 'contract_not_found';
@@ -16,6 +17,8 @@ begin
 end;
 $$;
 
-comment on function public.get_contract is 'One document that the caller may see. Raises: contract_not_found (404).';
+comment on function public.get_contract is
+  'One document that the caller may see. '
+  'Raises: query_too_large (400); session_ended (401); contract_not_found (404).';
 
 grant execute on function public.get_contract to service_role, authenticated;

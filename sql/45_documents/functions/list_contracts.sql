@@ -15,6 +15,7 @@ declare
   key  text[] := private.page_key(list_contracts.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.contract_json(c) as item, array[c.created_at::text, c.id::text] as key
     from public.contracts c
@@ -37,6 +38,6 @@ $$;
 comment on function public.list_contracts is
   'The documents that the caller may see, newest first; those linked to a voucher, to a room, or to both by one link: '
   'a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_contracts to service_role, authenticated;

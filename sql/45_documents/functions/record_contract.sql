@@ -91,8 +91,8 @@ comment on function public.record_contract is
   'right to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
   '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
   'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_a_server, '
-  'not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'not_a_server, not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429); storage_full (507).';
 
 grant execute on function public.record_contract to service_role;

@@ -47,9 +47,9 @@ create policy "creators and parties see their documents"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.contracts
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));

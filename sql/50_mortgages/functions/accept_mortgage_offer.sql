@@ -66,8 +66,8 @@ comment on function public.accept_mortgage_offer is
   'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
   'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
   'call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in (401); not_the_offers_borrower '
-  '(403); offer_not_found (404); offer_not_open, request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
+  'not_the_offers_borrower (403); offer_not_found (404); offer_not_open, request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.accept_mortgage_offer to authenticated;

@@ -91,7 +91,8 @@ comment on function public.apply_for_mortgage is
   'same idempotency_key returns the stored response (private.replay_response). The table''s trigger raises '
   'currency_unknown (400) for a currency that is not in private.currencies, in any case. '
   'Raises: amount_out_of_range, application_status_unknown, duration_out_of_range, idempotency_key_invalid, '
-  'interest_out_of_range, json_unreasonable, query_too_large, rate_type_unknown, uid_invalid (400); not_signed_in '
-  '(401); application_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached (429).';
+  'interest_out_of_range, json_unreasonable, query_too_large, rate_type_unknown, uid_invalid (400); not_signed_in, '
+  'session_ended (401); application_exists, request_in_progress (409); idempotency_key_reused (422); '
+  'daily_limit_reached (429).';
 
 grant execute on function public.apply_for_mortgage to authenticated;

@@ -15,7 +15,7 @@ declare
   key  text[] := private.page_key(list_mortgage_applications.after);
   page refcursor;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if coalesce(list_mortgage_applications.role, '') not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
   end if;
@@ -40,6 +40,6 @@ $$;
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
   'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: query_too_large, role_unknown, value_invalid (400); not_a_lender (403).';
+  'Raises: query_too_large, role_unknown, value_invalid (400); session_ended (401); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;

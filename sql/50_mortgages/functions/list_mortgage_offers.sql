@@ -17,7 +17,7 @@ declare
   key  text[] := private.page_key(list_mortgage_offers.after);
   page refcursor;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   if list_mortgage_offers.role not in ('borrower', 'lender') then
     raise sqlstate 'PT400' using message = 'role_unknown';
   end if;
@@ -54,6 +54,6 @@ comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
   'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
   'first: a page of max_rows, from 1 to 1000 (private.read_page). '
-  'Raises: application_required, query_too_large, role_unknown, value_invalid (400).';
+  'Raises: application_required, query_too_large, role_unknown, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;

@@ -97,7 +97,7 @@ comment on function public.offer_mortgage is
   'created. Returns the offer. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response). '
   'Raises: amount_out_of_range, idempotency_key_invalid, interest_out_of_range, json_unreasonable, query_too_large, '
-  'uid_invalid (400); not_signed_in (401); lender_role_required (403); application_not_found (404); '
+  'uid_invalid (400); not_signed_in, session_ended (401); lender_role_required (403); application_not_found (404); '
   'application_closed, offer_exists, request_in_progress (409); idempotency_key_reused (422); daily_limit_reached '
   '(429).';
 

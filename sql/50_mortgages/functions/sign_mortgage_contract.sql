@@ -81,8 +81,8 @@ comment on function public.sign_mortgage_contract is
   'Signs a mortgage contract as its borrower, its lender or the notary (a thinker with that role, or a trusted '
   'server), in any order; signing again changes nothing. With all three signatures its status becomes signed. Returns '
   'the contract. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
-  'Raises: idempotency_key_invalid, query_too_large, signer_unknown (400); not_a_notary, not_the_borrower, '
-  'not_the_lender (403); mortgage_contract_not_found (404); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, signer_unknown (400); session_ended (401); not_a_notary, '
+  'not_the_borrower, not_the_lender (403); mortgage_contract_not_found (404); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.sign_mortgage_contract to authenticated, service_role;

@@ -8,6 +8,7 @@ as $$
 declare
   transfer public.transfers;
 begin
+  perform private.is_valid_request();
   select * into transfer from public.transfers t where t.id = get_transfer.transfer_id;
   if not found then
     raise sqlstate 'PT404' using message = 'transfer_not_found';
@@ -16,6 +17,8 @@ begin
 end;
 $$;
 
-comment on function public.get_transfer is 'One transfer that the caller may see. Raises: transfer_not_found (404).';
+comment on function public.get_transfer is
+  'One transfer that the caller may see. '
+  'Raises: query_too_large (400); session_ended (401); transfer_not_found (404).';
 
 grant execute on function public.get_transfer to service_role, authenticated;

@@ -15,6 +15,7 @@ declare
   key  text[] := private.page_key(list_transfers.after);
   page refcursor;
 begin
+  perform private.is_valid_request();
   open page for
     select private.transfer_json(t) as item, array[t.created_at::text, t.id] as key
     from public.transfers t
@@ -30,6 +31,6 @@ $$;
 comment on function public.list_transfers is
   'The transfers that the caller may see and that match all given filters exactly, newest first: a page of max_rows, '
   'from 1 to 1000 (private.read_page). '
-  'Raises: value_invalid (400).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_transfers to service_role, authenticated;

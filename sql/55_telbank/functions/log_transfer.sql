@@ -93,7 +93,7 @@ comment on function public.log_transfer is
   '(private.replay_response). The table''s trigger raises currency_unknown (400) for a currency that is not in '
   'private.currencies, in any case. '
   'Raises: amount_out_of_range, amounts_required, direction_unknown, idempotency_key_invalid, json_unreasonable, '
-  'query_too_large, uid_invalid (400); not_signed_in (401); request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'query_too_large, uid_invalid (400); not_signed_in, session_ended (401); request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.log_transfer to authenticated, service_role;

@@ -70,12 +70,12 @@ create policy "thinkers see the transfers that they logged"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.transfers
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- fees depend on these rows
 create trigger tg_transfers__refuse

@@ -125,6 +125,6 @@ comment on function public.dashboard is
   'The figures of GET /api/admin/dashboard (docs/compatibility.md) over the events of the last 30 days; rates in '
   'percent, days in UTC. backup is the state of the server''s WAL archive (off, waiting, ok, failed), the time of the '
   'last archived file, and the percentage of successful attempts. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.dashboard to service_role, authenticated;

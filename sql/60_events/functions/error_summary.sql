@@ -35,6 +35,6 @@ $$;
 comment on function public.error_summary is
   'The errors among the events of the last 30 days: {total, by_type (the 100 most frequent), recent (the 20 newest)}, '
   'for GET /api/autofix/status. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.error_summary to service_role, authenticated;

@@ -61,7 +61,7 @@ comment on function public.record_telemetry is
   'skipped. Returns the number of stored events. A repeated call with the same idempotency_key returns the stored '
   'response (private.replay_response). '
   'Raises: events_required, idempotency_key_invalid, json_unreasonable, query_too_large, uid_invalid (400); '
-  'not_signed_in (401); request_in_progress (409); too_many_events (413); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'not_signed_in, session_ended (401); request_in_progress (409); too_many_events (413); idempotency_key_reused '
+  '(422); daily_limit_reached (429).';
 
 grant execute on function public.record_telemetry to authenticated, service_role;

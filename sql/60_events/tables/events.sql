@@ -47,12 +47,12 @@ create policy "thinkers see what they did"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.events
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- also for each row, because partitions inherit only row triggers; make_event_partition adds the one against truncate
 create trigger tg_events__refuse_row

@@ -40,9 +40,9 @@ create policy "thinkers see what was reported of them"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.telemetry_events
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));

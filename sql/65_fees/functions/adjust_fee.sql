@@ -65,8 +65,8 @@ comment on function public.adjust_fee is
   'settlement. Returns the new fee event. A repeated call with the same idempotency_key returns the stored response '
   '(private.replay_response); without one it counts again. adjustment_refused, with what is left as detail, if '
   'nothing would change or less than zero would be left. '
-  'Raises: idempotency_key_invalid, query_too_large, reason_required (400); not_an_admin (403); fee_event_not_found '
-  '(404); adjustment_refused, fee_already_reversed, request_in_progress (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, query_too_large, reason_required (400); session_ended (401); not_an_admin (403); '
+  'fee_event_not_found (404); adjustment_refused, fee_already_reversed, request_in_progress (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.adjust_fee to authenticated, service_role;

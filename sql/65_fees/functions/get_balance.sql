@@ -91,6 +91,6 @@ comment on function public.get_balance is
   'The trial balance at the end of a day (as_of, by default today) in the time zone of private.settings: {as_of, '
   'items}; an item for each beneficiary and currency, in its minor unit: unsettled, open, invoiced (what is not '
   'paid), paid and written_off, which add up to total, the sum of all fee events until then. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.get_balance to authenticated, service_role;

@@ -21,6 +21,6 @@ $$;
 comment on function public.get_settlement is
   'One settlement with everything that explains it, and a page of its lines (private.settlement_statement), also of a '
   'voided one. '
-  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.get_settlement to service_role, authenticated;

@@ -9,7 +9,7 @@ as $$
 declare
   settlement public.settlements;
 begin
-  perform private.is_small_query();
+  perform private.is_valid_request();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
   if found and (
     settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator()
@@ -30,6 +30,6 @@ comment on function public.get_statement is
   'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
   'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
   'settlement_not_found. '
-  'Raises: query_too_large (400); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;

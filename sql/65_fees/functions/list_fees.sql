@@ -30,6 +30,6 @@ $$;
 
 comment on function public.list_fees is
   'The fees, each with its versions, newest first; the first version is in force. '
-  'Raises: query_too_large (400); not_an_admin (403).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_fees to service_role, authenticated;

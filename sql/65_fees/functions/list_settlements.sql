@@ -40,6 +40,6 @@ $$;
 comment on function public.list_settlements is
   'The settlements that match all given filters, latest period first: a page of max_rows, from 1 to 1000 '
   '(private.read_page). '
-  'Raises: query_too_large, value_invalid (400); not_an_admin (403).';
+  'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_settlements to service_role, authenticated;

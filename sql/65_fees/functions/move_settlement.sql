@@ -27,6 +27,6 @@ $$;
 
 comment on function private.move_settlement is
   'Changes the status of a settlement; a trigger checks the transition. Returns the settlement. '
-  'Raises: query_too_large (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function private.move_settlement to authenticated, service_role;

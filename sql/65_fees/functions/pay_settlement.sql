@@ -70,8 +70,8 @@ comment on function public.pay_settlement is
   'without one a part counts again. settlement_move_refused (with the current status as detail) for any other '
   'settlement; nothing_to_pay if it, or the payer''s part, is not positive; the trigger raises payment_too_high (409) '
   'for more than that. '
-  'Raises: idempotency_key_invalid, payment_invalid, query_too_large (400); not_an_admin (403); settlement_not_found '
-  '(404); nothing_to_pay, request_in_progress, settlement_move_refused (409); idempotency_key_reused (422); '
-  'daily_limit_reached (429).';
+  'Raises: idempotency_key_invalid, payment_invalid, query_too_large (400); session_ended (401); not_an_admin (403); '
+  'settlement_not_found (404); nothing_to_pay, request_in_progress, settlement_move_refused (409); '
+  'idempotency_key_reused (422); daily_limit_reached (429).';
 
 grant execute on function public.pay_settlement to authenticated, service_role;

@@ -42,7 +42,7 @@ $$;
 comment on function public.reverse_fee is
   'Gives back what is left of a charge, whatever became of its subject: a new fee event with the reason and the '
   'operator, due in the next settlement. Returns the new fee event. Neither a reversal nor an adjustment is a charge. '
-  'Raises: query_too_large, reason_required (400); not_an_admin (403); fee_event_not_found (404); '
-  'fee_already_reversed (409).';
+  'Raises: query_too_large, reason_required (400); session_ended (401); not_an_admin (403); fee_event_not_found '
+  '(404); fee_already_reversed (409).';
 
 grant execute on function public.reverse_fee to authenticated, service_role;

@@ -16,4 +16,4 @@ $$;
 
 comment on function private.settle_due_months is
   'Settles every due month (private.due_months) separately, oldest first. Returns the number of settlements created. '
-  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';

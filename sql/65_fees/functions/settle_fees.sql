@@ -93,6 +93,6 @@ comment on function public.settle_fees is
   'currency, with its lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run '
   'creates nothing, and returns what it would create, with id null. Running it twice or concurrently settles nothing '
   'twice. '
-  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.settle_fees to authenticated, service_role;

@@ -31,6 +31,7 @@ comment on function public.write_off_settlement is
   'taken off before (private.take_off_credits), because a credit must not outlive the debt; if nothing is left then, '
   'the settlement is paid, and not written off. Returns the settlement. The trigger raises settlement_move_refused '
   '(409), with the current status as detail, for any other settlement, and nothing_to_pay (409) for a negative total. '
-  'Raises: query_too_large, reason_required (400); not_an_admin (403); settlement_not_found (404).';
+  'Raises: query_too_large, reason_required (400); session_ended (401); not_an_admin (403); settlement_not_found '
+  '(404).';
 
 grant execute on function public.write_off_settlement to authenticated, service_role;

@@ -120,12 +120,12 @@ create policy "parties and beneficiaries see the charges"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.fee_events
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 -- every column except settlement_id
 create trigger tg_fee_events__refuse

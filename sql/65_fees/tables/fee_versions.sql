@@ -40,12 +40,12 @@ create policy "the signed-in see what the prices were"
   to authenticated
   using (true);
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.fee_versions
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_fee_versions__refuse
 before update or delete or truncate on public.fee_versions

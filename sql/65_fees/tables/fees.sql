@@ -73,12 +73,12 @@ create policy "the signed-in see the prices"
   to authenticated
   using (true);
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.fees
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_fees__refuse_currency
 before insert or update of currency on public.fees

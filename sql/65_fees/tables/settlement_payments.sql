@@ -46,12 +46,12 @@ create policy "payers and beneficiaries see their payments"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.settlement_payments
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_settlement_payments__refuse
 before update or delete or truncate on public.settlement_payments

@@ -96,12 +96,12 @@ create policy "beneficiaries see their settlements"
     or (select private.may_act_as('admin'))
   );
 
-create policy "queries are small"
+create policy "requests are valid"
   on public.settlements
   as restrictive
   for select
   to anon, authenticated
-  using ((select private.is_small_query()));
+  using ((select private.is_valid_request()));
 
 create trigger tg_settlements__refuse
 before delete or truncate on public.settlements

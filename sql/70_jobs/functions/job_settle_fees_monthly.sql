@@ -15,4 +15,4 @@ $$;
 comment on function private.job_settle_fees_monthly is
   'Settles every due month, if private.settings.settles_on_schedule is true. Returns the number of settlements '
   'created. '
-  'Raises: period_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';

@@ -89,6 +89,6 @@ comment on function public.fee_stats is
   'owed (current: stats.owed), charged (by beneficiary and currency: accrued, settled, open), fees (by fee and '
   'currency), days (by currency)}; at most 100 rows of charged and of fees, and days of the 24 most used currencies. '
   'Amounts are in the currency''s minor unit. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.fee_stats to authenticated, service_role;

@@ -65,6 +65,6 @@ comment on function public.mortgage_stats is
   'The figures of mortgages for a period of days (private.stats_period): {from_day, to_day, time_zone, applications '
   '(current, by status), offers (made in the period, by status), acceptance_rate (the accepted fraction of them), '
   'interest (fractions a year), requested (the 24 most used currencies), days (stats.mortgages_by_day)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.mortgage_stats to authenticated, service_role;

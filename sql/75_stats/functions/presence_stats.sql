@@ -34,6 +34,6 @@ $$;
 comment on function public.presence_stats is
   'The figures of presence for a period of days (private.stats_period): {from_day, to_day, time_zone, online and '
   'pair_codes (current; the 20 most frequent), days (stats.presence_by_day)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.presence_stats to authenticated, service_role;

@@ -66,6 +66,6 @@ comment on function public.system_stats is
   'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
   'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
   'events, because every table is read completely: the job check-invariants checks them daily)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.system_stats to authenticated, service_role;

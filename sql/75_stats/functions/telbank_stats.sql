@@ -71,6 +71,6 @@ comment on function public.telbank_stats is
   'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by '
   'currency), flows (by network and currency), days (stats.transfers_by_day, for the networks and currencies in '
   'flows)}; at most the 24 most used of each, and the first 200 characters of a network''s name. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.telbank_stats to authenticated, service_role;

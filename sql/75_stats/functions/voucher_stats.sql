@@ -72,6 +72,6 @@ comment on function public.voucher_stats is
   'vouchers (current, by status), bookings, cancellations, days (stats.bookings_by_day), revenue and revenue_days '
   '(stats.revenue_by_day, the 24 most used currencies), templates (offered and booked minutes, and utilisation as a '
   'fraction: stats.utilisation_by_day)}. '
-  'Raises: days_invalid, query_too_large (400); not_an_admin (403).';
+  'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.voucher_stats to authenticated, service_role;
