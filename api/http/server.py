@@ -257,12 +257,19 @@ class _StrictConnection(h11.Connection):
 
 async def _has_hung_up(receive: Receive) -> bool:
     """Whether the client that has just sent a request is gone: hundreds of such requests would stand before others."""
-    cycle: RequestResponseCycle = receive.__self__  # type: ignore[attr-defined]
+    request: RequestResponseCycle | WebSocketProtocol = receive.__self__  # type: ignore[attr-defined]
     for _ in range(_LOOKS):
-        if cycle.disconnected:
+        if request.disconnected:
             return True
         await asyncio.sleep(0)
-    return bool(cycle.disconnected)
+    return bool(request.disconnected)
+
+
+def _is_useless_unread(scope: Scope) -> bool:
+    """Whether a request has no effect but its answer."""
+    if scope["type"] == ScopeType.HTTP:
+        return scope["method"] in ("GET", "HEAD") or scope["path"].lower().startswith(_VERIFY)
+    return scope["type"] == ScopeType.WEBSOCKET
 
 
 def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:
@@ -272,10 +279,8 @@ def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:
     """
 
     async def timed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
-            is_useless_unread = scope["method"] in ("GET", "HEAD") or scope["path"].lower().startswith(_VERIFY)
-            if is_useless_unread and await _has_hung_up(receive):
-                return
+        if _is_useless_unread(scope) and await _has_hung_up(receive):
+            return
         left = float(timeout)
         is_complete = scope["type"] != ScopeType.HTTP
 

@@ -94,7 +94,7 @@ async def _count_handshake(socket: WebSocket[Caller, None, State], address: str)
     settings: Settings = socket.app.state.settings
     shares: Shares = socket.app.state.shares
     if settings.is_rate_limited:
-        calls = shares.of(is_operator=False, is_read=False)
+        calls = shares.of(is_operator=False, is_read=False, client=address)
         counted = await calls.call("count_request", SERVER, client=f"/ws|{address}")
         if counted["requests"] > MAX_HANDSHAKES_A_MINUTE:
             raise ApiError("rate_limited", retry_after=str(counted["seconds_left"]))

@@ -33,6 +33,10 @@ pytestmark = pytest.mark.slow
 ISSUE = b"POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nX-TS-APIKEY: key\r\n"
 JSON = ISSUE + b"Content-Length: 1000\r\n\r\n"
 CHUNKED = ISSUE + b"Transfer-Encoding: chunked\r\n\r\n"
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n"
+)
 REFUSED = b"POST /api/unknown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 
 
@@ -246,7 +250,9 @@ def test_a_reader_that_has_hung_up_is_not_answered(tmp_path: Path) -> None:
     begun: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            begun.append(scope["path"])
+        elif scope["type"] == ScopeType.HTTP:
             begun.append(f"{scope['method']}{scope['path']}")
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -256,6 +262,8 @@ def test_a_reader_that_has_hung_up_is_not_answered(tmp_path: Path) -> None:
         for request in ("GET /gone", "POST /api/presence/verify", "POST /gone"):
             with connected(url, f"{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()):
                 pass
+        with connected(url, HANDSHAKE):
+            pass
         server = Server(app, settings_in(tmp_path))
         serving = asyncio.create_task(server.serve([listener]))
         with connected(url, b"GET /here HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as client:
