@@ -13,10 +13,10 @@ PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-quick test-clock mutations lint format migration docs clean
+.PHONY: help run dev test test-quick test-clock mutations bench bench-compare lint format migration docs clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.synced ## Start the database, migrate, seed and serve http://127.0.0.1:8000
 	@exec .venv/bin/portal run
@@ -35,6 +35,12 @@ test-clock: .venv/.synced-dev ## Run the tests that read the clock at twenty mom
 
 mutations: .venv/.synced-dev ## Break each rule of tests/mutations/mutations.yaml, and see that tests fail
 	@.venv/bin/python -m tests.mutations.run
+
+bench: .venv/.synced-dev ## Measure the API beside what it is made of (BENCH_SECONDS, BENCH_SIZE=large, BENCH_OUT=file)
+	@exec .venv/bin/python -m tests.bench
+
+bench-compare: .venv/.synced-dev ## Hold two results of make bench against each other (A=file B=file)
+	@exec .venv/bin/python -m tests.bench compare $(A) $(B)
 
 lint: .venv/.synced-dev ## Check format, style and types
 	.venv/bin/ruff format --check .

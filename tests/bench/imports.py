@@ -1,7 +1,5 @@
 """Measures an import of many bookings, beside a bare COPY of the same rows into a table like theirs.
 
-    .venv/bin/python -m tests.imports.measure [BOOKINGS]     one million by default
-
 Prints the rows in a second and the peak memory of `portal import d1`, and the rate of the COPY: with all indexes,
 checks and foreign keys, without and with the two triggers that fill columns, which an import needs, too.
 """
@@ -10,7 +8,6 @@ import os
 import resource
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,9 +27,8 @@ BOOKINGS_OF_A_VOUCHER = 20
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def main() -> None:
-    """Makes the databases, imports, copies, prints."""
-    bookings = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+def measure(bookings: int) -> None:
+    """Makes the databases, imports so many bookings, copies, prints."""
     with tempfile.TemporaryDirectory() as folder, run_server() as server, server.database() as url:
         migrate(url)
         file = Path(folder) / "d1.sqlite"
@@ -115,7 +111,3 @@ def booked(vouchers: int) -> Iterator[tuple[str | None, ...]]:
 def iso(time_: datetime) -> str:
     """A time as the legacy servers wrote it."""
     return time_.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-if __name__ == "__main__":
-    main()

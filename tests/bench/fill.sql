@@ -1,0 +1,54 @@
+-- What is measured, beside the 400 days of tests/storms/busy_year.sql: thinkers who are online, pairs that have met, vouchers with
+-- free slots, and limits that no measurement reaches. `bench.thinkers` says how many thinkers, `bench.begins` (epoch) from when
+-- on slots are free.
+set session_replication_role = replica;
+
+update private.settings
+set bookings_held = 2e9, vouchers_a_day = 2e9, bookings_a_day = 2e9, presence_changes_a_day = 2e9, bytes_a_day = 9e18;
+
+create temporary table online as
+select uid, private.thinker_id(uid) as id, pair_code
+from (
+  select 'thinker-' || lpad(to_hex(n), 12, '0') as uid, 'pair-' || n / 2 as pair_code
+  from generate_series(0, current_setting('bench.thinkers')::int - 1) as n
+  union all
+  select 'paired-' || n, 'paired-' || n / 2 from generate_series(0, 999) as n
+) as names;
+
+insert into public.thinkers (id, public_id)
+select id, uid from online;
+
+-- in the future, so that pairs stay together for as long as a measurement takes
+insert into public.presence_sessions (thinker_id, pair_code, room_id, last_seen_at)
+select id, pair_code, 'room-' || pair_code, now() + interval '1 day' from online;
+
+insert into public.rooms (id, type)
+select distinct room_id, 'mixed' from public.presence_sessions;
+
+-- as after a day of a portal: each row was updated once, and vacuum has made room for the next update
+update public.presence_sessions set silenced = false;
+vacuum public.presence_sessions;
+
+create temporary view offers as
+select kind || '-' || n as id, hours, t.id as issuer_id
+from (values ('open', 100, 322), ('book', 1000, 8760)) as kinds (kind, number, hours)
+cross join lateral generate_series(0, number - 1) as n
+cross join (select id from online limit 1) as t;
+
+insert into public.vouchers (id, issuer_id, valid_from, valid_until, title, price_amount, price_currency)
+select
+  id, issuer_id, to_timestamp(current_setting('bench.begins')::bigint),
+  to_timestamp(current_setting('bench.begins')::bigint) + hours * interval '1 hour', 'Beratung', 12000, 'EUR'
+from offers;
+
+-- one of the 322 slots of each open voucher is taken
+insert into public.voucher_bookings (
+  voucher_id, issuer_id, holder_id, slot_start, slot_end, price_amount, price_currency
+)
+select v.id, v.issuer_id, v.issuer_id, v.valid_from, v.valid_from + interval '1 hour', v.price_amount, v.price_currency
+from public.vouchers v
+where v.id like 'open-%';
+
+set session_replication_role = origin;
+
+vacuum analyze;
