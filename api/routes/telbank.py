@@ -160,7 +160,11 @@ async def list_transfers(
     return page.answer(Transfers(items=[Transfer.from_row(row) for row in rows]), rows)
 
 
-@get("/transfers/{transfer_id:str}", responses=error_responses("transfer_not_found", "value_invalid", language="en"))
+@get(
+    "/transfers/{transfer_id:str}",
+    middleware=[at_most(300, "telbank/transfer")],
+    responses=error_responses("transfer_not_found", "value_invalid", "rate_limited", language="en"),
+)
 async def get_transfer(transfer_id: TextPath, request: PortalRequest, gateway: InjectedGateway) -> Logged:
     """One transfer."""
     row = await gateway.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)

@@ -75,6 +75,18 @@ LIMITS = [
     ("GET", "/api/mortgage/offer-list", 120),
     ("POST", "/api/telemetry", 300),
     ("PUT", "/api/admin/session", 10),
+    ("GET", "/api/admin/session", 300),
+    ("DELETE", "/api/admin/session", 300),
+    ("GET", "/api/admin/events", 300),
+    ("GET", "/api/admin/dashboard", 300),
+    ("GET", "/api/admin/settlements", 300),
+    ("GET", "/api/admin/settlements/unknown", 300),
+    ("GET", "/api/admin/fees", 300),
+    *(
+        ("GET", f"/api/admin/stats/{figures}", 300)
+        for figures in ("presence", "vouchers", "mortgages", "telbank", "fees", "system")
+    ),
+    ("GET", "/api/telbank/transfers/unknown", 300),
 ]
 
 
@@ -276,7 +288,7 @@ def limited_once(shared_database: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/presence/catalog/apis", "/api/admin/events", "/api/presence/debug", "/health"],
+    ["/api/presence/catalog/apis", "/api/presence/debug", "/health"],
 )
 def test_a_route_without_a_limit_is_not_counted(limited_once: Connection, shared_database: str, path: str) -> None:
     cancel(limited_once)

@@ -19,6 +19,7 @@ from api.errors import ApiError
 from api.http.body import PortalRequest
 from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
+from api.http.rate_limit import at_most
 from api.models.base import ApiModel
 from api.models.times import Millis
 
@@ -362,8 +363,9 @@ def _figures(name: str, function: str, model: type[Period], description: str) ->
     # Litestar describes the route by its name and annotation
     read.__annotations__["return"] = model
     read.__name__ = name
-    errors = error_responses("date_invalid", "days_invalid", "not_an_admin", language="en")
-    return get(f"/{name}", description=description, responses=errors)(read)
+    errors = error_responses("date_invalid", "days_invalid", "not_an_admin", "rate_limited", language="en")
+    limit = at_most(300, f"admin/stats/{name}")
+    return get(f"/{name}", description=description, middleware=[limit], responses=errors)(read)
 
 
 router = Router(

@@ -155,7 +155,8 @@ class ErrorCount:
 
 @get(
     "/admin/events",
-    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"),
+    middleware=[at_most(300, "admin/events")],
+    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", "rate_limited", language="en"),
     response_headers=PAGE_HEADERS,
 )
 async def events(request: PortalRequest, gateway: InjectedGateway, page: InjectedPage) -> Response[Events]:
@@ -164,7 +165,11 @@ async def events(request: PortalRequest, gateway: InjectedGateway, page: Injecte
     return page.answer(Events(items=[Event.from_row(row) for row in rows]), rows)
 
 
-@get("/admin/dashboard", responses=error_responses("not_an_admin", language="en"))
+@get(
+    "/admin/dashboard",
+    middleware=[at_most(300, "admin/dashboard")],
+    responses=error_responses("not_an_admin", "rate_limited", language="en"),
+)
 async def dashboard(request: PortalRequest, gateway: InjectedGateway) -> Dashboard:
     """Figures over the events of the last 30 days."""
     row = await gateway.call("dashboard", request.user.as_caller())

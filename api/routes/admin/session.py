@@ -36,7 +36,11 @@ class SignedIn(ApiModel):
     signed_in: bool = Field(description="False also on a server without a key, where nobody needs to sign in.")
 
 
-@get("/session", responses=error_responses(language="en", is_open=True))
+@get(
+    "/session",
+    middleware=[at_most(300, "admin/session/get")],
+    responses=error_responses("rate_limited", language="en", is_open=True),
+)
 async def read_session(request: PortalRequest, state: State) -> SignedIn:
     """Whether the browser has an admin session that counts."""
     sessions = admin_sessions_of(state)
@@ -82,7 +86,8 @@ async def sign_in(
 @delete(
     "/session",
     status_code=200,
-    responses=error_responses("not_a_server", language="en", is_open=True),
+    middleware=[at_most(300, "admin/session/delete")],
+    responses=error_responses("not_a_server", "rate_limited", language="en", is_open=True),
 )
 async def sign_out(request: PortalRequest, gateway: InjectedGateway, state: State) -> Response[SignedIn]:
     """Ends the admin session of the browser at once, wherever its cookie was copied."""

@@ -13,6 +13,7 @@ from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import Limit, TextPath, read_limit, text_query
+from api.http.rate_limit import at_most
 from api.models.base import ApiModel
 from api.models.times import Millis
 
@@ -195,7 +196,8 @@ class Statement(ApiModel):
 
 @get(
     "/settlements",
-    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", language="en"),
+    middleware=[at_most(300, "admin/settlements")],
+    responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", "rate_limited", language="en"),
     response_headers=PAGE_HEADERS,
 )
 async def list_settlements(
@@ -221,7 +223,10 @@ async def list_settlements(
 
 @get(
     "/settlements/{settlement_id:str}",
-    responses=error_responses("limit_invalid", "value_invalid", "settlement_not_found", "not_an_admin", language="en"),
+    middleware=[at_most(300, "admin/settlement")],
+    responses=error_responses(
+        "limit_invalid", "value_invalid", "settlement_not_found", "not_an_admin", "rate_limited", language="en"
+    ),
 )
 async def get_settlement(
     settlement_id: TextPath,
@@ -244,7 +249,11 @@ async def get_settlement(
     return Statement.from_row(row)
 
 
-@get("/fees", responses=error_responses("not_an_admin", language="en"))
+@get(
+    "/fees",
+    middleware=[at_most(300, "admin/fees")],
+    responses=error_responses("not_an_admin", "rate_limited", language="en"),
+)
 async def list_fees(request: PortalRequest, gateway: InjectedGateway) -> Fees:
     """Every fee, with its versions."""
     rows = await gateway.call("list_fees", request.user.as_caller())
