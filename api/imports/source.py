@@ -76,6 +76,9 @@ def _text(value: object) -> str | bytes | dict[str, str]:
         case {"base64": str(code), **others} if not others:
             # of a reject that nobody mended
             return {"base64": code}
+        case {"cut": str(start), "bytes": int(size), **others} if not others:
+            # a part of a value that private.import_kept has cut, which nobody replaced
+            return {"cut": start, "bytes": str(size)}
         case bool():
             return "true" if value else "false"
         case float():

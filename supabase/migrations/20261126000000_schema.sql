@@ -9077,7 +9077,9 @@ create table private.import_rejects (
 );
 
 comment on table private.import_rejects is
-  'The rows that an import could not take, whole, with the reason. docs/import.md lists the reasons.';
+  'The rows that an import could not take, with the reason (private.import_kept). docs/import.md lists the '
+  'reasons.';
+comment on column private.import_rejects.row_id is 'The id in the source; of a longer one the first 500 characters.';
 comment on column private.import_rejects.resolved_at is
   'When the row, or one that mends it, was imported after all; it is not imported again.';
 
@@ -9634,6 +9636,35 @@ comment on function private.import_digest is
   'The SQL of the hash of the imported columns, the same for a mapped and for a stored row of the table with this '
   'alias.';
 
+-- sql/68_import/functions/import_kept.sql
+create function private.import_kept(content jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select case
+    -- more than any row of the tables
+    when octet_length(import_kept.content::text) <= 262144 then import_kept.content
+    else (
+      select jsonb_object_agg(
+        left(v.name, 100),
+        case
+          when char_length(v.text) <= 1000 then v.value
+          else jsonb_build_object('cut', left(v.text, 1000), 'bytes', octet_length(v.text))
+        end
+      )
+      from (
+        select e.key as name, e.value, e.value #>> '{}' as text from jsonb_each(import_kept.content) as e
+      ) v
+    )
+  end
+$$;
+
+comment on function private.import_kept is
+  'What a reject keeps of a row: all of it, or, where it has more than 256 KiB, the first 1,000 characters of each '
+  'longer value, as {"cut", "bytes" (of the whole value)}: a hostile file has large rows, all of which are rejected.';
+
 -- sql/68_import/functions/import_key.sql
 create function private.import_key(legacy_table text, id text)
 returns text
@@ -9651,6 +9682,33 @@ $$;
 
 comment on function private.import_key is
   'The SQL of the id of an imported row, from the SQL of its legacy id.';
+
+-- sql/68_import/functions/import_names.sql
+create function private.import_names(legacy_table text, content jsonb)
+returns setof text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return query select u.uid from private.import_uids(content) as u (uid);
+  if import_names.legacy_table = 'events' then
+    return next content ->> 'subject_id';
+    begin
+      return query
+        select s.text #>> '{}'
+        from jsonb_path_query((content ->> 'meta')::jsonb, 'strict $.** ? (@.type() == "string")') as s (text);
+    exception
+      -- broken JSON: the row is rejected later
+      when data_exception or program_limit_exceeded then null;
+    end;
+  end if;
+end;
+$$;
+
+comment on function private.import_names is
+  'The texts of a legacy row that are or may be uids: those of private.import_uids, and of an event also its subject '
+  'and each text in its meta, in which the legacy servers had no fixed keys.';
 
 -- sql/68_import/functions/import_prerequisites.sql
 create function private.import_prerequisites(legacy_table text, ns integer[])
@@ -9758,7 +9816,10 @@ exception when others then
   where s.n = import_range.ns[1] and j.id = s.mends and j.resolved_at is null;
   if not found then
     insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, detail, run)
-    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, left(told, 1000), i.id
+    select
+      -- an index holds no long id
+      i.source, import_range.legacy_table, left(s.id, 500), s.hash, private.import_kept(s.content), why,
+      left(told, 1000), i.id
     from private.import_staging s
     join private.import_runs i on i.id = import_range.run
     where s.n = import_range.ns[1]
@@ -9813,13 +9874,13 @@ as $$
   with refused as (
     delete from private.import_staging s
     where exists (
-      select from private.import_uids(s.content) as u (uid)
+      select from private.import_names(import_refuse_erased.legacy_table, s.content) as u (uid)
       join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
     )
     returning s.id, s.hash
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select i.source, import_refuse_erased.legacy_table, r.id, r.hash, '{}', 'thinker_erased', i.id, now()
+  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash, '{}', 'thinker_erased', i.id, now()
   from refused r
   cross join private.import_runs i
   where i.id = import_refuse_erased.run

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
@@ -615,6 +616,58 @@ def endless(file: Path) -> Path:
     total = " + ".join(f"{name}.column1" for name in NAMES)
     file.write_text(f"create table t (x);\ninsert into t select 1 from {', '.join(TENS)} where {total} < 0;\n")
     return file
+
+
+def test_a_reject_of_a_large_row_keeps_the_beginning_of_its_values(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    large: dict[str, Value] = {"id": "v-2", "description": "ü" * 150_000, "terms": "[" * 3000, "title": "t" * 1000}
+    file = write(tmp_path / "d1.sqlite", ("vouchers", large))
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"alter table properties add column {'n' * 1000} text")
+        database.execute("insert into properties values ('house-2', ?, '{', ?)", ("a" * 262_144, "x"))
+    take(file)
+
+    records = {
+        r["id"]: r for line in portal("import", "rejects", "--format", "json").splitlines() if (r := json.loads(line))
+    }
+    row = records["v-2"]["row"]
+    assert row["description"] == {"cut": "ü" * 1000, "bytes": 300_000}
+    assert row["terms"] == {"cut": "[" * 1000, "bytes": 3000}
+    assert row["title"] == "t" * 1000
+    assert set(records["house-2"]["row"]) == {"id", "address", "meta", "n" * 100}
+    assert one(connection, "select max(octet_length(content::text)) from private.import_rejects") < 10_000
+
+    # a part is not imported as the whole
+    listed = tmp_path / "rejects.json"
+    mended = row | {"terms": "{}"}
+    lines = [records["v-2"] | {"row": r} for r in (mended, mended | {"description": "short"})]
+    listed.write_text(json.dumps(lines[0]))
+    assert run("import", "rejects", "--retry", str(listed)).exit_code == 3
+    assert one(connection, "select reason from private.import_rejects where row_id = 'v-2'") == "text_unreadable"
+    listed.write_text(json.dumps(lines[1]))
+    assert run("import", "rejects", "--retry", str(listed)).exit_code == 0
+    assert one(connection, "select description from public.vouchers where id = 'v-2'") == "short"
+
+
+def test_a_row_with_a_long_id_is_rejected(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    # letters that no compression makes short
+    identity = "".join(sha256(str(n).encode()).hexdigest() for n in range(500))
+    report = take(write(tmp_path / "d1.sqlite", ("events", {"id": identity}), ("vouchers", {"id": identity})))
+    assert (report["tables"]["events"]["rejected"], report["tables"]["vouchers"]["rejected"]) == (1, 1)
+    assert one(connection, "select count(*) from private.import_rejects where row_id = left(%s, 500)", identity) == 2
+
+
+def test_a_file_with_long_defaults_is_refused(connection: psycopg.Connection, tmp_path: Path) -> None:
+    """A file of some bytes for each row would be rows of megabytes."""
+    file = write(tmp_path / "d1.sqlite")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"alter table properties add column a text default '{'x' * 4000}'")
+    assert run("import", "d1", str(file), "--dry-run").exit_code == 0
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"alter table properties add column b text default '{'x' * 4000}'")
+    with pytest.raises(PortalError, match="defaults of properties"):
+        run("import", "d1", str(file))
 
 
 @pytest.mark.parametrize("kind", ["virtual", "stored"])

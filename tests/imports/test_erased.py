@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from tests.imports.conftest import Take
-from tests.imports.legacy import write
+from tests.imports.legacy import Value, write
 from tests.support.acting import one
 from tests.support.charging import violations
 
@@ -30,6 +31,41 @@ def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, ta
     assert one(connection, "select count(*) from public.telemetry_events") == 2
     assert one(connection, "select count(*) from public.thinkers where public_id = 'anna'") == 0
     assert one(connection, "select array_agg(distinct content) from private.import_rejects") == [{}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"actor_id": "anna"},
+        {"subject_type": "thinker", "subject_id": "anna"},
+        {"meta": '{"payer": "anna"}'},
+        {"meta": '{"before": {"parties": ["ben", "anna"]}}'},
+        {"meta": '{"holder": "\\u0061nna"}'},
+    ],
+)
+def test_the_log_does_not_name_an_erased_thinker_again(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, change: dict[str, Value]
+) -> None:
+    take(write(tmp_path / "d1.sqlite"))
+    one(connection, "select private.erase_thinker('anna')")
+    others: list[dict[str, Value]] = [
+        {"id": "ev-3", "meta": '{"title": "Hannah und anna"}'},
+        {"id": "ev-4", "subject_id": "anna-1"},
+    ]
+    broken: dict[str, Value] = {"id": "ev-5", "meta": '{"payer": "anna"'}
+    newer = write(
+        tmp_path / "newer.sqlite",
+        ("events", {"id": "ev-2", **change}),
+        *(("events", other) for other in others),
+        ("events", broken),
+        good=False,
+    )
+    assert rejected(take(newer)) == {"events": 2}
+    reasons = connection.execute(
+        "select row_id, reason, content from private.import_rejects order by row_id"
+    ).fetchall()
+    assert [row[:2] for row in reasons] == [("ev-2", "thinker_erased"), ("ev-5", "json_invalid")]
+    assert reasons[0][2] == {}
 
 
 def rejected(report: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:

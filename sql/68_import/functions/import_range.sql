@@ -40,7 +40,10 @@ exception when others then
   where s.n = import_range.ns[1] and j.id = s.mends and j.resolved_at is null;
   if not found then
     insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, detail, run)
-    select i.source, import_range.legacy_table, s.id, s.hash, s.content, why, left(told, 1000), i.id
+    select
+      -- an index holds no long id
+      i.source, import_range.legacy_table, left(s.id, 500), s.hash, private.import_kept(s.content), why,
+      left(told, 1000), i.id
     from private.import_staging s
     join private.import_runs i on i.id = import_range.run
     where s.n = import_range.ns[1]

@@ -7,13 +7,13 @@ as $$
   with refused as (
     delete from private.import_staging s
     where exists (
-      select from private.import_uids(s.content) as u (uid)
+      select from private.import_names(import_refuse_erased.legacy_table, s.content) as u (uid)
       join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
     )
     returning s.id, s.hash
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select i.source, import_refuse_erased.legacy_table, r.id, r.hash, '{}', 'thinker_erased', i.id, now()
+  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash, '{}', 'thinker_erased', i.id, now()
   from refused r
   cross join private.import_runs i
   where i.id = import_refuse_erased.run

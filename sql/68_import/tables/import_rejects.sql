@@ -15,7 +15,9 @@ create table private.import_rejects (
 );
 
 comment on table private.import_rejects is
-  'The rows that an import could not take, whole, with the reason. docs/import.md lists the reasons.';
+  'The rows that an import could not take, with the reason (private.import_kept). docs/import.md lists the '
+  'reasons.';
+comment on column private.import_rejects.row_id is 'The id in the source; of a longer one the first 500 characters.';
 comment on column private.import_rejects.resolved_at is
   'When the row, or one that mends it, was imported after all; it is not imported again.';
 

@@ -1,0 +1,27 @@
+create function private.import_kept(content jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select case
+    -- more than any row of the tables
+    when octet_length(import_kept.content::text) <= 262144 then import_kept.content
+    else (
+      select jsonb_object_agg(
+        left(v.name, 100),
+        case
+          when char_length(v.text) <= 1000 then v.value
+          else jsonb_build_object('cut', left(v.text, 1000), 'bytes', octet_length(v.text))
+        end
+      )
+      from (
+        select e.key as name, e.value, e.value #>> '{}' as text from jsonb_each(import_kept.content) as e
+      ) v
+    )
+  end
+$$;
+
+comment on function private.import_kept is
+  'What a reject keeps of a row: all of it, or, where it has more than 256 KiB, the first 1,000 characters of each '
+  'longer value, as {"cut", "bytes" (of the whole value)}: a hostile file has large rows, all of which are rejected.';
