@@ -7545,6 +7545,7 @@ set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;
+  statement  jsonb;
 begin
   perform private.is_valid_request();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
@@ -7559,14 +7560,22 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  return private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
+  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
+  if settlement.status = 'written_off' and not exists (
+    select from private.receivable_facts r
+    where r.settlement_id = settlement.id and r.payer_id = auth.uid() and r.cents > 0
+  ) then
+    -- words about the debt of another
+    statement := statement || '{"write_off_reason": null}';
+  end if;
+  return statement;
 end;
 $$;
 
 comment on function public.get_statement is
   'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
-  'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
-  'settlement_not_found. '
+  'only the own lines and payments, and their sums as total_cents and paid_cents; and write_off_reason, if a '
+  'part of the own debt was given up. All others get settlement_not_found. '
   'Raises: query_too_large (400); session_ended (401); settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;
@@ -10890,7 +10899,7 @@ begin
       private.uid_of(r.beneficiary_id), coalesce('settlement ' || r.settlement_id, 'no settlement yet')
     )
     from private.receivable_facts r
-    where thinker in (r.payer_id, r.beneficiary_id)
+    where thinker in (r.payer_id, r.beneficiary_id) and r.status <> 'written_off'
     group by r.beneficiary_id, r.payer_id, r.currency, r.settlement_id
     having sum(r.cents) <> 0
     order by 1;
@@ -11789,7 +11798,7 @@ with parts as (
     sum(e.amount_cents) as cents, min(e.created_at) as since
   from public.fee_events e
   left join public.settlements s on s.id = e.settlement_id
-  where e.settlement_id is null or s.status in ('open', 'invoiced')
+  where e.settlement_id is null or s.status in ('open', 'invoiced', 'written_off')
   group by e.beneficiary_id, e.currency, e.payer_id, s.id, s.status, s.due_on
 ),
 
@@ -11832,7 +11841,8 @@ cross join private.settings s;
 
 comment on view private.receivable_facts is
   'What each payer owes to each beneficiary: the part of each open or invoiced settlement that is not paid, and the '
-  'fee events in no settlement. The data of stats.receivables.';
+  'fee events in no settlement. The data of stats.receivables, which leaves out what was given up: the part of each '
+  'written_off settlement that is not paid.';
 
 grant select on private.receivable_facts to service_role, stats_reader;
 
@@ -12269,6 +12279,7 @@ from (
     sum(f.cents) as owed_cents,
     min(f.since) filter (where f.cents > 0) as since
   from private.receivable_facts f
+  where f.status <> 'written_off'
   group by f.payer_id, f.beneficiary_id, f.currency
   having bool_or(f.cents <> 0)
 ) r

@@ -1,16 +1,18 @@
 """Rules of the books that hold against plain SQL, as the owner of the tables could write it."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from api.actor import SERVER
 from tests.fees.conftest import books as books
 from tests.fees.scene import PORTAL, booked, cancel, charge, fee_events, settle, settled, thinker_named
-from tests.support.acting import act, act_or_reason, one, unchecked
+from tests.support.acting import act, act_or_reason, be_operator, one, thinker, unchecked
 from tests.support.charging import violations
 from tests.support.days import portal_today
 
@@ -384,6 +386,40 @@ def test_the_credit_of_one_payer_is_not_taken_off_the_debt_of_another(books: psy
     adjust(books, charges["anna"], None)
     assert move(books, "write_off", january, reason="a test")["paid_cents"] == 100
     assert books.execute(OWED).fetchall() == [("anna", -100)]
+    assert violations(books) == {}
+
+
+def test_the_reason_of_a_write_off_is_for_those_whose_debt_it_is(books: psycopg.Connection) -> None:
+    for n, (uid, amount) in enumerate({"anna": 100, "ben": 50, "clara": 60, "dora": 70}.items()):
+        owe(books, uid, amount, f"2026-01-1{n}")
+    [made] = month(books, "2026-01-01")
+    january = str(made["id"])
+    move(books, "invoice", january)
+    move(books, "pay", january, payer_uid="anna")
+    move(books, "pay", january, payer_uid="dora", amount_cents=69)
+    # of ben and clara, whose debts are older
+    move(books, "pay", january, amount_cents=110)
+    assert move(books, "write_off", january, reason="Dora is bankrupt")["write_off_reason"] == "Dora is bankrupt"
+
+    readers = {
+        uid: act(books, thinker(uid), "get_statement", settlement_id=UUID(january))["write_off_reason"]
+        for uid in ("anna", "ben", "clara", "dora", "togethersystems")
+    }
+    assert readers == dict.fromkeys(("anna", "ben", "clara")) | dict.fromkeys(
+        ("dora", "togethersystems"), "Dora is bankrupt"
+    )
+    # they read no row with it, neither the settlement nor its event
+    for uid in ("anna", "dora"):
+        for table in ("settlements", "events"):
+            query = sql.SQL("select from public.{} t where t::text like '%bankrupt%'").format(sql.Identifier(table))
+            books.execute(
+                "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)",
+                (json.dumps(thinker(uid).claims()),),
+            )
+            assert books.execute(query).fetchall() == []
+            be_operator(books)
+            assert len(books.execute(query).fetchall()) == 1
+    assert books.execute(OWED).fetchall() == []
     assert violations(books) == {}
 
 

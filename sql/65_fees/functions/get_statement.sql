@@ -8,6 +8,7 @@ set statement_timeout = '10s'
 as $$
 declare
   settlement public.settlements;
+  statement  jsonb;
 begin
   perform private.is_valid_request();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
@@ -22,14 +23,22 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  return private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
+  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
+  if settlement.status = 'written_off' and not exists (
+    select from private.receivable_facts r
+    where r.settlement_id = settlement.id and r.payer_id = auth.uid() and r.cents > 0
+  ) then
+    -- words about the debt of another
+    statement := statement || '{"write_off_reason": null}';
+  end if;
+  return statement;
 end;
 $$;
 
 comment on function public.get_statement is
   'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
-  'only the own lines and payments, and their sums as total_cents and paid_cents. All others get '
-  'settlement_not_found. '
+  'only the own lines and payments, and their sums as total_cents and paid_cents; and write_off_reason, if a '
+  'part of the own debt was given up. All others get settlement_not_found. '
   'Raises: query_too_large (400); session_ended (401); settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;

@@ -38,7 +38,7 @@ begin
       private.uid_of(r.beneficiary_id), coalesce('settlement ' || r.settlement_id, 'no settlement yet')
     )
     from private.receivable_facts r
-    where thinker in (r.payer_id, r.beneficiary_id)
+    where thinker in (r.payer_id, r.beneficiary_id) and r.status <> 'written_off'
     group by r.beneficiary_id, r.payer_id, r.currency, r.settlement_id
     having sum(r.cents) <> 0
     order by 1;

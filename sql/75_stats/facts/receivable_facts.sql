@@ -11,7 +11,7 @@ with parts as (
     sum(e.amount_cents) as cents, min(e.created_at) as since
   from public.fee_events e
   left join public.settlements s on s.id = e.settlement_id
-  where e.settlement_id is null or s.status in ('open', 'invoiced')
+  where e.settlement_id is null or s.status in ('open', 'invoiced', 'written_off')
   group by e.beneficiary_id, e.currency, e.payer_id, s.id, s.status, s.due_on
 ),
 
@@ -54,6 +54,7 @@ cross join private.settings s;
 
 comment on view private.receivable_facts is
   'What each payer owes to each beneficiary: the part of each open or invoiced settlement that is not paid, and the '
-  'fee events in no settlement. The data of stats.receivables.';
+  'fee events in no settlement. The data of stats.receivables, which leaves out what was given up: the part of each '
+  'written_off settlement that is not paid.';
 
 grant select on private.receivable_facts to service_role, stats_reader;

@@ -17,6 +17,7 @@ from (
     sum(f.cents) as owed_cents,
     min(f.since) filter (where f.cents > 0) as since
   from private.receivable_facts f
+  where f.status <> 'written_off'
   group by f.payer_id, f.beneficiary_id, f.currency
   having bool_or(f.cents <> 0)
 ) r
