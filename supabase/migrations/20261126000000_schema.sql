@@ -10445,6 +10445,8 @@ declare
   counts      jsonb;
   step        record;
   changed     bigint;
+  seen        xid;
+  next        xid;
 begin
   -- one erasure at a time
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
@@ -10459,8 +10461,11 @@ begin
 
   perform set_config('portal.erasure', pg_current_xact_id()::text, true);
 
-  -- reads the whole log, while others use the vouchers
+  -- reads the whole log, and then what others wrote in the meantime, while they use the vouchers
+  seen := pg_snapshot_xmin(pg_current_snapshot())::xid;
   counts := private.erase_from_log(erase_thinker.uid, pseudonym, '-infinity');
+  next := pg_snapshot_xmin(pg_current_snapshot())::xid;
+  perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(seen));
 
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
@@ -10500,8 +10505,8 @@ begin
     raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
   end if;
 
-  -- what others wrote in the meantime: no transaction of theirs takes an hour
-  perform private.erase_from_log(erase_thinker.uid, pseudonym, now() - interval '1 hour');
+  -- the rest, which is little
+  perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(next));
 
   insert into private.erased_uids (hash)
   values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
@@ -10702,6 +10707,27 @@ comment on function private.erase_thinker is
   'were deleted, emptied, or now refer to the pseudonym. thinker_has_obligations has private.thinker_obligations as '
   'detail. '
   'Raises: thinker_not_found (404); thinker_has_obligations (409).';
+
+-- sql/69_persons/functions/log_since.sql
+create function private.log_since(seen xid)
+returns timestamptz
+language sql
+volatile
+set search_path = ''
+as $$
+  select min(w.created_at)
+  from (
+    select e.created_at, e.xmin from public.events e where e.created_at >= now() - interval '1 hour'
+    union all
+    select k.created_at, k.xmin from private.idempotency_keys k where k.created_at >= now() - interval '1 hour'
+  ) w
+  where age(w.xmin) <= age(log_since.seen) and w.xmin <> pg_current_xact_id()::xid
+$$;
+
+comment on function private.log_since is
+  'The time of the oldest event or stored response that others may have written since a snapshot, of which `seen` is '
+  'pg_snapshot_xmin; null if there is none. No transaction of others takes an hour. For private.erase_thinker, which '
+  'does not read again what it has read before its locks.';
 
 -- sql/69_persons/functions/thinker_data.sql
 create function private.thinker_data(uid text)

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from api.actor import Actor
 from api.errors import PortalError
@@ -412,6 +413,59 @@ def test_an_erasure_locks_no_vouchers_while_it_reads_the_log(database: str) -> N
         # the booking came before the locks
         with pytest.raises(psycopg.Error, match="thinker_has_obligations"):
             erasing.result(timeout=30)
+
+
+LOGGED: LiteralString = """
+    insert into public.events (type, created_at)
+    select 'thing.done', now() - interval '1 minute' - n * interval '0.3 seconds' from generate_series(1, 10000) n
+"""
+
+
+def test_an_erasure_does_not_read_the_last_hour_again_behind_its_locks(database: str) -> None:
+    anna = thinker("anna")
+    with connections(database, 3) as [operator, others, watching], ThreadPoolExecutor() as threads:
+        call(
+            operator,
+            anna,
+            "issue_voucher",
+            voucher_id="offer",
+            valid_from="2030-01-07 09:00Z",
+            valid_until="2030-01-07 18:00Z",
+        )
+        operator.execute(LOGGED)
+        operator.execute("vacuum analyze public.events")
+        with operator.transaction(force_rollback=True):
+            operator.execute("select set_config('portal.erasure', pg_current_xact_id()::text, true)")
+            once = log_reads(operator, "select private.erase_from_log('anna', 'erased-x', '-infinity')")
+        with others.transaction():
+            # a session that began before it writes of her, and keeps it from its locks
+            others.execute("insert into public.events (type, meta) values ('late', %s)", (Jsonb({"payer": "anna"}),))
+            others.execute("select from public.vouchers where id = 'offer' for update")
+            erasing = threads.submit(log_reads, operator, "select private.erase_thinker('anna')")
+            wait_for_row(
+                watching,
+                "select from pg_stat_activity"
+                " where query like 'select private.erase_thinker%' and wait_event = 'PgSleep'",
+            )
+        reads = erasing.result(timeout=30)
+        # what is new is looked for twice, each time in one statement instead of three or more
+        assert once >= 3 * 10_000
+        assert reads < 2 * once
+        assert one(operator, "select meta ->> 'payer' from public.events where type = 'late'").startswith("erased-")
+
+
+def log_reads(connection: psycopg.Connection, statement: LiteralString) -> int:
+    """Executes a statement, and returns how many rows of the log it read."""
+    reads: LiteralString = (
+        "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::integer from pg_stat_xact_user_tables"
+        " where relname ~ '^events_'"
+    )
+    with connection.transaction():
+        # what earlier transactions read may still be counted
+        before: int = one(connection, reads)
+        connection.execute(statement)
+        number: int = one(connection, reads) - before
+        return number
 
 
 def outcome(connection: psycopg.Connection, actor: Actor, function: str, **params: object) -> str | None:

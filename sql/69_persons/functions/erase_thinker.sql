@@ -17,6 +17,8 @@ declare
   counts      jsonb;
   step        record;
   changed     bigint;
+  seen        xid;
+  next        xid;
 begin
   -- one erasure at a time
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
@@ -31,8 +33,11 @@ begin
 
   perform set_config('portal.erasure', pg_current_xact_id()::text, true);
 
-  -- reads the whole log, while others use the vouchers
+  -- reads the whole log, and then what others wrote in the meantime, while they use the vouchers
+  seen := pg_snapshot_xmin(pg_current_snapshot())::xid;
   counts := private.erase_from_log(erase_thinker.uid, pseudonym, '-infinity');
+  next := pg_snapshot_xmin(pg_current_snapshot())::xid;
+  perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(seen));
 
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
@@ -72,8 +77,8 @@ begin
     raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
   end if;
 
-  -- what others wrote in the meantime: no transaction of theirs takes an hour
-  perform private.erase_from_log(erase_thinker.uid, pseudonym, now() - interval '1 hour');
+  -- the rest, which is little
+  perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(next));
 
   insert into private.erased_uids (hash)
   values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
