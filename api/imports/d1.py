@@ -26,6 +26,9 @@ _ROW = 2**22
 _COLUMNS = 100
 """The columns of a table, as many as D1 allows."""
 
+_GROWTH = 8
+"""How many times as large as a file its rows, or the database of a dump, may be; and 4 MiB more."""
+
 _DEFAULTS = 2**12
 """The characters of all defaults of a table: SQLite adds them to each row that was stored without them."""
 
@@ -75,6 +78,8 @@ class D1:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         self.input: Mapping[str, object] = {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
+        self._file = file
+        self._left = _most(file)
 
     @property
     def unknown_tables(self) -> dict[str, int]:
@@ -87,13 +92,21 @@ class D1:
         return self._count(table) if table in self._tables else 0
 
     def rows(self, table: str) -> Iterator[dict[str, object]]:
-        """The rows of a table in the order in which they were written, with all of its columns."""
+        """The rows of a table in the order in which they were written, with all of its columns.
+
+        Raises PortalError where the rows of all tables are much larger than the file.
+        """
         if table not in self._tables:
             return
         query = f"select * from {_quoted(table)} order by {self._order(table)}"  # noqa: S608
         with closing(self._database.execute(query)) as cursor:
             names = [column[0] for column in cursor.description]
+            # rejects have the names, too
+            size_of_names = sum(map(len, names))
             for row in cursor:
+                self._left -= size_of_names + sum(len(value) for value in row if isinstance(value, (str, bytes)))
+                if self._left < 0:
+                    raise PortalError(f"The rows of {self._file} are more than {_GROWTH} times as large as the file.")
                 yield dict(zip(names, row, strict=True))
 
     def _computes(self, table: str) -> bool:
@@ -159,7 +172,7 @@ def _execute(dump: Path, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         _limit(database)
         # a dump has every value as a text, and an index at most once more
-        pages = (8 * dump.stat().st_size + 2**22) // 4096
+        pages = _most(dump) // 4096
         for setting in (
             "journal_mode = off", "synchronous = off", "trusted_schema = off", "foreign_keys = off",
             f"max_page_count = {pages}",
@@ -188,6 +201,12 @@ def _execute(dump: Path, path: Path) -> None:
         database.executescript("".join(part))
         if database.in_transaction:
             database.execute("commit")
+
+
+def _most(file: Path) -> int:
+    """The bytes that the content of a file may have; of a database that is in use a part is beside it."""
+    log = file.with_name(f"{file.name}-wal")
+    return _GROWTH * (file.stat().st_size + (log.stat().st_size if log.is_file() else 0)) + 2**22
 
 
 def _limit(database: sqlite3.Connection) -> None:

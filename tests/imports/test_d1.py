@@ -670,6 +670,42 @@ def test_a_file_with_long_defaults_is_refused(connection: psycopg.Connection, tm
         run("import", "d1", str(file))
 
 
+def test_a_file_whose_rows_are_much_larger_is_refused(connection: psycopg.Connection, tmp_path: Path) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table properties (id text)")
+        database.executemany("insert into properties values (?)", ((f"p-{n}",) for n in range(2000)))
+        database.execute(f"alter table properties add column address text default '{'x' * 4000}'")
+    assert file.stat().st_size < 100_000
+    with pytest.raises(PortalError, match="8 times as large as the file"):
+        run("import", "d1", str(file))
+    assert one(connection, "select count(*) from public.properties") == 0
+
+
+def test_names_of_columns_count_for_each_row(connection: psycopg.Connection, tmp_path: Path) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"create table properties (id text, {'x' * 4000} text)")
+        database.executemany("insert into properties values ('', ?)", [(None,)] * 2000)
+    with pytest.raises(PortalError, match="8 times as large as the file"):
+        run("import", "d1", str(file))
+    assert one(connection, "select count(*) from private.import_rejects") == 0
+
+
+def test_rows_that_are_still_in_the_log_of_a_database_are_read(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma wal_autocheckpoint = 0")
+        database.execute("create table properties (id text, address text)")
+        database.executemany("insert into properties values (?, ?)", ((f"p-{n}", "x" * 100_000) for n in range(50)))
+        database.commit()
+        assert file.stat().st_size < 10_000
+        assert take(file)["tables"]["properties"]["read"] == 50
+
+
 @pytest.mark.parametrize("kind", ["virtual", "stored"])
 def test_a_file_that_computes_columns_is_refused(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "d1.sqlite"
