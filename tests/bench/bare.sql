@@ -3,7 +3,7 @@
 create schema bare;
 
 create table bare.thinkers as table public.thinkers;
-create table bare.presence_sessions as table public.presence_sessions;
+create table bare.presence_sessions with (fillfactor = 50) as table public.presence_sessions;
 create table bare.vouchers as table public.vouchers;
 create table bare.voucher_bookings as table public.voucher_bookings;
 create table bare.fee_events as table public.fee_events;
@@ -22,6 +22,4 @@ create index on bare.presence_sessions (pair_code);
 create index on bare.voucher_bookings (holder_id, created_at);
 create index on bare.events (created_at);
 
--- as world.py leaves the table with our rules
-update bare.presence_sessions set silenced = false;
-vacuum analyze bare.presence_sessions;
+vacuum analyze;

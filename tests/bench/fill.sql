@@ -18,16 +18,20 @@ from (
 insert into public.thinkers (id, public_id)
 select id, uid from online;
 
--- in the future, so that pairs stay together for as long as a measurement takes
+-- last seen in the future, so that pairs stay together for as long as a measurement takes; every second row makes room in the
+-- pages, as the updates of a day do
 insert into public.presence_sessions (thinker_id, pair_code, room_id, last_seen_at)
-select id, pair_code, 'room-' || pair_code, now() + interval '1 day' from online;
+select
+  case when stays then id else gen_random_uuid() end, pair_code, case when stays then 'room-' || pair_code end,
+  now() + interval '1 day'
+from online
+cross join (values (true), (false)) as kinds (stays);
+
+delete from public.presence_sessions where room_id is null;
+vacuum public.presence_sessions;
 
 insert into public.rooms (id, type)
 select distinct room_id, 'mixed' from public.presence_sessions;
-
--- as after a day of a portal: each row was updated once, and vacuum has made room for the next update
-update public.presence_sessions set silenced = false;
-vacuum public.presence_sessions;
 
 create temporary view offers as
 select kind || '-' || n as id, hours, t.id as issuer_id

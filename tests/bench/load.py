@@ -93,11 +93,14 @@ class Load:
                 *(f"--define={name}={value}" for name, value in settings.items()),
                 url,
             ]
+            others = set(self._database.children())
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
                 # a backend compiles its functions when it is first asked
                 time.sleep(self._warm_up)
                 began, spent = time.time(), cpu_seconds(self._database)
                 _, errors = process.communicate()
+            # the main process has the time of its children when they are gone, and not while they go
+            psutil.wait_procs(set(self._database.children()) - others, timeout=5)
             spent = cpu_seconds(self._database) - spent
             if process.returncode != 0:
                 _end(f"{route}, {series}: {errors.partition('ERROR:')[2].splitlines()[0] or errors}")

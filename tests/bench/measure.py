@@ -59,7 +59,7 @@ def measure(seconds: int, sizes: list[Size], warm_up: int = 1) -> Run:
         routes = _told(bench.routes(world))
         updates, heap_only = (after - counted for after, counted in zip(_heartbeats(world), before, strict=True))
         contention = _told(bench.contention(world))
-        growth = [figure for size in sizes for figure in _told(bench.growth(bench.fill("growth", size)))]
+        growth = _told(bench.growth([bench.fill("growth", size) for size in sizes]))
         return Run(routes, contention, growth, heap_only / updates)
 
 
@@ -102,29 +102,44 @@ class _Bench:
                     contention.name, f"{things} {contention.things}", contention.statement, world.url, variables, CROWD
                 )
 
-    def growth(self, world: World) -> Iterator[Figure]:
-        """The routes through the API, and the dashboards, at the size of this world."""
-        series = f"{world.size.vouchers:,} vouchers"
-        with servers.portal(world.url, self._folder / "portal") as api:
+    def growth(self, worlds: list[World]) -> Iterator[Figure]:
+        """The routes through the API, and the dashboards, at the sizes of these worlds.
+
+        One size right after the other, for the machine may have more to do at another time.
+        """
+        with ExitStack() as stack:
+            servers_of = [
+                (world, stack.enter_context(servers.portal(world.url, self._folder / "portal"))) for world in worlds
+            ]
             for route in ROUTES:
-                yield self._http(route.name, series, api, world)
-        with psycopg.connect(world.url, autocommit=True) as connection:
-            for name in DASHBOARDS:
-                times = sorted(_dashboard_ms(connection, name) for _ in range(TIMES))
+                for world, server in servers_of:
+                    yield self._http(route.name, _size(world), server, world)
+        for name in DASHBOARDS:
+            for world in worlds:
+                times = _dashboard_ms(world, name)
                 middle = statistics.median(times)
-                yield Figure(name, series, 1000 / middle, middle, times[-1], None, None)
+                yield Figure(name, _size(world), 1000 / middle, middle, max(times), None, None)
 
     def _http(self, route: str, series: str, server: servers.Running, world: World) -> Figure:
         return self._load.http(route, series, server, partial(world.variables, route))
 
 
-def _dashboard_ms(connection: psycopg.Connection, name: str) -> float:
-    began = time.perf_counter()
-    if name == "system_stats":
-        call(connection, SERVER, name, from_day=one(connection, "select current_date - 364"))
-    else:
-        connection.execute("select * from stats.utilisation_by_day where day > current_date - 365").fetchall()
-    return (time.perf_counter() - began) * 1000
+def _size(world: World) -> str:
+    return f"{world.size.vouchers:,} vouchers"
+
+
+def _dashboard_ms(world: World, name: str) -> list[float]:
+    """How long a dashboard took, each time."""
+    times = []
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        for _ in range(TIMES):
+            began = time.perf_counter()
+            if name == "system_stats":
+                call(connection, SERVER, name, from_day=one(connection, "select current_date - 364"))
+            else:
+                connection.execute("select * from stats.utilisation_by_day where day > current_date - 365").fetchall()
+            times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
 def _heartbeats(world: World) -> tuple[int, int]:
