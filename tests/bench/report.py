@@ -21,16 +21,16 @@ def show(run: Run) -> None:
     figures = _by_name(run.routes)
     console.print()
     _print(
-        ("route", *_RATIOS),
-        ((route.name, *(_rounded(ratio(figures, route.name)) for ratio in _RATIOS.values())) for route in ROUTES),
+        ("route", *(name for name, _ in _RATIOS)),
+        ((route.name, *(_rounded(ratio(figures, route.name)) for _, ratio in _RATIOS)) for route in ROUTES),
     )
-    console.print("ideal: 1 / (1/sql + 1/framework), as if nothing else took time\n")
+    console.print("ideal: 1 / (1/sql + 1/framework), as if nothing else took time; by cpu: the same of CPU a request\n")
     _print(
         ("64 connections", "on one", "on 64", "ratio"),
         ((one.route, f"{one.rps:,.0f}", other.series, _rounded(one.rps / other.rps)) for one, other in _pairs(run)),
     )
     console.print()
-    _print(("growth", "series", "p50 ms", "to the smallest"), _growth(run.growth))
+    _print(("growth", "series", "p50 ms", "to the smallest", "cpu ms", "to the smallest"), _growth(run.growth))
     console.print(f"\nheartbeats that are heap-only updates: {run.heap_only:.3f}\n")
     _print_figures(run.routes)
 
@@ -43,7 +43,11 @@ def _growth(figures: list[Figure]) -> Iterable[tuple[str, ...]]:
     for route in dict.fromkeys(figure.route for figure in figures):
         sizes = [figure for figure in figures if figure.route == route]
         for size in sizes:
-            yield route, size.series, f"{size.p50_ms:.2f}", _rounded(size.p50_ms / sizes[0].p50_ms)
+            cpu, smallest = _cpu(size), _cpu(sizes[0])
+            yield (
+                *(route, size.series, _rounded(size.p50_ms), _rounded(size.p50_ms / sizes[0].p50_ms)),
+                *(_rounded(cpu or None), _rounded(cpu / smallest if smallest else None)),
+            )
 
 
 def _print_figures(figures: Iterable[Figure]) -> None:
@@ -71,18 +75,18 @@ def compare(first: Path, second: Path) -> None:
     """Prints the second run beside the first, ratios first: what both measured."""
     a, b = (_by_name(Figure(**row) for row in json.loads(file.read_text())) for file in (first, second))
     _print(
-        ("route", *_RATIOS),
+        ("route", *(name for name, _ in _RATIOS)),
         (
             (
                 route.name,
-                *(f"{_rounded(ratio(a, route.name))} > {_rounded(ratio(b, route.name))}" for ratio in _RATIOS.values()),
+                *(f"{_rounded(ratio(a, route.name))} > {_rounded(ratio(b, route.name))}" for _, ratio in _RATIOS),
             )
             for route in ROUTES
         ),
     )
     console.print()
     _print(
-        ("route", "series", "B / A", "requests/s", "p50 ms", "p99 ms"),
+        ("route", "series", "B / A", "requests/s", "p50 ms", "p99 ms", "cpu ms"),
         (
             (
                 *name,
@@ -90,6 +94,7 @@ def compare(first: Path, second: Path) -> None:
                 f"{a[name].rps:,.0f} > {b[name].rps:,.0f}",
                 f"{a[name].p50_ms:.2f} > {b[name].p50_ms:.2f}",
                 f"{a[name].p99_ms:.2f} > {b[name].p99_ms:.2f}",
+                f"{_cpu(a[name]):.2f} > {_cpu(b[name]):.2f}",
             )
             for name in a
             if name in b
@@ -101,17 +106,33 @@ def _by_name(figures: Iterable[Figure]) -> Figures:
     return {(figure.route, figure.series): figure for figure in figures}
 
 
+def _cpu(figure: Figure) -> float:
+    """The CPU time of a request, of the API and of the database."""
+    return (figure.api_cpu_ms or 0) + (figure.db_cpu_ms or 0)
+
+
+def _quotient(figures: Figures, route: str, series: str, other: str) -> float:
+    return figures[route, series].rps / figures[route, other].rps
+
+
+def _cpu_quotient(figures: Figures, route: str, series: str, *others: str) -> float:
+    """What the others take of the CPU that the series takes."""
+    return sum(_cpu(figures[route, other]) for other in others) / _cpu(figures[route, series])
+
+
 def _of_ideal(figures: Figures, route: str) -> float:
-    ideal = 1 / (1 / figures[route, "sql"].rps + 1 / figures[route, "framework"].rps)
-    return figures[route, "api"].rps / ideal
+    return _quotient(figures, route, "api", "sql") + _quotient(figures, route, "api", "framework")
 
 
-_RATIOS: dict[str, Callable[[Figures, str], float]] = {
-    "api / ideal": _of_ideal,
-    "sql / bare": lambda figures, route: figures[route, "sql"].rps / figures[route, "bare"].rps,
-    "api / express": lambda figures, route: figures[route, "api"].rps / figures[route, "express"].rps,
-    "p99 / p50": lambda figures, route: figures[route, "api"].p99_ms / figures[route, "api"].p50_ms,
-}
+_RATIOS: tuple[tuple[str, Callable[[Figures, str], float]], ...] = (
+    ("api / ideal", _of_ideal),
+    ("by cpu", lambda figures, route: _cpu_quotient(figures, route, "api", "sql", "framework")),
+    ("sql / bare", lambda figures, route: _quotient(figures, route, "sql", "bare")),
+    ("by cpu", lambda figures, route: _cpu_quotient(figures, route, "sql", "bare")),
+    ("api / express", lambda figures, route: _quotient(figures, route, "api", "express")),
+    ("by cpu", lambda figures, route: _cpu_quotient(figures, route, "api", "express")),
+    ("p99 / p50", lambda figures, route: figures[route, "api"].p99_ms / figures[route, "api"].p50_ms),
+)
 
 
 def _rounded(value: float | None) -> str:
