@@ -46,8 +46,9 @@ REPLAYED = ResponseHeader(
 """For `response_headers` of the routes."""
 
 
-def mark_replayed(response: Response[Any]) -> Response[Any]:
+async def mark_replayed(response: Response[Any]) -> Response[Any]:
     """Add the header to the response that SQL had stored."""
+    # async, for Litestar would run it in a thread
     if replayed.get():
         response.headers[REPLAYED_HEADER] = "true"
     return response
