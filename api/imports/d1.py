@@ -29,9 +29,6 @@ _COLUMNS = 100
 _GROWTH = 8
 """How many times as large as a file its rows, or the database of a dump, may be; and 4 MiB more."""
 
-_DEFAULTS = 2**12
-"""The characters of all defaults of a table: SQLite adds them to each row that was stored without them."""
-
 _GENERATED = (2, 3)
 """What SQLite calls hidden: generated columns, virtual and stored ones."""
 
@@ -73,8 +70,6 @@ class D1:
         for table in sorted(self._tables.intersection(TABLES)):
             if self._computes(table):
                 raise PortalError(f"{file} computes columns of {table}: D1's own files store them.")
-            if self._default_size(table) > _DEFAULTS:
-                raise PortalError(f"{file} has defaults of {table} of more than {_DEFAULTS} characters.")
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         self.input: Mapping[str, object] = {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
@@ -113,11 +108,6 @@ class D1:
         """Whether a table has generated columns: a few bytes of a file would be rows of hundreds of megabytes."""
         columns = self._database.execute("select hidden from pragma_table_xinfo(?)", (table,))
         return any(hidden in _GENERATED for (hidden,) in columns)
-
-    def _default_size(self, table: str) -> int:
-        query = "select coalesce(sum(length(dflt_value)), 0) from pragma_table_xinfo(?)"
-        size: int = self._database.execute(query, (table,)).fetchone()[0]
-        return size
 
     def _count(self, table: str) -> int:
         number: int = self._database.execute(f"select count(*) from {_quoted(table)}").fetchone()[0]  # noqa: S608

@@ -658,18 +658,6 @@ def test_a_row_with_a_long_id_is_rejected(connection: psycopg.Connection, take: 
     assert one(connection, "select count(*) from private.import_rejects where row_id = left(%s, 500)", identity) == 2
 
 
-def test_a_file_with_long_defaults_is_refused(connection: psycopg.Connection, tmp_path: Path) -> None:
-    """A file of some bytes for each row would be rows of megabytes."""
-    file = write(tmp_path / "d1.sqlite")
-    with closing(sqlite3.connect(file)) as database, database:
-        database.execute(f"alter table properties add column a text default '{'x' * 4000}'")
-    assert run("import", "d1", str(file), "--dry-run").exit_code == 0
-    with closing(sqlite3.connect(file)) as database, database:
-        database.execute(f"alter table properties add column b text default '{'x' * 4000}'")
-    with pytest.raises(PortalError, match="defaults of properties"):
-        run("import", "d1", str(file))
-
-
 def test_a_file_whose_rows_are_much_larger_is_refused(connection: psycopg.Connection, tmp_path: Path) -> None:
     file = tmp_path / "d1.sqlite"
     with closing(sqlite3.connect(file)) as database, database:
