@@ -8979,6 +8979,10 @@ declare
   json jsonb;
 begin
   if import_json.value <> '' then
+    -- a row has at most 64 KiB of JSON; read, it may take some hundred times the memory of its text
+    if octet_length(import_json.value) > 524288 then
+      raise sqlstate 'PT400' using message = 'json_unreasonable';
+    end if;
     json := import_json.value::jsonb;
     perform private.check_json(json, bytes => null);
   end if;
@@ -8987,8 +8991,8 @@ end;
 $$;
 
 comment on function private.import_json is
-  'The JSON of a text; null for an empty one. Its numbers are measured before the mapped row is printed and hashed: '
-  '1e131000 has eight characters, and is printed with 131,001. '
+  'The JSON of a text of at most 512 KiB; null for an empty one. Its numbers are measured before the mapped row is '
+  'printed and hashed: 1e131000 has eight characters, and is printed with 131,001. '
   'Raises: json_unreasonable (400).';
 
 -- sql/67_legacy/functions/import_time.sql
@@ -9706,7 +9710,11 @@ begin
     begin
       return query
         select s.text #>> '{}'
-        from jsonb_path_query((content ->> 'meta')::jsonb, 'strict $.** ? (@.type() == "string")') as s (text);
+        from jsonb_path_query(
+          -- as private.import_json, which rejects the row later
+          case when octet_length(content ->> 'meta') <= 524288 then (content ->> 'meta')::jsonb end,
+          'strict $.** ? (@.type() == "string")'
+        ) as s (text);
     exception
       -- broken JSON: the row is rejected later
       when data_exception or program_limit_exceeded then null;

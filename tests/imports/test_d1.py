@@ -103,6 +103,8 @@ REJECTS: list[tuple[str, dict[str, Value], str]] = [
     ("vouchers", {"terms": "[" * 100 + "]" * 100}, "json_unreasonable"),
     # 74 KB, printed with more than the 1 GB that PostgreSQL can
     ("vouchers", {"terms": f"[{','.join(['1e131000'] * 8200)}]"}, "json_unreasonable"),
+    # no more than 64 KiB, but only when it is read
+    ("vouchers", {"terms": " " * 2**19 + "{}"}, "json_unreasonable"),
     ("voucher_bookings", {"voucher_id": "v-none"}, "voucher_missing"),
     ("voucher_bookings", {"slot_start": "2026-03-02T09:30:00.000Z"}, "slot_taken"),
     ("voucher_bookings", {"slot_end": "2026-03-02T09:00:00.000Z"}, "slot_ends_after_it_starts"),

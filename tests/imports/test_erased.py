@@ -52,19 +52,26 @@ def test_the_log_does_not_name_an_erased_thinker_again(
         {"id": "ev-3", "meta": '{"title": "Hannah und anna"}'},
         {"id": "ev-4", "subject_id": "anna-1"},
     ]
-    broken: dict[str, Value] = {"id": "ev-5", "meta": '{"payer": "anna"'}
+    # neither is read
+    unread: list[dict[str, Value]] = [
+        {"id": "ev-5", "meta": '{"payer": "anna"'},
+        {"id": "ev-6", "meta": f'{{"payer": "anna"{" " * 2**19}}}'},
+    ]
     newer = write(
         tmp_path / "newer.sqlite",
         ("events", {"id": "ev-2", **change}),
-        *(("events", other) for other in others),
-        ("events", broken),
+        *(("events", other) for other in [*others, *unread]),
         good=False,
     )
-    assert rejected(take(newer)) == {"events": 2}
+    assert rejected(take(newer)) == {"events": 3}
     reasons = connection.execute(
         "select row_id, reason, content from private.import_rejects order by row_id"
     ).fetchall()
-    assert [row[:2] for row in reasons] == [("ev-2", "thinker_erased"), ("ev-5", "json_invalid")]
+    assert [row[:2] for row in reasons] == [
+        ("ev-2", "thinker_erased"),
+        ("ev-5", "json_invalid"),
+        ("ev-6", "json_unreasonable"),
+    ]
     assert reasons[0][2] == {}
 
 
