@@ -58,6 +58,8 @@ class AdminSessions:
                 "app_metadata": {name: metadata[name] for name in ("role", "roles") if name in metadata},
                 "metadata_until": session.actor.expires_at,
             }
+            if session.actor.session_id is not None:
+                claims["portal_session"] = str(session.actor.session_id)
         return self._cookie.write(connection, claims)
 
     def delete(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
@@ -78,5 +80,6 @@ def _session(claims: Mapping[str, Any]) -> AdminSession | None:
     if "uid" in claims:
         # a role in a token is valid for as long as the token; one in the table thinkers until it is taken away
         metadata = claims["app_metadata"] if time.time() < claims["metadata_until"] else None
-        actor = Actor("authenticated", claims["uid"], metadata)
+        session_id = UUID(claims["portal_session"]) if "portal_session" in claims else None
+        actor = Actor("authenticated", claims["uid"], metadata, session_id)
     return AdminSession(UUID(claims["sub"]), actor)

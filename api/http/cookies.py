@@ -21,8 +21,9 @@ def read_cookie(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> st
     for header in connection.headers.getall("cookie", []):
         for pair in header.split(";"):
             key, _, value = pair.partition("=")
-            if key.strip() == name:
-                return value.strip()
+            # only what browsers take away, too: a name with other white space is another one, which any host can set
+            if key.strip(" \t") == name:
+                return value.strip(" \t")
     return ""
 
 

@@ -25,7 +25,7 @@ def client_address(request: ASGIConnection[Any, Any, Any, Any]) -> str:
 
 def is_https(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
     """Whether the client uses https, to this server or to a trusted proxy."""
-    if request.url.scheme == "https":
+    if request.scope["scheme"] == "https":
         return True
     settings: Settings = request.app.state.settings
     forwarded: str = request.headers.get("x-forwarded-proto", "")

@@ -199,7 +199,9 @@ class _Protocol(H11Protocol):
 
     def _should_upgrade_to_ws(self) -> bool:
         """Whether a request for an upgrade gets it; any other is answered as if it had not asked for it."""
-        return self.scope["path"] == web_socket.PATH and self.scope["method"] == "GET"
+        # websockets fails to refuse a handshake that is not ASCII
+        is_ascii = all(value.isascii() for _, value in self.headers)
+        return self.scope["path"] == web_socket.PATH and self.scope["method"] == "GET" and is_ascii
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection to a WebSocketProtocol, unless there are too many."""
@@ -211,14 +213,16 @@ class _Protocol(H11Protocol):
             super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that is no HTTP, unless there is an answer already. The application's own is dropped."""
+        """Answer a request that is no HTTP, unless there is an answer already. The application's own is dropped.
+
+        uvicorn's answer has a body, which h11 sends for no HEAD.
+        """
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
-            self.transport.close()
+            self.transport.write(web_socket.BAD_REQUEST)
+        self.transport.close()
 
 
 class _StrictConnection(h11.Connection):

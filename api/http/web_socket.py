@@ -32,7 +32,7 @@ MAX_UNREAD_BYTES = 256 * 1024
 _SLICE = 4096
 """Bytes that are parsed before the limits are looked at."""
 
-_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -62,7 +62,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if too_many or self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
                 self.transport.abort()
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.transport.write(_BAD_REQUEST)
+            self.transport.write(BAD_REQUEST)
             self.transport.close()
 
     async def send(self, message: ASGISendEvent) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import math
 import time
+from uuid import UUID
 
 from api.errors import ApiError
 from api.legacy import javascript
@@ -12,9 +13,14 @@ from api.settings import Settings
 SIGNATURE_AGE_MS = 300_000
 
 
-def thinker_uid(token: str, settings: Settings) -> str:
-    """The uid of a token's thinker: by HMAC-SHA256 where PRESENCE_HASH_KEY is set (generation 2), else by SHA-256."""
+def thinker_uid(token: str, settings: Settings, session_id: UUID | None = None) -> str:
+    """The uid of a token's thinker: by HMAC-SHA256 where PRESENCE_HASH_KEY is set (generation 2), else by SHA-256.
+
+    With a session the uid is of this session only, and no text is a token for it.
+    """
     message = (token + settings.token_secret_optional.get_secret_value()).encode()
+    if session_id is not None:
+        message = b"\xff" + session_id.bytes + message  # no text begins with this byte in UTF-8
     if settings.presence_hash_key is not None:
         key = settings.presence_hash_key.get_secret_value().encode()
         digest = hmac.new(key, message, hashlib.sha256).hexdigest()

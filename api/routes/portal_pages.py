@@ -57,7 +57,7 @@ def portal_pages(folder: Path) -> HTTPRouteHandler:
             return Response(_FOR_OPERATORS, status_code=403, media_type="text/html", headers=headers)
         if await anyio.Path(file).is_file():
             return await _answer(request, file)
-        query = f"?{request.url.query}" if request.url.query else ""
+        query = f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else ""
         # relative, because a proxy may serve the pages below a prefix
         return Redirect(f"./{quote(file.name)}/{query}")
 

@@ -9,8 +9,9 @@ from litestar.params import JSONBody
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.actor import SERVER, Actor
+from api.errors import ApiError
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
-from api.http.callers import TOKEN_COOKIE
+from api.http.callers import TOKEN_COOKIE, TrustedCaller
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
@@ -142,6 +143,7 @@ class Catalog(BaseModel):
         "token_expired",
         "signature_invalid",
         "not_signed_in",
+        "session_required",
         "session_ended",
         "not_a_server",
         "uid_invalid",
@@ -167,9 +169,13 @@ async def verify(
     check_signature(token, data.ts, data.sig)
     session: BrowserSession | None = request.auth
     settings: Settings = state.settings
-    if session and token in {shared.get_secret_value() for shared in settings.shared_tokens}:
-        token = f"{session.id} {token}"  # everybody has this token: each session is a thinker of its own
-    actor = Actor("authenticated", thinker_uid(token, settings))
+    own_session = None
+    # everybody has such a token: each session is a thinker of its own
+    if token in {shared.get_secret_value() for shared in settings.shared_tokens} and settings.has_sessions:
+        if session is None and not isinstance(request.user, TrustedCaller):
+            raise ApiError("session_required")
+        own_session = session.id if session else None
+    actor = Actor("authenticated", thinker_uid(token, settings, own_session))
     row = await gateway.call("verify_presence", actor, idempotency_key=idempotency_key)
     if session:
         client = client_address(request) if settings.is_rate_limited else None

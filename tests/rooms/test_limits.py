@@ -178,6 +178,8 @@ def test_only_a_get_of_the_chat_becomes_a_web_socket(shared_portal: str) -> None
         (b"POST /ws HTTP/1.1\r\nConnection: close\r\n", b"405"),
         (b"GET /ws HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n", b"400"),
         (b"GET /ws HTTP/1.1\r\nSec-WebSocket-Key: 2\r\n", b"400"),
+        (b"GET /ws HTTP/1.1\r\nSec-WebSocket-Protocol: \xff\r\nConnection: close\r\n", b"426"),
+        (b"GET /ws HTTP/1.1\r\nSec-WebSocket-Key: \xff\r\nConnection: close\r\n", b"426"),
     ):
         with raw(shared_portal, head) as client:
             assert received(client)[9:12] == status, head[:20]

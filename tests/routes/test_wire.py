@@ -99,10 +99,28 @@ def test_a_head_may_have_a_hundred_headers(url: str) -> None:
     assert _answered(url, f"{head}\r\n").startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/admin", "/schema", "/api/presence/verify", "/api/voucher/list"])
+@pytest.mark.parametrize("host", ["a:b:c", "a:99999", "[", "a b", "\xff"], ids=ascii)
+def test_an_odd_host_is_no_error_of_the_server(
+    url: str, path: str, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for method in ("GET", "POST"):
+        head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
+        assert int(_answered(url, head)[9:12]) < 500
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_request_that_is_no_http_writes_no_line(url: str, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    for rest in ("Transfer-Encoding: chunked\r\n\r\n" + "F" * 24 + "\r\n", "A\r\n\r\n", "Content-Length: x\r\n\r\n"):
+        assert _answered(url, f"{method} / HTTP/1.1\r\nHost: x\r\n{rest}").startswith(b"HTTP/1.1 400 ")
+    assert caplog.text == ""
+
+
 def _answered(url: str, request: str) -> bytes:
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as peer:
-        peer.sendall(request.encode())
+        peer.sendall(request.encode("latin-1"))
         return peer.recv(100)
 
 

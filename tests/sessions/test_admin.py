@@ -246,6 +246,19 @@ def test_a_copied_cookie_ends_with_the_sign_out(boss: Browser) -> None:
     assert boss.ask("DELETE", SIGN_IN).status == 200
 
 
+def test_it_ends_with_the_session_whose_token_began_it(public: Connection, shared_database: str) -> None:
+    browser = Browser(public)
+    verified = browser.post("/api/presence/verify", {"token": uuid4().hex}).body
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute(
+            "update public.thinkers set roles = '{admin}' where public_id = %s", (verified["thinker_id"],)
+        )
+        sign_in(browser, token=verified["access_token"])
+        assert is_signed_in(browser)
+        connection.execute("select private.release_thinker(%s)", (verified["thinker_id"],))
+        assert not is_signed_in(browser)
+
+
 @pytest.fixture
 def other_key(shared_database: str, tmp_path: Path) -> Iterator[Connection]:
     """A connection to the same server with another key and without sessions, behind a proxy."""

@@ -22,6 +22,7 @@ from tests.support.signing import KEY, SECRET
 
 NOT_YOURSELF = {"ok": False, "error": "Nur für die eigene Uid erlaubt"}
 COOKIE = "portal_session"
+SHARED = "mot-shared-token-v1"
 WINDOW = {"validFrom": "2030-01-07T09:00:00Z", "validUntil": "2030-01-07T12:00:00Z"}
 TRANSFER = {"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": 10, "fiatCurrency": "EUR"}
 
@@ -151,10 +152,26 @@ def test_lists_of_several_thinkers_keep_their_order(anna: Browser, public: Conne
 
 def test_everybodys_token_makes_each_session_a_thinker_of_its_own(anna: Browser, ben: Browser) -> None:
     first, again, other = (
-        browser.post("/api/presence/verify", {"token": "mot-shared-token-v1"}).body["thinker_id"]
-        for browser in (anna, anna, ben)
+        browser.post("/api/presence/verify", {"token": SHARED}).body["thinker_id"] for browser in (anna, anna, ben)
     )
     assert first == again != other
+
+
+def test_who_knows_a_session_has_no_token_for_its_thinker(anna: Browser, public: Connection) -> None:
+    verified = anna.post("/api/presence/verify", {"token": SHARED}).body
+    session = jwt.decode(verified["access_token"], options={"verify_signature": False})["portal_session"]
+    for token in (f"{session} {SHARED}", session + SHARED, session):
+        thinker_id = public.post("/api/presence/verify", {"token": token}).body["thinker_id"]
+        assert thinker_id != verified["thinker_id"]
+
+
+def test_everybodys_token_makes_nobody_a_thinker_without_a_session(public: Connection) -> None:
+    # a page gets a cookie first
+    answer = public.post("/api/presence/verify", {"token": SHARED}, sec_fetch_site="same-origin")
+    assert (answer.status, answer.headers["set-cookie"].partition("=")[0]) == (401, COOKIE)
+    answer = public.post("/api/presence/verify", {"token": SHARED})
+    assert (answer.status, answer.headers.get("set-cookie")) == (401, None)
+    assert public.post("/api/presence/verify", {"token": SHARED}, x_ts_apikey=KEY).status == 200
 
 
 # who gets a session
@@ -264,6 +281,14 @@ def test_a_cookie_that_is_none_is_nothing(public: Connection, tmp_path: Path, co
 
 def test_a_session_proves_nothing_at_the_data_api_or_as_a_token(anna: Browser, public: Connection) -> None:
     assert public.get("/api/voucher/list", authorization=f"Bearer {anna.cookies[COOKIE]}").status == 401
+
+
+@pytest.mark.parametrize("white", ["\xa0", "\x85", "\x1c", "\x1f"], ids=ascii)
+def test_a_cookie_of_a_similar_name_is_none(anna: Browser, public: Connection, white: str) -> None:
+    # browsers take it from any host, as they see no prefix __Host-
+    others = f"{COOKIE}={anna.cookies[COOKIE]}"
+    for header, status in ((f"{white}{others}", 401), (f" {others}", 200)):
+        assert public.get("/api/voucher/list", sec_fetch_site="same-origin", cookie=header).status == status
 
 
 def test_the_cookie_is_renewed_once_a_day(public: Connection, tmp_path: Path) -> None:
