@@ -1,14 +1,20 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
+import base64
 import hashlib
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Row
+
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""As of a page of SQL (`private.read_page`)."""
 
 _NEWEST_FIRST = {
     "list_vouchers": False,
@@ -86,18 +92,21 @@ class SessionCalls:
     async def _list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """One page of the rows that any of the thinkers may see."""
         most = max(1, int(str(params["max_rows"])) // len(actors))
-        pages: list[list[Row]] = []
+        rows: list[Row] | None = None
         refusals = []
         for actor in actors:
             try:
-                pages.append(await self._calls.call(function, actor, **params | {"max_rows": most}))
+                page = await self._calls.call(function, actor, **params | {"max_rows": most})
             except ApiError as error:
                 if error.status != 403:
                     raise
                 refusals.append(error)
-        if not pages:
+            else:
+                # one after the other: all pages together could be sixty megabytes
+                rows = page if rows is None else _cut(_merged([rows, page], newest_first=_NEWEST_FIRST[function]))
+        if rows is None:
             raise refusals[0]
-        return pages[0] if len(pages) == 1 else _merged(pages, newest_first=_NEWEST_FIRST[function])
+        return rows
 
 
 def _guest(session_id: UUID) -> str:
@@ -118,6 +127,18 @@ def _merged(pages: list[list[Row]], *, newest_first: bool) -> list[Row]:
     end = (max if newest_first else min)(ends, key=_place)
     place = [row["id"] for row in in_order].index(end["id"])
     return [*in_order[:place], in_order[place] | {"next": end["next"]}]
+
+
+def _cut(rows: list[Row]) -> list[Row]:
+    """As many of the rows as a page may have bytes, at least one; the last one has the cursor of the next page."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += len(msgspec.json.encode(row))
+        if size > MAX_PAGE_BYTES and count:
+            last = rows[count - 1]
+            key = msgspec.json.encode([last["created_at"], str(last["id"])])
+            return [*rows[: count - 1], last | {"next": base64.urlsafe_b64encode(key).decode()}]
+    return rows
 
 
 def _place(row: Row) -> tuple[datetime, str]:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from api.actor import SERVER
+from api.gateway import session_calls
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.sessions.conftest import SAME, Browser
@@ -135,6 +136,23 @@ def test_pages_of_a_list_hold_the_rows_of_all_thinkers_once(anna: Browser) -> No
                 break
         assert [v for v in listed if v in issued] == issued
         assert len(listed) == len(set(listed))
+
+
+def test_a_page_of_several_thinkers_has_no_more_bytes_than_that_of_one(
+    anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_calls, "MAX_PAGE_BYTES", 5000)
+    issued = [offer_of(anna, anna.uid if n % 3 else anna.uid[::-1]) for n in range(7)]
+    vouchers = [offer(anna, description="x" * 2000) for _ in range(5)]
+    listed: list[str] = []
+    pages, after = 0, ""
+    while not pages or after:
+        answer = anna.get(f"/api/voucher/list?issuerUid={anna.uid}&after={after}")
+        listed += [item["voucherId"] for item in answer.body["items"]]
+        assert len(answer.body["items"]) == 1 or len(str(answer.body)) < 10_000
+        pages, after = pages + 1, answer.headers.get("list-next", "")
+    assert pages > 2
+    assert listed == [voucher for n, voucher in enumerate(issued) if n % 3] + vouchers
 
 
 def test_lists_of_several_thinkers_keep_their_order(anna: Browser, public: Connection) -> None:
