@@ -1,6 +1,7 @@
 -- PostgREST applies filters to what a function returns while its transaction holds its locks. Roles belong to the whole
 -- server, and PostgREST reads only settings for all databases; what is set stays, as on Supabase.
 -- It also prepares each new statement of a client, and keeps it in its connection: one for each choice of columns.
+-- Before each request it calls public.check_request, which measures the body.
 do $$
 declare
   setting record;
@@ -11,7 +12,8 @@ begin
     join (
       values ('anon', 'statement_timeout', '2s'), ('anon', 'lock_timeout', '1900ms'),
         ('authenticated', 'statement_timeout', '2s'), ('authenticated', 'lock_timeout', '1900ms'),
-        ('authenticator', 'pgrst.db_prepared_statements', 'false')
+        ('authenticator', 'pgrst.db_prepared_statements', 'false'),
+        ('authenticator', 'pgrst.db_pre_request', 'public.check_request')
     ) as s (role, name, value) on s.role = r.rolname
     where not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
   loop

@@ -27,6 +27,7 @@ alter default privileges revoke execute on functions from public;
 -- PostgREST applies filters to what a function returns while its transaction holds its locks. Roles belong to the whole
 -- server, and PostgREST reads only settings for all databases; what is set stays, as on Supabase.
 -- It also prepares each new statement of a client, and keeps it in its connection: one for each choice of columns.
+-- Before each request it calls public.check_request, which measures the body.
 do $$
 declare
   setting record;
@@ -37,7 +38,8 @@ begin
     join (
       values ('anon', 'statement_timeout', '2s'), ('anon', 'lock_timeout', '1900ms'),
         ('authenticated', 'statement_timeout', '2s'), ('authenticated', 'lock_timeout', '1900ms'),
-        ('authenticator', 'pgrst.db_prepared_statements', 'false')
+        ('authenticator', 'pgrst.db_prepared_statements', 'false'),
+        ('authenticator', 'pgrst.db_pre_request', 'public.check_request')
     ) as s (role, name, value) on s.role = r.rolname
     where not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
   loop
@@ -144,6 +146,39 @@ comment on function private.check_json is
   'longer than it was sent; its arrays and objects of more than 64 KiB may have 50,000 values together, for each takes '
   'time. '
   'Raises: json_unreasonable (400).';
+
+-- sql/10_core/functions/check_request.sql
+create function public.check_request()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  headers constant jsonb := nullif(current_setting('request.headers', true), '')::jsonb;
+  size    constant text := headers ->> 'content-length';
+begin
+  if current_setting('role') in ('anon', 'authenticated')
+    and (
+      headers ? 'transfer-encoding'
+      or case
+        when size collate "C" ~ '^\d{1,6}$' then size::integer > 262144
+        else size is not null or current_setting('request.method', true) in ('POST', 'PATCH', 'PUT')
+      end
+    )
+  then
+    raise sqlstate 'PT413' using message = 'too_large';
+  end if;
+end;
+$$;
+
+comment on function public.check_request is
+  'Refuses a request of anon or authenticated whose body has more than 256 KiB, or does not say its size. PostgREST '
+  'calls it before each request (pgrst.db_pre_request), because the arguments of a function are jsonb: PostgreSQL '
+  'makes half a gigabyte of a body of a megabyte before the function can measure it, and no timeout ends that. '
+  'Raises: too_large (413).';
+
+grant execute on function public.check_request to anon, authenticated, service_role;
 
 -- sql/10_core/functions/count_brackets.sql
 create function private.count_brackets(shown text)

@@ -128,5 +128,45 @@ def test_every_table_with_policies_asks(session: psycopg.Connection) -> None:
     assert asking == all_tables
 
 
+@pytest.mark.parametrize(
+    ("method", "headers", "is_refused"),
+    [
+        ("GET", {}, False),
+        ("DELETE", {}, False),
+        ("POST", {"content-length": "0"}, False),
+        ("POST", {"content-length": "262144"}, False),
+        ("POST", {"content-length": "262145"}, True),
+        ("POST", {"content-length": "99999999999999999999"}, True),
+        ("POST", {"content-length": "2, 262145"}, True),
+        ("GET", {"content-length": "-1"}, True),
+        # of HTTP/2, which needs no length
+        ("POST", {}, True),
+        ("PATCH", {}, True),
+        ("PUT", {}, True),
+        ("POST", {"transfer-encoding": "chunked"}, True),
+        # the encoding counts, not the length
+        ("POST", {"transfer-encoding": "chunked", "content-length": "2"}, True),
+    ],
+)
+def test_a_body_says_its_size_and_is_small(
+    session: psycopg.Connection, method: str, headers: dict[str, str], is_refused: bool
+) -> None:
+    check = sql.SQL("select public.check_request()")
+    session.execute(
+        "select set_config('request.method', %s, false), set_config('request.headers', %s, false)",
+        (method, json.dumps(headers)),
+    )
+    answers = [ask(session, actor, check) for actor in (ANON, ANN, Actor("service_role"))]
+    session.execute("reset request.method; reset request.headers")
+    expected = "too_large" if is_refused else None
+    assert answers == [expected, expected, None]
+
+
+def test_what_is_no_request_has_no_body(session: psycopg.Connection) -> None:
+    check = sql.SQL("select public.check_request()")
+    assert [ask(session, actor, check) for actor in (ANON, ANN)] == [None, None]
+    session.execute(check)
+
+
 def test_trusted_servers_may_ask_as_they_like(session: psycopg.Connection) -> None:
     assert ask(session, Actor("service_role"), casts(11, kind="text")) is None

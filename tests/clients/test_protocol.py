@@ -172,6 +172,21 @@ def test_an_invalid_json_body_is_refused(api: httpx.Client) -> None:
     assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
 
 
+def test_a_body_that_is_large_or_does_not_say_its_size_is_refused_before_it_is_read(api: httpx.Client) -> None:
+    def answer(body: str, role: Any) -> tuple[int, object]:
+        response = _call(api, "ping", body, **_as(role, "ben"))
+        return response.status_code, response.json()
+
+    small, large = (f"{{{' ' * spaces}}}" for spaces in (262_142, 262_143))
+    assert answer(small, "anon") == answer(small, "authenticated") == (200, True)
+    refused = (413, {"code": "PT413", "message": "too_large", "details": None, "hint": None})
+    assert answer(large, "anon") == answer(large, "authenticated") == refused
+    assert answer(large, "service_role") == (200, True)
+    # in chunks
+    response = api.post("/rpc/ping", content=iter([b"{", b"}"]), headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["message"]) == (413, "too_large")
+
+
 def test_invalid_values_of_columns_are_refused(api: httpx.Client) -> None:
     assert _call(api, "test_echo", '{"i": "nonsense"}').json()["code"] == "22P02"
     assert _call(api, "test_echo", '{"at": "2030-02-30"}').json()["code"] == "22008"

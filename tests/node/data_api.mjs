@@ -73,15 +73,23 @@ function refuseAsPostgrest(error) {
 }
 
 /** What PostgREST sets for each transaction; `hoisted` are settings of the function that is called. */
-function setUp({ claims, timeZone }, roles, hoisted) {
+function setUp({ claims, timeZone, method, headers }, roles, hoisted) {
   const settings = Object.entries({ ...roles[claims.role], ...hoisted });
   return sql`select ${sql.join([
     sql`set_config('role', ${claims.role}, true)`,
     sql`set_config('request.jwt.claims', ${JSON.stringify(claims)}, true)`,
+    sql`set_config('request.method', ${method}, true)`,
+    sql`set_config('request.headers', ${JSON.stringify(headers)}, true)`,
     sql`set_config('search_path', ${SCHEMA}, true)`,
     sql`(select set_config('timezone', name, true) from pg_timezone_names where name = ${timeZone ?? null})`,
     ...settings.map(([name, value]) => sql`set_config(${name}, ${value}, true)`),
   ])}`;
+}
+
+/** Calls the function of `db-pre-request`, which may refuse a request, as its caller. */
+async function callBefore(connection, roles) {
+  const name = roles.authenticator?.["pgrst.db_pre_request"];
+  if (name) await sql`select ${sql.id(...name.split("."))}()`.execute(connection);
 }
 
 function connectionOptions(uri) {
@@ -152,6 +160,7 @@ class Authenticator extends PostgresConnection {
       return await transaction.execute(async (connection) => {
         try {
           await setUp(asking.getStore(), roles, hoisted).execute(connection);
+          await callBefore(connection, roles);
           return await work(connection);
         } catch (error) {
           first = error;
@@ -414,7 +423,8 @@ async function answer(request) {
   const { pathname, search } = new URL(request.url);
   const readOnly = ["GET", "HEAD"].includes(request.method);
   const timeZone = /(?:^|,)\s*timezone=([^,\s]+)/.exec(request.headers.get("Prefer"))?.[1];
-  return asking.run({ claims, readOnly, timeZone }, async () => {
+  const { cookie, ...headers } = Object.fromEntries(request.headers);
+  return asking.run({ claims, readOnly, timeZone, method: request.method, headers }, async () => {
     try {
       await catalog.read();
     } catch (error) {

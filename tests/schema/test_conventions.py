@@ -249,7 +249,7 @@ def test_outsiders_may_call_only_functions_without_secrets(connection: psycopg.C
         f"select proname from pg_proc where pronamespace::regnamespace::text in {OURS} "
         f"and has_schema_privilege('anon', pronamespace, 'usage') and has_function_privilege('anon', oid, 'execute') "
         f"order by 1",
-    ) == ["available_slots", "ping"]
+    ) == ["available_slots", "check_request", "ping"]
 
 
 def test_the_five_templates_of_the_portal_exist(connection: psycopg.Connection) -> None:

@@ -223,9 +223,18 @@ def test_what_an_operator_adds_weakens_no_rule(connection: psycopg.Connection, c
 
 def test_missing_settings_of_postgrest_are_found_and_served(connection: psycopg.Connection) -> None:
     connection.execute("alter role authenticator reset all")
+    found = differences(connection)
+    assert [str(difference) for difference in found] == [
+        "missing: role authenticator: has a pgrst.db_pre_request=public.check_request",
+        "missing: role authenticator: has a pgrst.db_prepared_statements",
+    ]
+    assert all(difference.is_served for difference in found)
+
+
+def test_another_function_that_postgrest_calls_before_requests_is_found(connection: psycopg.Connection) -> None:
+    connection.execute("alter role authenticator set pgrst.db_pre_request = 'public.another'")
     [found] = differences(connection)
-    assert str(found) == "missing: role authenticator: has a pgrst.db_prepared_statements"
-    assert found.is_served
+    assert str(found) == "missing: role authenticator: has a pgrst.db_pre_request=public.check_request"
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGED)

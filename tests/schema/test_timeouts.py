@@ -29,8 +29,8 @@ def test_both_roles_end_before_others_give_up(connection: psycopg.Connection) ->
     found = settings(connection)
     timeouts = {"statement_timeout": "2s", "lock_timeout": "1900ms"}
     # each choice of columns is a statement of its own, which would stay in PostgREST's connection
-    unprepared = {"pgrst.db_prepared_statements": "false"}
-    assert found == {"anon": timeouts, "authenticated": timeouts, "authenticator": unprepared}
+    of_postgrest = {"pgrst.db_prepared_statements": "false", "pgrst.db_pre_request": "public.check_request"}
+    assert found == {"anon": timeouts, "authenticated": timeouts, "authenticator": of_postgrest}
     assert connection.execute("select '2s'::interval < %s::interval", (LOCK_PATIENCE,)).fetchone() == (True,)
 
 
@@ -41,7 +41,7 @@ def test_what_an_operator_or_supabase_has_set_stays(connection: psycopg.Connecti
     found = settings(connection)
     assert found["anon"]["statement_timeout"] == "3s"
     assert found["authenticated"]["statement_timeout"] == "2s"
-    assert found["authenticator"] == {"pgrst.db_prepared_statements": "true"}
+    assert found["authenticator"]["pgrst.db_prepared_statements"] == "true"
 
 
 def test_an_owner_who_may_not_alter_the_roles_is_told(connection: psycopg.Connection) -> None:
@@ -51,4 +51,7 @@ def test_an_owner_who_may_not_alter_the_roles_is_told(connection: psycopg.Connec
         "alter role authenticator reset all; create role owner_of_a_test; set local role owner_of_a_test"
     )
     connection.execute(TIMEOUTS)
-    assert told == ["set pgrst.db_prepared_statements = false for the role authenticator, as a superuser"]
+    of_postgrest = ("pgrst.db_pre_request = public.check_request", "pgrst.db_prepared_statements = false")
+    assert sorted(told, key=str) == [
+        f"set {setting} for the role authenticator, as a superuser" for setting in of_postgrest
+    ]

@@ -8,8 +8,8 @@ select set_eq(
     from pg_proc
     where pronamespace = 'public'::regnamespace and has_function_privilege('anon', oid, 'execute')
   $$,
-  array['available_slots', 'ping'],
-  'anon may execute two functions in public'
+  array['available_slots', 'check_request', 'ping'],
+  'anon may execute three functions in public'
 );
 
 select tests.sign_out();
