@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 import obstore
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from obstore import GetResult
 
 _CHUNK = 2**18
+
+_LONGEST_NAME = 250
+"""The bytes of a file's name: a disk takes 255, and obstore adds some while it writes."""
+
+_LONGEST_KEY = 1024
+"""The bytes of a key of S3, with the prefix of STORAGE_URL."""
 
 _FAILURE = "the store of documents (STORAGE_URL and AWS_*, or DATA_DIR) fails: %.300s"
 
@@ -63,6 +70,7 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         self._store: ObjectStore
         self._folder: Path | None = None
+        self._prefix = ""
         self._min_free = settings.min_free_mib * 1024 * 1024
         if settings.storage_url is None:
             self._folder = settings.data_dir
@@ -71,6 +79,13 @@ class Storage:
             self._store = LocalStore(settings.data_dir)
         else:
             self._store = from_url(settings.storage_url)
+            self._prefix = urlsplit(settings.storage_url).path.strip("/")
+
+    def takes(self, path: str) -> bool:
+        """Whether the store can have a document at this path of the table contracts: a longer one is nowhere."""
+        if self._folder is None:
+            return len(f"{self._prefix}/{path}".lstrip("/").encode()) <= _LONGEST_KEY
+        return all(len(name.encode()) <= _LONGEST_NAME for name in path.split("/"))
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> Stored:
         """Store the chunks as they arrive, all or none.
@@ -115,6 +130,8 @@ class Storage:
 
         Raises FileNotFoundError where there is none, and ApiError: storage_away.
         """
+        if not self.takes(path):
+            raise FileNotFoundError(path)
         try:
             async for chunk in _chunks(await obstore.get_async(self._store, path)):
                 yield chunk
@@ -152,6 +169,8 @@ class Storage:
 
     async def delete(self, path: str) -> None:
         """Delete the document at this path, if there is one. Raises ApiError: storage_away."""
+        if not self.takes(path):
+            return
         try:
             await obstore.delete_async(self._store, path)
         except FileNotFoundError:

@@ -167,11 +167,10 @@ def _copy(paths: list[str], folder: Path) -> list[str]:
     storage = Storage(load_settings())
 
     async def is_copied(path: str) -> bool:
-        # no store has such a path
-        if {".", ".."}.intersection(path.split("/")):
-            return False
-        (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return await storage.copy(path, folder / path) is not None
+        # another store may have longer names than this disk
+        file = folder.joinpath(*(name.encode()[-250:].decode(errors="ignore") for name in path.split("/")))
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return await storage.copy(path, file) is not None
 
     async def copy() -> list[str]:
         return [path for path in paths if not await is_copied(path)]

@@ -3,7 +3,7 @@
 import hashlib
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -51,8 +51,9 @@ class Folder:
         """The content of a file; None where it is missing."""
         for name in _names(path):
             file = (self._root / name).resolve()
-            if file.is_relative_to(self._root) and file.is_file():
-                return read_chunks(file)
+            with suppress(OSError):  # a name that is too long for this disk
+                if file.is_relative_to(self._root) and file.is_file():
+                    return read_chunks(file)
         return None
 
 
@@ -125,8 +126,7 @@ async def load_documents(
     for path, size, sha256 in rows:
         documents.read += 1
         expected = Stored(size, sha256)
-        if not _is_inside(path):
-            # no store has such a path
+        if not storage.takes(path):
             documents.missing.append(path)
         elif await storage.find(path) == expected:
             documents.already_there += 1

@@ -119,6 +119,12 @@ def test_a_document_that_the_store_lost_or_changed_is_not_sent(trusted: httpx.Cl
     assert trusted.get(path_of(contract)).status_code == 503
 
 
+def test_a_bucket_takes_keys_of_a_kilobyte_with_their_prefix(tmp_path: Path) -> None:
+    storage = Storage(settings_in(tmp_path, storage_url="s3://bucket/portal/"))
+    assert storage.takes(f"contracts/a/{'x' * 1005}")
+    assert not storage.takes(f"contracts/a/{'x' * 1006}")
+
+
 def test_a_document_is_sent_in_small_pieces(tmp_path: Path) -> None:
     # what a client does not read stays in memory, a piece of it
     async def sizes() -> list[int]:

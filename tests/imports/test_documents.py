@@ -1,5 +1,6 @@
 """The stored documents of a bucket: a copy of it, or its URL."""
 
+import asyncio
 import json
 from pathlib import Path
 from urllib.parse import unquote
@@ -7,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from api.errors import PortalError
+from api.imports.documents import Folder
 from tests.cli.running import run
 from tests.imports.conftest import Take
 from tests.imports.legacy import write
@@ -26,15 +28,14 @@ def test_documents_are_stored_if_they_have_their_hash(
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     more = [("contracts", {"id": url.split("/")[1], "storage_url": url}) for url in URLS[1:]]
-    outside = ("contracts", {"id": "ct-5", "storage_url": "contracts/../secret"})
-    take(write(tmp_path / "d1.sqlite", *more, outside))
+    long = f"contracts/ct-5/{'x' * 300}"
+    take(write(tmp_path / "d1.sqlite", *more, ("contracts", {"id": "ct-5", "storage_url": long})))
     bucket = tmp_path / "bucket" / "contracts"
     for name, content in {"ct-1/Vertrag.pdf": "abc", "ct-2/grüße.pdf": "abc", "ct-3/x.pdf": "abd"}.items():
         (bucket / name).parent.mkdir(parents=True)
         (bucket / name).write_text(content)
-    (tmp_path / "secret").write_text("abc")
 
-    expected = {"read": 5, "missing": ["contracts/../secret", URLS[3]], "differing": [URLS[2]]}
+    expected = {"read": 5, "missing": [URLS[3], long], "differing": [URLS[2]]}
     for stored, folder in ((2, bucket.parent), (0, bucket)):
         result = run("import", "contracts", str(folder), "--json")
         report = json.loads(result.stdout)
@@ -45,6 +46,11 @@ def test_documents_are_stored_if_they_have_their_hash(
     assert sum(path.is_file() for path in (tmp_path / "data").rglob("*")) == 2
     (bucket / "ct-3" / "x.pdf").write_text("abc")
     assert json.loads(run("import", "contracts", str(bucket), "--json").stdout)["stored"] == 1
+
+
+def test_a_folder_has_no_file_with_a_name_that_is_too_long(tmp_path: Path) -> None:
+    (tmp_path / "ct-1").mkdir()
+    assert asyncio.run(Folder(tmp_path).open(f"contracts/ct-1/{'x' * 300}")) is None
 
 
 def with_token(route: Route) -> Route:

@@ -358,6 +358,23 @@ def test_the_command_erases_rows_and_documents(database: str, monkeypatch: pytes
     assert [path.parent.name for path in tmp_path.rglob("deed")] == ["1"]
 
 
+def test_a_document_with_a_name_that_no_disk_has_stops_no_command(
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    path = f"contracts/{'x' * 300}/{'y' * 300}"
+    with psycopg.connect(database) as connection:
+        call(
+            connection, Actor("service_role", "anna"), "record_contract", contract_id=UUID(int=1), name="deed",
+            mime_type=None, byte_size=4, storage_url=path, hash_sha256="0" * 64,
+        )  # fmt: skip
+    assert run("export", str(tmp_path / "export")).exit_code == 3
+    with pytest.raises(PortalError, match=f"Not in the store of documents: {path}"):
+        run("export", "thinker", "anna", "--output", str(tmp_path / "anna"), "--documents", str(tmp_path / "documents"))
+    assert "anna is erased" in portal("erase", "thinker", "anna", "--yes")
+
+
 def test_who_writes_meanwhile_waits_and_nothing_is_left_behind(database: str) -> None:
     anna, ben = thinker("anna"), thinker("ben")
     start = "2030-01-07 09:00Z"

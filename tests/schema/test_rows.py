@@ -40,6 +40,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("contracts", "byte_size = -1", "byte_size_is_not_negative"),
     ("contracts", "hash_sha256 = 'none'", "hash_is_a_sha256_in_hex"),
     ("contracts", "storage_url = 'https://elsewhere/x'", "storage_url_is_a_path_of_contracts"),
+    ("contracts", "storage_url = 'contracts/../x'", "storage_url_is_a_path_that_stores_take"),
     ("contract_links", "room_id = null", "link_has_a_voucher_or_a_room"),
     ("contract_links", "role = 'cover'", "link_role_is_valid"),
     ("mortgage_applications", "status = 'closed'", "application_status_is_valid"),

@@ -12,6 +12,7 @@ create table public.contracts (
   constraint mime_type_has_1_to_255_characters check (char_length(mime_type) between 1 and 255),
   constraint byte_size_is_not_negative check (byte_size >= 0),
   constraint storage_url_is_a_path_of_contracts check (storage_url ~ '^contracts/[^/]+/[^/]+$'),
+  constraint storage_url_is_a_path_that_stores_take check (storage_url !~ '/\.\.?(/|$)|[\u0001-\u001f\u007f]|#[0-9]+$'),
   constraint storage_url_has_at_most_4_kib check (octet_length(storage_url) <= 4096),
   constraint hash_is_a_sha256_in_hex check (hash_sha256 ~ '^[0-9a-f]{64}$'),
   constraint times_are_in_the_calendar check (private.in_calendar(created_at))
