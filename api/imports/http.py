@@ -29,6 +29,12 @@ _MAX_COMMAS = 2**22
 _MAX_ANSWERS = 2**34
 """The bytes of all answers of a server, which go to the disk."""
 
+_MAX_REQUESTS = 1_000_000
+"""The requests to a server, most of which are for a page or an application."""
+
+_MAX_NAMES = 100
+"""How many fields without a column are named, each with at most so many characters."""
+
 TIMEOUT = httpx.Timeout(60, connect=10)
 """The seconds in which a server must send something."""
 
@@ -113,6 +119,7 @@ class _Server:
     def __init__(self, client: httpx.Client, address: str) -> None:
         self._client = client
         self._left = _MAX_ANSWERS
+        self._requests_left = _MAX_REQUESTS
         self.address = address
 
     def pages(self, part: List, user: bytes = _USER, **parameters: str) -> Iterator[_Page] | None:
@@ -121,20 +128,28 @@ class _Server:
         return None if first is None else self._follow(part, user, parameters, first)
 
     def _follow(self, part: List, user: bytes, parameters: Mapping[str, str], page: _Page | None) -> Iterator[_Page]:
-        seen: set[str] = set()
+        # hashes, because a cursor may be long
+        seen: set[int] = set()
         while page is not None:
             yield page
             after = page[1].get("List-Next")
             if not after:
                 return
-            if after in seen:
+            if hash(after) in seen:
                 raise PortalError(f"{self.address}/api/{part.path} begins again and again.")
-            seen.add(after)
+            seen.add(hash(after))
             page = self._ask(part, user, {**parameters, "after": after})
         raise PortalError(f"{self.address}/api/{part.path} ended in the middle: run the command again.")
 
     def _ask(self, part: List, user: bytes, parameters: Mapping[str, str]) -> _Page | None:
-        url = httpx.URL(f"{self.address}/api/{part.path}").copy_merge_params(dict(parameters))
+        self._requests_left -= 1
+        if self._requests_left < 0:
+            raise PortalError(f"{self.address}/api/{part.path} has more pages than a list can have.")
+        url = httpx.URL(f"{self.address}/api/{part.path}")
+        try:
+            url = url.copy_merge_params(dict(parameters))
+        except httpx.InvalidURL as error:
+            raise PortalError(f"{url} names an id or a page by more than a URL can have.") from error
         for _ in range(_ATTEMPTS):
             try:
                 with self._client.stream("GET", url, headers={b"X-MOT-User": user}) as answer:
@@ -241,10 +256,15 @@ class _Reader:
 
     def _rows(self, part: List, items: list[msgspec.Raw]) -> Iterator[dict[str, Value]]:
         for item in items:
+            unknown: Counter[str] = Counter()
             try:
-                yield part.row(read_row(item), self._unknown)
+                yield part.row(read_row(item), unknown)
             except ValueError as error:
                 raise PortalError(f"{self._server.address}/api/{part.path} lists something that is no row.") from error
+            for name in unknown:
+                short = name[:_MAX_NAMES]
+                if short in self._unknown or len(self._unknown) < _MAX_NAMES:
+                    self._unknown[short] += 1
 
     def _create(self, part: List) -> None:
         columns = ", ".join(f"{name} {kind}" for name, kind in part.columns.items())

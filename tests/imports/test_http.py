@@ -264,6 +264,12 @@ def ends(query: Query, _: Message) -> Reply:
     return Reply({}, 404) if "after" in query else Reply({"items": []}, headers={"List-Next": "x"})
 
 
+def new_page(query: Query, _: Message) -> Reply:
+    """An empty page, the first of fifty."""
+    after = query.get("after", "") + "x"
+    return Reply({"items": []}, headers={"List-Next": after} if len(after) < 50 else {})
+
+
 HOSTILE: dict[str, tuple[Route, str]] = {
     "key": (with_key("other", items()), "answers 401: set IMPORT_API_KEY"),
     "page": (lambda _, __: Reply(b"<html>"), "is no server of the portal"),
@@ -280,6 +286,8 @@ HOSTILE: dict[str, tuple[Route, str]] = {
     "short": (lambda _, __: Reply({}, headers={"Content-Length": "9"}), "Cannot read"),
     "endless": (page(VOUCHER, after="x"), "begins again and again"),
     "ended": (ends, "ended in the middle"),
+    "new pages": (new_page, "has more pages than a list can have"),
+    "long page": (page(VOUCHER, after="x" * 70_000), "more than a URL can have"),
     "limit": (lambda _, __: Reply({}, 429, {"Retry-After": "0"}), "answers 429 again and again"),
 }
 
@@ -290,6 +298,7 @@ def test_a_server_that_cannot_be_read_is_named_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(http, "_MAX_ANSWER", 3000)
     monkeypatch.setattr(http, "_MAX_COMMAS", 500)
+    monkeypatch.setattr(http, "_MAX_REQUESTS", 20)
     monkeypatch.setenv("IMPORT_API_KEY", "key")
     with site(generation_1()[0]) as good, site({}) as elsewhere, site({}) as running:
         redirect: Route = lambda _, __: Reply({}, 302, {"Location": f"{elsewhere.url}/api/voucher/list"})  # noqa: E731
@@ -315,6 +324,19 @@ def test_a_server_that_cannot_be_read_is_named_before_anything_is_written(
                 run("import", "http", url)
             assert "secret" not in str(refusal.value)
     assert one(connection, "select count(*) from private.import_runs") == 0
+
+
+@pytest.mark.usefixtures("connection")
+def test_only_some_of_many_unknown_fields_are_named() -> None:
+    rows = [VOUCHER | {f"{n}-{m}": 1 for m in range(90)} for n in range(2)]
+    with site({"/api/voucher/list": items(*rows, VOUCHER | {"0-0": 1, "y" * 300: 1})}) as running:
+        notes = take_from(running.url)["notes"]
+    names = [note for note in notes if note.startswith("The field ")]
+    assert len(names) == 100
+    assert names[0] == "The field 0-0 of vouchers is not imported (2 rows)."
+
+    with site({"/api/voucher/list": items(VOUCHER | {"y" * 300: 1})}) as running:
+        assert f"The field {'y' * 100} is not imported (1 rows)." in take_from(running.url)["notes"]
 
 
 def test_a_rate_limit_is_waited_for(connection: psycopg.Connection) -> None:
