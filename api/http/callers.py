@@ -18,7 +18,7 @@ from api.gateway import Calls
 from api.gateway.session_calls import SessionCalls
 from api.gateway.shares import Shares
 from api.http.admin_sessions import admin_sessions_of
-from api.http.cookies import read_cookie
+from api.http.cookies import cookie_name, read_cookie
 from api.http.origins import is_cross_origin, is_from_own_page, names_loopback
 from api.http.proxies import client_address
 from api.http.sessions import BrowserSession, sessions_of
@@ -179,7 +179,7 @@ async def _caller(connection: Connection, session: BrowserSession | None) -> Cal
             return operator
         if session is not None:
             return SessionCaller(session)
-        token = read_cookie(connection, TOKEN_COOKIE)
+        token = read_cookie(connection, cookie_name(connection, TOKEN_COOKIE))
         if token and is_cross_origin(connection):
             raise ApiError("foreign_origin")
     if not token:

@@ -27,11 +27,13 @@ def read_cookie(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> st
     return ""
 
 
-class SignedCookie:
-    """A cookie that holds claims, which no script can read and only this server can write.
+def cookie_name(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str:
+    """The name of a cookie; over https it begins with `__Host-`, so that no other host can set it."""
+    return f"__Host-{name}" if is_https(connection) else name
 
-    Over https its name begins with `__Host-`, so that no other host can set it.
-    """
+
+class SignedCookie:
+    """A cookie that holds claims, which no script can read and only this server can write."""
 
     def __init__(self, name: str, audience: str, keys: Sequence[bytes], lifetime: int) -> None:
         """Take its name, what it is for, the keys (the first signs, all prove), and its lifetime in seconds."""
@@ -42,7 +44,7 @@ class SignedCookie:
 
     def read(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Mapping[str, Any]:
         """Its claims; empty if it is missing, forged or too old."""
-        return next(self._claims(read_cookie(connection, self._name_for(connection))), {})
+        return next(self._claims(read_cookie(connection, cookie_name(connection, self._name))), {})
 
     def _claims(self, sent: str) -> Iterator[Mapping[str, Any]]:
         for key in self._keys:
@@ -65,13 +67,10 @@ class SignedCookie:
 
     def _header(self, connection: ASGIConnection[Any, Any, Any, Any], value: str, max_age: int) -> str:
         return Cookie(
-            key=self._name_for(connection),
+            key=cookie_name(connection, self._name),
             value=value,
             max_age=max_age,
             httponly=True,
             samesite="lax",
             secure=is_https(connection),
         ).to_header(header="")
-
-    def _name_for(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-        return f"__Host-{self._name}" if is_https(connection) else self._name

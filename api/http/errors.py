@@ -10,6 +10,7 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import BaseModel
 
 from api.errors import ApiError
+from api.http.callers import ProvenCaller
 from api.http.origins import is_from_own_page
 from api.http.sessions import sessions_of
 
@@ -33,7 +34,9 @@ def _handle_api_error(request: Request[Any, Any, Any], error: ApiError) -> Respo
     if error.code == "body_timeout":
         headers["Connection"] = "close"  # the rest of the body is not waited for
     sessions = sessions_of(request.app.state)
-    if error.code in ("session_required", "session_ended") and sessions and is_from_own_page(request):
+    # a token may have ended with another session than that of the browser
+    is_of_browser = not isinstance(request.scope.get("user"), ProvenCaller)
+    if error.code in ("session_required", "session_ended") and is_of_browser and sessions and is_from_own_page(request):
         headers["Set-Cookie"] = sessions.cookie(request)
     error = ApiError(opt.get(error.code, error.code), error.detail)
     message = error.message(opt.get("language", "de"))

@@ -157,4 +157,4 @@ def _encoded(file_name: str) -> str:
     file_name = file_name[-MAX_ENCODED_NAME:]
     while len(encoded := quote(file_name, safe="!'()*", errors="replace")) > MAX_ENCODED_NAME:
         file_name = file_name[1:]
-    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")[:MAX_ENCODED_NAME]

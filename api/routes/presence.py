@@ -12,6 +12,7 @@ from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.callers import TOKEN_COOKIE, TrustedCaller
+from api.http.cookies import cookie_name
 from api.http.dependencies import IdempotencyKey, InjectedGateway
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
@@ -187,7 +188,7 @@ async def verify(
         headers={"cache-control": "no-store"},
         cookies=[
             Cookie(
-                key=TOKEN_COOKIE,
+                key=cookie_name(request, TOKEN_COOKIE),
                 value=access_token,
                 max_age=LIFETIME_SECONDS,
                 httponly=True,

@@ -182,6 +182,7 @@ def test_an_empty_document_has_no_size(portal: str, database: str, folder: Path)
         ("..", "%2E%2E"),
         (".", "%2E"),
         ("...", "%2E%2E%2E"),
+        ("." * 300, "%2E" * 80),
         ("a%2e%2e%2fb", "a%252e%252e%252fb"),
         ("a#1?b&c=d+e;f", "a%231%3Fb%26c%3Dd%2Be%3Bf"),
         ("-rf", "-rf"),

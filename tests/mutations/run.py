@@ -119,7 +119,8 @@ def run_tests(copy: Path, tests: Iterable[str], workers: int = 0) -> Outcome:
             # the copy's `api`, not the one that is installed
             env=os.environ | {"PYTHONPATH": str(copy)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # what a test shows of bytes
             timeout=TIMEOUT_SECONDS,
             check=False,
         )

@@ -257,6 +257,8 @@ def test_it_ends_with_the_session_whose_token_began_it(public: Connection, share
         assert is_signed_in(browser)
         connection.execute("select private.release_thinker(%s)", (verified["thinker_id"],))
         assert not is_signed_in(browser)
+    answer = browser.ask("PUT", SIGN_IN, {"token": verified["access_token"]})
+    assert (answer.status, answer.body["error"]) == (401, "invalid token")
 
 
 @pytest.fixture

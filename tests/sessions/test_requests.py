@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from uuid import uuid4
 
@@ -374,6 +375,27 @@ def test_a_token_ends_with_the_session_that_proved_it(anna: Browser, public: Con
         with psycopg.connect(shared_database) as connection:
             one(connection, "select private.release_thinker(%s)", verified["thinker_id"])
         assert statuses() == [401] * 4
+
+
+def test_a_token_that_has_ended_takes_no_cookie_of_another_session(
+    anna: Browser, ben: Browser, shared_database: str
+) -> None:
+    verified = ben.post("/api/presence/verify", {"token": uuid4().hex}).body
+    with psycopg.connect(shared_database) as connection:
+        one(connection, "select private.release_thinker(%s)", verified["thinker_id"])
+    answer = anna.get("/api/voucher/list", authorization=f"Bearer {verified['access_token']}")
+    assert (answer.status, answer.headers.get("set-cookie")) == (401, None)
+
+
+def test_over_https_no_other_host_can_set_a_token(shared_database: str, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, ts_api_key=KEY, rate_limit="off", trusted_proxies=(ip_network("127.0.0.0/8"),))
+    with serve(settings, shared_database) as url, Connection(url) as proxy:
+        https = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
+        verified = proxy.ask("POST", "/api/presence/verify", {"token": uuid4().hex}, headers=https)
+        cookie = verified.headers["set-cookie"].partition(";")[0]
+        assert cookie.startswith("__Host-portal_token=")
+        for sent, status in ((cookie, 200), (cookie.removeprefix("__Host-"), 401)):
+            assert proxy.ask("GET", "/api/voucher/list", headers={**https, "Cookie": sent}).status == status
 
 
 def test_a_key_and_a_token_come_before_the_session(anna: Browser, ben: Browser) -> None:

@@ -79,7 +79,11 @@ async def sign_in(
         return Response(SignedIn(signed_in=False))
     actor = await _proven(data.key or "", token, state)
     session = AdminSession(uuid4(), actor)
-    await gateway.call("require_admin_session", actor, session_id=session.id)
+    try:
+        await gateway.call("require_admin_session", actor, session_id=session.id)
+    except ApiError as error:
+        # the browser session of the token, which need not be that of this browser
+        raise ApiError("token_invalid") if error.code == "session_ended" else error from None
     return _answer(sessions.begin(request, session), signed_in=True)
 
 
