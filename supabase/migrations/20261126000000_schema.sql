@@ -2540,10 +2540,10 @@ comment on column public.vouchers.price_amount is
 comment on column public.vouchers.terms is
   'The agreed terms, such as the template''s id ({"template": "consulting"}); any JSON.';
 
-create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at, id);
-create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at, id);
+create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
+create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
 create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
-create index vouchers_created_at_idx on public.vouchers (created_at, id);
+create index vouchers_created_at_idx on public.vouchers (created_at);
 create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
 create index vouchers_open_offers_idx
   on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
@@ -2654,11 +2654,11 @@ comment on column public.voucher_bookings.no_overlap_across_vouchers is
   'bookings that are not over.';
 
 -- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
-create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at, id);
-create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at, id);
-create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at, id);
+create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
+create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
+create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
 create index voucher_bookings_held_idx on public.voucher_bookings (holder_id, slot_end) where status = 'booked';
-create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at, id);
+create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
 create index voucher_bookings_slot_idx
   on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
 create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;
@@ -3513,8 +3513,8 @@ comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, 
 comment on column public.contracts.created_by is
   'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
-create index contracts_created_by_idx on public.contracts (created_by, created_at, id) include (byte_size);
-create index contracts_created_at_idx on public.contracts (created_at, id);
+create index contracts_created_by_idx on public.contracts (created_by, created_at) include (byte_size);
+create index contracts_created_at_idx on public.contracts (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.contracts
@@ -3976,9 +3976,9 @@ comment on column public.mortgage_applications.meta is
 comment on column public.mortgage_applications.submission_ts is 'When it was submitted, by the server''s clock.';
 
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
-create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at, id);
-create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at, id);
-create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at, id);
+create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
+create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
+create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications
@@ -4040,9 +4040,9 @@ comment on column public.mortgage_offers.loan_amount is
 comment on column public.mortgage_offers.room_refs is
   'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
-create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at, id);
-create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at, id);
-create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at, id);
+create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at);
+create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at);
+create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at);
 create unique index one_offer_of_an_application_is_accepted
   on public.mortgage_offers (application_id) where status = 'accepted';
 
@@ -4885,9 +4885,9 @@ comment on column public.transfers.fiat_amount is
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
-create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at, id);
-create index transfers_thinker_id_idx on public.transfers (thinker_id, created_at, id);
-create index transfers_created_at_idx on public.transfers (created_at, id);
+create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
+create index transfers_thinker_id_idx on public.transfers (thinker_id, created_at);
+create index transfers_created_at_idx on public.transfers (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers

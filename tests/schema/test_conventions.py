@@ -261,6 +261,21 @@ def test_the_five_templates_of_the_portal_exist(connection: psycopg.Connection) 
 IN_THE_DATABASE_COLLATION = re.compile(r":(?:op)?funcid (\d+)[^{}]* :inputcollid 100 ")
 
 
+def test_an_id_is_in_one_index_that_clients_make_postgresql_plan_with(connection: psycopg.Connection) -> None:
+    # with each more, filters of many "or" take twice the memory; a page is sorted by id within equal times. Of events
+    # the ids are long, and so few
+    assert (
+        names(
+            connection,
+            "select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid "
+            "where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not i.indisprimary and exists "
+            "(select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' "
+            " and a.attnum = any (i.indkey[0:i.indnkeyatts - 1])) and c.relname <> 'settlements'",
+        )
+        == []
+    )
+
+
 def test_no_index_depends_on_the_locale(connection: psycopg.Connection) -> None:
     # after a restore into another locale, or an upgrade of the system's library, it would be in another order
     assert not names(

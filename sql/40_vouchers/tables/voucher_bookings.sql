@@ -42,11 +42,11 @@ comment on column public.voucher_bookings.no_overlap_across_vouchers is
   'bookings that are not over.';
 
 -- the index of the exclusion constraint has only active bookings; look-ups by voucher and the foreign key need all
-create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at, id);
-create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at, id);
-create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at, id);
+create index voucher_bookings_voucher_id_idx on public.voucher_bookings (voucher_id, created_at);
+create index voucher_bookings_issuer_id_idx on public.voucher_bookings (issuer_id, created_at);
+create index voucher_bookings_holder_id_idx on public.voucher_bookings (holder_id, created_at);
 create index voucher_bookings_held_idx on public.voucher_bookings (holder_id, slot_end) where status = 'booked';
-create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at, id);
+create index voucher_bookings_created_at_idx on public.voucher_bookings (created_at);
 create index voucher_bookings_slot_idx
   on public.voucher_bookings using gist (tstzrange(slot_start, slot_end)) where status = 'booked';
 create index voucher_bookings_cancelled_at_idx on public.voucher_bookings (cancelled_at) where cancelled_at is not null;

@@ -48,10 +48,10 @@ comment on column public.vouchers.price_amount is
 comment on column public.vouchers.terms is
   'The agreed terms, such as the template''s id ({"template": "consulting"}); any JSON.';
 
-create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at, id);
-create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at, id);
+create index vouchers_issuer_id_idx on public.vouchers (issuer_id, created_at);
+create index vouchers_holder_id_idx on public.vouchers (holder_id, created_at);
 create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
-create index vouchers_created_at_idx on public.vouchers (created_at, id);
+create index vouchers_created_at_idx on public.vouchers (created_at);
 create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
 create index vouchers_open_offers_idx
   on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;

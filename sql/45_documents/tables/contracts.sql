@@ -25,8 +25,8 @@ comment on column public.contracts.hash_sha256 is 'SHA-256 of the stored bytes, 
 comment on column public.contracts.created_by is
   'The thinker who stored the document; null if a trusted server stored it without naming a thinker.';
 
-create index contracts_created_by_idx on public.contracts (created_by, created_at, id) include (byte_size);
-create index contracts_created_at_idx on public.contracts (created_at, id);
+create index contracts_created_by_idx on public.contracts (created_by, created_at) include (byte_size);
+create index contracts_created_at_idx on public.contracts (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.contracts

@@ -40,9 +40,9 @@ comment on column public.mortgage_applications.meta is
 comment on column public.mortgage_applications.submission_ts is 'When it was submitted, by the server''s clock.';
 
 create index mortgage_applications_property_id_idx on public.mortgage_applications (property_id);
-create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at, id);
-create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at, id);
-create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at, id);
+create index mortgage_applications_borrower_id_idx on public.mortgage_applications (borrower_id, created_at);
+create index mortgage_applications_status_idx on public.mortgage_applications (status, created_at);
+create index mortgage_applications_created_at_idx on public.mortgage_applications (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.mortgage_applications

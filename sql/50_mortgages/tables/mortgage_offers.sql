@@ -41,9 +41,9 @@ comment on column public.mortgage_offers.loan_amount is
 comment on column public.mortgage_offers.room_refs is
   'The rooms of the negotiation: {negotiationRoomId, contractRoomId}.';
 
-create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at, id);
-create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at, id);
-create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at, id);
+create index mortgage_offers_application_id_idx on public.mortgage_offers (application_id, created_at);
+create index mortgage_offers_lender_id_idx on public.mortgage_offers (lender_id, created_at);
+create index mortgage_offers_created_at_idx on public.mortgage_offers (created_at);
 create unique index one_offer_of_an_application_is_accepted
   on public.mortgage_offers (application_id) where status = 'accepted';
 

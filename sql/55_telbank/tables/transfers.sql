@@ -44,9 +44,9 @@ comment on column public.transfers.fiat_amount is
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
-create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at, id);
-create index transfers_thinker_id_idx on public.transfers (thinker_id, created_at, id);
-create index transfers_created_at_idx on public.transfers (created_at, id);
+create index transfers_wallet_address_idx on public.transfers (wallet_address, created_at);
+create index transfers_thinker_id_idx on public.transfers (thinker_id, created_at);
+create index transfers_created_at_idx on public.transfers (created_at);
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.transfers
