@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import time
@@ -25,9 +27,10 @@ from tests.imports.conftest import Take
 from tests.imports.legacy import ROWS, Value, dump, write
 from tests.support.acting import call, call_or_reason, one, thinker
 from tests.support.charging import violations
-from tests.support.databases import empty
+from tests.support.databases import Server
 from tests.support.parallel import at_once
 from tests.support.pooler import run_pooler
+from tests.support.usage import rows
 from tests.support.waiting import wait_for_row
 
 MAPPED: dict[str, dict[str, object]] = {
@@ -737,21 +740,53 @@ def test_through_a_transaction_pooler(
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on(
-    connection: psycopg.Connection, take: Take, shared_database: str, tmp_path: Path
+def test_killed_in_the_middle_and_run_again_it_leaves_the_same_database(
+    server: Server, migrated: str, tmp_path: Path
 ) -> None:
-    file = many(tmp_path / "d1.sqlite", 6000)
-    for rows in (0, 2000):
-        with subprocess.Popen([*PORTAL, "import", "d1", str(file)], stdout=subprocess.DEVNULL) as process:
-            wait_for_row(connection, f"select from public.telemetry_events having count(*) > {rows}")
-            process.kill()
-    take(file)
-    interrupted = everything(connection)
-    assert len(interrupted["telemetry_events"]) == 6001
+    file = many(tmp_path / "d1.sqlite", 3000)
+    write(file, ("vouchers", {"id": "v-2", "status": "draft"}), good=False)
+    arguments = ["import", "d1", str(file), "--charge-from", "2026-03-01"]
+    others = "from pg_stat_activity where datname = current_database() and query like '%import_batch(%'"
+    with server.database(template=migrated) as interrupted, server.database(template=migrated) as whole:
+        with psycopg.connect(interrupted, autocommit=True) as connection:
+            for obstacle in (
+                "lock table public.vouchers in exclusive mode",
+                "lock table public.fee_events in exclusive mode",
+                # of the second batch
+                "insert into public.telemetry_events (id, type) values ('te-many-2500', 'x')",
+            ):
+                with psycopg.connect(interrupted) as other:
+                    other.execute(obstacle.encode())
+                    environment = os.environ | {"DATABASE_URL": interrupted}
+                    with subprocess.Popen([*PORTAL, *arguments], env=environment) as process:
+                        wait_for_row(connection, f"select {others} and wait_event_type = 'Lock'")
+                        process.kill()
+                    assert process.returncode == -signal.SIGKILL
+                    other.rollback()
+                # PostgreSQL notices it at the end of the statement
+                wait_for_row(connection, f"select where (select count(*) {others} and pid <> pg_backend_pid()) = 0")
+            assert one(connection, "select count(*) from public.telemetry_events") == 2000
+        for url in (interrupted, whole):
+            assert run(*arguments, DATABASE_URL=url).exit_code == 3
+        assert imported(interrupted) == imported(whole)
 
-    empty(shared_database)
-    assert {part["unchanged"] for part in take(file)["tables"].values()} == {0}
-    assert everything(connection) == interrupted
+
+def imported(url: str) -> dict[str, list[str]]:
+    """All rows of all tables, without the runs and what only these and chance decide."""
+    own = {
+        "fee_events": {"id"},
+        "private.import_rejects": {"id", "run", "created_at"},
+        "private.import_rows": {"run", "imported_at"},
+    }
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = rows(connection)
+    del tables["private.import_runs"]
+    return {
+        table: sorted(
+            json.dumps({name: value for name, value in row.items() if name not in own.get(table, ())}) for row in part
+        )
+        for table, part in tables.items()
+    }
 
 
 @pytest.mark.slow
