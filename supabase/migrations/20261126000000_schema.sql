@@ -7330,6 +7330,7 @@ as $$
     cross join private.settings s
     where u.created_at < due_fee_events.period_to::timestamp at time zone s.time_zone
       and coalesce(u.closed_until < due_fee_events.period_to, true)
+      and u.id not in (select private.waiting_credits())
     window payer as (partition by u.beneficiary_id, u.currency, u.payer_id)
   ),
   numbered as (
@@ -7359,7 +7360,8 @@ $$;
 comment on function private.due_fee_events is
   'The fee events that are in no settlement and were written before the day period_to, in the time zone of '
   'private.settings. Without those of a beneficiary and currency for which a period up to that day is invoiced: they '
-  'count in a later one. Without those of a payer whose sum, for a beneficiary and currency, is negative, as '
+  'count in a later one. Without the credits of an invoice that is not paid (private.waiting_credits), and without '
+  'those of a payer whose sum, for a beneficiary and currency, is negative, as '
   'private.settings.carries_negative_totals says: the credit of one payer must not pay the debt of another, nor keep '
   'it from being settled. part names the settlements of a beneficiary and currency: usually it is empty. Credits that '
   'are not carried are apart from charges, and where a sum may exceed a bigint there are several parts, so that the '
@@ -7386,6 +7388,7 @@ as $$
         date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
       from private.unsettled_fee_events e
       cross join private.settings s
+      where e.id not in (select private.waiting_credits())
     ) u
     group by u.beneficiary_id, u.currency, u.payer_id, u.month
   ) m
@@ -8325,6 +8328,30 @@ comment on function public.void_settlement is
   'Raises: query_too_large (400); session_ended (401); not_an_admin (403); settlement_not_found (404).';
 
 grant execute on function public.void_settlement to authenticated, service_role;
+
+-- sql/65_fees/functions/waiting_credits.sql
+create function private.waiting_credits()
+returns setof uuid
+language sql
+stable
+rows 1000
+set search_path = ''
+as $$
+  select w.id
+  from (
+    select e.id, sum(e.amount_cents) over (partition by c.id) as cents
+    from public.fee_events e
+    join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
+    join private.receivable_facts r on r.settlement_id = c.settlement_id and r.payer_id = c.payer_id
+    where e.settlement_id is null and r.status = 'invoiced' and r.cents > 0
+  ) w
+  where w.cents < 0
+$$;
+
+comment on function private.waiting_credits is
+  'The corrections in no settlement of charges of whose invoice the payer still owes something, where they give '
+  'something back. They pay no later charges: once the payer has paid they count as any other, and when the invoice is '
+  'written off they are taken off it (private.take_off_credits).';
 
 -- sql/65_fees/functions/write_off_settlement.sql
 create function public.write_off_settlement(settlement_id uuid, reason text)

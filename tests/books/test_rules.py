@@ -285,6 +285,7 @@ def test_the_credit_of_one_payer_pays_no_debt_of_another(books: psycopg.Connecti
     large = owe(books, "mallory", 4_000_000_000_000_000, "2026-01-10")
     [january] = month(books, "2026-01-01")
     move(books, "invoice", january["id"])
+    move(books, "pay", january["id"])
     adjust(books, large, None)
     owe(books, "anna", 100, "2026-02-10")
     owe(books, "mallet", 50, "2026-02-10")
@@ -386,6 +387,42 @@ def test_the_credit_of_one_payer_is_not_taken_off_the_debt_of_another(books: psy
     adjust(books, charges["anna"], None)
     assert move(books, "write_off", january, reason="a test")["paid_cents"] == 100
     assert books.execute(OWED).fetchall() == [("anna", -100)]
+    assert violations(books) == {}
+
+
+def credited(books: psycopg.Connection) -> str:
+    """Invoices what two payers owe for January; one gets it back, and has a new charge."""
+    january, charges = invoiced(books, anna=50, mallory=100)
+    adjust(books, charges["mallory"], None)
+    owe(books, "mallory", 100, "2026-02-10")
+    with unchecked(books):
+        books.execute("update public.fee_events set created_at = '2026-02-20' where adjusts is not null")
+    return january
+
+
+@pytest.mark.parametrize("carries", [True, False])
+def test_the_credit_of_a_debt_pays_no_later_charge(books: psycopg.Connection, carries: bool) -> None:
+    books.execute("update private.settings set carries_negative_totals = %s", (carries,))
+    january = credited(books)
+    assert [str(due) for (due,) in books.execute("select private.due_months()")] == ["2026-02-01"]
+    [planned] = act(
+        books, SERVER, "settle_fees", period_from=date(2026, 2, 1), period_to=date(2026, 3, 1), dry_run=True
+    )
+    assert planned["total_cents"] == 100
+    assert [made["total_cents"] for made in month(books, "2026-02-01")] == [100]
+    assert one(books, "select count(*) from private.due_months()") == 0
+    # it is taken off its own invoice
+    move(books, "write_off", january, reason="a test")
+    assert month(books, "2026-02-01") == []
+    assert violations(books) == {}
+
+
+def test_the_credit_of_what_is_paid_pays_later_charges(books: psycopg.Connection) -> None:
+    january = credited(books)
+    owe(books, "mallory", 20, "2026-02-11")
+    # although another owes its part of that invoice
+    assert move(books, "pay", january, payer_uid="mallory")["status"] == "invoiced"
+    assert [made["total_cents"] for made in month(books, "2026-02-01")] == [20]
     assert violations(books) == {}
 
 

@@ -18,6 +18,7 @@ as $$
         date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
       from private.unsettled_fee_events e
       cross join private.settings s
+      where e.id not in (select private.waiting_credits())
     ) u
     group by u.beneficiary_id, u.currency, u.payer_id, u.month
   ) m

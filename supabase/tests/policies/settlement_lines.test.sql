@@ -21,7 +21,10 @@ select bag_eq('lines', array['world.portal ben'], 'another payer of the same set
 select tests.sign_in('nora');
 select is_empty('select * from settlement_lines', 'a stranger sees none');
 select tests.sign_in('ada');
-select is((select count(*) from settlement_lines), (select count(*) from fee_events), 'an admin sees all');
+select is(
+  (select count(*) from settlement_lines), (select count(*) from fee_events where settlement_id is not null),
+  'an admin sees all'
+);
 select throws_ok(
   'delete from settlement_lines', '42501', 'permission denied for table settlement_lines', 'and deletes none'
 );
