@@ -8,7 +8,7 @@ import psycopg
 import typer
 from psycopg.rows import class_row
 
-from api.cli.owner import console, owner_connection
+from api.cli.owner import console, owner_connection, patient_transaction
 from api.cli.tables import Row, Table
 from api.cli.texts import visible
 from api.errors import PortalError
@@ -84,7 +84,7 @@ def run(name: Annotated[str, typer.Argument(help="A name that `portal jobs` show
     \b
     $ portal jobs run purge-old-events
     """
-    with owner_connection() as connection:
+    with owner_connection() as connection, patient_transaction(connection):
         _print_notices(connection)
         row = connection.execute("select (r).done, (r).error from private.run_job(%s) as r", (name,)).fetchone()
     assert row

@@ -56,9 +56,17 @@ def owner_connection() -> Iterator[psycopg.Connection]:
 @contextmanager
 def operator_transaction(connection: psycopg.Connection) -> Iterator[None]:
     """A transaction in which the books name the user of the system as the operator (private.operator_name)."""
+    with patient_transaction(connection):
+        connection.execute("select set_config('portal.operator', %s, true)", (_system_user(),))
+        yield
+
+
+@contextmanager
+def patient_transaction(connection: psycopg.Connection) -> Iterator[None]:
+    """A transaction that no timeout of the owner's role ends, such as the two minutes of a Supabase project."""
     with connection.transaction():
         # for this transaction only: behind a transaction pooler the next one may have another connection
-        connection.execute("select set_config('portal.operator', %s, true)", (_system_user(),))
+        connection.execute("set local statement_timeout = 0")
         yield
 
 

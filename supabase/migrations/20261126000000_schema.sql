@@ -11148,11 +11148,14 @@ begin
     from cron.job c
     where c.username = current_user
       and c.database = current_database()
-      and c.command like 'select private.run\_job(%'
+      and c.command like '%select private.run\_job(%'
       and c.jobname not in (select j.name from private.jobs j)
   $query$;
   execute $query$
-    select count(cron.schedule(j.name, j.schedule, format('select private.run_job(%L)', j.name))) from private.jobs j
+    select count(
+      cron.schedule(j.name, j.schedule, format('set statement_timeout = 0; select private.run_job(%L)', j.name))
+    )
+    from private.jobs j
   $query$
   into scheduled;
   return scheduled;
@@ -11166,8 +11169,9 @@ $$;
 
 comment on function private.install_jobs is
   'Schedules every job of private.jobs with pg_cron under its name, and unschedules jobs of this project that no '
-  'longer exist. Can be repeated, for example after a change of a schedule. If pg_cron is not available in this '
-  'database, a notice says what to do, and nothing changes. Returns the number of scheduled jobs.';
+  'longer exist. No timeout of the role ends them: a large month takes minutes to settle. Can be repeated, for example '
+  'after a change of a schedule. If pg_cron is not available in this database, a notice says what to do, and nothing '
+  'changes. Returns the number of scheduled jobs.';
 
 select private.install_jobs();
 

@@ -5,8 +5,10 @@ import subprocess
 
 import psycopg
 import pytest
+from psycopg import sql
 from rich.text import Text
 
+from api.cli.owner import operator_transaction, owner_connection
 from api.errors import PortalError
 from tests.cli.running import PORTAL, portal, rows
 from tests.support.acting import one
@@ -45,6 +47,30 @@ def test_the_table_shows_the_state_of_every_job(database: str) -> None:
     assert "Failed: broken [on] purpose" in output
     assert "1 d ago" in output
     assert "30 12 1-3 * *" in output
+
+
+def test_no_timeout_ends_a_job(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        set_timeout(connection)
+        redefine(
+            connection, "check-invariants", "begin return (current_setting('statement_timeout') = '0')::integer; end"
+        )
+    assert portal("jobs", "run", "check-invariants") == "check-invariants: 1 done\n"
+
+
+def test_no_timeout_ends_what_an_operator_does(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        set_timeout(connection)
+    with owner_connection() as connection:
+        assert one(connection, "show statement_timeout") == "2min"
+        with operator_transaction(connection):
+            assert one(connection, "show statement_timeout") == "0"
+
+
+def set_timeout(connection: psycopg.Connection) -> None:
+    """Sets the timeout that the owner has in a Supabase project, for all new sessions."""
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("alter database {} set statement_timeout = '2min'").format(name))
 
 
 def test_a_job_is_run_by_hand(database: str) -> None:

@@ -487,6 +487,7 @@ class TestStatement:
         } <= set(head)
 
         # counts in an open month, and names the invoice that it corrects
+        portal("pay", settlement, "--payer", "anna")
         portal("adjust", late, "--credit", "1.00", "--reason", "late start")
         charge(connection, "now", 900, payer="anna")
         [correcting] = settle(f"{portal_today(connection):%Y-%m}")

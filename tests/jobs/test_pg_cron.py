@@ -102,7 +102,8 @@ def wait_until(happened: Callable[[], object]) -> None:
 def jobs(connection: psycopg.Connection) -> list[tuple[str, ...]]:
     """Returns the jobs of the registry, as pg_cron should have them."""
     return connection.execute(
-        "select name, schedule, 'select private.run_job(''' || name || ''')' from private.jobs order by name"
+        "select name, schedule, 'set statement_timeout = 0; select private.run_job(''' || name || ''')' "
+        "from private.jobs order by name"
     ).fetchall()
 
 
@@ -133,7 +134,8 @@ def test_install_updates_changed_jobs_and_keeps_others(clock: psycopg.Connection
         clock.execute("update private.jobs set schedule = '1 2 3 4 5' where name = 'check-invariants'")
         clock.execute("delete from private.jobs where name = 'purge-old-events'")
         assert one(clock, "select private.install_jobs()") == 6
-        assert ("check-invariants", "1 2 3 4 5", "select private.run_job('check-invariants')") in scheduled(clock)
+        command = "set statement_timeout = 0; select private.run_job('check-invariants')"
+        assert ("check-invariants", "1 2 3 4 5", command) in scheduled(clock)
         assert scheduled(clock) == sorted([*jobs(clock), ("another", "0 0 1 1 *", "select 1")])
     clock.execute("select cron.unschedule('another')")
 
@@ -168,7 +170,7 @@ def test_a_silent_thinker_goes_offline(fired: psycopg.Connection) -> None:
         lambda: one(
             fired,
             "select count(*) > 0 from cron.job_run_details where status = 'succeeded' "
-            "and command = 'select private.run_job(''presence-offline'')'",
+            "and command like '%select private.run_job(''presence-offline'')'",
         )
     )
     assert one(fired, "select max(done) from private.job_runs where job = 'presence-offline'") == 1
