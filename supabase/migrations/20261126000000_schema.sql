@@ -610,6 +610,7 @@ create table private.settings (
   vouchers_a_day      integer  not null default 5000,
   bookings_a_day      integer  not null default 5000,
   applications_a_day  integer  not null default 1000,
+  transfers_a_day     integer  not null default 5000,
   new_thinkers_a_day  integer  not null default 1000,
   presence_changes_a_day integer not null default 2000,
   thinkers_a_session  integer  not null default 8,
@@ -641,6 +642,7 @@ create table private.settings (
       vouchers_a_day,
       bookings_a_day,
       applications_a_day,
+      transfers_a_day,
       new_thinkers_a_day,
       presence_changes_a_day,
       thinkers_a_session,
@@ -670,6 +672,7 @@ comment on column private.settings.bookings_a_day is
 comment on column private.settings.applications_a_day is
   'How many mortgage applications and offers one thinker may make on a day (UTC): a borrower who accepts one of many '
   'offers withdraws the others.';
+comment on column private.settings.transfers_a_day is 'How many transfers one thinker may log on a day (UTC).';
 comment on column private.settings.new_thinkers_a_day is
   'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
 comment on column private.settings.presence_changes_a_day is
@@ -1339,6 +1342,7 @@ create table private.daily_use (
   vouchers         integer not null,
   bookings         integer not null,
   applications     integer not null,
+  transfers        integer not null,
   new_thinkers     integer not null,
   presence_changes integer not null,
   telemetry_events integer not null,
@@ -1359,6 +1363,7 @@ create function private.use_today(
   vouchers         integer default 0,
   bookings         integer default 0,
   applications     integer default 0,
+  transfers        integer default 0,
   new_thinkers     integer default 0,
   presence_changes integer default 0,
   telemetry_events integer default 0,
@@ -1382,7 +1387,7 @@ begin
   insert into private.daily_use as u
   values (
     (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings,
-    use_today.applications, use_today.new_thinkers,
+    use_today.applications, use_today.transfers, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
@@ -1390,6 +1395,7 @@ begin
       vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
       bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
       applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
+      transfers = excluded.transfers + case when u.day = excluded.day then u.transfers else 0 end,
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
       presence_changes =
         excluded.presence_changes + case when u.day = excluded.day then u.presence_changes else 0 end,
@@ -1408,6 +1414,7 @@ begin
     when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
     when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
     when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
+    when use_today.transfers > 0 and used.transfers > most.transfers_a_day then 'transfers'
     when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
     when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
       then 'changes of presence'
@@ -3173,15 +3180,16 @@ begin
     raise sqlstate 'PT400' using message = 'voucher_status_unknown';
   end if;
 
-  insert into public.vouchers values (voucher.*) on conflict (id) do nothing;
-  if not found then
-    raise sqlstate 'PT409' using message = 'voucher_exists';
-  end if;
   perform private.use_today(
     vouchers => 1,
     new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end,
     bytes => pg_column_size(request)
   );
+
+  insert into public.vouchers values (voucher.*) on conflict (id) do nothing;
+  if not found then
+    raise sqlstate 'PT409' using message = 'voucher_exists';
+  end if;
 
   return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;
@@ -3219,14 +3227,20 @@ as $$
 declare
   key  text[] := private.page_key(list_bookings.after);
   page refcursor;
+  -- the policy alone, which knows admins, would read the rows of all others
+  mine uuid;
 begin
   perform private.is_valid_request();
+  if row_security_active('public.voucher_bookings'::regclass) and not private.may_act_as('admin') then
+    mine := auth.uid();
+  end if;
   open page for
     select private.booking_json(b) as item, array[b.created_at::text, b.id] as key
     from public.voucher_bookings b
     where (list_bookings.holder_uid is null or b.holder_id = private.thinker_id(list_bookings.holder_uid))
       and (list_bookings.issuer_uid is null or b.issuer_id = private.thinker_id(list_bookings.issuer_uid))
       and (list_bookings.voucher_id is null or b.voucher_id = list_bookings.voucher_id)
+      and (mine is null or b.issuer_id = mine or b.holder_id = mine)
       and (b.created_at, b.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by b.created_at desc, b.id desc
     limit private.page_rows(list_bookings.max_rows) + 1;
@@ -3684,8 +3698,11 @@ as $$
 declare
   key  text[] := private.page_key(list_contracts.after);
   page refcursor;
+  -- the policy alone, which knows admins, would read the rows of all others
+  is_limited boolean;
 begin
   perform private.is_valid_request();
+  is_limited := row_security_active('public.contracts'::regclass) and not private.may_act_as('admin');
   open page for
     select private.contract_json(c) as item, array[c.created_at::text, c.id::text] as key
     from public.contracts c
@@ -3698,6 +3715,7 @@ begin
             and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
         ))
       )
+      and (not is_limited or c.id = any (array(select private.my_contracts())))
       and (c.created_at, c.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
     order by c.created_at desc, c.id desc
     limit private.page_rows(list_contracts.max_rows) + 1;
@@ -4349,6 +4367,8 @@ begin
   end if;
   perform private.check_interest(apply_for_mortgage.max_interest);
 
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
+
   insert into public.properties (id, created_by)
   select apply_for_mortgage.property_id, borrower
   where apply_for_mortgage.property_id is not null
@@ -4379,7 +4399,6 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
-  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;
@@ -4972,13 +4991,19 @@ as $$
 declare
   key  text[] := private.page_key(list_transfers.after);
   page refcursor;
+  -- the policy alone, which knows admins, would read the rows of all others
+  mine uuid;
 begin
   perform private.is_valid_request();
+  if row_security_active('public.transfers'::regclass) and not private.may_act_as('admin') then
+    mine := auth.uid();
+  end if;
   open page for
     select private.transfer_json(t) as item, array[t.created_at::text, t.id] as key
     from public.transfers t
     where (list_transfers.wallet_address is null or t.wallet_address = list_transfers.wallet_address)
       and (list_transfers.direction is null or t.direction = list_transfers.direction)
+      and (mine is null or t.thinker_id = mine)
       and (t.created_at, t.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by t.created_at desc, t.id desc
     limit private.page_rows(list_transfers.max_rows) + 1;
@@ -5051,6 +5076,9 @@ begin
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
   end if;
 
+  -- also a short one has a row, its indexes and an event
+  perform private.use_today(transfers => 1, bytes => pg_column_size(request) + 1024);
+
   insert into public.transfers (
     id, direction, wallet_address, network, crypto_amount, crypto_symbol,
     fiat_amount, fiat_currency, external_account, meta, label, thinker_id
@@ -5074,9 +5102,6 @@ begin
     thinker
   )
   returning * into transfer;
-
-  -- nothing else limits transfers: a short one has a row, its indexes and an event
-  perform private.use_today(bytes => pg_column_size(request) + 1024);
 
   return private.store_response(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;

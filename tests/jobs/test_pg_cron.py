@@ -170,7 +170,7 @@ def test_a_silent_thinker_goes_offline(fired: psycopg.Connection) -> None:
         lambda: one(
             fired,
             "select count(*) > 0 from cron.job_run_details where status = 'succeeded' "
-            "and command like '%select private.run_job(''presence-offline'')'",
+            "and command like '%%select private.run_job(''presence-offline'')'",
         )
     )
     assert one(fired, "select max(done) from private.job_runs where job = 'presence-offline'") == 1

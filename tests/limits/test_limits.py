@@ -108,6 +108,7 @@ def write(connection: psycopg.Connection, actor: Actor, n: int) -> Any:
     [
         ("vouchers_a_day", 3, issue),
         ("bookings_a_day", 3, book_and_cancel),
+        ("transfers_a_day", 3, transfer),
         ("new_thinkers_a_day", 3, name_new),
         ("applications_a_day", 3, apply),
         ("applications_a_day", 3, offer),

@@ -7,6 +7,7 @@ create table private.settings (
   vouchers_a_day      integer  not null default 5000,
   bookings_a_day      integer  not null default 5000,
   applications_a_day  integer  not null default 1000,
+  transfers_a_day     integer  not null default 5000,
   new_thinkers_a_day  integer  not null default 1000,
   presence_changes_a_day integer not null default 2000,
   thinkers_a_session  integer  not null default 8,
@@ -38,6 +39,7 @@ create table private.settings (
       vouchers_a_day,
       bookings_a_day,
       applications_a_day,
+      transfers_a_day,
       new_thinkers_a_day,
       presence_changes_a_day,
       thinkers_a_session,
@@ -67,6 +69,7 @@ comment on column private.settings.bookings_a_day is
 comment on column private.settings.applications_a_day is
   'How many mortgage applications and offers one thinker may make on a day (UTC): a borrower who accepts one of many '
   'offers withdraws the others.';
+comment on column private.settings.transfers_a_day is 'How many transfers one thinker may log on a day (UTC).';
 comment on column private.settings.new_thinkers_a_day is
   'How many thinkers one thinker may create on a day (UTC) by naming unknown uids as holders of vouchers.';
 comment on column private.settings.presence_changes_a_day is

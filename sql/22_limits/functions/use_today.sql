@@ -2,6 +2,7 @@ create function private.use_today(
   vouchers         integer default 0,
   bookings         integer default 0,
   applications     integer default 0,
+  transfers        integer default 0,
   new_thinkers     integer default 0,
   presence_changes integer default 0,
   telemetry_events integer default 0,
@@ -25,7 +26,7 @@ begin
   insert into private.daily_use as u
   values (
     (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings,
-    use_today.applications, use_today.new_thinkers,
+    use_today.applications, use_today.transfers, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
   on conflict (thinker_id) do update
@@ -33,6 +34,7 @@ begin
       vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
       bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
       applications = excluded.applications + case when u.day = excluded.day then u.applications else 0 end,
+      transfers = excluded.transfers + case when u.day = excluded.day then u.transfers else 0 end,
       new_thinkers = excluded.new_thinkers + case when u.day = excluded.day then u.new_thinkers else 0 end,
       presence_changes =
         excluded.presence_changes + case when u.day = excluded.day then u.presence_changes else 0 end,
@@ -51,6 +53,7 @@ begin
     when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
     when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
     when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
+    when use_today.transfers > 0 and used.transfers > most.transfers_a_day then 'transfers'
     when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
     when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
       then 'changes of presence'

@@ -4,6 +4,7 @@ create table private.daily_use (
   vouchers         integer not null,
   bookings         integer not null,
   applications     integer not null,
+  transfers        integer not null,
   new_thinkers     integer not null,
   presence_changes integer not null,
   telemetry_events integer not null,

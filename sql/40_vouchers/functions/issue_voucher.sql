@@ -94,15 +94,16 @@ begin
     raise sqlstate 'PT400' using message = 'voucher_status_unknown';
   end if;
 
-  insert into public.vouchers values (voucher.*) on conflict (id) do nothing;
-  if not found then
-    raise sqlstate 'PT409' using message = 'voucher_exists';
-  end if;
   perform private.use_today(
     vouchers => 1,
     new_thinkers => case when not is_known and holder <> auth.uid() then 1 else 0 end,
     bytes => pg_column_size(request)
   );
+
+  insert into public.vouchers values (voucher.*) on conflict (id) do nothing;
+  if not found then
+    raise sqlstate 'PT409' using message = 'voucher_exists';
+  end if;
 
   return private.store_response(issue_voucher.idempotency_key, request, private.voucher_json(voucher));
 end;

@@ -49,6 +49,8 @@ begin
   end if;
   perform private.check_interest(apply_for_mortgage.max_interest);
 
+  perform private.use_today(applications => 1, bytes => pg_column_size(request));
+
   insert into public.properties (id, created_by)
   select apply_for_mortgage.property_id, borrower
   where apply_for_mortgage.property_id is not null
@@ -79,7 +81,6 @@ begin
   if not found then
     raise sqlstate 'PT409' using message = 'application_exists';
   end if;
-  perform private.use_today(applications => 1, bytes => pg_column_size(request));
 
   return private.store_response(apply_for_mortgage.idempotency_key, request, private.application_json(application));
 end;

@@ -55,6 +55,9 @@ begin
     raise sqlstate 'PT400' using message = 'amount_out_of_range';
   end if;
 
+  -- also a short one has a row, its indexes and an event
+  perform private.use_today(transfers => 1, bytes => pg_column_size(request) + 1024);
+
   insert into public.transfers (
     id, direction, wallet_address, network, crypto_amount, crypto_symbol,
     fiat_amount, fiat_currency, external_account, meta, label, thinker_id
@@ -78,9 +81,6 @@ begin
     thinker
   )
   returning * into transfer;
-
-  -- nothing else limits transfers: a short one has a row, its indexes and an event
-  perform private.use_today(bytes => pg_column_size(request) + 1024);
 
   return private.store_response(log_transfer.idempotency_key, request, private.transfer_json(transfer));
 end;
