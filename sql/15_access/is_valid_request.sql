@@ -12,7 +12,7 @@ begin
   if octet_length(current_query()) > 16384
     or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
     or cardinality(string_to_array(current_query(), 'LATERAL')) > 4
-    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~'
+    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
   then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
@@ -27,9 +27,10 @@ comment on function private.is_valid_request is
   'True for a request of anon or authenticated whose statement is small, and whose browser session, if its JWT names '
   'one (portal_session), still acts as its thinker. Policies of every table ask it, and functions with the rights of '
   'their owner before anything else. A statement is small unless it has more than 16 KiB, a cast, a regular '
-  'expression, like any or more than three embedded tables, or names the result of a function more than 30 times. '
-  'PostgREST turns select=a:description::int into CAST(...), match into ~, an embedded table into LATERAL, and calls '
-  'the result of a function pgrst_scalar. No timeout ends a row whose columns cast one long text, or compare it with '
+  'expression, a full-text search, like any or more than three embedded tables, or names the result of a function more '
+  'than 30 times. PostgREST turns select=a:description::int into CAST(...), match into ~, fts into @@, an embedded '
+  'table into LATERAL, and calls the result of a function pgrst_scalar. pg_graphql makes statements of its own, of '
+  'which only the call is seen here. No timeout ends a row whose columns cast one long text, or compare it with '
   'patterns, or repeat one large result, or hold tables in tables; a failed cast writes the whole text into the log; '
   'a connection keeps 32 expressions of megabytes each. '
   'Raises: query_too_large (400); session_ended (401).';

@@ -835,7 +835,7 @@ begin
   if octet_length(current_query()) > 16384
     or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
     or cardinality(string_to_array(current_query(), 'LATERAL')) > 4
-    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~'
+    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
   then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
@@ -850,9 +850,10 @@ comment on function private.is_valid_request is
   'True for a request of anon or authenticated whose statement is small, and whose browser session, if its JWT names '
   'one (portal_session), still acts as its thinker. Policies of every table ask it, and functions with the rights of '
   'their owner before anything else. A statement is small unless it has more than 16 KiB, a cast, a regular '
-  'expression, like any or more than three embedded tables, or names the result of a function more than 30 times. '
-  'PostgREST turns select=a:description::int into CAST(...), match into ~, an embedded table into LATERAL, and calls '
-  'the result of a function pgrst_scalar. No timeout ends a row whose columns cast one long text, or compare it with '
+  'expression, a full-text search, like any or more than three embedded tables, or names the result of a function more '
+  'than 30 times. PostgREST turns select=a:description::int into CAST(...), match into ~, fts into @@, an embedded '
+  'table into LATERAL, and calls the result of a function pgrst_scalar. pg_graphql makes statements of its own, of '
+  'which only the call is seen here. No timeout ends a row whose columns cast one long text, or compare it with '
   'patterns, or repeat one large result, or hold tables in tables; a failed cast writes the whole text into the log; '
   'a connection keeps 32 expressions of megabytes each. '
   'Raises: query_too_large (400); session_ended (401).';
@@ -7605,9 +7606,11 @@ language plpgsql
 stable
 security definer
 set search_path = ''
-set statement_timeout = '10s'
+set statement_timeout = '2s'
 as $$
 declare
+  -- admins get larger pages, and more time, by get_settlement
+  most       constant integer := least(get_statement.max_rows, 1000);
   settlement public.settlements;
   statement  jsonb;
 begin
@@ -7616,7 +7619,7 @@ begin
   if found and (
     settlement.beneficiary_id = auth.uid() or private.may_act_as('admin') or private.is_operator()
   ) then
-    return private.settlement_statement(settlement, null, get_statement.after, get_statement.max_rows);
+    return private.settlement_statement(settlement, null, get_statement.after, most);
   end if;
 
   if not exists (
@@ -7624,7 +7627,7 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, get_statement.max_rows);
+  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, most);
   if settlement.status = 'written_off' and not exists (
     select from private.receivable_facts r
     where r.settlement_id = settlement.id and r.payer_id = auth.uid() and r.cents > 0
@@ -7637,9 +7640,9 @@ end;
 $$;
 
 comment on function public.get_statement is
-  'A settlement (private.settlement_statement). Its beneficiary and admins get the whole settlement. A payer gets '
-  'only the own lines and payments, and their sums as total_cents and paid_cents; and write_off_reason, if a '
-  'part of the own debt was given up. All others get settlement_not_found. '
+  'A settlement (private.settlement_statement), with at most 1000 lines in a page. Its beneficiary and admins get the '
+  'whole settlement. A payer gets only the own lines and payments, and their sums as total_cents and paid_cents; and '
+  'write_off_reason, if a part of the own debt was given up. All others get settlement_not_found. '
   'Raises: query_too_large (400); session_ended (401); settlement_not_found (404).';
 
 grant execute on function public.get_statement to authenticated, service_role;

@@ -103,6 +103,28 @@ def test_no_regular_expression_is_compiled(session: psycopg.Connection, operator
     assert ask(session, ANON, query, ["b"]) == "query_too_large"
 
 
+@pytest.mark.parametrize("search", ["to_tsquery", "plainto_tsquery", "websearch_to_tsquery"])
+def test_no_text_is_searched(session: psycopg.Connection, search: LiteralString) -> None:
+    # as PostgREST sends description=fts.x; with some texts of strangers it takes minutes, or fails
+    query = sql.SQL('SELECT FROM "vouchers" WHERE "vouchers"."description" @@ {}(%s)').format(sql.SQL(search))
+    assert [ask(session, actor, query, ["b"]) for actor in (ANON, ANN)] == ["query_too_large"] * 2
+
+
+def test_no_query_is_hidden_in_graphql(session: psycopg.Connection) -> None:
+    session.execute("""
+        create schema graphql_public;
+        grant usage on schema graphql_public to anon, authenticated;
+        create function graphql_public.graphql(query text) returns bigint language sql
+          return (select count(*) from public.vouchers);
+        grant execute on function graphql_public.graphql to anon, authenticated;
+    """)
+    call = sql.SQL("""SELECT "graphql_public"."graphql"('{}')""")
+    try:
+        assert [ask(session, actor, call) for actor in (ANON, ANN)] == ["query_too_large"] * 2
+    finally:
+        session.execute("drop schema graphql_public cascade")
+
+
 def test_few_tables_are_embedded(session: psycopg.Connection) -> None:
     def nested(tables: int) -> sql.SQL:
         # as PostgREST sends select=*,thinkers!issuer_id(*,vouchers!issuer_id(*,...)), where each row holds all others

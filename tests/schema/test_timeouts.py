@@ -55,3 +55,13 @@ def test_an_owner_who_may_not_alter_the_roles_is_told(connection: psycopg.Connec
     assert sorted(told, key=str) == [
         f"set {setting} for the role authenticator, as a superuser" for setting in of_postgrest
     ]
+
+
+def test_what_thinkers_read_ends_as_soon_as_their_tables(connection: psycopg.Connection) -> None:
+    # PostgREST takes the timeout of a function in place of the role's; those of admins refuse others at once
+    found = connection.execute(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace "
+        "and 'statement_timeout=10s' = any (proconfig) "
+        "and prosrc !~ 'private\\.(require_admin|move_settlement)\\('"
+    ).fetchall()
+    assert found == []
