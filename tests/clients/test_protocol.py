@@ -187,6 +187,12 @@ def test_a_body_that_is_large_or_does_not_say_its_size_is_refused_before_it_is_r
     assert (response.status_code, response.json()["message"]) == (413, "too_large")
 
 
+def test_the_largest_row_is_no_large_body(api: httpx.Client) -> None:
+    large = {"description": "x" * 131_070, "terms": {"a": "y" * 65_000}, "title": "\x01" * 4096}
+    response = api.post("/rpc/issue_voucher", json=large, headers=_as("authenticated", "ben"))
+    assert (response.status_code, response.json()["description"]) == (200, large["description"])
+
+
 def test_invalid_values_of_columns_are_refused(api: httpx.Client) -> None:
     assert _call(api, "test_echo", '{"i": "nonsense"}').json()["code"] == "22P02"
     assert _call(api, "test_echo", '{"at": "2030-02-30"}').json()["code"] == "22008"
