@@ -6,6 +6,7 @@ import logging
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -63,8 +64,7 @@ class DirectGateway:
             database_url,
             kwargs={
                 "autocommit": True,
-                # server-side prepared statements would break behind Supabase's transaction pooler
-                "prepare_threshold": None,
+                "prepare_threshold": 0,
                 # whatever DATABASE_URL and PGCLIENTENCODING say
                 "client_encoding": "utf8",
                 "connect_timeout": 3,
@@ -73,6 +73,7 @@ class DirectGateway:
             min_size=0,
             max_size=self.connections,
             open=False,
+            configure=_prepare_nothing_behind_poolers,
             timeout=PATIENCE_SECONDS,
             # no background retries with growing delays: the next request opens a new connection
             reconnect_timeout=0.0,
@@ -86,12 +87,7 @@ class DirectGateway:
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls. Two statements and one Sync are one implicit transaction and one round trip."""
-        statement = sql.SQL("select public.{}({}), current_setting('response.headers', true)").format(
-            sql.Identifier(function),
-            sql.SQL(", ").join(
-                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in params
-            ),
-        )
+        statement = _statement(function, *params)
         values = {
             name: Jsonb(value.value, dumps=_encode_json) if isinstance(value, Json) else value
             for name, value in params.items()
@@ -138,6 +134,26 @@ class DirectGateway:
             yield connection
         finally:
             await self._pool.putconn(connection)
+
+
+async def _prepare_nothing_behind_poolers(connection: AsyncConnection) -> None:
+    """Turn prepared statements off where a pooler may give the next transaction another connection.
+
+    A pooler makes up the number of the server's process that it tells its client.
+    """
+    cursor = await connection.execute("select pg_backend_pid()", prepare=False)
+    if await cursor.fetchone() != (connection.info.backend_pid,):
+        connection.prepare_threshold = None
+
+
+@cache
+def _statement(function: str, *names: str) -> bytes:
+    """The statement that calls a function with these parameters."""
+    statement = sql.SQL("select public.{}({}), current_setting('response.headers', true)").format(
+        sql.Identifier(function),
+        sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names),
+    )
+    return statement.as_bytes()
 
 
 def _is_alive(connection: AsyncConnection) -> bool:

@@ -103,6 +103,21 @@ def test_a_call_is_one_round_trip(database: str) -> None:
     assert [message for side, message in messages if side == "B"].count("ReadyForQuery") == 1
 
 
+def test_a_function_that_is_called_again_is_not_planned_again(database: str) -> None:
+    async def planned(gateway: DirectGateway) -> list[tuple[int, int]]:
+        for number in range(12):
+            await gateway.call("issue_voucher", thinker("issuer"), voucher_id=f"v{number}")
+        async with gateway._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select custom_plans, generic_plans from pg_prepared_statements"
+                " where statement !~ 'pg_prepared_statements' order by custom_plans"
+            )
+            return await cursor.fetchall()
+
+    # the first call asks for the time of the function, too; PostgreSQL plans each statement five times before it decides
+    assert using(DirectGateway(database), planned) == [(1, 0), (5, 6), (5, 7)]
+
+
 @pytest.mark.parametrize("params", [{}, {"status": "no such status"}], ids=["answered", "refused"])
 def test_a_call_leaves_no_role_or_claims_behind(database: str, params: dict[str, str]) -> None:
     async def after_a_call(gateway: DirectGateway) -> Any:
