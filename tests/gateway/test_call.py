@@ -110,11 +110,11 @@ def test_a_function_that_is_called_again_is_not_planned_again(database: str) -> 
         async with gateway._pool.connection() as connection:
             cursor = await connection.execute(
                 "select custom_plans, generic_plans from pg_prepared_statements"
-                " where statement !~ 'pg_prepared_statements' order by custom_plans"
+                " where statement !~ 'pg_prepared_statements' order by custom_plans, generic_plans"
             )
             return await cursor.fetchall()
 
-    # the first call asks for the time of the function, too; PostgreSQL plans each statement five times before it decides
+    # the first call asks for the time of the function, too; a statement is planned five times before PostgreSQL decides
     assert using(DirectGateway(database), planned) == [(1, 0), (5, 6), (5, 7)]
 
 
