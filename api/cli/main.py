@@ -96,7 +96,11 @@ def run() -> None:
                 if settings.is_seeded:
                     migrations.seed(url)
             rules.refuse_other_rules(url)
-        _serve(settings, url, listener)
+        # imported late: --help does not need it
+        from api.http.workers import serve
+
+        _print_addresses(settings, listener.getsockname()[1])
+        serve(settings, url, listener)
     console.print("Stopped.")
 
 
@@ -179,18 +183,6 @@ def _listen(settings: Settings) -> socket.socket:
         reason = str(error.strerror).partition(" (while")[0]
         place = f"{settings.host}, port {settings.port}"
         raise PortalError(f"Cannot listen on {place} ({reason}): set PORT or HOST.") from error
-
-
-def _serve(settings: Settings, url: str | None, listener: socket.socket) -> None:
-    # imported late: --help does not need them
-    from api.app import create_app
-    from api.http.server import Server
-
-    server = Server(create_app(settings, url), settings)
-    _print_addresses(settings, listener.getsockname()[1])
-    server.run(sockets=[listener])
-    if not server.started:
-        raise PortalError("The server did not start; the lines above say why.")
 
 
 def _print_addresses(settings: Settings, port: int) -> None:

@@ -1,0 +1,75 @@
+"""Serves on one socket in several processes, which share nothing but the database."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from contextlib import suppress
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+
+from api.app import create_app
+from api.errors import PortalError
+from api.http.server import Server
+from api.settings import Settings
+
+_NOT_STARTED = 3
+"""The exit code of a worker that could not begin to serve."""
+
+_log = logging.getLogger(__name__)
+
+# a copy of this process would have its locks without the threads that hold them
+_context = multiprocessing.get_context("spawn")
+
+
+def serve(settings: Settings, database_url: str | None, listener: socket.socket) -> None:
+    """Serve on a socket that listens, in WORKERS processes, until this one is interrupted.
+
+    Raises KeyboardInterrupt then, and PortalError if the application or a worker does not start.
+    """
+    app = create_app(settings, database_url)  # also where workers serve: a setting that is wrong is told once
+    if settings.workers == 1:
+        server = Server(app, settings)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise PortalError("The server did not start; the lines above say why.")
+        return
+    workers: list[SpawnProcess] = []
+    try:
+        while True:
+            while len(workers) < settings.workers:
+                worker = _context.Process(target=_work, args=(settings, database_url, listener))
+                worker.start()
+                workers.append(worker)
+            wait([worker.sentinel for worker in workers])
+            for worker in [worker for worker in workers if worker.exitcode is not None]:
+                workers.remove(worker)
+                if worker.exitcode == _NOT_STARTED:
+                    raise PortalError("The server did not start; the lines above say why.")
+                _log.error("a worker has ended with exit code %s, and is replaced", worker.exitcode)
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+
+
+def _work(settings: Settings, database_url: str | None, listener: socket.socket) -> None:
+    """Serve in this process until it is told to stop, or the one that started it is gone."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    server = Server(create_app(settings, database_url), settings)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise SystemExit(_NOT_STARTED)
+
+
+def _end_with_parent() -> None:
+    """End this process at once where its parent was killed: the next server needs the port."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,94 @@
+"""Several processes serve on one port; none of them is missed when it dies, and all of them end together."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from tests.cli.running import PORTAL
+from tests.support.serving import Connection
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+class Running(NamedTuple):
+    """A `portal run` with two workers."""
+
+    url: str
+    process: psutil.Popen
+    log: Path
+
+    def workers(self) -> set[psutil.Process]:
+        """Returns the processes that serve; the others keep track of resources, or are the database."""
+        return {child for child in self.process.children() if "spawn_main" in " ".join(child.cmdline())}
+
+    def answers(self) -> bool:
+        """Returns whether a request on a new connection is answered."""
+        with Connection(self.url) as connection:
+            return connection.get("/health").status == 200
+
+
+@pytest.fixture
+def running(database: str, tmp_path: Path) -> Iterator[Running]:
+    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": "0", "WORKERS": "2"}
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = psutil.Popen([*PORTAL, "run"], env=os.environ | settings, stdout=subprocess.PIPE, stderr=stderr)
+    try:
+        output = ""
+        while "Ctrl-C" not in output:
+            output += process.stdout.readline().decode()
+            assert process.poll() is None, log.read_text()
+        port = re.search(r"http://\S+:(\d+)", output)
+        assert port, output
+        running = Running(f"http://127.0.0.1:{port[1]}", process, log)
+        assert running.answers()
+        yield running
+    finally:
+        if process.is_running():
+            process.send_signal(signal.SIGTERM)
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_worker_that_dies_is_replaced(running: Running) -> None:
+    wait_until(lambda: len(running.workers()) == 2)
+    killed, kept = running.workers()
+    killed.kill()
+    wait_until(lambda: len(running.workers() - {killed, kept}) == 1)
+    wait_until(running.answers)
+    assert "a worker has ended with exit code -9, and is replaced" in running.log.read_text()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_workers_end_with_the_server(running: Running, ending: signal.Signals) -> None:
+    workers = running.workers()
+    assert workers
+    running.process.send_signal(ending)
+    assert running.process.wait() == 0
+    assert [worker for worker in workers if worker.is_running()] == []
+    assert running.log.read_text() == ""
+
+
+def test_workers_end_with_a_server_that_is_killed(running: Running) -> None:
+    workers = running.workers()
+    assert workers
+    running.process.kill()
+    wait_until(lambda: not any(worker.is_running() for worker in workers))
+
+
+def test_a_setting_that_is_wrong_is_told_once(tmp_path: Path) -> None:
+    key_file = tmp_path / "keys"
+    key_file.write_text("[]")
+    settings = {"DATA_DIR": str(tmp_path), "PORT": "0", "WORKERS": "2", "JWT_KEY_FILE": str(key_file), "SEED": "0"}
+    result = subprocess.run([*PORTAL, "run"], env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("JWT_KEY_FILE) is empty") == 1
+    assert "Traceback" not in result.stderr
