@@ -161,11 +161,6 @@ def _postgresql_url(url: str) -> str:
     return url
 
 
-def _cores() -> int:
-    """The cores of this machine, at most 4: each worker has connections to the database."""
-    return min(os.cpu_count() or 1, 4)
-
-
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -180,7 +175,7 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(_folder)] = HOME / ".data"
     host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    workers: int = Field(default_factory=_cores, ge=1, le=64)
+    workers: int | None = Field(default=None, ge=1, le=64)
     seed: bool | None = None
     portal_dir: Annotated[Path, AfterValidator(_existing_folder)] | None = None
     ts_api_key: SecretStr | None = None

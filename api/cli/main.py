@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Annotated
 
 import psycopg
@@ -96,11 +97,13 @@ def run() -> None:
                 if settings.is_seeded:
                     migrations.seed(url)
             rules.refuse_other_rules(url)
-        # imported late: --help does not need it
-        from api.http.workers import serve
+        # imported late: --help does not need them
+        from api.app import create_app
+        from api.http.workers import serve, workers_for
 
+        workers = workers_for(settings, url)
         _print_addresses(settings, listener.getsockname()[1])
-        serve(settings, url, listener)
+        serve(partial(create_app, settings, url), settings, listener, workers)
     console.print("Stopped.")
 
 

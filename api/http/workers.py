@@ -6,11 +6,14 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from api.app import create_app
+from litestar.types import ASGIApp
+
+from api.database import has_sessions
 from api.errors import PortalError
 from api.http.server import Server
 from api.settings import Settings
@@ -24,13 +27,23 @@ _log = logging.getLogger(__name__)
 _context = multiprocessing.get_context("spawn")
 
 
-def serve(settings: Settings, database_url: str | None, listener: socket.socket) -> None:
-    """Serve on a socket that listens, in WORKERS processes, until this one is interrupted.
+def workers_for(settings: Settings, database_url: str | None) -> int:
+    """WORKERS; by default one for each core, at most 4.
 
-    Raises KeyboardInterrupt then, and PortalError if the application or a worker does not start.
+    One alone where they could not share rooms: through a Data API only, and behind a transaction pooler.
     """
-    app = create_app(settings, database_url)  # also where workers serve: a setting that is wrong is told once
-    if settings.workers == 1:
+    if settings.workers is not None:
+        return settings.workers
+    return min(os.cpu_count() or 1, 4) if database_url is not None and has_sessions(database_url) else 1
+
+
+def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket, processes: int) -> None:
+    """Serve on a socket that listens, in this process or in others that it starts, until it is interrupted.
+
+    Raises KeyboardInterrupt then, what `make_app` raises, and PortalError if a server does not start.
+    """
+    app = make_app()  # also where others serve: a setting that is wrong is told once
+    if processes == 1:
         server = Server(app, settings)
         server.run(sockets=[listener])
         if not server.started:
@@ -39,8 +52,8 @@ def serve(settings: Settings, database_url: str | None, listener: socket.socket)
     workers: list[SpawnProcess] = []
     try:
         while True:
-            while len(workers) < settings.workers:
-                worker = _context.Process(target=_work, args=(settings, database_url, listener))
+            while len(workers) < processes:
+                worker = _context.Process(target=_work, args=(make_app, settings, listener))
                 worker.start()
                 workers.append(worker)
             wait([worker.sentinel for worker in workers])
@@ -56,11 +69,11 @@ def serve(settings: Settings, database_url: str | None, listener: socket.socket)
             worker.join()
 
 
-def _work(settings: Settings, database_url: str | None, listener: socket.socket) -> None:
+def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket) -> None:
     """Serve in this process until it is told to stop, or the one that started it is gone."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    server = Server(create_app(settings, database_url), settings)
+    server = Server(make_app(), settings)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:

@@ -79,7 +79,7 @@ class _Bench:
         """Every route in every series."""
         with ExitStack() as stack:
             running = {
-                "framework": stack.enter_context(servers.framework()),
+                "framework": stack.enter_context(servers.framework(world.url)),
                 "express": stack.enter_context(servers.express(world.variables())),
                 "api": stack.enter_context(servers.portal(world.url, self._folder / "portal")),
             }

@@ -1,5 +1,6 @@
-"""Serves a route that does nothing, on the portal's server: no request through Litestar can be faster."""
+"""Serves a route that does nothing, on as many of the portal's servers: no request through Litestar can be faster."""
 
+import os
 import socket
 import tempfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from litestar import Litestar, route
 from litestar.enums import HttpMethod
 
-from api.http.server import Server
+from api.http.workers import serve, workers_for
 from tests.support.serving import settings_in
 
 
@@ -15,6 +16,11 @@ from tests.support.serving import settings_in
 async def nothing() -> dict[str, bool]:
     """Answers every request alike."""
     return {"ok": True}
+
+
+def make_app() -> Litestar:
+    """Makes the application."""
+    return Litestar([nothing], openapi_config=None)
 
 
 def main() -> None:
@@ -25,8 +31,10 @@ def main() -> None:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener,
     ):
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)  # noqa: T201
-        Server(Litestar([nothing], openapi_config=None), settings_in(Path(folder))).run(sockets=[listener])
+        settings = settings_in(Path(folder))
+        serve(make_app, settings, listener, workers_for(settings, os.environ["DATABASE_URL"]))
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ def portal_on_data_api(database_url: str, folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def framework() -> Iterator[Running]:
-    """Runs the route that does nothing."""
-    with _run([sys.executable, "-m", "tests.bench.nothing"], {}) as running:
+def framework(database_url: str) -> Iterator[Running]:
+    """Runs the route that does nothing, in as many processes as the portal on this database."""
+    with _run([sys.executable, "-m", "tests.bench.nothing"], {"DATABASE_URL": database_url}) as running:
         yield running
 
 

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from api.http.workers import workers_for
 from tests.cli.running import PORTAL
-from tests.support.serving import Connection
+from tests.support.pooler import run_pooler
+from tests.support.serving import Connection, settings_in
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -84,11 +86,24 @@ def test_workers_end_with_a_server_that_is_killed(running: Running) -> None:
     wait_until(lambda: not any(worker.is_running() for worker in workers))
 
 
-def test_a_setting_that_is_wrong_is_told_once(tmp_path: Path) -> None:
+def test_without_the_setting_each_core_has_a_worker_unless_rooms_could_not_be_shared(
+    database: str, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path)
+    assert workers_for(settings, database) == min(os.cpu_count() or 1, 4)
+    assert workers_for(settings, None) == 1
+    with run_pooler(database) as pooled:
+        assert workers_for(settings, pooled) == 1
+    assert workers_for(settings_in(tmp_path, workers=3), None) == 3
+
+
+def test_a_setting_that_is_wrong_is_told_once(database: str, tmp_path: Path) -> None:
     key_file = tmp_path / "keys"
     key_file.write_text("[]")
-    settings = {"DATA_DIR": str(tmp_path), "PORT": "0", "WORKERS": "2", "JWT_KEY_FILE": str(key_file), "SEED": "0"}
-    result = subprocess.run([*PORTAL, "run"], env=os.environ | settings, capture_output=True, text=True, check=False)
+    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": "0", "JWT_KEY_FILE": str(key_file)}
+    result = subprocess.run(
+        [*PORTAL, "run"], env=os.environ | settings | {"WORKERS": "2"}, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 1
     assert result.stderr.count("JWT_KEY_FILE) is empty") == 1
     assert "Traceback" not in result.stderr
