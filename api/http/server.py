@@ -99,6 +99,7 @@ class _Config(uvicorn.Config):
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         super().__init__(
             _timing_bodies(app, settings.request_timeout),
+            loop="asyncio",  # no other that is installed: it handles a lack of files in its own way
             http=_Protocol,
             ws=WebSocketProtocol,
             ws_max_size=web_socket.MAX_MESSAGE_BYTES,

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 
 from api.settings import Settings
@@ -88,6 +89,7 @@ def _run(command: list[str], environment: Mapping[str, str], *, has_database: bo
             assert process.stdout
             for line in process.stdout:
                 if url := re.search(r"http://[0-9.]+:[0-9]+", line):
+                    httpx.get(url[0], timeout=60)  # its processes may still be starting
                     yield Running(url[0], psutil.Process(process.pid), has_database)
                     return
             raise SystemExit(f"{command} did not start.")

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,13 @@ class Running(NamedTuple):
 
     def workers(self) -> set[psutil.Process]:
         """Returns the processes that serve; the others keep track of resources, or are the database."""
-        return {child for child in self.process.children() if "spawn_main" in " ".join(child.cmdline())}
+        serving = set()
+        for child in self.process.children():
+            # one that has just died has no command line any more
+            with suppress(psutil.NoSuchProcess):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    serving.add(child)
+        return serving
 
     def answers(self) -> bool:
         """Returns whether a request on a new connection is answered."""
