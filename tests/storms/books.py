@@ -244,6 +244,10 @@ def check_prices(changes: list[Fate], connection: psycopg.Connection) -> None:
 def check_settled(connection: psycopg.Connection) -> None:
     """Settles the rest; then the valid settlements are, by beneficiary and currency, everything that was charged."""
     connection.execute("update private.settings set carries_negative_totals = false")
+    # else the credits of what is not paid would wait
+    connection.execute(
+        "select public.pay_settlement(id) from public.settlements where status = 'invoiced' and total_cents > 0"
+    )
     settle(connection)
     assert settle(connection) == []
     charged = connection.execute(
