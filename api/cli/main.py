@@ -60,8 +60,9 @@ app.add_typer(thinkers.app, name="thinkers")
 
 def main() -> None:
     """Run the command line. An expected error is printed as one sentence, with exit code 1."""
-    # a closed terminal and a service manager stop the server in the same orderly way as Ctrl-C
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    # a closed terminal and a service manager stop the server in the same orderly way as Ctrl-C, which commands that a
+    # script starts in the background would ignore
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:
         app()

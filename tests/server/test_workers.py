@@ -49,7 +49,14 @@ def running(database: str, tmp_path: Path) -> Iterator[Running]:
     settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": "0", "WORKERS": "2"}
     log = tmp_path / "log"
     with log.open("w") as stderr:
-        process = psutil.Popen([*PORTAL, "run"], env=os.environ | settings, stdout=subprocess.PIPE, stderr=stderr)
+        process = psutil.Popen(
+            [*PORTAL, "run"],
+            env=os.environ | settings,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            # as a script's command in the background
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )
     try:
         output = ""
         while "Ctrl-C" not in output:
