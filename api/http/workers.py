@@ -72,6 +72,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
 def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket) -> None:
     """Serve in this process until it is told to stop, or the one that started it is gone."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
+    _end_with_parent(seconds=0)  # it may have been killed while this process started
     threading.Thread(target=_end_with_parent, daemon=True).start()
     server = Server(make_app(), settings)
     with suppress(KeyboardInterrupt):
@@ -80,9 +81,9 @@ def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
         raise SystemExit(_NOT_STARTED)
 
 
-def _end_with_parent() -> None:
-    """End this process at once where its parent was killed: the next server needs the port."""
+def _end_with_parent(seconds: float | None = None) -> None:
+    """End this process at once where its parent is killed within this time: the next server needs the port."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+    if wait([parent.sentinel], seconds):
+        os._exit(1)
