@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 2**18
 
-_LONGEST_NAME = 250
+LONGEST_NAME = 250
 """The bytes of a file's name: a disk takes 255, and obstore adds some while it writes."""
 
 _LONGEST_KEY = 1024
@@ -85,7 +85,7 @@ class Storage:
         """Whether the store can have a document at this path of the table contracts: a longer one is nowhere."""
         if self._folder is None:
             return len(f"{self._prefix}/{path}".lstrip("/").encode()) <= _LONGEST_KEY
-        return all(len(name.encode()) <= _LONGEST_NAME for name in path.split("/"))
+        return all(len(name.encode()) <= LONGEST_NAME for name in path.split("/"))
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> Stored:
         """Store the chunks as they arrive, all or none.

@@ -162,13 +162,13 @@ def _escaped(item: str) -> str:
 
 def _copy(paths: list[str], folder: Path) -> list[str]:
     """Copies documents of the store into a folder; returns the paths of those that are not there."""
-    from api.storage import Storage  # imported late: --help does not need it
+    from api.storage import LONGEST_NAME, Storage  # imported late: --help does not need them
 
     storage = Storage(load_settings())
 
     async def is_copied(path: str) -> bool:
         # another store may have longer names than this disk
-        file = folder.joinpath(*(name.encode()[-250:].decode(errors="ignore") for name in path.split("/")))
+        file = folder.joinpath(*(name.encode()[-LONGEST_NAME:].decode(errors="ignore") for name in path.split("/")))
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return await storage.copy(path, file) is not None
 

@@ -21,6 +21,8 @@ from api.settings import Settings
 _NOT_STARTED = 3
 """The exit code of a worker that could not begin to serve."""
 
+_FAILURE = "The server did not start; the lines above say why."
+
 _log = logging.getLogger(__name__)
 
 # a copy of this process would have its locks without the threads that hold them
@@ -42,12 +44,13 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
 
     Raises KeyboardInterrupt then, what `make_app` raises, and PortalError if a server does not start.
     """
-    app = make_app()  # also where others serve: a setting that is wrong is told once
+    # even if only workers use an application: a wrong setting is reported once, by this process
+    app = make_app()
     if processes == 1:
         server = Server(app, settings)
         server.run(sockets=[listener])
         if not server.started:
-            raise PortalError("The server did not start; the lines above say why.")
+            raise PortalError(_FAILURE)
         return
     workers: list[SpawnProcess] = []
     try:
@@ -60,7 +63,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
             for worker in [worker for worker in workers if worker.exitcode is not None]:
                 workers.remove(worker)
                 if worker.exitcode == _NOT_STARTED:
-                    raise PortalError("The server did not start; the lines above say why.")
+                    raise PortalError(_FAILURE)
                 _log.error("a worker has ended with exit code %s, and is replaced", worker.exitcode)
     finally:
         for worker in workers:
@@ -70,7 +73,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
 
 
 def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket) -> None:
-    """Serve in this process until it is told to stop, or the one that started it is gone."""
+    """Serve in this process until it gets a signal to stop, or its parent process is killed."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
     _end_with_parent(seconds=0)  # it may have been killed while this process started
     threading.Thread(target=_end_with_parent, daemon=True).start()
