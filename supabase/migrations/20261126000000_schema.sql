@@ -5671,7 +5671,9 @@ begin
     perform private.make_event_partition(null);
   end if;
 
-  unplaced := exists (select from private.events_default e where e.created_at < horizon);
+  -- without a partition for now, an event may come at any time
+  unplaced := exists (select from private.events_default e where e.created_at < horizon)
+    or not exists (select from private.event_partitions() p where now() >= p.starts_at and now() < p.ends_at);
   if unplaced then
     -- thinkers first, the order in which a new thinker and its event are written
     lock table public.thinkers in share row exclusive mode;
@@ -5682,7 +5684,8 @@ begin
   from (
     select distinct date_trunc('month', e.created_at) as month
     from private.events_default e
-    where e.created_at < horizon
+    -- without the locks, other sessions may write such events until the partitions are attached
+    where unplaced and e.created_at < horizon
     union
     select generate_series(this_month, horizon - interval '1 month', interval '1 month')
   ) m
