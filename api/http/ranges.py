@@ -8,6 +8,7 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from api.http import etag
+from api.legacy.routing import IS_HEAD
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
 
@@ -24,7 +25,8 @@ async def answer_file(
     """The answer to a GET of a file with this size in bytes and this strong entity tag.
 
     304 where If-None-Match names the tag; 206 for a range of bytes, unless If-Range names another tag; 416 for a range
-    behind the end; else 200. `read` opens the file for a range, which is never empty, and returns its bytes in chunks.
+    behind the end; else 200. `read` opens the file for a range, which is never empty, and returns its bytes in chunks;
+    those of a HEAD are not read.
     """
     headers = headers | {"etag": tag, "accept-ranges": "bytes"}
     if etag.matches(request.headers.get("if-none-match", ""), tag):
@@ -40,7 +42,11 @@ async def answer_file(
         headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     if not part:
         return Response(b"", headers=headers, media_type=media_type)
-    return Stream(await read(part), status_code=200 if asked is None else 206, headers=headers, media_type=media_type)
+    status = 200 if asked is None else 206
+    chunks = await read(part)
+    if request.state.get(IS_HEAD):
+        return Response(b"", status_code=status, headers=headers, media_type=media_type)
+    return Stream(chunks, status_code=status, headers=headers, media_type=media_type)
 
 
 def asked_range(header: str, size: int) -> range | None:

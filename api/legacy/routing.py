@@ -15,6 +15,9 @@ _FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/a
 # the rest of the path is an id, which is case-sensitive
 _ID_FOLLOWS = "/api/telbank/transfers/"
 
+IS_HEAD = "is_head"
+"""The name in a request's state that tells that it was a HEAD."""
+
 MAX_PATH = 1024
 """The characters of a path; what is longer is unknown, because no id and no page of the portal is."""
 
@@ -42,6 +45,7 @@ class LegacyRouting:
                 scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
+                scope.setdefault("state", {})[IS_HEAD] = True
                 send = _without_body(send)  # outermost: the ETag needs the body
             elif scope["method"] == "OPTIONS" and not self._is_preflight(scope):
                 # no route has TRACE: its 405 names every method of the path, Litestar's own OPTIONS only some

@@ -28,6 +28,8 @@ def url(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (folder / "TELBANK" / "about.html").write_text("<p>about</p>")
     (folder / "TELBANK" / "digits.txt").write_text(DIGITS)
     (folder / ".hidden.html").write_text("secret")
+    with (folder / "terabyte.bin").open("wb") as sparse:
+        sparse.truncate(2**40)
     with serve(settings_in(tmp_path_factory.mktemp("data"), portal_dir=folder), shared_database) as url:
         yield url
 
@@ -102,6 +104,15 @@ def test_a_browser_that_has_a_file_is_not_sent_it_again(pages: Connection) -> No
     assert len(first.body) == 3_000_000
     again = pages.ask("GET", "/big.json", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status, again.body, again.headers["etag"]) == (304, None, first.headers["etag"])
+
+
+def test_the_headers_of_a_file_come_without_reading_it(url: str) -> None:
+    with httpx.Client(base_url=url) as client:
+        answer = client.head("/terabyte.bin")
+        assert (answer.status_code, answer.headers["content-length"]) == (200, str(2**40))
+        # the connection is free for the next request
+        answer = client.head("/terabyte.bin", headers={"Range": "bytes=1-"})
+        assert (answer.status_code, answer.headers["content-length"]) == (206, str(2**40 - 1))
 
 
 def test_ranges_of_bytes(url: str) -> None:
