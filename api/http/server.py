@@ -14,6 +14,8 @@ from typing import Any, cast
 
 import h11
 import uvicorn
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -49,7 +51,7 @@ _LOOKS = 3
 _VERIFY = "/api/presence/verify"
 """Answers with a token; everybody may ask for one."""
 
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_END_OF_HEAD = re.compile(rb"(?:\A|\n)\r?\n")
 
 _MAX_SMALL_CHUNKS = 200
 _SMALL_CHUNK = 256
@@ -238,6 +240,8 @@ class _StrictConnection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._small_chunks = self._chunks = self._bytes = 0
+            if isinstance(self._reader, ChunkedReader):
+                self._reader = _StrictChunkedReader()
             if event.target.count(b"&") >= MAX_PARAMETERS:
                 raise h11.RemoteProtocolError("too many parameters")
         elif isinstance(event, h11.Data):
@@ -247,17 +251,27 @@ class _StrictConnection(h11.Connection):
             most = _MAX_SMALL_CHUNKS + self._bytes // _USUAL_CHUNK
             if self._small_chunks > _MAX_SMALL_CHUNKS or self._chunks > most:
                 raise h11.RemoteProtocolError("too many small chunks")
-        elif isinstance(event, h11.EndOfMessage) and len(event.headers) > MAX_HEADERS:
-            raise h11.RemoteProtocolError("too many trailers")
         return event
 
     def _require_small_head(self) -> None:
-        """Raise h11.RemoteProtocolError before h11 parses the head: it limits only one that comes in several pieces."""
-        received = self.trailing_data[0][: MAX_HEAD_BYTES + 1]
-        end = _END_OF_HEAD.search(received)
-        head = received[: end.start()] if end else received
-        if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEADERS:
-            raise h11.RemoteProtocolError("too long a head")
+        _require_few_lines(self.trailing_data[0][: MAX_HEAD_BYTES + 1])
+
+
+class _StrictChunkedReader(ChunkedReader):
+    """Refuses trailers that are more than a head may be."""
+
+    def __call__(self, buffer: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        if self._reading_trailer:
+            _require_few_lines(bytes(buffer)[: MAX_HEAD_BYTES + 1])
+        return super().__call__(buffer)
+
+
+def _require_few_lines(received: bytes) -> None:
+    """Raise h11.RemoteProtocolError for long headers before h11 parses them: it limits only those in several pieces."""
+    end = _END_OF_HEAD.search(received)
+    head = received[: end.start()] if end else received
+    if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEADERS:
+        raise h11.RemoteProtocolError("too long a head")
 
 
 async def _has_hung_up(receive: Receive) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from api.errors import ApiError
 from api.http.body import MAX_WAITING_BYTES, Turns
+from api.http.web_socket import BAD_REQUEST
 from api.settings import ROOT
 from tests.support.serving import Connection, serve, settings_in
 
@@ -97,6 +98,15 @@ def test_a_head_of_many_parts_is_refused(url: str, head: str) -> None:
 def test_a_head_may_have_a_hundred_headers(url: str) -> None:
     head = "GET /health?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".format("a&" * 99) + "a:\r\n" * 98
     assert _answered(url, f"{head}\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("trailers", ["a:\r\n" * 101, f"a: {'a' * 20_000}\r\n"], ids=["many", "long"])
+def test_trailers_are_limited_as_a_head_is(url: str, trailers: str) -> None:
+    head = "POST /api/presence/verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    assert _answered(url, f"{head}{trailers}\r\n").startswith(BAD_REQUEST)
+    # what follows the body is no trailer
+    for few in ("", "a:\r\n" * 100):
+        assert not _answered(url, f"{head}{few}\r\nGET /{'a' * 20_000} HTTP/1.1\r\n\r\n").startswith(BAD_REQUEST)
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/admin", "/schema", "/api/presence/verify", "/api/voucher/list"])
