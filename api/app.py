@@ -12,7 +12,7 @@ from api.gateway.direct import DirectGateway
 from api.gateway.shares import Shares
 from api.http.admin_sessions import AdminSessions
 from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
-from api.http.callers import CallerMiddleware, calls_of
+from api.http.callers import CallerMiddleware
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import mark_replayed, read_key
 from api.http.openapi import RequestSchemas, openapi_config
@@ -71,7 +71,6 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                 }
             ),
             dependencies={
-                "gateway": Provide(calls_of, sync_to_thread=False),
                 "idempotency_key": Provide(read_key, sync_to_thread=False),
                 "page": Provide(read_page, sync_to_thread=False),
                 "storage": Provide(lambda: storage, sync_to_thread=False),

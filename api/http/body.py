@@ -18,7 +18,8 @@ from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import Operation, RequestBody
 
 from api.errors import ApiError
-from api.http.callers import Caller
+from api.gateway import Calls
+from api.http.callers import Caller, calls_of
 from api.http.proxies import client_address
 from api.http.sessions import BrowserSession
 
@@ -85,6 +86,12 @@ class Turns:
 
 class PortalRequest(Request[Caller, BrowserSession | None, State]):
     """A request whose JSON body may be compressed or empty."""
+
+    @property
+    def calls(self) -> Calls:
+        """The calls that the route may make for it."""
+        # no dependency: Litestar resolves two of them in tasks, which cost more than most handlers
+        return calls_of(self)
 
     async def body(self) -> bytes:
         """The decompressed body, or `{}`. Raises ApiError: invalid_json, too_large, unsupported_encoding."""

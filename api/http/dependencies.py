@@ -2,12 +2,8 @@
 
 from litestar.di import NamedDependency
 
-from api.gateway import Calls
 from api.http.upload import Uploads
 from api.storage import Storage
-
-InjectedGateway = NamedDependency[Calls]
-"""See `calls_of`."""
 
 InjectedStorage = NamedDependency[Storage]
 

@@ -12,7 +12,7 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Row
 from api.http.body import PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway, InjectedStorage, InjectedUploads
+from api.http.dependencies import IdempotencyKey, InjectedStorage, InjectedUploads
 from api.http.idempotency import REPLAYED
 from api.http.openapi import ANY_KEY, error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -100,7 +100,6 @@ class Contracts(ApiModel):
 )
 async def upload(
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     storage: InjectedStorage,
     uploads: InjectedUploads,
@@ -114,8 +113,8 @@ async def upload(
             raise ApiError("file_required")
         actor = request.user.as_caller(form.fields.get("actorId") or None)
         links = {"voucher_id": form.fields.get("voucherId") or None, "room_id": form.fields.get("roomId") or None}
-        await gateway.call("check_contract_link", actor, **links)
-        row = await gateway.call(
+        await request.calls.call("check_contract_link", actor, **links)
+        row = await request.calls.call(
             "record_contract",
             # a thinker cannot record a document: only this server knows what it stored
             Actor("service_role", actor.uid),
@@ -150,13 +149,12 @@ async def upload(
 )
 async def list_contracts(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
     room_id: Annotated[str | None, text_query("roomId")] = None,
 ) -> Response[Contracts]:
     """The documents of a voucher, of a room, or with one link to both."""
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "list_contracts",
         request.user.as_caller(),
         voucher_id=voucher_id or None,
@@ -171,14 +169,12 @@ async def list_contracts(
     middleware=[at_most(300, "contracts/document")],
     responses=_BYTES | error_responses("contract_not_found", "storage_away", "rate_limited", language="en"),
 )
-async def document(
-    contract_id: TextPath, request: PortalRequest, gateway: InjectedGateway, storage: InjectedStorage
-) -> Response[Any]:
+async def document(contract_id: TextPath, request: PortalRequest, storage: InjectedStorage) -> Response[Any]:
     """The bytes of a document that the caller may see, or a range of them, to be saved and not shown."""
     uuid = uuid_of("ct", contract_id)
     if uuid is None:
         raise ApiError("contract_not_found")
-    row = await gateway.call("get_contract", request.user.as_caller(), contract_id=str(uuid))
+    row = await request.calls.call("get_contract", request.user.as_caller(), contract_id=str(uuid))
     return await answer_file(
         request,
         size=row["byte_size"],

@@ -13,7 +13,7 @@ from api.errors import ApiError
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.callers import TOKEN_COOKIE, TrustedCaller
 from api.http.cookies import cookie_name
-from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -158,7 +158,6 @@ async def verify(
     data: JSONBody[VerifyRequest],
     request: PortalRequest,
     state: State,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
 ) -> Response[Verified]:
     """Answers the thinker of a token, who comes online the first time.
@@ -177,10 +176,10 @@ async def verify(
             raise ApiError("session_required")
         own_session = session.id if session else None
     actor = Actor("authenticated", thinker_uid(token, settings, own_session))
-    row = await gateway.call("verify_presence", actor, idempotency_key=idempotency_key)
+    row = await request.calls.call("verify_presence", actor, idempotency_key=idempotency_key)
     if session:
         client = client_address(request) if settings.is_rate_limited else None
-        await gateway.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid, client=client)
+        await request.calls.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid, client=client)
         actor = replace(actor, session_id=session.id)
     access_token = state.tokens.issue(actor)
     return Response(
@@ -207,11 +206,9 @@ async def verify(
     middleware=[at_most(300, "presence/heartbeat")],
     responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", "rate_limited", body=True),
 )
-async def heartbeat(
-    data: JSONBody[HeartbeatRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
-) -> Seen:
+async def heartbeat(data: JSONBody[HeartbeatRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Seen:
     """Records that `thinker_id` is present."""
-    row = await gateway.call(
+    row = await request.calls.call(
         "send_heartbeat",
         request.user.as_thinker(data.thinker_id),
         pair_code=data.pair_code,
@@ -230,13 +227,11 @@ async def heartbeat(
     middleware=[at_most(300, "presence/match")],
     responses=error_responses("thinker_required", "uid_invalid", "rate_limited", body=True),
 )
-async def match(
-    data: JSONBody[MatchRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
-) -> Match:
+async def match(data: JSONBody[MatchRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Match:
     """The room that `thinker_id` shares with another thinker who is online with `pair_code`."""
     if data.pair_code is None:
         return Match(room_id=None)
-    row = await gateway.call(
+    row = await request.calls.call(
         "match_presence",
         request.user.as_thinker(data.thinker_id),
         pair_code=data.pair_code,
@@ -251,9 +246,9 @@ async def match(
     responses=error_responses("limit_invalid", "value_invalid", "not_an_admin"),
     response_headers=PAGE_HEADERS,
 )
-async def debug(request: PortalRequest, gateway: InjectedGateway, page: InjectedPage) -> Response[Sessions]:
+async def debug(request: PortalRequest, page: InjectedPage) -> Response[Sessions]:
     """The presence of all thinkers, without their tokens, which are not kept."""
-    rows = await gateway.call("list_presence", request.user.as_caller(), **page.parameters())
+    rows = await request.calls.call("list_presence", request.user.as_caller(), **page.parameters())
     items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]
     return page.answer(Sessions(count=len(items), items=items), rows)
 

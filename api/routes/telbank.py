@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from api.errors import ApiError
 from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -115,10 +115,10 @@ class Transfers(ApiModel):
     opt={"invalid_json": "invalid_json_telbank"},
 )
 async def log_transfer(
-    data: JSONBody[TransferRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
+    data: JSONBody[TransferRequest], request: PortalRequest, idempotency_key: IdempotencyKey
 ) -> Logged:
     """Logs a transfer intent; nothing is executed."""
-    row = await gateway.call(
+    row = await request.calls.call(
         "log_transfer",
         request.user.as_caller(),
         direction=data.direction,
@@ -144,13 +144,12 @@ async def log_transfer(
 )
 async def list_transfers(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     wallet_address: Annotated[str | None, text_query("walletAddress")] = None,
     direction: Annotated[str | None, text_query("direction")] = None,
 ) -> Response[Transfers]:
     """The transfers that match every given filter exactly."""
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "list_transfers",
         request.user.as_caller(),
         wallet_address=wallet_address or None,
@@ -165,9 +164,9 @@ async def list_transfers(
     middleware=[at_most(300, "telbank/transfer")],
     responses=error_responses("transfer_not_found", "value_invalid", "rate_limited", language="en"),
 )
-async def get_transfer(transfer_id: TextPath, request: PortalRequest, gateway: InjectedGateway) -> Logged:
+async def get_transfer(transfer_id: TextPath, request: PortalRequest) -> Logged:
     """One transfer."""
-    row = await gateway.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
+    row = await request.calls.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
     return Logged(transfer=Transfer.from_row(row))
 
 

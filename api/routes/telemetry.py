@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema
 from api.errors import ApiError
 from api.gateway import Json
 from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.rate_limit import at_most
@@ -72,11 +72,9 @@ class TelemetryReport(RootModel[list[TelemetryEvent]]):
     opt={"language": "en"},
     tags=["telemetry"],
 )
-async def report(
-    data: JSONBody[TelemetryReport], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
-) -> Received:
+async def report(data: JSONBody[TelemetryReport], request: PortalRequest, idempotency_key: IdempotencyKey) -> Received:
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
     actor = request.user.as_reporter({row["actor_uid"] for row in rows if row["actor_uid"] is not None})
-    await gateway.call("record_telemetry", actor, events=Json(rows), idempotency_key=idempotency_key)
+    await request.calls.call("record_telemetry", actor, events=Json(rows), idempotency_key=idempotency_key)
     return Received()

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from api.errors import ApiError
 from api.gateway import Row, json_or_default
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -230,11 +230,9 @@ def slot_start(text: object) -> datetime | None:
         body=True,
     ),
 )
-async def issue(
-    data: JSONBody[IssueRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
-) -> Issued:
+async def issue(data: JSONBody[IssueRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Issued:
     """Issues a voucher of `issuerUid`."""
-    row = await gateway.call(
+    row = await request.calls.call(
         "issue_voucher",
         request.user.as_thinker(data.issuer_uid),
         voucher_id=data.voucher_id,
@@ -264,14 +262,13 @@ async def issue(
 )
 async def list_vouchers(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     status: Annotated[str | None, text_query("status")] = None,
 ) -> Response[Vouchers]:
     """The vouchers that match every given filter exactly."""
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "list_vouchers",
         request.user.as_caller(),
         issuer_uid=issuer_uid or None,
@@ -300,11 +297,9 @@ async def list_vouchers(
         body=True,
     ),
 )
-async def book(
-    data: JSONBody[BookRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
-) -> Booked:
+async def book(data: JSONBody[BookRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Booked:
     """Books a slot for `holderUid`. Of concurrent requests for one slot exactly one succeeds."""
-    row = await gateway.call(
+    row = await request.calls.call(
         "book_voucher",
         request.user.as_caller(data.holder_uid),
         voucher_id=data.voucher_id,
@@ -324,13 +319,11 @@ async def book(
         "booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True
     ),
 )
-async def cancel(
-    data: JSONBody[CancelRequest], request: PortalRequest, gateway: InjectedGateway, idempotency_key: IdempotencyKey
-) -> Cancelled:
+async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Cancelled:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
         raise ApiError("booking_or_voucher_required")
-    row = await gateway.call(
+    row = await request.calls.call(
         "cancel_booking",
         request.user.as_caller(),
         booking_id=data.booking_id,
@@ -349,14 +342,13 @@ async def cancel(
 )
 async def bookings(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     holder_uid: Annotated[str | None, text_query("holderUid")] = None,
     issuer_uid: Annotated[str | None, text_query("issuerUid")] = None,
     voucher_id: Annotated[str | None, text_query("voucherId")] = None,
 ) -> Response[Bookings]:
     """The bookings that match every given filter exactly."""
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "list_bookings",
         request.user.as_caller(),
         holder_uid=holder_uid or None,
@@ -374,7 +366,6 @@ async def bookings(
     tags=["voucher"],
 )
 async def available_slots(
-    gateway: InjectedGateway,
     request: PortalRequest,
     voucher_id: Annotated[
         str | None, QueryParameter(name="voucherId", required=True, schema_extra=TEXT | {"min_length": 1})
@@ -390,7 +381,7 @@ async def available_slots(
 ) -> Slots:
     """The free slots of a voucher on its hourly grid: in the first year of its window, or from `from` to `to`."""
     first, last = query_time(slots_from, "from"), query_time(slots_to, "to")
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "available_slots",
         request.user.as_caller(),
         voucher_id=required(voucher_id or None, "voucher_required"),

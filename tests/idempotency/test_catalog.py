@@ -45,7 +45,7 @@ def called_by_posts() -> set[str]:
             ):
                 calls = [node for node in ast.walk(handler) if isinstance(node, ast.Call)]
                 functions |= {
-                    ast.literal_eval(node.args[0]) for node in calls if ast.unparse(node.func) == "gateway.call"
+                    ast.literal_eval(node.args[0]) for node in calls if ast.unparse(node.func) == "request.calls.call"
                 }
     return functions
 

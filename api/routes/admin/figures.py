@@ -17,7 +17,6 @@ from pydantic import Field
 
 from api.errors import ApiError
 from api.http.body import PortalRequest
-from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.http.rate_limit import at_most
 from api.models.base import ApiModel
@@ -355,10 +354,8 @@ def _day(text: str | None, name: str) -> str | None:
 def _figures(name: str, function: str, model: type[Period], description: str) -> HTTPRouteHandler:
     """The route that answers with what a SQL function returns for the days."""
 
-    async def read(
-        request: PortalRequest, gateway: InjectedGateway, days: NamedDependency[dict[str, str | None]]
-    ) -> Period:
-        return model.from_row(await gateway.call(function, request.user.as_caller(), **days))
+    async def read(request: PortalRequest, days: NamedDependency[dict[str, str | None]]) -> Period:
+        return model.from_row(await request.calls.call(function, request.user.as_caller(), **days))
 
     # Litestar describes the route by its name and annotation
     read.__annotations__["return"] = model

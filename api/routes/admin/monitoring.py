@@ -14,7 +14,6 @@ from pydantic import Field
 from api.actor import SERVER
 from api.gateway import Calls, Row
 from api.http.body import PortalRequest
-from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.rate_limit import at_most
@@ -159,9 +158,9 @@ class ErrorCount:
     responses=error_responses("limit_invalid", "value_invalid", "not_an_admin", "rate_limited", language="en"),
     response_headers=PAGE_HEADERS,
 )
-async def events(request: PortalRequest, gateway: InjectedGateway, page: InjectedPage) -> Response[Events]:
+async def events(request: PortalRequest, page: InjectedPage) -> Response[Events]:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
-    rows = await gateway.call("list_events", request.user.as_caller(), **page.parameters(default=50, maximum=200))
+    rows = await request.calls.call("list_events", request.user.as_caller(), **page.parameters(default=50, maximum=200))
     return page.answer(Events(items=[Event.from_row(row) for row in rows]), rows)
 
 
@@ -170,9 +169,9 @@ async def events(request: PortalRequest, gateway: InjectedGateway, page: Injecte
     middleware=[at_most(300, "admin/dashboard")],
     responses=error_responses("not_an_admin", "rate_limited", language="en"),
 )
-async def dashboard(request: PortalRequest, gateway: InjectedGateway) -> Dashboard:
+async def dashboard(request: PortalRequest) -> Dashboard:
     """Figures over the events of the last 30 days."""
-    row = await gateway.call("dashboard", request.user.as_caller())
+    row = await request.calls.call("dashboard", request.user.as_caller())
     backup = row["backup"]
     return Dashboard(
         production_readiness=row["production_readiness"],
@@ -204,15 +203,15 @@ async def dashboard(request: PortalRequest, gateway: InjectedGateway) -> Dashboa
     middleware=[at_most(60, "autofix/status")],
     responses=error_responses("not_an_admin", "session_ended", "rate_limited", language="en", is_open=True),
 )
-async def autofix_status(request: PortalRequest, gateway: InjectedGateway, state: State) -> Autofix:
+async def autofix_status(request: PortalRequest, state: State) -> Autofix:
     """The errors among the events of the last 30 days, the 100 most frequent types of them.
 
     Without the API key or an admin session only their number, which may be a minute old.
     """
     if request.user is None:
         count: ErrorCount = state.errors
-        return Autofix(stats=AutofixStats(total=await count.read(gateway), by_type={}, recent=[]), events=[])
-    row = await gateway.call("error_summary", request.user.as_caller())
+        return Autofix(stats=AutofixStats(total=await count.read(request.calls), by_type={}, recent=[]), events=[])
+    row = await request.calls.call("error_summary", request.user.as_caller())
     recent = [Event.from_row(event) for event in row["recent"]]
     return Autofix(stats=AutofixStats(total=row["total"], by_type=row["by_type"], recent=recent), events=recent)
 

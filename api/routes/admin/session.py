@@ -12,7 +12,6 @@ from api.errors import ApiError
 from api.http.admin_sessions import AdminSession, admin_sessions_of
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.callers import is_key
-from api.http.dependencies import InjectedGateway
 from api.http.openapi import ANY_BODY, error_responses
 from api.http.rate_limit import at_most
 from api.models.base import ApiModel, RequestModel, any_required, required
@@ -65,9 +64,7 @@ async def read_session(request: PortalRequest, state: State) -> SignedIn:
         is_open=True,
     ),
 )
-async def sign_in(
-    data: JSONBody[SignInRequest], request: PortalRequest, gateway: InjectedGateway, state: State
-) -> Response[SignedIn]:
+async def sign_in(data: JSONBody[SignInRequest], request: PortalRequest, state: State) -> Response[SignedIn]:
     """Begins an admin session of 12 hours, whose cookie no script can read.
 
     It counts like the key, or for the admin of the token, on the routes below /api/admin, /api/autofix and
@@ -80,7 +77,7 @@ async def sign_in(
     actor = await _proven(data.key or "", token, state)
     session = AdminSession(uuid4(), actor)
     try:
-        await gateway.call("require_admin_session", actor, session_id=session.id)
+        await request.calls.call("require_admin_session", actor, session_id=session.id)
     except ApiError as error:
         # the browser session of the token, which need not be that of this browser
         raise ApiError("token_invalid") if error.code == "session_ended" else error from None
@@ -93,14 +90,14 @@ async def sign_in(
     middleware=[at_most(300, "admin/session/delete")],
     responses=error_responses("not_a_server", "rate_limited", language="en", is_open=True),
 )
-async def sign_out(request: PortalRequest, gateway: InjectedGateway, state: State) -> Response[SignedIn]:
+async def sign_out(request: PortalRequest, state: State) -> Response[SignedIn]:
     """Ends the admin session of the browser at once, wherever its cookie was copied."""
     sessions = admin_sessions_of(state)
     if sessions is None:
         return Response(SignedIn(signed_in=False))
     session = sessions.read(request)
     if session is not None:
-        await gateway.call("end_session", SERVER, session_id=session.id)
+        await request.calls.call("end_session", SERVER, session_id=session.id)
     return _answer(sessions.delete(request), signed_in=False)
 
 

@@ -9,7 +9,6 @@ from pydantic import Field
 from api.errors import ApiError
 from api.gateway import Row
 from api.http.body import PortalRequest
-from api.http.dependencies import InjectedGateway
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import Limit, TextPath, read_limit, text_query
@@ -202,7 +201,6 @@ class Statement(ApiModel):
 )
 async def list_settlements(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     status: Annotated[str | None, text_query("status")] = None,
     beneficiary_uid: Annotated[str | None, text_query("beneficiaryUid")] = None,
@@ -211,7 +209,7 @@ async def list_settlements(
 
     `status` is open, invoiced, paid, written_off or voided.
     """
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "list_settlements",
         request.user.as_caller(),
         beneficiary_uid=beneficiary_uid or None,
@@ -231,7 +229,6 @@ async def list_settlements(
 async def get_settlement(
     settlement_id: TextPath,
     request: PortalRequest,
-    gateway: InjectedGateway,
     after: Annotated[str | None, text_query("after")] = None,
     limit: Limit = None,
 ) -> Statement:
@@ -239,7 +236,7 @@ async def get_settlement(
 
     `after` is the id of the last fee event of the page before; an empty page is the end.
     """
-    row = await gateway.call(
+    row = await request.calls.call(
         "get_settlement",
         request.user.as_caller(),
         settlement_id=_uuid(settlement_id, "settlement_not_found"),
@@ -254,9 +251,9 @@ async def get_settlement(
     middleware=[at_most(300, "admin/fees")],
     responses=error_responses("not_an_admin", "rate_limited", language="en"),
 )
-async def list_fees(request: PortalRequest, gateway: InjectedGateway) -> Fees:
+async def list_fees(request: PortalRequest) -> Fees:
     """Every fee, with its versions."""
-    rows = await gateway.call("list_fees", request.user.as_caller())
+    rows = await request.calls.call("list_fees", request.user.as_caller())
     return Fees(items=[Fee.from_row(row) for row in rows])
 
 

@@ -8,7 +8,6 @@ from pydantic import Field, WithJsonSchema
 
 from api.gateway import Row, json_or_default
 from api.http.body import PortalRequest
-from api.http.dependencies import InjectedGateway
 from api.http.pages import InjectedPage
 from api.models.base import ApiModel, RequestModel, Required, required
 from api.models.fields import TEXT, Id, Interest, Loan, Money, Text, Years, money, text_schema, word_schema
@@ -142,12 +141,11 @@ class OfferFields(RequestModel):
 
 async def list_applications(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     user: ReadingMotUser = None,
     role: Role = None,
 ) -> Response[Applications]:
     """As borrower (the default) the user's own applications, as lender all that are open or offered."""
     actor = request.user.as_caller(required(user or None, "user_header_required"))
-    rows = await gateway.call("list_mortgage_applications", actor, role=role or "borrower", **page.parameters())
+    rows = await request.calls.call("list_mortgage_applications", actor, role=role or "borrower", **page.parameters())
     return page.answer(Applications(applications=[Application.from_row(row) for row in rows]), rows)

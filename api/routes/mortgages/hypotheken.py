@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 
 from api.gateway import Row, json_or_default
 from api.http.body import MAX_SMALL_BODY_BYTES, MayBeEmpty, PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -182,14 +182,13 @@ class Signed(ApiModel):
 async def apply(
     data: JSONBody[ApplicationRequest],
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Applied:
     """Hands in an application of the user."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
     application = Application.from_row(
-        await gateway.call("apply_for_mortgage", actor, **data.parameters(), idempotency_key=idempotency_key)
+        await request.calls.call("apply_for_mortgage", actor, **data.parameters(), idempotency_key=idempotency_key)
     )
     return Applied(application_id=application.id, application=application)
 
@@ -213,14 +212,13 @@ list_applications = get(
 async def offer(
     data: JSONBody[OfferRequest],
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_caller(required(user, "lender_header_required"))
     monthly = figure(data.repayment, "monthly", places=0, below=2**53)
-    row = await gateway.call(
+    row = await request.calls.call(
         "offer_mortgage",
         actor,
         application_id=data.application_id,
@@ -256,7 +254,6 @@ def figure(words: object, name: str, *, places: int, below: int) -> Decimal | No
 )
 async def list_offers(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     user: OptionalMotUser = None,
     application_id: Annotated[str | None, text_query("applicationId")] = None,
@@ -264,12 +261,12 @@ async def list_offers(
 ) -> Response[Offers]:
     """The offers for one application; without one, those for (borrower, the default) or of (lender) the user."""
     if application_id:
-        rows = await gateway.call(
+        rows = await request.calls.call(
             "list_mortgage_offers", request.user.as_caller(), application_id=application_id, **page.parameters()
         )
     else:
         actor = request.user.as_caller(required(user or None, "application_required"))
-        rows = await gateway.call("list_mortgage_offers", actor, role=role or "borrower", **page.parameters())
+        rows = await request.calls.call("list_mortgage_offers", actor, role=role or "borrower", **page.parameters())
     return page.answer(Offers(offers=[Offer.from_row(row) for row in rows]), rows)
 
 
@@ -294,13 +291,14 @@ async def list_offers(
 async def accept(
     data: JSONBody[AcceptRequest],
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Accepted:
     """Accepts an offer as its borrower. The application's other offers are withdrawn."""
     actor = request.user.as_thinker(required(user, "borrower_header_required"))
-    row = await gateway.call("accept_mortgage_offer", actor, offer_id=data.voucher_id, idempotency_key=idempotency_key)
+    row = await request.calls.call(
+        "accept_mortgage_offer", actor, offer_id=data.voucher_id, idempotency_key=idempotency_key
+    )
     contract = MortgageContract.from_row(row["contract"])
     return Accepted(contract_voucher_id=contract.id, contract=contract, offer=Offer.from_row(row["offer"]))
 
@@ -325,12 +323,11 @@ async def accept(
 async def sign(
     data: JSONBody[SignRequest],
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     user: OptionalMotUser = None,
 ) -> Signed:
     """Signs a contract: as its borrower, as its lender, or as the notary (who has that role, or is trusted)."""
-    row = await gateway.call(
+    row = await request.calls.call(
         "sign_mortgage_contract",
         request.user.as_caller(user or None),
         contract_id=data.contract_voucher_id,

@@ -7,7 +7,7 @@ from litestar.params import JSONBody
 from pydantic import BeforeValidator, Field
 
 from api.http.body import MayBeEmpty, PortalRequest
-from api.http.dependencies import IdempotencyKey, InjectedGateway
+from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -86,7 +86,6 @@ class Offers(ApiModel):
 async def apply(
     data: JSONBody[ApplicationFields],
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Applied:
@@ -96,7 +95,7 @@ async def apply(
         "property_id": data.property_id or "house-unknown",
         "rate_type": data.desired_rate_type or "fixed",
     }
-    row = await gateway.call(
+    row = await request.calls.call(
         "apply_for_mortgage", actor, **data.parameters() | defaults, idempotency_key=idempotency_key
     )
     application = Application.from_row(row)
@@ -122,13 +121,12 @@ list_applications = get(
 async def offer(
     data: JSONBody[OfferRequest],
     request: PortalRequest,
-    gateway: InjectedGateway,
     idempotency_key: IdempotencyKey,
     user: MotUser = None,
 ) -> Offered:
     """Makes an offer of the user for an application."""
     actor = request.user.as_caller(required(user, "lender_header_required"))
-    row = await gateway.call(
+    row = await request.calls.call(
         "offer_mortgage",
         actor,
         application_id=data.application_id,
@@ -157,14 +155,13 @@ async def offer(
 )
 async def list_offers(
     request: PortalRequest,
-    gateway: InjectedGateway,
     page: InjectedPage,
     user: ReadingMotUser = None,
     role: Role = None,
     application_id: Annotated[str | None, text_query("applicationId")] = None,
 ) -> Response[Offers]:
     """As borrower (the default) the offers for the user's applications, as lender the user's own."""
-    rows = await gateway.call(
+    rows = await request.calls.call(
         "list_mortgage_offers",
         request.user.as_caller(required(user or None, "user_header_required")),
         role=role or "borrower",
