@@ -51,6 +51,10 @@ _LOOKS = 3
 _VERIFY = "/api/presence/verify"
 """Answers with a token; everybody may ask for one."""
 
+MAX_CHUNK_LINE = 256
+"""Bytes of the line before a chunk: its size, and extensions that nobody uses."""
+
+_LONG_SPACE = re.compile(rb"[ \t]{100}")
 _END_OF_HEAD = re.compile(rb"(?:\A|\n)\r?\n")
 
 _MAX_SMALL_CHUNKS = 200
@@ -236,7 +240,7 @@ class _StrictConnection(h11.Connection):
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next event. Raises h11.RemoteProtocolError."""
         if self.their_state is h11.IDLE:
-            self._require_small_head()
+            _require_simple_head(self.trailing_data[0])
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._small_chunks = self._chunks = self._bytes = 0
@@ -253,24 +257,29 @@ class _StrictConnection(h11.Connection):
                 raise h11.RemoteProtocolError("too many small chunks")
         return event
 
-    def _require_small_head(self) -> None:
-        _require_few_lines(self.trailing_data[0][: MAX_HEAD_BYTES + 1])
-
 
 class _StrictChunkedReader(ChunkedReader):
-    """Refuses trailers that are more than a head may be."""
+    """Refuses long lines of chunks, and trailers that no head may have."""
 
     def __call__(self, buffer: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         if self._reading_trailer:
-            _require_few_lines(bytes(buffer)[: MAX_HEAD_BYTES + 1])
+            _require_simple_head(bytes(buffer))
+        elif not self._bytes_in_chunk:
+            line = bytes(buffer).removeprefix(self._bytes_to_discard)
+            if line.find(b"\r\n") > MAX_CHUNK_LINE:
+                raise h11.RemoteProtocolError("too long a line of a chunk")
         return super().__call__(buffer)
 
 
-def _require_few_lines(received: bytes) -> None:
-    """Raise h11.RemoteProtocolError for long headers before h11 parses them: it limits only those in several pieces."""
+def _require_simple_head(received: bytes) -> None:
+    """Raise h11.RemoteProtocolError for a head, or trailers, that h11 takes long to parse.
+
+    Its own limit is for those that come in several pieces, and its time grows with the square of white space.
+    """
+    received = received[: MAX_HEAD_BYTES + 1]
     end = _END_OF_HEAD.search(received)
     head = received[: end.start()] if end else received
-    if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEADERS:
+    if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEADERS or _LONG_SPACE.search(head):
         raise h11.RemoteProtocolError("too long a head")
 
 

@@ -86,6 +86,7 @@ HEADS = {
     "a long line": "GET /health?{} HTTP/1.1\r\nHost: x\r\n".format("a" * 20_000),
     "a long header": "GET /health HTTP/1.1\r\nHost: x\r\nA: {}\r\n".format("a" * 20_000),
     "many headers": "GET /health HTTP/1.1\r\nHost: x\r\n" + "a:\r\n" * 100,
+    "a long space": f"GET /health HTTP/1.1\r\nHost: x\r\nA: {' ' * 100}a\r\n",
     "many parameters": "GET /health?{} HTTP/1.1\r\nHost: x\r\n".format("a&" * 100),
 }
 
@@ -100,13 +101,23 @@ def test_a_head_may_have_a_hundred_headers(url: str) -> None:
     assert _answered(url, f"{head}\r\n").startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("trailers", ["a:\r\n" * 102, f"a: {'a' * 20_000}\r\n"], ids=["many", "long"])
+CHUNKED = "POST /api/presence/verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+TRAILERS = {"many": "a:\r\n" * 102, "long": f"a: {'a' * 20_000}\r\n", "a long space": f"a:{' ' * 100}a\r\n"}
+
+
+@pytest.mark.parametrize("trailers", TRAILERS.values(), ids=TRAILERS.keys())
 def test_trailers_are_limited_as_a_head_is(url: str, trailers: str) -> None:
-    head = "POST /api/presence/verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
-    assert _answered(url, f"{head}{trailers}\r\n").startswith(BAD_REQUEST)
+    assert _answered(url, f"{CHUNKED}0\r\n{trailers}\r\n").startswith(BAD_REQUEST)
     # what follows the body is no trailer
     for few in ("", "a:\r\n" * 100):
-        assert not _answered(url, f"{head}{few}\r\nGET /{'a' * 20_000} HTTP/1.1\r\n\r\n").startswith(BAD_REQUEST)
+        requests = f"{CHUNKED}0\r\n{few}\r\nGET /{'a' * 20_000} HTTP/1.1\r\n\r\n"
+        assert not _answered(url, requests).startswith(BAD_REQUEST)
+
+
+def test_the_line_of_a_chunk_is_short(url: str) -> None:
+    for length, is_refused in {200: False, 300: True}.items():
+        answer = _answered(url, f"{CHUNKED}1;{'a' * length}\r\n1\r\n0\r\n\r\n")
+        assert answer.startswith(BAD_REQUEST) == is_refused
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/admin", "/schema", "/api/presence/verify", "/api/voucher/list"])
