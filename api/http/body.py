@@ -118,13 +118,15 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         the legacy servers checked after the JSON and before the fields.
         """
         try:
-            # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
             body = await self.body()
             async with self.app.state.turns.of(client_address(self), len(body)):
                 began = time.monotonic()
                 _require_few_values(body)
-                value: object = json.loads(body, parse_float=Decimal, parse_constant=_reject_constant)
-                holds_nul = _holds_nul(msgspec.json.encode(value))
+                # not lenient as json.loads, which takes lone surrogates that are no escapes
+                text = body.decode(json.detect_encoding(body))
+                value: object = _DECODER.decode(text)
+                # only an escape makes a NUL or a lone surrogate, which msgspec refuses
+                holds_nul = "\\u" in text and _holds_nul(msgspec.json.encode(value))
                 took = time.monotonic() - began
                 if took > NOTICEABLE_SECONDS:
                     await asyncio.sleep(took)
@@ -169,3 +171,7 @@ def _decompressed(body: bytes, most: int) -> bytes:
 
 def _reject_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+# Decimal keeps every digit: the amounts of a transfer may have more than a double holds
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_reject_constant)

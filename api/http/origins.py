@@ -1,6 +1,7 @@
 """The origin of a request: whether a browser sent it for a page of this server."""
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,8 +16,11 @@ _LOCATION = re.compile(r"(.*?)(:\d*)?", re.DOTALL)  # a host and its port
 def names_loopback(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     """Whether the Host header names this machine; any other name can be pointed here by its owner (DNS rebinding)."""
     host = connection.headers.get("host")
-    if host is None:
-        return True  # every browser sends it
+    return host is None or _is_loopback(host)  # every browser sends it
+
+
+@lru_cache(256)
+def _is_loopback(host: str) -> bool:
     name = _with_port(host.lower(), "")[0].strip("[]")
     try:
         return ip_address(name).is_loopback

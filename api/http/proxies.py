@@ -1,11 +1,15 @@
 """The client behind the proxies in TRUSTED_PROXIES: its address, and whether it uses https."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from litestar.connection import ASGIConnection
 
 from api.settings import Settings
+
+_REMEMBERED = 256
+"""Addresses: each is asked for several times in a request, and a client may forward one of kilobytes."""
 
 
 def client_address(request: ASGIConnection[Any, Any, Any, Any]) -> str:
@@ -42,6 +46,7 @@ def is_proxy(address: str, settings: Settings) -> bool:
     return parsed is not None and any(parsed in network for network in settings.trusted_proxies)
 
 
+@lru_cache(_REMEMBERED)
 def network_of(address: str) -> str:
     """An IPv6 address cut to its network of 64 bits, an IPv4 address as it is."""
     parsed = _parsed(address)
@@ -50,6 +55,7 @@ def network_of(address: str) -> str:
     return str(parsed or address)
 
 
+@lru_cache(_REMEMBERED)
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     """The address without the port that some proxies add; an IPv4-mapped IPv6 address as IPv4."""
     try:

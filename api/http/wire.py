@@ -1,11 +1,14 @@
 """What holds for every request and answer on the wire, whatever the route: clear framing, and headers of security."""
 
-from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
-_CALLER = "Cookie, Authorization, Origin, X-TS-APIKEY, X-MOT-User"
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_VARY = (b"vary", b"Cookie, Authorization, Origin, X-TS-APIKEY, X-MOT-User")
 """The headers of a request that tell who calls."""
+
+_PRIVATE = (b"cache-control", b"private")
 
 _TWO_LENGTHS = b'{"ok":false,"error":"bad request"}'
 
@@ -26,20 +29,22 @@ class Wire:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        headers = Headers.from_scope(scope)
+        sent = Headers.from_scope(scope)
         depends_on_caller = scope["path"].lower().lstrip("/").startswith("api/")
+        added = [_NOSNIFF, _VARY] if depends_on_caller else [_NOSNIFF]
+        replaced = {name for name, _ in added}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = MutableScopeHeaders.from_message(message)
-                added["x-content-type-options"] = "nosniff"
-                if depends_on_caller:
-                    added["vary"] = _CALLER
-                    added.setdefault("cache-control", "private")
+                # no MutableScopeHeaders, which decode all names to find one
+                headers = [header for header in message["headers"] if header[0] not in replaced]
+                if depends_on_caller and all(name != b"cache-control" for name, _ in headers):
+                    headers.append(_PRIVATE)
+                message["headers"] = headers + added
             await send(message)
 
         # a proxy may read the one length and this server the other, and so see other requests (RFC 9112, 6.1)
-        if "transfer-encoding" in headers and "content-length" in headers:
+        if "transfer-encoding" in sent and "content-length" in sent:
             await send_with_headers(_refusal())
             await send(HTTPResponseBodyEvent(type="http.response.body", body=_TWO_LENGTHS, more_body=False))
             return

@@ -6,6 +6,7 @@ from secrets import token_bytes
 from uuid import UUID
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TWO_DIGITS = [first + second for first in _DIGITS for second in _DIGITS]
 _ID = re.compile(r"([a-z]+)-([0-9a-z]{0,10})-([0-9a-f]{20})")
 
 
@@ -17,13 +18,14 @@ def new_uuid() -> UUID:
     )
 
 
-def legacy_id(prefix: str, uuid: UUID) -> str:
-    """A UUID of version 7 as `<prefix>-<milliseconds in base 36>-<the other 80 bits in hex>`."""
-    milliseconds, digits = uuid.int >> 80, ""
+def legacy_id(prefix: str, uuid: UUID | str) -> str:
+    """A UUID of version 7, or its text, as `<prefix>-<milliseconds in base 36>-<the other 80 bits in hex>`."""
+    bits = str(uuid).replace("-", "")
+    milliseconds, digits = int(bits[:12], 16), ""
     while milliseconds:
-        milliseconds, digit = divmod(milliseconds, 36)
-        digits = _DIGITS[digit] + digits
-    return f"{prefix}-{digits}-{uuid.hex[12:]}"
+        milliseconds, two = divmod(milliseconds, 36 * 36)
+        digits = _TWO_DIGITS[two] + digits
+    return f"{prefix}-{digits.lstrip('0')}-{bits[12:]}"
 
 
 def uuid_of(prefix: str, text: str) -> UUID | None:

@@ -1,6 +1,7 @@
 """Route and answer requests as Express and Cloudflare did (docs/compatibility.md, "Routing")."""
 
 import re
+from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlencode
 
 from litestar import Litestar
@@ -17,6 +18,8 @@ _ID_FOLLOWS = "/api/telbank/transfers/"
 
 IS_HEAD = "is_head"
 """The name in a request's state that tells that it was a HEAD."""
+
+_JSON = (b"content-type", b"application/json; charset=utf-8")
 
 MAX_PATH = 1024
 """The characters of a path; what is longer is unknown, because no id and no page of the portal is."""
@@ -35,14 +38,17 @@ class LegacyRouting:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Rewrite the request and its response."""
         if scope["type"] == ScopeType.HTTP:
-            path = re.sub("/{2,}", "/", scope["path"])
+            path = re.sub("/{2,}", "/", scope["path"]) if "//" in scope["path"] else scope["path"]
             if len(path) > MAX_PATH:
                 # Litestar keeps the last 1,024 paths in memory
                 path = scope["path"] = f"{path[:MAX_PATH]}..."
-            if path.lower().startswith("/api/"):
-                fixed = len(_ID_FOLLOWS) if path.lower().startswith(_ID_FOLLOWS) else len(path)
-                scope["path"] = path[:fixed].lower() + path[fixed:]
-                scope["query_string"] = _one_value_each(scope["query_string"], scope["path"].startswith(_FIRST_WINS))
+            lower = path.lower()
+            if lower.startswith("/api/"):
+                fixed = len(_ID_FOLLOWS)
+                scope["path"] = path[:fixed].lower() + path[fixed:] if lower.startswith(_ID_FOLLOWS) else lower
+                if b"&" in scope["query_string"]:
+                    first_wins = scope["path"].startswith(_FIRST_WINS)
+                    scope["query_string"] = _one_value_each(scope["query_string"], first_wins)
             if scope["method"] == "HEAD":
                 scope["method"] = HttpMethod.GET
                 scope.setdefault("state", {})[IS_HEAD] = True
@@ -92,20 +98,24 @@ def _as_express(send: Send, if_none_match: str) -> Send:
     async def send_as_express(message: Message) -> None:
         nonlocal held
         if message["type"] == "http.response.start":
-            headers = MutableScopeHeaders.from_message(message)
-            if headers.get("content-type") == "application/json":
-                headers["content-type"] = "application/json; charset=utf-8"
-            if headers.get("content-type", "").startswith("application/json") and "etag" not in headers:
+            headers = dict(message["headers"])
+            media_type = headers.get(b"content-type", b"")
+            if media_type == b"application/json":
+                message["headers"] = [_JSON if name == b"content-type" else (name, v) for name, v in message["headers"]]
+            if media_type.startswith(b"application/json") and b"etag" not in headers:
                 held = message  # until the body can be tagged
                 return
         elif message["type"] == "http.response.body" and held is not None:
             start, held = held, None
             if not message.get("more_body"):
-                headers = MutableScopeHeaders.from_message(start)
-                headers["etag"] = etag.weak_etag(message["body"])
-                if start["status"] == 200 and etag.matches(if_none_match, headers["etag"]):
+                tag = etag.weak_etag(message["body"])
+                headers_left: Iterable[tuple[bytes, bytes]] = start["headers"]
+                if start["status"] == 200 and etag.matches(if_none_match, tag):
                     start["status"], message["body"] = 304, b""
-                    del headers["content-length"], headers["content-type"]
+                    headers_left = [
+                        each for each in headers_left if each[0] not in (b"content-length", b"content-type")
+                    ]
+                start["headers"] = [*headers_left, (b"etag", tag.encode())]
             await send(start)
         await send(message)
 

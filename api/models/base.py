@@ -48,6 +48,19 @@ class RequestModel(ApiModel):
 
     zero_counts: ClassVar[frozenset[str]] = frozenset()
 
+    _required: ClassVar[dict[str, str]]
+    """The codes of the fields that must be sent, by their names in JSON."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        """Note the fields that must be sent."""
+        cls._required = {
+            field.alias or name: mark.code
+            for name, field in cls.model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, Required)
+        }
+
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, body: object, read: ModelWrapValidatorHandler[Self]) -> Self:
@@ -65,10 +78,9 @@ class RequestModel(ApiModel):
     @classmethod
     def check_required(cls, sent: Mapping[str, object]) -> None:
         """Raise ApiError for the first field that is required and was not sent, before any value is read."""
-        for name, field in cls.model_fields.items():
-            for mark in field.metadata:
-                if isinstance(mark, Required) and (field.alias or name) not in sent:
-                    raise ApiError(mark.code)
+        for name, code in cls._required.items():
+            if name not in sent:
+                raise ApiError(code)
 
 
 def any_required(*names: str) -> JsonDict:

@@ -54,8 +54,8 @@ def iso_millis(text: str) -> str:
     """A time of PostgreSQL's as the legacy API writes it: ISO 8601 with milliseconds and Z."""
     # nearly always: made thousands of times for one answer
     if text.endswith("+00:00"):
-        second, _, fraction = text.removesuffix("+00:00").partition(".")
-        return f"{second}.{fraction[:3]:0<3}Z"
+        second, _, fraction = text[:-6].partition(".")
+        return f"{second}.{(fraction + '000')[:3]}Z"
     time = datetime.fromisoformat(text).astimezone(UTC)
     return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 

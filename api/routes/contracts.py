@@ -50,7 +50,7 @@ class Contract(ApiModel):
         return super().from_row(
             row
             | {
-                "id": legacy_id("ct", UUID(row["id"])),
+                "id": legacy_id("ct", row["id"]),
                 "byte_size": row["byte_size"] or None,
                 "created_by": row["created_by_uid"],
             }
@@ -137,7 +137,7 @@ async def upload(
     if UUID(row["contract"]["id"]) != form.id:
         # this is a repeated request with the same key, whose document is stored already
         await storage.delete(form.path)
-    link_id = legacy_id("cl", UUID(row["link_id"])) if row["link_id"] else None
+    link_id = legacy_id("cl", row["link_id"]) if row["link_id"] else None
     return Uploaded(contract=Contract.from_row(row["contract"]), link_id=link_id)
 
 

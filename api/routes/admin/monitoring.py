@@ -5,7 +5,6 @@ import math
 import time
 from datetime import datetime
 from typing import Literal, Self
-from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.datastructures import State
@@ -39,9 +38,9 @@ class Event(ApiModel):
         """The event, with its actor's uid and ids in the legacy form."""
         subject_id = row["subject_id"]
         if row["subject_type"] == "contract":
-            subject_id = legacy_id("ct", UUID(subject_id))
+            subject_id = legacy_id("ct", subject_id)
         return super().from_row(
-            row | {"id": legacy_id("ev", UUID(row["id"])), "actor_id": row["actor_uid"], "subject_id": subject_id}
+            row | {"id": legacy_id("ev", row["id"]), "actor_id": row["actor_uid"], "subject_id": subject_id}
         )
 
 
