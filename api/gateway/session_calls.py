@@ -26,12 +26,17 @@ _NEWEST_FIRST = {
 """The lists that a session sees as those of all its thinkers, and whether they begin with the newest row."""
 
 
+_OF_A_PARTY = ("cancel_booking", "sign_mortgage_contract")
+"""What a thinker may do to something that is there already: any of a session's thinkers is asked."""
+
+
 class SessionCalls:
     """Calls functions as the thinkers of a session.
 
     SQL looks whether the session still acts as the thinker of a call (`private.is_valid_request`); a uid that a request
     names is claimed where it does not. A request that names none acts as the thinkers that the session has claimed: the
-    first one that is allowed to, and in lists as all of them.
+    first one that is allowed to, and in lists as all of them. Something new belongs to the session's own thinkers: a
+    link with a token adds its thinker to anybody's session, which must not write as that one unasked.
     """
 
     def __init__(self, calls: Calls, session_id: UUID, *, claims: bool, client: str | None, known: bool) -> None:
@@ -57,17 +62,17 @@ class SessionCalls:
                 if error.code != "session_ended":
                     raise
             await self._claim(actor.uid)
-            return await self._calls.call(function, actor, **params)
+            return await self._call_as(actor, function, params)
         thinkers = await self._calls.call("session_thinkers", SERVER, session_id=self._session_id)
-        actors = [replace(actor, uid=thinker["uid"]) for thinker in thinkers]
-        # a link with a token adds its thinker to anybody's session, which must not write as that one unasked
-        if all(thinker["is_proven"] for thinker in thinkers) and (self._claims or not thinkers):
-            guest = _guest(self._session_id)
-            if self._claims:
-                await self._claim(guest)
-                actors.insert(0, replace(actor, uid=guest))
-            else:
-                actors = [replace(actor, uid=guest, session_id=None)]  # nobody, who sees what everybody may see
+        own = [replace(actor, uid=thinker["uid"]) for thinker in thinkers if not thinker["is_proven"]]
+        proven = [replace(actor, uid=thinker["uid"]) for thinker in thinkers if thinker["is_proven"]]
+        guest = _guest(self._session_id)
+        if self._claims and not own:
+            await self._claim(guest)
+            own = [replace(actor, uid=guest)]
+        elif not thinkers:
+            own = [replace(actor, uid=guest, session_id=None)]  # nobody, who sees what everybody may see
+        actors = own if self._claims and function not in _OF_A_PARTY else own + proven
         if function in _NEWEST_FIRST:
             return await self._list(function, actors, params)
         return await self._first(function, actors, params)
@@ -77,12 +82,25 @@ class SessionCalls:
             "claim_thinker", SERVER, session_id=self._session_id, uid=uid, client=self._client, known=self._known
         )
 
+    async def _call_as(self, actor: Actor, function: str, params: dict[str, object]) -> Any:
+        """The result for a thinker that the session had just now.
+
+        Raises ApiError `busy` where another request has taken the thinker from it meanwhile.
+        """
+        try:
+            return await self._calls.call(function, actor, **params)
+        except ApiError as error:
+            if error.code == "session_ended":
+                # the session itself goes on: its browser must keep the cookie
+                raise ApiError("busy") from error
+            raise
+
     async def _first(self, function: str, actors: list[Actor], params: dict[str, object]) -> Any:
         """The result for the first thinker that is not refused, else the first refusal."""
         refusals = []
         for actor in actors:
             try:
-                return await self._calls.call(function, actor, **params)
+                return await self._call_as(actor, function, params)
             except ApiError as error:
                 if error.status not in (403, 404):
                     raise
@@ -96,7 +114,7 @@ class SessionCalls:
         refusals = []
         for actor in actors:
             try:
-                page = await self._calls.call(function, actor, **params | {"max_rows": most})
+                page = await self._call_as(actor, function, params | {"max_rows": most})
             except ApiError as error:
                 if error.status != 403:
                     raise

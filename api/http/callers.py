@@ -145,10 +145,11 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
         """Authenticate the request, and renew the cookie of its session."""
 
         async def send_renewed(message: Message) -> None:
-            is_start = message["type"] == "http.response.start" and message["status"] != 401  # has a new cookie
-            if is_start and (session := scope.get("auth")) and session.is_old:
+            is_success = message["type"] == "http.response.start" and message["status"] < 400
+            # other callers than the session are answered without a look whether it has ended
+            if is_success and isinstance(caller := scope.get("user"), SessionCaller) and caller.session.is_old:
                 connection = ASGIConnection[Any, Any, Any, Any](scope)
-                renewed = connection.app.state.sessions.cookie(connection, session)
+                renewed = connection.app.state.sessions.cookie(connection, caller.session)
                 MutableScopeHeaders.from_message(message).add("set-cookie", renewed)
             await send(message)
 
@@ -169,7 +170,8 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
 async def _caller(connection: Connection, session: BrowserSession | None) -> Caller:
     """The caller.
 
-    Raises NotAuthorizedException, and ApiError: session_required, foreign_origin, not_yourself, token_keys_away.
+    Raises NotAuthorizedException, and ApiError: session_required, foreign_origin, not_an_admin, not_yourself,
+    token_keys_away.
     """
     if _is_trusted(connection):
         return TrustedCaller()
@@ -177,12 +179,16 @@ async def _caller(connection: Connection, session: BrowserSession | None) -> Cal
     if scheme.lower() != "bearer":
         if operator := await _signed_in(connection):
             return operator
-        if session is not None:
+        is_operators = connection.route_handler.opt.get("admin")
+        # a session that has proved an admin's token must not be an admin session, which lasts for hours only
+        if session is not None and not is_operators:
             return SessionCaller(session)
         token = read_cookie(connection, cookie_name(connection, TOKEN_COOKIE))
         if token and is_cross_origin(connection):
             raise ApiError("foreign_origin")
     if not token:
+        if session is not None:
+            raise ApiError("not_an_admin")
         if sessions_of(connection.app.state) and is_from_own_page(connection):
             # the answer sets the cookie of a new session, which the page's next requests have. This one has none yet:
             # of several first requests at once, each would claim the page's uid for another session

@@ -1518,13 +1518,15 @@ begin
     -- computed from a session, which claims it before anybody sees it
     or (claim_thinker.uid like 'guest-%' and exists (select from public.thinkers t where t.id = thinker))
     or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
-    or exists (select from public.fees f where f.beneficiary_id = thinker)
+    or exists (select from public.fee_versions f where f.beneficiary_id = thinker)
+    or exists (select from public.settlements s where s.beneficiary_id = thinker)
   then
     raise sqlstate 'PT403' using message = 'not_yourself';
   end if;
 
-  -- claims of one session are counted one after the other
-  perform pg_advisory_xact_lock(private.lock_number('claim_thinker:' || claim_thinker.session_id));
+  -- claims of one session are counted one after the other, and none comes behind its end
+  perform pg_advisory_xact_lock(private.lock_number('session:' || claim_thinker.session_id));
+  perform private.require_session(claim_thinker.session_id);
   select * into most from private.settings;
   if (
     select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
@@ -1560,11 +1562,11 @@ $$;
 
 comment on function public.claim_thinker is
   'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
-  'session that uses it first: one that nobody has used, or that only another thinker has named; where known is true '
-  'also one that trusted servers or imports have made. Never a thinker '
-  'of a token or of Supabase Auth (prove_thinker), nor one with a role, a beneficiary, a pseudonym or another '
-  'session''s guest. A page makes up uids of at most 64 letters, digits and . _ -. client is the '
-  'address whose claims are counted (private.settings.claims_a_minute). '
+  'session that uses it first: one that nobody has used, or that was only named by another; where known is true also '
+  'one that trusted servers or imports have used. Never a thinker of a token or of Supabase Auth (prove_thinker), nor '
+  'one with a role, a beneficiary of today or before, a pseudonym or another session''s guest. A page makes up uids of '
+  'at most 64 letters, digits and . _ -. client is the address whose claims are counted '
+  '(private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
 
 grant execute on function public.claim_thinker to service_role;
@@ -1602,6 +1604,8 @@ declare
   most    private.settings;
 begin
   perform private.require_service();
+  -- none comes behind the end of the session
+  perform pg_advisory_xact_lock(private.lock_number('session:' || prove_thinker.session_id));
   perform private.require_session(prove_thinker.session_id);
   thinker := private.ensure_thinker(prove_thinker.uid);
 
@@ -1660,7 +1664,8 @@ begin
   select array_agg(c.session_id) into sessions
   from private.claims c
   where c.thinker_id = thinker and c.session_id is not null and not c.is_proven;
-  perform public.end_session(s) from unnest(sessions) as s;
+  -- behind the claims that they are making
+  perform pg_advisory_xact_lock(private.lock_number('session:' || s)), public.end_session(s) from unnest(sessions) as s;
   with free as (
     update private.claims c
     set session_id = null
@@ -9805,11 +9810,13 @@ begin
       return query
         select s.text #>> '{}'
         from jsonb_path_query(
-          private.import_json(content ->> 'meta'), 'strict $.** ? (@.type() == "string")'
+          -- as private.import_json, which rejects the row later
+          case when octet_length(content ->> 'meta') <= 524288 then (content ->> 'meta')::jsonb end,
+          'strict $.** ? (@.type() == "string")'
         ) as s (text);
     exception
-      -- broken or unreasonable JSON: the row is rejected later
-      when data_exception or program_limit_exceeded or sqlstate 'PT400' then null;
+      -- broken JSON: the row is rejected later
+      when data_exception or program_limit_exceeded then null;
     end;
   end if;
 end;

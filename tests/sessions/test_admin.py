@@ -217,6 +217,19 @@ def test_an_admin_stays_a_thinker_whose_role_can_be_taken_away(
         assert browser.get(EVENTS).body == NOT_AN_ADMIN
 
 
+def test_a_session_that_has_proved_an_admin_is_no_admin_session(public: Connection, shared_database: str) -> None:
+    browser = Browser(public)
+    uid = browser.post("/api/presence/verify", {"token": uuid4().hex}).body["thinker_id"]
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute("update public.thinkers set roles = '{admin}' where public_id = %s", (uid,))
+    # its last answer set the cookie of the token, which counts for an hour
+    cookie = f"portal_session={browser.cookies['portal_session']}"
+    for path in (EVENTS, "/api/presence/debug"):
+        assert browser.get(path).status == 200
+        answer = public.get(path, sec_fetch_site="same-origin", cookie=cookie)
+        assert (answer.status, "set-cookie" in answer.headers) == (403, False)
+
+
 def test_a_role_that_only_the_token_names_counts_until_the_token_expires(public: Connection, tmp_path: Path) -> None:
     browser, now = Browser(public), int(time.time())
     sign_in(browser, token=token_of("ada", "admin"))

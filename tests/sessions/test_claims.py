@@ -1,6 +1,7 @@
 """Which thinkers a browser session may act as (sql/23_claims)."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from uuid import uuid4
 
@@ -8,8 +9,9 @@ import psycopg
 import pytest
 
 from api.actor import SERVER, Actor
-from tests.support.acting import act, act_or_reason, call_or_reason, connections, one, thinker
+from tests.support.acting import act, act_or_reason, call, call_or_reason, connections, one, thinker
 from tests.support.parallel import at_once
+from tests.support.waiting import wait_until
 
 ONE, OTHER = uuid4(), uuid4()
 HEX = "thinker-0123456789ab"
@@ -90,6 +92,15 @@ def test_who_is_no_page_is_never_claimed(connection: psycopg.Connection, uid: st
     )
     assert claim(connection, ONE, uid) == "not_yourself"
     assert claim(connection, ONE, uid, known=True) == "not_yourself"
+
+
+def test_a_beneficiary_of_before_is_never_claimed(connection: psycopg.Connection) -> None:
+    for uid in ("ada", "ben"):
+        connection.execute(
+            "insert into public.thinkers (id, public_id) values (private.thinker_id(%s), %s)", (uid, uid)
+        )
+        connection.execute("update public.fees set beneficiary_id = private.thinker_id(%s)", (uid,))
+    assert [claim(connection, ONE, uid, known=True) for uid in ("ada", "ben")] == ["not_yourself"] * 2
 
 
 def test_the_thinker_of_a_token_belongs_to_each_session_that_proves_it(connection: psycopg.Connection) -> None:
@@ -211,6 +222,18 @@ def test_the_guest_of_a_session_is_nobody_elses(connection: psycopg.Connection) 
     assert claim(connection, ONE, guest) == DONE
     connection.execute("select private.release_thinker(%s)", (guest,))
     assert claim(connection, OTHER, guest, known=True) == "not_yourself"
+
+
+@pytest.mark.parametrize(("function", "uid"), [("claim_thinker", "tom"), ("prove_thinker", HEX)])
+def test_no_claim_comes_behind_the_end_of_its_session(database: str, function: str, uid: str) -> None:
+    with connections(database, 3) as (claiming, releasing, watching), ThreadPoolExecutor() as thread:
+        call(claiming, SERVER, "claim_thinker", session_id=ONE, uid="mia")
+        with releasing.transaction():
+            releasing.execute("select private.release_thinker('mia')")
+            claimed = thread.submit(call_or_reason, claiming, SERVER, function, session_id=ONE, uid=uid)
+            waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+            wait_until(lambda: claimed.done() or one(watching, waits, claiming.info.backend_pid))
+        assert claimed.result() == "session_ended"
 
 
 def test_of_many_sessions_one_wins(database: str) -> None:

@@ -1,10 +1,12 @@
 """The requests of the portal's pages on a server with a key: from two browsers, and from attackers."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -12,20 +14,24 @@ import jwt
 import psycopg
 import pytest
 
-from api.actor import SERVER
+from api.actor import SERVER, Actor
+from api.errors import ApiError
 from api.gateway import session_calls
+from api.gateway.direct import DirectGateway
+from api.gateway.session_calls import SessionCalls
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.sessions.conftest import SAME, Browser
 from tests.support.acting import call, one
 from tests.support.data_api import run_data_api
-from tests.support.serving import Connection, serve, settings_in
+from tests.support.serving import Answer, Connection, serve, settings_in
 from tests.support.signing import KEY, SECRET
 
 NOT_YOURSELF = {"ok": False, "error": "Nur für die eigene Uid erlaubt"}
 COOKIE = "portal_session"
 SHARED = "mot-shared-token-v1"
 WINDOW = {"validFrom": "2030-01-07T09:00:00Z", "validUntil": "2030-01-07T12:00:00Z"}
+FILE = 'name="file"; filename="a.txt"\r\n\r\nx'
 TRANSFER = {"direction": "in", "cryptoAmount": 1, "cryptoSymbol": "ETH", "fiatAmount": 10, "fiatCurrency": "EUR"}
 
 
@@ -111,10 +117,29 @@ def test_a_link_with_a_token_makes_nobody_write_as_its_thinker(anna: Browser, be
     assert ben.get("/api/telbank/transfers").body["items"] == []
 
 
-def test_a_session_keeps_its_documents(anna: Browser, ben: Browser) -> None:
-    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nx\r\n--b--\r\n'
+def test_a_document_that_is_refused_to_the_own_thinker_is_not_stored_as_that_of_a_link(
+    anna: Browser, ben: Browser
+) -> None:
+    token = uuid4().hex
+    anna.post("/api/presence/verify", {"token": token})
+    thinker = ben.post("/api/presence/verify", {"token": token}).body["thinker_id"]
+    anna.post("/api/presence/heartbeat", {"thinker_id": anna.uid})
+    room = f"legal-hub-{token}"
+    assert upload(ben, roomId=room, actorId=thinker).status == 200
+    assert upload(anna, roomId=room).status == 403
+    assert upload(anna, roomId=room, actorId=thinker).body["contract"]["createdBy"] == thinker
+
+
+def upload(browser: Browser, **fields: str) -> Answer:
+    """Uploads a small document with these fields."""
+    parts = [f'name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    form = "".join(f"--b\r\nContent-Disposition: form-data; {part}\r\n" for part in [FILE, *parts])
     headers = {**SAME, "Content-Type": "multipart/form-data; boundary=b"}
-    answer = anna.ask("POST", "/api/contracts/upload", raw=file, headers=headers)
+    return browser.ask("POST", "/api/contracts/upload", raw=f"{form}--b--\r\n".encode(), headers=headers)
+
+
+def test_a_session_keeps_its_documents(anna: Browser, ben: Browser) -> None:
+    answer = upload(anna)
     assert answer.status == 200, answer.body
     contract = answer.body["contract"]["id"]
     assert [item["id"] for item in anna.get("/api/contracts/list").body["items"]] == [contract]
@@ -154,6 +179,33 @@ def test_a_page_of_several_thinkers_has_no_more_bytes_than_that_of_one(
         pages, after = pages + 1, answer.headers.get("list-next", "")
     assert pages > 2
     assert listed == [voucher for n, voucher in enumerate(issued) if n % 3] + vouchers
+
+
+def test_a_thinker_that_goes_meanwhile_ends_no_session(shared_database: str) -> None:
+    session = uuid4()
+
+    class Losing(DirectGateway):
+        """Loses a thinker of the session as soon as it has told which there are."""
+
+        async def call(self, function: str, actor: Actor, **params: object) -> Any:
+            answer = await super().call(function, actor, **params)
+            if function == "session_thinkers":
+                with psycopg.connect(shared_database) as connection:
+                    connection.execute("delete from private.claims where session_id = %s", (session,))
+            return answer
+
+    async def ask(function: str, **params: object) -> None:
+        gateway = Losing(shared_database)
+        async with gateway.open():
+            calls = SessionCalls(gateway, session, claims=False, client=None, known=False)
+            await calls.call(function, Actor("authenticated"), **params)
+
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        for function, params in (("list_transfers", {"max_rows": 10}), ("get_transfer", {"transfer_id": "x"})):
+            call(connection, SERVER, "claim_thinker", session_id=session, uid=uuid4().hex[:22])
+            with pytest.raises(ApiError) as refusal:
+                asyncio.run(ask(function, **params))
+            assert refusal.value.code == "busy"
 
 
 def test_lists_of_several_thinkers_keep_their_order(anna: Browser, public: Connection) -> None:
@@ -320,6 +372,8 @@ def test_the_cookie_is_renewed_once_a_day(public: Connection, tmp_path: Path) ->
 
     assert not renewed(timedelta(hours=23))
     assert renewed(timedelta(hours=25))
+    # another host that serves the portal has a faster clock
+    assert not renewed(timedelta(minutes=-1))
 
 
 def test_a_cookie_takes_on_a_new_secret(anna: Browser, shared_database: str, tmp_path: Path) -> None:
@@ -341,6 +395,8 @@ def test_an_ended_session_is_not_renewed(public_url: str, shared_database: str, 
     [set_cookie] = answer.headers.get_list("set-cookie")
     renewed = set_cookie.partition("=")[2].partition(";")[0]
     assert jwt.decode(renewed, options={"verify_signature": False})["sub"] != str(session)
+    answer = httpx.get(f"{public_url}/api/presence/catalog/apis", headers={**SAME, "Cookie": cookie})
+    assert (answer.status_code, answer.headers.get_list("set-cookie")) == (200, [])
 
 
 def test_a_copied_cookie_ends_with_the_session(anna: Browser, shared_database: str) -> None:
@@ -425,3 +481,5 @@ def test_sessions_can_be_off(anna: Browser, without_sessions: Connection) -> Non
     answer = anna.get("/api/voucher/list")
     assert (answer.status, answer.body["error"]) == (401, "invalid api key")
     assert "set-cookie" not in answer.headers
+    # it would make everybody one thinker
+    assert anna.post("/api/presence/verify", {"token": SHARED}).status == 401

@@ -34,13 +34,15 @@ begin
     -- computed from a session, which claims it before anybody sees it
     or (claim_thinker.uid like 'guest-%' and exists (select from public.thinkers t where t.id = thinker))
     or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
-    or exists (select from public.fees f where f.beneficiary_id = thinker)
+    or exists (select from public.fee_versions f where f.beneficiary_id = thinker)
+    or exists (select from public.settlements s where s.beneficiary_id = thinker)
   then
     raise sqlstate 'PT403' using message = 'not_yourself';
   end if;
 
-  -- claims of one session are counted one after the other
-  perform pg_advisory_xact_lock(private.lock_number('claim_thinker:' || claim_thinker.session_id));
+  -- claims of one session are counted one after the other, and none comes behind its end
+  perform pg_advisory_xact_lock(private.lock_number('session:' || claim_thinker.session_id));
+  perform private.require_session(claim_thinker.session_id);
   select * into most from private.settings;
   if (
     select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
@@ -76,11 +78,11 @@ $$;
 
 comment on function public.claim_thinker is
   'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
-  'session that uses it first: one that nobody has used, or that only another thinker has named; where known is true '
-  'also one that trusted servers or imports have made. Never a thinker '
-  'of a token or of Supabase Auth (prove_thinker), nor one with a role, a beneficiary, a pseudonym or another '
-  'session''s guest. A page makes up uids of at most 64 letters, digits and . _ -. client is the '
-  'address whose claims are counted (private.settings.claims_a_minute). '
+  'session that uses it first: one that nobody has used, or that was only named by another; where known is true also '
+  'one that trusted servers or imports have used. Never a thinker of a token or of Supabase Auth (prove_thinker), nor '
+  'one with a role, a beneficiary of today or before, a pseudonym or another session''s guest. A page makes up uids of '
+  'at most 64 letters, digits and . _ -. client is the address whose claims are counted '
+  '(private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
 
 grant execute on function public.claim_thinker to service_role;

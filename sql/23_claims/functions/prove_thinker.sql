@@ -10,6 +10,8 @@ declare
   most    private.settings;
 begin
   perform private.require_service();
+  -- none comes behind the end of the session
+  perform pg_advisory_xact_lock(private.lock_number('session:' || prove_thinker.session_id));
   perform private.require_session(prove_thinker.session_id);
   thinker := private.ensure_thinker(prove_thinker.uid);
 

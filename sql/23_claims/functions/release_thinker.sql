@@ -17,7 +17,8 @@ begin
   select array_agg(c.session_id) into sessions
   from private.claims c
   where c.thinker_id = thinker and c.session_id is not null and not c.is_proven;
-  perform public.end_session(s) from unnest(sessions) as s;
+  -- behind the claims that they are making
+  perform pg_advisory_xact_lock(private.lock_number('session:' || s)), public.end_session(s) from unnest(sessions) as s;
   with free as (
     update private.claims c
     set session_id = null
