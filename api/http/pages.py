@@ -1,7 +1,7 @@
 """Pages of lists (docs/compatibility.md, "Lists"): `limit` and `after` of a request, two headers of its answer."""
 
-from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeVar, cast
 
 from litestar import Response
 from litestar.datastructures import ResponseHeader
@@ -56,10 +56,16 @@ class Page:
         self._limit = read_limit(self._sent, default, maximum)
         return {"max_rows": self._limit, "after": self._after}
 
-    def answer(self, content: T, rows: Sequence[Row]) -> Response[T]:
-        """The answer with this content, made of these rows; a header says where the list goes on."""
+    def answer(self, model: type[T], rows: Sequence[Row], **values: object) -> Response[T]:
+        """The answer of this form, made of these rows; a header says where the list goes on."""
         after = rows[-1].get("next") if rows else None
-        return Response(content, headers={_LIMIT: str(self._limit)} | ({_NEXT: after} if after else {}))
+        headers = {_LIMIT: str(self._limit)} | ({_NEXT: after} if after else {})
+        return answer_list(model, headers, **values)
+
+
+def answer_list(model: type[T], headers: Mapping[str, str] | None = None, **values: object) -> Response[T]:
+    """The answer of this form, with values that are JSON already."""
+    return Response(cast(T, {"ok": True, **values}), headers=headers)
 
 
 def read_page(limit: Limit = None, after: _After = None) -> Page:

@@ -73,9 +73,9 @@ class Money(BaseModel):
     currency: str
 
 
-def money(amount: int | None, currency: str | None) -> Money | None:
-    """The Money of two columns; None where they are null."""
-    return None if amount is None or currency is None else Money(amount=amount, currency=currency)
+def money(amount: int | None, currency: str | None) -> dict[str, object] | None:
+    """The fields of Money, from two columns; None where they are null."""
+    return None if amount is None or currency is None else {"amount": amount, "currency": currency}
 
 
 def text_schema(max_length: int | None = None) -> JsonDict:

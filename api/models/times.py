@@ -20,6 +20,8 @@ _ISO = re.compile(
     re.ASCII,
 )
 
+_WHOLE_SECOND = len("2030-01-07T09:00:00+00:00")
+
 ISO_PATTERN = r"^\d{4}(-\d{2}(-\d{2})?)?([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 """JSON Schema's pattern of what `iso_time` reads; a match may still be no date of the calendar."""
 
@@ -53,7 +55,9 @@ def iso_time(text: str) -> datetime | None:
 def iso_millis(text: str) -> str:
     """A time of PostgreSQL's as the legacy API writes it: ISO 8601 with milliseconds and Z."""
     # nearly always: made thousands of times for one answer
-    if text.endswith("+00:00"):
+    if text[-6:] == "+00:00":
+        if len(text) == _WHOLE_SECOND:
+            return f"{text[:19]}.000Z"
         second, _, fraction = text[:-6].partition(".")
         return f"{second}.{(fraction + '000')[:3]}Z"
     time = datetime.fromisoformat(text).astimezone(UTC)

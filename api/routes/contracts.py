@@ -1,7 +1,7 @@
 """Contracts, /api/contracts: the documents of the legal hub (docs/compatibility.md, "Documents")."""
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -45,9 +45,9 @@ class Contract(ApiModel):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The contract, with its creator's uid and its id in the legacy form."""
-        return super().from_row(
+        return super().values(
             row
             | {
                 "id": legacy_id("ct", row["id"]),
@@ -161,7 +161,7 @@ async def list_contracts(
         room_id=room_id or None,
         **page.parameters(),
     )
-    return page.answer(Contracts(items=[Contract.from_row(row) for row in rows]), rows)
+    return page.answer(Contracts, rows, items=[Contract.json_of(row) for row in rows])
 
 
 @get(

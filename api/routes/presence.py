@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.actor import SERVER, Actor
 from api.errors import ApiError
+from api.gateway import Row
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.callers import TOKEN_COOKIE, TrustedCaller
 from api.http.cookies import cookie_name
@@ -21,7 +22,7 @@ from api.http.proxies import client_address, is_https
 from api.http.rate_limit import at_most
 from api.http.sessions import BrowserSession
 from api.legacy.presence_tokens import check_signature, thinker_uid
-from api.models.base import FALSY, RequestModel, Required, any_required, required
+from api.models.base import FALSY, ApiModel, RequestModel, Required, any_required, required
 from api.models.fields import Id, Text
 from api.models.times import EpochMs
 from api.settings import Settings
@@ -93,14 +94,21 @@ class Match(BaseModel):
     room_id: str | None
 
 
-class Session(BaseModel):
+class Session(ApiModel):
     """One thinker's presence; `last_seen` in epoch milliseconds."""
+
+    model_config = ConfigDict(alias_generator=None)
 
     thinker_id: str
     pair_code: str | None
     status: str
     last_seen: EpochMs
     room_id: str | None
+
+    @classmethod
+    def values(cls, row: Row) -> Row:
+        """The session, with its thinker's uid."""
+        return row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}
 
 
 class Sessions(BaseModel):
@@ -249,8 +257,7 @@ async def match(data: JSONBody[MatchRequest], request: PortalRequest, idempotenc
 async def debug(request: PortalRequest, page: InjectedPage) -> Response[Sessions]:
     """The presence of all thinkers, without their tokens, which are not kept."""
     rows = await request.calls.call("list_presence", request.user.as_caller(), **page.parameters())
-    items = [Session(**row | {"thinker_id": row["thinker_uid"], "last_seen": row["last_seen_at"]}) for row in rows]
-    return page.answer(Sessions(count=len(items), items=items), rows)
+    return page.answer(Sessions, rows, count=len(rows), items=[Session.json_of(row) for row in rows])
 
 
 @get("/catalog/apis", opt={"open": True}, security=[{}])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody
@@ -41,9 +41,9 @@ class Transfer(ApiModel):
     updated_at: Millis
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The transfer, with its fiat amount in major units."""
-        return super().from_row(row | {"fiat_amount": row["fiat_amount"] / 10 ** row["fiat_exponent"]})
+        return super().values(row | {"fiat_amount": row["fiat_amount"] / 10 ** row["fiat_exponent"]})
 
 
 ExactNumber = Annotated[Decimal, BeforeValidator(read_number)]
@@ -156,7 +156,7 @@ async def list_transfers(
         direction=direction or None,
         **page.parameters(),
     )
-    return page.answer(Transfers(items=[Transfer.from_row(row) for row in rows]), rows)
+    return page.answer(Transfers, rows, items=[Transfer.json_of(row) for row in rows])
 
 
 @get(

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody, QueryParameter
@@ -15,7 +15,7 @@ from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
-from api.http.pages import PAGE_HEADERS, InjectedPage
+from api.http.pages import PAGE_HEADERS, InjectedPage, answer_list
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
 from api.legacy import javascript
@@ -47,9 +47,9 @@ class Voucher(ApiModel):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The voucher, with amount and currency of its price together."""
-        return super().from_row(row | {"price": money(row["price_amount"], row["price_currency"])})
+        return super().values(row | {"price": money(row["price_amount"], row["price_currency"])})
 
 
 class NewBooking(ApiModel):
@@ -66,9 +66,9 @@ class NewBooking(ApiModel):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The booking, with the id of its slot."""
-        return super().from_row(row | {"slot_id": slot_id(row["slot_start"])})
+        return super().values(row | {"slot_id": slot_id(row["slot_start"])})
 
 
 class Booking(NewBooking):
@@ -276,7 +276,7 @@ async def list_vouchers(
         status=status or None,
         **page.parameters(),
     )
-    return page.answer(Vouchers(items=[Voucher.from_row(row) for row in rows]), rows)
+    return page.answer(Vouchers, rows, items=[Voucher.json_of(row) for row in rows])
 
 
 @post(
@@ -356,7 +356,7 @@ async def bookings(
         voucher_id=voucher_id or None,
         **page.parameters(),
     )
-    return page.answer(Bookings(items=[Booking.from_row(row) for row in rows]), rows)
+    return page.answer(Bookings, rows, items=[Booking.json_of(row) for row in rows])
 
 
 @get(
@@ -378,7 +378,7 @@ async def available_slots(
         str | None,
         QueryParameter(name="to", description="Last start to list, ISO 8601.", schema_extra=OPTIONAL_TIME),
     ] = None,
-) -> Slots:
+) -> Response[Slots]:
     """The free slots of a voucher on its hourly grid: in the first year of its window, or from `from` to `to`."""
     first, last = query_time(slots_from, "from"), query_time(slots_to, "to")
     rows = await request.calls.call(
@@ -388,7 +388,7 @@ async def available_slots(
         slots_from=first,
         slots_to=last,
     )
-    return Slots(items=[slot_of(row) for row in rows])
+    return answer_list(Slots, items=[slot_of(row) for row in rows])
 
 
 router = Router("/api/voucher", route_handlers=[issue, list_vouchers, book, cancel, bookings], tags=["voucher"])

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal
 
 from litestar import Response, Router, get
 from litestar.datastructures import State
@@ -34,12 +34,12 @@ class Event(ApiModel):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The event, with its actor's uid and ids in the legacy form."""
         subject_id = row["subject_id"]
         if row["subject_type"] == "contract":
             subject_id = legacy_id("ct", subject_id)
-        return super().from_row(
+        return super().values(
             row | {"id": legacy_id("ev", row["id"]), "actor_id": row["actor_uid"], "subject_id": subject_id}
         )
 
@@ -160,7 +160,7 @@ class ErrorCount:
 async def events(request: PortalRequest, page: InjectedPage) -> Response[Events]:
     """The latest events: 50, or `limit` of them, from 1 to 200."""
     rows = await request.calls.call("list_events", request.user.as_caller(), **page.parameters(default=50, maximum=200))
-    return page.answer(Events(items=[Event.from_row(row) for row in rows]), rows)
+    return page.answer(Events, rows, items=[Event.json_of(row) for row in rows])
 
 
 @get(

@@ -216,7 +216,7 @@ async def list_settlements(
         status=status or None,
         **page.parameters(default=200),
     )
-    return page.answer(Settlements(items=[Settlement.from_row(row) for row in rows]), rows)
+    return page.answer(Settlements, rows, items=[Settlement.json_of(row) for row in rows])
 
 
 @get(

@@ -1,6 +1,6 @@
 """What both generations of mortgage routes share."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 from litestar import Response
 from litestar.params import HeaderParameter, QueryParameter
@@ -82,9 +82,9 @@ class ApplicationModel(ApiModel):
     max_interest: float | None = Field(alias="maxInterestRate")
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The application, with amount and currency of its loan together."""
-        return super().from_row(row | {"desired_loan": money(row["desired_loan"], row["currency"])})
+        return super().values(row | {"desired_loan": money(row["desired_loan"], row["currency"])})
 
 
 class Application(ApplicationModel):
@@ -148,4 +148,4 @@ async def list_applications(
     """As borrower (the default) the user's own applications, as lender all that are open or offered."""
     actor = request.user.as_caller(required(user or None, "user_header_required"))
     rows = await request.calls.call("list_mortgage_applications", actor, role=role or "borrower", **page.parameters())
-    return page.answer(Applications(applications=[Application.from_row(row) for row in rows]), rows)
+    return page.answer(Applications, rows, applications=[Application.json_of(row) for row in rows])

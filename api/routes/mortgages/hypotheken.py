@@ -1,7 +1,7 @@
 """Mortgages under the German paths of generation 1, /api/hypotheken (docs/compatibility.md, "Hypotheken")."""
 
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated
 
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody
@@ -61,9 +61,9 @@ class Offer(ApiModel):
     created_at: Millis
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The offer; the status that SQL calls open is called offered here."""
-        return super().from_row(row | {"status": "offered" if row["status"] == "open" else row["status"]})
+        return super().values(row | {"status": "offered" if row["status"] == "open" else row["status"]})
 
 
 class OfferRequest(OfferFields):
@@ -125,11 +125,11 @@ class MortgageContract(ApiModel):
     updated_at: Millis | None = Field(default=None, exclude_if=lambda time: time is None)
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def values(cls, row: Row) -> Row:
         """The contract, with the status that follows from its signatures."""
         borrower, lender, notary = (row[f"{who}_signed_at"] is not None for who in ("borrower", "lender", "notary"))
         both = borrower and lender
-        return super().from_row(
+        return super().values(
             row
             | {
                 "status": "active" if both and notary else "pending-notary" if both else "draft",
@@ -267,7 +267,7 @@ async def list_offers(
     else:
         actor = request.user.as_caller(required(user or None, "application_required"))
         rows = await request.calls.call("list_mortgage_offers", actor, role=role or "borrower", **page.parameters())
-    return page.answer(Offers(offers=[Offer.from_row(row) for row in rows]), rows)
+    return page.answer(Offers, rows, offers=[Offer.json_of(row) for row in rows])
 
 
 @post(

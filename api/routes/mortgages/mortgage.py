@@ -169,7 +169,7 @@ async def list_offers(
         newest_first=True,
         **page.parameters(),
     )
-    return page.answer(Offers(offers=[Offer.from_row(row) for row in rows]), rows)
+    return page.answer(Offers, rows, offers=[Offer.json_of(row) for row in rows])
 
 
 router = Router(
