@@ -4,8 +4,7 @@ docs/operation.md, "Connections" has the figures.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import nullcontext
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -96,17 +95,21 @@ class _Share:
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
-        async with _within(self._limits):
-            return await self._gateway.call(function, actor, **params)
-
-
-@asynccontextmanager
-async def _within(limits: Iterable[asyncio.Semaphore]) -> AsyncIterator[None]:
-    async with AsyncExitStack() as taken:
+        taken: list[asyncio.Semaphore] = []
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                for limit in limits:
-                    await taken.enter_async_context(limit)
+            await self._take(taken)
+            return await self._gateway.call(function, actor, **params)
+        finally:
+            for limit in reversed(taken):
+                limit.release()
+
+    async def _take(self, taken: list[asyncio.Semaphore]) -> None:
+        # most calls wait for nothing, and a timeout costs more than all limits
+        waits = any(limit.locked() for limit in self._limits)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS) if waits else nullcontext():
+                for limit in self._limits:
+                    await limit.acquire()
+                    taken.append(limit)
         except TimeoutError as error:
             raise ApiError("busy") from error
-        yield
