@@ -6,13 +6,21 @@ import logging
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection, sql
-from psycopg.types.json import Jsonb
+from psycopg import AsyncConnection, generators, sql
+from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.postgres import types
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.actor import Actor
@@ -29,9 +37,9 @@ LOCK_PATIENCE = "3s"
 Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
 """
 
-_AS_ACTOR = f"""
-    select set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
-           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', %s, true)
+_ACT = f"""
+    select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
+           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', $3, true)
 """
 
 # `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
@@ -40,15 +48,27 @@ _TIMEOUT = f"""(
     select extract(epoch from least(max(split_part(line, '=', 2)::interval) + '{LOCK_PATIENCE}', '10s')) || 's'
     from pg_catalog.pg_proc p
     cross join unnest(p.proconfig) as line
-    where p.pronamespace = 'public'::regnamespace and p.proname = %s and line like 'statement_timeout=%%'
+    where p.pronamespace = 'public'::regnamespace and p.proname = $3 and line like 'statement_timeout=%'
 )"""  # noqa: S608 (a constant of ours)
 
-_AS_ACTOR_AT_FIRST = _AS_ACTOR.replace("'statement_timeout', %s", f"'statement_timeout', {_TIMEOUT}")
+_AS_ACTOR = _ACT.encode()
+_AS_ACTOR_AT_FIRST = _ACT.replace("'statement_timeout', $3", f"'statement_timeout', {_TIMEOUT}").encode()
 
 _log = logging.getLogger(__name__)
 
+_JSON = (types["json"].oid, types["jsonb"].oid)
+_LIST = types["jsonb"].array_oid
+
 # numbers keep every digit, as jsonb does
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the first call of a function tells: how long its statement may take, and whether it returns rows."""
+
+    timeout: str
+    is_list: bool
 
 
 class DirectGateway:
@@ -59,12 +79,12 @@ class DirectGateway:
     def __init__(self, database_url: str) -> None:
         """Take a libpq URL. `open` it before the first call."""
         # of functions that were called; only a migration changes them
-        self._timeouts: dict[str, str] = {}
-        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+        self._known: dict[str, _Known] = {}
+        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             database_url,
+            connection_class=_Connection,
             kwargs={
                 "autocommit": True,
-                "prepare_threshold": 0,
                 # whatever DATABASE_URL and PGCLIENTENCODING say
                 "client_encoding": "utf8",
                 "connect_timeout": 3,
@@ -87,23 +107,14 @@ class DirectGateway:
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls. Two statements and one Sync are one implicit transaction and one round trip."""
-        statement = _statement(function, *params)
-        values = {
-            name: Jsonb(value.value, dumps=_encode_json) if isinstance(value, Json) else value
-            for name, value in params.items()
-        }
+        known = self._known.get(function)
         try:
+            acting = (actor.role, json.dumps(actor.claims()), known.timeout if known else function)
+            as_actor = _AS_ACTOR if known else _AS_ACTOR_AT_FIRST, [_parameter(value) for value in acting]
+            statement = _statement(function, *params, is_list=known is not None and known.is_list)
+            calling = statement, [_parameter(value) for value in params.values()]
             async with asyncio.timeout(CALL_SECONDS), self._connection() as connection:
-                timeout = self._timeouts.get(function)
-                async with connection.pipeline():
-                    acting = await connection.execute(
-                        _AS_ACTOR if timeout else _AS_ACTOR_AT_FIRST,
-                        (actor.role, json.dumps(actor.claims()), timeout or function),
-                    )
-                    cursor = await connection.execute(statement, values)
-                row = await cursor.fetchone()
-                if timeout is None and (acted := await acting.fetchone()):
-                    self._timeouts[function] = acted[3]
+                acted, called = await connection.run(as_actor, calling)
         except TimeoutError as error:
             _log.warning("no answer in %s s", CALL_SECONDS)
             raise ApiError("outcome_unknown") from error
@@ -114,13 +125,15 @@ class DirectGateway:
             raise _api_error(error) from error
         except (UnicodeError, RecursionError) as error:
             raise ApiError("value_invalid", "text that is not Unicode, or nested too deep") from error
-        result, headers = row or (None, None)
-        if headers and REPLAYED_HEADER in headers:
+        if known is None:
+            timeout = acted.get_value(0, 3) or b""
+            self._known[function] = _Known(timeout.decode(), is_list=called.ftype(0) == _LIST)
+        if REPLAYED_HEADER.encode() in (called.get_value(0, 1) or b""):
             replayed.set(True)
-        return result
+        return _value(called, connection)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self) -> AsyncIterator["_Connection"]:
         """A live connection of the pool; those that the server has closed meanwhile are discarded."""
         for _ in range(self.connections):
             connection = await self._pool.getconn()
@@ -136,24 +149,125 @@ class DirectGateway:
             await self._pool.putconn(connection)
 
 
-async def _prepare_nothing_behind_poolers(connection: AsyncConnection) -> None:
-    """Turn prepared statements off where a pooler may give the next transaction another connection.
+class _Connection(AsyncConnection[Any]):
+    """A connection whose calls use libpq without psycopg's cursors, which take most of the time of a call."""
+
+    prepares = True
+    """Whether the server keeps statements from one transaction to the next."""
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self._names: dict[bytes, bytes] = {}
+
+    async def run(self, *statements: tuple[bytes, list[bytes | None]]) -> list[PGresult]:
+        """Run statements with their parameters in one transaction and one round trip, and return their results.
+
+        Raises psycopg.Error. The connection is closed unless the server has answered everything; if the task is
+        cancelled, the statement is, too.
+        """
+        pgconn = self.pgconn
+        prepared: list[tuple[bytes, bytes]] = []
+        try:
+            pgconn.enter_pipeline_mode()
+            for statement, values in statements:
+                if not self.prepares:
+                    pgconn.send_query_params(statement, values)
+                elif statement in self._names:
+                    pgconn.send_query_prepared(self._names[statement], values)
+                else:
+                    name = b"call%d" % (len(self._names) + len(prepared))
+                    pgconn.send_prepare(name, statement)
+                    pgconn.send_query_prepared(name, values)
+                    prepared.append((statement, name))
+            pgconn.pipeline_sync()
+            results = await self.wait(_results(pgconn))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            await self.close()
+            raise
+        answers = []
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result)
+            if result.status == ExecStatus.COMMAND_OK:
+                statement, name = prepared.pop(0)
+                self._names[statement] = name
+            else:
+                answers.append(result)
+        return answers
+
+
+def _results(pgconn: PGconn) -> PQGen[list[PGresult]]:
+    """Send what waits to be sent, and read the results up to that of the Sync."""
+    yield from generators.send(pgconn)
+    results: list[PGresult] = []
+    while True:
+        try:
+            found = yield from generators.fetch_many(pgconn)
+        except psycopg.OperationalError:
+            if results and results[-1].status == ExecStatus.FATAL_ERROR:
+                # the server has said why it closes the connection
+                raise psycopg.errors.error_from_result(results[-1]) from None
+            raise
+        if not found:
+            raise psycopg.OperationalError("the connection is lost")
+        if found[0].status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results += found
+
+
+async def _prepare_nothing_behind_poolers(connection: _Connection) -> None:
+    """Prepare no statements where a pooler may give the next transaction another connection.
 
     A pooler makes up the number of the server's process that it tells its client.
     """
     cursor = await connection.execute("select pg_backend_pid()", prepare=False)
-    if await cursor.fetchone() != (connection.info.backend_pid,):
-        connection.prepare_threshold = None
+    connection.prepares = await cursor.fetchone() == (connection.info.backend_pid,)
 
 
 @cache
-def _statement(function: str, *names: str) -> bytes:
-    """The statement that calls a function with these parameters."""
-    statement = sql.SQL("select public.{}({}), current_setting('response.headers', true)").format(
+def _statement(function: str, *names: str, is_list: bool) -> bytes:
+    """The statement that calls a function with these parameters, each of the type that the function says.
+
+    A list comes as one JSON text: the text of an array has each row quoted once more.
+    """
+    statement = sql.SQL("select to_json(public.{}({})), {}" if is_list else "select public.{}({}), {}").format(
         sql.Identifier(function),
-        sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names),
+        sql.SQL(", ").join(
+            sql.SQL("{} => ${}").format(sql.Identifier(name), sql.Literal(number))
+            for number, name in enumerate(names, 1)
+        ),
+        sql.SQL("current_setting('response.headers', true)"),
     )
     return statement.as_bytes()
+
+
+def _parameter(value: object) -> bytes | None:
+    """The text of a parameter, as PostgreSQL reads it. Raises ApiError, UnicodeError and RecursionError."""
+    match value:
+        case None:
+            return None
+        case str():
+            if "\0" in value:
+                raise ApiError("value_invalid", "NUL")
+            return value.encode()
+        case Json():
+            return _encode_json(value.value)
+        case bool():
+            return b"true" if value else b"false"
+        case int() | Decimal() | date() | UUID():  # a datetime is a date
+            return str(value).encode()
+    raise TypeError(f"{type(value)} is no type of a parameter")
+
+
+def _value(result: PGresult, connection: AsyncConnection[Any]) -> Any:
+    """What a function returned."""
+    value = result.get_value(0, 0)
+    if value is not None and result.ftype(0) in _JSON:
+        return msgspec.json.decode(value)
+    transformer = Transformer(connection)
+    transformer.set_pgresult(result)
+    return transformer.load_row(0, tuple)[0]
 
 
 def _is_alive(connection: AsyncConnection) -> bool:
@@ -171,8 +285,6 @@ def _api_error(error: psycopg.Error) -> Exception:
             error.sqlstate, diag.message_primary or "", diag.message_detail or "", diag.constraint_name or ""
         )
         return found or error
-    if isinstance(error, psycopg.DataError):
-        return ApiError("value_invalid", "NUL" if "NUL" in str(error) else str(error))
     if isinstance(error, psycopg.OperationalError):
         _log.warning("connection lost: %s", error)
         return ApiError("outcome_unknown")

@@ -25,6 +25,7 @@ from tests.support.acting import one, thinker
 from tests.support.data_api import JWT_SECRET, token
 from tests.support.databases import empty
 from tests.support.serving import settings_in
+from tests.support.waiting import wait_for_row
 
 T = TypeVar("T")
 
@@ -116,6 +117,68 @@ def test_a_function_that_is_called_again_is_not_planned_again(database: str) -> 
 
     # the first call asks for the time of the function, too; a statement is planned five times before PostgreSQL decides
     assert using(DirectGateway(database), planned) == [(1, 0), (5, 6), (5, 7)]
+
+
+def test_a_function_that_refuses_its_first_call_answers_the_next(database: str) -> None:
+    async def use(gateway: DirectGateway) -> list[str]:
+        for function in ("no_such_function", "book_voucher"):
+            with pytest.raises((ApiError, errors.UndefinedFunction)):
+                await gateway.call(function, thinker("anna"), voucher_id="v", slot_start=None)
+        await gateway.call("issue_voucher", thinker("anna"), voucher_id="v")
+        times = {"valid_from": "2030-01-01T09:00:00Z", "valid_until": "2030-01-01T12:00:00Z"}
+        await gateway.call("issue_voucher", thinker("anna"), voucher_id="w", **times)
+        hours = ("2030-01-01T09:00:00Z", "2030-01-01T10:00:00Z")
+        booked = [await gateway.call("book_voucher", thinker("ben"), voucher_id="w", slot_start=hour) for hour in hours]
+        return [row["booking"]["holder_uid"] for row in booked]
+
+    assert using(DirectGateway(database), use) == ["ben", "ben"]
+
+
+def test_a_list_is_the_same_at_the_first_call_and_later(database: str) -> None:
+    async def lists(gateway: DirectGateway) -> list[list[dict[str, Any]]]:
+        terms = Json({"zł": ['"', "\\", Decimal("1.10"), 2**53]})
+        for number in range(2):
+            await gateway.call("issue_voucher", thinker("anna"), voucher_id=f"v{number}", terms=terms)
+        return [await gateway.call("list_vouchers", SERVER) for _ in range(3)]
+
+    first, *later = using(DirectGateway(database), lists)
+    assert [voucher["id"] for voucher in first] == ["v0", "v1"]
+    assert first[0]["terms"] == {"zł": ['"', "\\", 1.1, 2**53]}
+    assert later == [first, first]
+
+
+def test_parameters_and_answers_of_megabytes_pass(database: str) -> None:
+    text = "zł🎉" * 2_000_000
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create function public.echo(value text) returns jsonb language sql return to_jsonb(value)")
+        connection.execute("grant execute on function public.echo to anon")
+        try:
+            assert using(DirectGateway(database), lambda gateway: gateway.call("echo", ANON, value=text)) == text
+        finally:
+            connection.execute("drop function public.echo")
+
+
+def test_a_call_that_is_cancelled_ends_at_the_server_and_disturbs_no_other(database: str) -> None:
+    waiting = "select from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
+    with (
+        psycopg.connect(database) as holding,
+        psycopg.connect(database, autocommit=True) as watching,
+    ):
+
+        async def use(gateway: DirectGateway) -> list[str]:
+            holding.execute("lock table public.vouchers")
+            call = asyncio.create_task(gateway.call("issue_voucher", thinker("anna")))
+            await asyncio.to_thread(wait_for_row, watching, waiting)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await asyncio.to_thread(wait_for_row, watching, f"select where not exists ({waiting})")
+            holding.rollback()
+            issued = [await gateway.call("issue_voucher", thinker(uid)) for uid in ("ben", "clara")]
+            return [row["issuer_uid"] for row in issued]
+
+        assert using(DirectGateway(database), use) == ["ben", "clara"]
+        assert one(watching, "select count(*) from public.vouchers") == 2
 
 
 @pytest.mark.parametrize("params", [{}, {"status": "no such status"}], ids=["answered", "refused"])
