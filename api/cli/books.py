@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from rich.console import Console
 
 from api.cli.amounts import major
-from api.cli.files import Format, Output, cannot_write, open_output
+from api.cli.files import Format, Output, open_binary_output, open_output
 from api.cli.owner import one_snapshot, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.cli.texts import cell, visible
@@ -259,7 +259,7 @@ def _write_xlsx(output: Path, lines: Iterable[Record]) -> None:
 
     rest = iter(lines)
     try:
-        with output.open("wb") as file, Workbook(file, {"constant_memory": True}) as workbook:
+        with open_binary_output(output) as file, Workbook(file, {"constant_memory": True}) as workbook:
             formats = _NumberFormats(workbook)
             is_full = True
             while is_full:
@@ -274,8 +274,6 @@ def _write_xlsx(output: Path, lines: Iterable[Record]) -> None:
                 is_full = row == SHEET_ROWS - 1
     except FileCreateError as error:
         raise PortalError(f"Cannot write {output} ({error}).") from error
-    except OSError as error:
-        raise cannot_write(output, error) from error
 
 
 class _NumberFormats(dict[int, Any]):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_a_sheet_that_is_full_is_followed_by_another(tmp_path: Path, monkeypatch
 def test_a_month_without_settlements_is_a_sheet_with_a_head(tmp_path: Path) -> None:
     [[head]] = sheets(tmp_path / "lines.xlsx", "--month", "2024-01")
     assert len(head) == len(books.COLUMNS)
+
+
+@pytest.mark.parametrize("format", books.FileFormat)
+def test_only_its_owner_reads_a_new_file(tmp_path: Path, format: books.FileFormat) -> None:  # noqa: A002
+    file = tmp_path / "lines"
+    usual = os.umask(0o022)
+    try:
+        portal("settlements", "--format", format, "--output", str(file))
+    finally:
+        os.umask(usual)
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_xlsx_needs_a_file(tmp_path: Path) -> None:
