@@ -32,6 +32,12 @@ MIN_BYTES_PER_SECOND = 8 * 1024
 UNREAD_AT_ONCE = 256 * 1024
 """Bytes of an answer that a client must have read before it gets time for more."""
 
+MAX_UNREAD_BYTES = 128 * 1024 * 1024
+"""Of answers that all clients together have not read; one network may have a quarter of them."""
+
+_SEND_BUFFER = 256 * 1024
+"""What the system keeps of an unread answer, instead of up to 4 MiB; it doubles the number."""
+
 MAX_CONNECTIONS = 512
 
 _ACCEPTED_AT_ONCE = 32
@@ -82,6 +88,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             listener.listen(_QUEUE)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # of each connection
 
     async def on_tick(self, counter: int) -> bool:
         """Hang up on clients that take too long; called ten times a second."""
@@ -139,14 +146,20 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         self.conn = _StrictConnection(h11.SERVER)
         self.idle_since = self.heard = self.loop.time()
+        self._has_next_request = False
         self._unread = 0
         self._unread_until: float | None = None
         peer = self.client[0] if self.client else ""
         self.network = network_of(peer)
         connections, most = cast("set[_Protocol | WebSocketProtocol]", self.connections), self.config.max_connections
         self._make_room(connections, most)
-        if not is_proxy(peer, self.config.settings):
-            self._make_room([other for other in connections if other.network == self.network], most // 4)
+        self._is_proxy = is_proxy(peer, self.config.settings)
+        if not self._is_proxy:
+            self._make_room(self._connections_of_network(), most // 4)
+
+    def _connections_of_network(self) -> list["_Protocol | WebSocketProtocol"]:
+        connections = cast("set[_Protocol | WebSocketProtocol]", self.connections)
+        return [other for other in connections if other.network == self.network]
 
     def _make_room(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
@@ -181,11 +194,36 @@ class _Protocol(H11Protocol):
         self.idle_since = self.loop.time()
         super().on_response_complete()
 
+    def handle_events(self) -> None:
+        """Begin the next request, but only when nearly all of the answer before it is read."""
+        self._has_next_request = self.flow.write_paused and self.is_idle
+        if self._has_next_request:
+            self.flow.pause_reading()
+        else:
+            super().handle_events()
+
+    def pause_writing(self) -> None:
+        """Make room for an answer that its client has not read."""
+        super().pause_writing()
+        self._limit_unread(cast("set[_Protocol | WebSocketProtocol]", self.connections), MAX_UNREAD_BYTES)
+        if not self._is_proxy:
+            self._limit_unread(self._connections_of_network(), MAX_UNREAD_BYTES // 4)
+
+    def _limit_unread(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
+        unread = {other: size for other in connections if (size := other.transport.get_write_buffer_size())}
+        while sum(unread.values()) > most and len(unread) > 1:
+            silent = min(unread, key=lambda other: other.heard)
+            silent.transport.abort()
+            del unread[silent]
+
     def resume_writing(self) -> None:
         """Note that the client has read nearly all that was written."""
         self._unread_until = None
         self.heard = self.loop.time()
         super().resume_writing()
+        if self._has_next_request and not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.handle_events()
 
     def hang_up_if_late(self, now: float) -> None:
         """Close the connection if its client takes too long to send a request, or to read an answer."""
@@ -310,7 +348,8 @@ def _timing_bodies(app: ASGIApp, timeout: float) -> ASGIApp:
         if _is_useless_unread(scope) and await _has_hung_up(receive):
             return
         left = float(timeout)
-        is_complete = scope["type"] != ScopeType.HTTP
+        # no route reads the body of a GET, whose answer may take longer to send
+        is_complete = scope["type"] != ScopeType.HTTP or scope["method"] in ("GET", "HEAD")
 
         async def receive_in_time() -> ReceiveMessage:
             nonlocal left, is_complete

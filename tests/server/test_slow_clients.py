@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -244,6 +245,77 @@ def test_a_body_in_tiny_chunks_is_refused(small: str, head: bytes, chunk: bytes)
             client.sendall(chunk * 50_000)
         received(client)
     assert others_are_served(small)
+
+
+LONG = 4 * 1024 * 1024
+
+
+@contextmanager
+def answering_at_length(folder: Path, begun: list[str]) -> Iterator[str]:
+    """Yields the URL of a server that answers 4 MiB, and tells which paths it has begun to answer."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            begun.append(scope["path"])
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x" * LONG, "more_body": False})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(app, settings_in(folder))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def get(*paths: str) -> bytes:
+    """Returns requests, the last of which ends the connection."""
+    last = paths[-1]
+    heads = [
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {'close' if path == last else ''}" for path in paths
+    ]
+    return "".join(f"{head}\r\n\r\n" for head in heads).encode()
+
+
+def test_of_too_many_unread_answers_those_of_the_longest_silent_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "MAX_UNREAD_BYTES", 4 * 3 * LONG)
+    with answering_at_length(tmp_path, []) as url, ExitStack() as stack:
+        clients = []
+        for source in ["127.0.0.2", *["127.0.0.1"] * 5]:
+            clients.append(stack.enter_context(connected(url, get("/"), source)))
+            assert clients[-1].recv(1) == b"H"
+        are_whole = [len(received(client)) > LONG for client in clients]
+    # that of another address, and the last three
+    assert are_whole == [True, False, False, True, True, True]
+
+
+def test_the_next_request_begins_when_the_answer_before_is_read(tmp_path: Path) -> None:
+    begun: list[str] = []
+    with answering_at_length(tmp_path, begun) as url, connected(url, get("/first", "/second")) as client:
+        assert client.recv(1) == b"H"
+        with connected(url, get("/other")) as other:
+            received(other)
+        assert begun == ["/first", "/other"]
+        assert len(received(client)) > 2 * LONG
+    assert begun == ["/first", "/other", "/second"]
+
+
+def test_a_download_whose_client_sends_no_body_goes_on(
+    tmp_path: Path, shared_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "large.bin").write_bytes(b"x" * 2 * LONG)
+    settings = settings_in(tmp_path, portal_dir=tmp_path, request_timeout=1)
+    request = b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
+    with serve(settings, shared_database) as url, connected(url, request) as client, connected(url) as idle:
+        # hung up on when the time for a body is over, too
+        assert received(idle) == b""
+        assert len(received(client)) > 2 * LONG
+    assert caplog.text == ""
 
 
 def test_a_reader_that_has_hung_up_is_not_answered(tmp_path: Path) -> None:
