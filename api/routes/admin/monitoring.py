@@ -12,6 +12,7 @@ from pydantic import Field
 
 from api.actor import SERVER
 from api.gateway import Calls, Row
+from api.gateway.shares import Shares
 from api.http.body import PortalRequest
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
@@ -209,7 +210,10 @@ async def autofix_status(request: PortalRequest, state: State) -> Autofix:
     """
     if request.user is None:
         count: ErrorCount = state.errors
-        return Autofix(stats=AutofixStats(total=await count.read(request.calls), by_type={}, recent=[]), events=[])
+        shares: Shares = state.shares
+        # for all outsiders, whatever the one who came first is doing
+        calls = shares.of(is_operator=False, is_read=True)
+        return Autofix(stats=AutofixStats(total=await count.read(calls), by_type={}, recent=[]), events=[])
     row = await request.calls.call("error_summary", request.user.as_caller())
     recent = [Event.from_row(event) for event in row["recent"]]
     return Autofix(stats=AutofixStats(total=row["total"], by_type=row["by_type"], recent=recent), events=recent)
