@@ -17,6 +17,7 @@ from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import mark_replayed, read_key
 from api.http.openapi import RequestSchemas, openapi_config
 from api.http.pages import EXPOSED, read_page
+from api.http.rate_limit import Counts
 from api.http.sessions import Sessions
 from api.http.upload import Uploads
 from api.http.wire import Wire
@@ -62,6 +63,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                 {
                     "settings": settings,
                     "shares": Shares(gateway),
+                    "counts": Counts(),
                     "tokens": tokens,
                     "sessions": Sessions(settings, tokens) if settings.has_sessions else None,
                     "admin_sessions": AdminSessions(key.get_secret_value(), tokens) if key else None,

@@ -1,4 +1,4 @@
-create function public.count_request(client text)
+create function public.count_request(client text, number integer default 1)
 returns jsonb
 language plpgsql
 security definer
@@ -19,9 +19,12 @@ begin
   end if;
 
   insert into private.request_counts as c (client, requests, window_ends_at)
-  values (left(count_request.client, 255), 1, moment + interval '60 seconds')
+  values (left(count_request.client, 255), greatest(count_request.number, 1), moment + interval '60 seconds')
   on conflict on constraint request_counts_pkey do update
-  set requests = case when c.window_ends_at > moment and c.window_ends_at < latest then c.requests + 1 else 1 end,
+  set requests = case
+        when c.window_ends_at > moment and c.window_ends_at < latest then c.requests + excluded.requests
+        else excluded.requests
+      end,
       window_ends_at = case
         when c.window_ends_at > moment and c.window_ends_at < latest then c.window_ends_at
         else excluded.window_ends_at
@@ -29,7 +32,7 @@ begin
   returning * into counted;
 
   -- each new window deletes a few expired ones, so that the table stays small
-  if counted.requests = 1 then
+  if counted.requests <= count_request.number then
     delete from private.request_counts c
     where c.client in (
       select o.client
@@ -49,9 +52,9 @@ end;
 $$;
 
 comment on function public.count_request is
-  'Counts a request of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
-  'The count is exact over any number of servers. Returns {requests, seconds_left}; a read-only database counts '
-  'nothing. '
+  'Counts requests of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
+  'The count is exact over any number of servers, each of which may count some before they come. Returns {requests, '
+  'seconds_left}; a read-only database counts nothing. '
   'Raises: not_a_server (403).';
 
 grant execute on function public.count_request to service_role;
