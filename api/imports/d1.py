@@ -32,6 +32,14 @@ _GROWTH = 8
 _GENERATED = (2, 3)
 """What SQLite calls hidden: generated columns, virtual and stored ones."""
 
+_VIRTUAL = """
+    select 1 from sqlite_master
+    where sql not glob 'CREATE TABLE *' and sql not glob 'CREATE INDEX *' and sql not glob 'CREATE UNIQUE INDEX *'
+      and sql not glob 'CREATE VIEW *' and sql not glob 'CREATE TRIGGER *'
+    limit 1
+"""
+"""Finds what is not stored, whose modules would parse what a file says: SQLite itself writes all else so."""
+
 _SECONDS = 300
 """How long a statement of a dump may take."""
 
@@ -65,6 +73,8 @@ class D1:
         self._tables = {
             name for (name,) in database.execute("select name from sqlite_master where type = 'table'").fetchall()
         }
+        if database.execute(_VIRTUAL).fetchone() is not None:
+            raise PortalError(f"{file} has virtual tables: D1's exports have stored ones only.")
         if not self._tables.intersection(TABLES):
             raise PortalError(f"{file} has none of the portal's tables.")
         for table in sorted(self._tables.intersection(TABLES)):

@@ -713,6 +713,31 @@ def test_a_file_that_computes_columns_is_refused(tmp_path: Path, kind: str) -> N
         run("import", "d1", str(file))
 
 
+@pytest.mark.parametrize("module", ["fts5 (id)", "rtree (id, a, b)"])
+@pytest.mark.parametrize("name", ["vouchers", "others"])
+def test_a_file_with_virtual_tables_is_refused(tmp_path: Path, name: str, module: str) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table properties (id text)")
+        database.execute(f"create virtual table {name} using {module}")
+    with pytest.raises(PortalError, match="has virtual tables"):
+        run("import", "d1", str(file))
+
+
+@pytest.mark.parametrize("statement", ["create/**/virtual table", "CREATE\nVIRTUAL TABLE", "create  virtual\ttable"])
+def test_no_spelling_hides_a_virtual_table(tmp_path: Path, statement: str) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table properties (id text)")
+        database.execute("pragma writable_schema = on")
+        database.execute(
+            "insert into sqlite_master values ('table', 'vouchers', 'vouchers', 0, ?)",
+            (f"{statement} vouchers using fts5 (id)",),
+        )
+    with pytest.raises(PortalError, match="has virtual tables"):
+        run("import", "d1", str(file))
+
+
 def test_what_a_file_says_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "d1.sql"
     file.write_text('insert into "a\n\u2028b" values (1);')
