@@ -247,6 +247,10 @@ class Settings(BaseSettings):
         """SESSIONS; on a server without a key every request is trusted, and needs no session."""
         return self.sessions and self.ts_api_key is not None
 
+    def is_shared(self, token: str) -> bool:
+        """Whether SHARED_TOKENS names a token: everybody has it."""
+        return any(token == shared.get_secret_value() for shared in self.shared_tokens)
+
     def refuse_open_host(self) -> None:
         """Raise PortalError if other machines could reach a server that trusts every request."""
         if self.ts_api_key is None and not self.is_loopback_only:

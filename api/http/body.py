@@ -87,6 +87,8 @@ class Turns:
 class PortalRequest(Request[Caller, BrowserSession | None, State]):
     """A request whose JSON body may be compressed or empty."""
 
+    _plain: bytes | None = None
+
     @property
     def calls(self) -> Calls:
         """The calls that the route may make for it."""
@@ -95,6 +97,8 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
 
     async def body(self) -> bytes:
         """The decompressed body, or `{}`. Raises ApiError: invalid_json, too_large, unsupported_encoding."""
+        if self._plain is not None:
+            return self._plain  # Litestar asks for it once more
         try:
             body = await super().body()
         except InternalServerException as error:
@@ -107,7 +111,8 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
                 body = _decompressed(body, self.route_handler.resolve_request_max_body_size() or MAX_BODY_BYTES)
             case _:
                 raise ApiError("unsupported_encoding")
-        return body or b"{}"
+        self._plain = body or b"{}"
+        return self._plain
 
     async def json(self) -> object:
         """The parsed body.

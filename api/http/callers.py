@@ -111,15 +111,20 @@ Connection = ASGIConnection[Any, Caller, Any, State]
 def calls_of(request: Connection) -> Calls:
     """The calls that a route may make for a request: within the share of its caller, and of reads or of writes."""
     shares: Shares = request.app.state.shares
-    settings: Settings = request.app.state.settings
-    trusted = is_operator(request)
-    client = client_address(request) if settings.is_rate_limited and not trusted else None
+    trusted, client = is_operator(request), limited_client(request)
     is_read = request.scope.get("method") == HttpMethod.GET  # a WebSocket has none
     calls = shares.of(is_operator=trusted, is_read=is_read, client=client)
     if isinstance(request.user, SessionCaller):
+        settings: Settings = request.app.state.settings
         known, session_id = settings.claim_known_ids, request.user.session.id
         return SessionCalls(calls, session_id, claims=not is_read, client=client, known=known)
     return calls
+
+
+def limited_client(request: Connection) -> str | None:
+    """The client's address, for the limits of one client; None for operators, and where RATE_LIMIT is off."""
+    settings: Settings = request.app.state.settings
+    return client_address(request) if settings.is_rate_limited and not is_operator(request) else None
 
 
 def is_operator(request: Connection) -> bool:

@@ -1,7 +1,7 @@
 """Pages of lists (docs/compatibility.md, "Lists"): `limit` and `after` of a request, two headers of its answer."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar, cast
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 
 from litestar import Response
 from litestar.datastructures import ResponseHeader
@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from api.gateway import Row
+from api.http.answers import answer
 from api.http.parameters import Limit, read_limit
 from api.models.fields import TEXT
 
@@ -60,12 +61,7 @@ class Page:
         """The answer of this form, made of these rows; a header says where the list goes on."""
         after = rows[-1].get("next") if rows else None
         headers = {_LIMIT: str(self._limit)} | ({_NEXT: after} if after else {})
-        return answer_list(model, headers, **values)
-
-
-def answer_list(model: type[T], headers: Mapping[str, str] | None = None, **values: object) -> Response[T]:
-    """The answer of this form, with values that are JSON already."""
-    return Response(cast(T, {"ok": True, **values}), headers=headers)
+        return answer(model, headers, **values)
 
 
 def read_page(limit: Limit = None, after: _After = None) -> Page:

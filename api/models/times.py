@@ -72,7 +72,8 @@ def query_time(text: str | None, name: str) -> datetime | None:
     return time
 
 
-def _epoch_ms(text: str) -> int:
+def epoch_ms(text: str) -> int:
+    """A time of PostgreSQL's in epoch milliseconds."""
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
@@ -105,5 +106,5 @@ Moment = Annotated[datetime, BeforeValidator(_read_moment), WithJsonSchema(_MOME
 Millis = Annotated[str, BeforeValidator(lambda time: iso_millis(time) if isinstance(time, str) else time)]
 """A time as ISO 8601 with milliseconds and Z, from a time of PostgreSQL's."""
 
-EpochMs = Annotated[int, BeforeValidator(lambda time: _epoch_ms(time) if isinstance(time, str) else time)]
+EpochMs = Annotated[int, BeforeValidator(lambda time: epoch_ms(time) if isinstance(time, str) else time)]
 """A time in epoch milliseconds, from a time of PostgreSQL's."""

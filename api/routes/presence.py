@@ -11,20 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Row
+from api.http.answers import answer
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
-from api.http.callers import TOKEN_COOKIE, TrustedCaller
+from api.http.callers import TOKEN_COOKIE, TrustedCaller, limited_client
 from api.http.cookies import cookie_name
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
-from api.http.proxies import client_address, is_https
+from api.http.proxies import is_https
 from api.http.rate_limit import at_most
 from api.http.sessions import BrowserSession
 from api.legacy.presence_tokens import check_signature, thinker_uid
 from api.models.base import FALSY, ApiModel, RequestModel, Required, any_required, required
 from api.models.fields import Id, Text
-from api.models.times import EpochMs
+from api.models.times import EpochMs, epoch_ms
 from api.settings import Settings
 from api.tokens import LIFETIME_SECONDS
 
@@ -178,15 +179,15 @@ async def verify(
     session: BrowserSession | None = request.auth
     settings: Settings = state.settings
     own_session = None
-    # everybody has such a token: each session is a thinker of its own
-    if token in {shared.get_secret_value() for shared in settings.shared_tokens}:
+    # each session is a thinker of its own
+    if settings.is_shared(token):
         if session is None and not isinstance(request.user, TrustedCaller):
             raise ApiError("session_required")
         own_session = session.id if session else None
     actor = Actor("authenticated", thinker_uid(token, settings, own_session))
     row = await request.calls.call("verify_presence", actor, idempotency_key=idempotency_key)
     if session:
-        client = client_address(request) if settings.is_rate_limited else None
+        client = limited_client(request)
         await request.calls.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid, client=client)
         actor = replace(actor, session_id=session.id)
     access_token = state.tokens.issue(actor)
@@ -214,7 +215,9 @@ async def verify(
     middleware=[at_most(300, "presence/heartbeat")],
     responses=error_responses("thinker_required", "uid_invalid", "pair_code_invalid", "rate_limited", body=True),
 )
-async def heartbeat(data: JSONBody[HeartbeatRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Seen:
+async def heartbeat(
+    data: JSONBody[HeartbeatRequest], request: PortalRequest, idempotency_key: IdempotencyKey
+) -> Response[Seen]:
     """Records that `thinker_id` is present."""
     row = await request.calls.call(
         "send_heartbeat",
@@ -223,7 +226,7 @@ async def heartbeat(data: JSONBody[HeartbeatRequest], request: PortalRequest, id
         status=data.status,
         idempotency_key=idempotency_key,
     )
-    return Seen(last_seen=row["last_seen_at"])
+    return answer(Seen, last_seen=epoch_ms(row["last_seen_at"]))
 
 
 @post(
@@ -235,17 +238,19 @@ async def heartbeat(data: JSONBody[HeartbeatRequest], request: PortalRequest, id
     middleware=[at_most(300, "presence/match")],
     responses=error_responses("thinker_required", "uid_invalid", "rate_limited", body=True),
 )
-async def match(data: JSONBody[MatchRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Match:
+async def match(
+    data: JSONBody[MatchRequest], request: PortalRequest, idempotency_key: IdempotencyKey
+) -> Response[Match]:
     """The room that `thinker_id` shares with another thinker who is online with `pair_code`."""
     if data.pair_code is None:
-        return Match(room_id=None)
+        return answer(Match, room_id=None)
     row = await request.calls.call(
         "match_presence",
         request.user.as_thinker(data.thinker_id),
         pair_code=data.pair_code,
         idempotency_key=idempotency_key,
     )
-    return Match(room_id=row["room_id"])
+    return answer(Match, room_id=row["room_id"])
 
 
 @get(

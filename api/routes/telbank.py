@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from api.errors import ApiError
 from api.gateway import Row, json_or_default
+from api.http.answers import answer
 from api.http.body import PortalRequest
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
@@ -116,7 +117,7 @@ class Transfers(ApiModel):
 )
 async def log_transfer(
     data: JSONBody[TransferRequest], request: PortalRequest, idempotency_key: IdempotencyKey
-) -> Logged:
+) -> Response[Logged]:
     """Logs a transfer intent; nothing is executed."""
     row = await request.calls.call(
         "log_transfer",
@@ -133,7 +134,7 @@ async def log_transfer(
         meta=json_or_default(data.meta),
         idempotency_key=idempotency_key,
     )
-    return Logged(transfer=Transfer.from_row(row))
+    return answer(Logged, transfer=Transfer.json_of(row))
 
 
 @get(
@@ -164,10 +165,10 @@ async def list_transfers(
     middleware=[at_most(300, "telbank/transfer")],
     responses=error_responses("transfer_not_found", "value_invalid", "rate_limited", language="en"),
 )
-async def get_transfer(transfer_id: TextPath, request: PortalRequest) -> Logged:
+async def get_transfer(transfer_id: TextPath, request: PortalRequest) -> Response[Logged]:
     """One transfer."""
     row = await request.calls.call("get_transfer", request.user.as_caller(), transfer_id=transfer_id)
-    return Logged(transfer=Transfer.from_row(row))
+    return answer(Logged, transfer=Transfer.json_of(row))
 
 
 router = Router(

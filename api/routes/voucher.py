@@ -11,11 +11,12 @@ from typing_extensions import TypedDict
 
 from api.errors import ApiError
 from api.gateway import Row, json_or_default
+from api.http.answers import answer
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
-from api.http.pages import PAGE_HEADERS, InjectedPage, answer_list
+from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
 from api.http.rate_limit import at_most
 from api.legacy import javascript
@@ -88,15 +89,17 @@ class Slot(TypedDict):
     end: str
 
 
-def slot_of(row: Row) -> Slot:
-    """The slot of a row."""
-    start = iso_millis(row["slot_start"])
-    return {
-        "slotId": f"slot-{start}",
-        "voucherId": row["voucher_id"],
-        "start": start,
-        "end": iso_millis(row["slot_end"]),
-    }
+def slots_of(rows: list[Row]) -> list[Slot]:
+    """The slots of rows."""
+    slots: list[Slot] = []
+    ended = end = ""
+    for row in rows:
+        # nearly all begin when the one before ends
+        start = end if row["slot_start"] == ended else iso_millis(row["slot_start"])
+        ended = row["slot_end"]
+        end = iso_millis(ended)
+        slots.append({"slotId": f"slot-{start}", "voucherId": row["voucher_id"], "start": start, "end": end})
+    return slots
 
 
 VoucherStatus = Annotated[
@@ -230,7 +233,9 @@ def slot_start(text: object) -> datetime | None:
         body=True,
     ),
 )
-async def issue(data: JSONBody[IssueRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Issued:
+async def issue(
+    data: JSONBody[IssueRequest], request: PortalRequest, idempotency_key: IdempotencyKey
+) -> Response[Issued]:
     """Issues a voucher of `issuerUid`."""
     row = await request.calls.call(
         "issue_voucher",
@@ -251,7 +256,7 @@ async def issue(data: JSONBody[IssueRequest], request: PortalRequest, idempotenc
         terms=json_or_default(data.terms),
         idempotency_key=idempotency_key,
     )
-    return Issued(voucher=Voucher.from_row(row))
+    return answer(Issued, voucher=Voucher.json_of(row))
 
 
 @get(
@@ -297,7 +302,9 @@ async def list_vouchers(
         body=True,
     ),
 )
-async def book(data: JSONBody[BookRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Booked:
+async def book(
+    data: JSONBody[BookRequest], request: PortalRequest, idempotency_key: IdempotencyKey
+) -> Response[Booked]:
     """Books a slot for `holderUid`. Of concurrent requests for one slot exactly one succeeds."""
     row = await request.calls.call(
         "book_voucher",
@@ -306,7 +313,7 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, idempotency_
         slot_start=slot_start(data.slot_id),
         idempotency_key=idempotency_key,
     )
-    return Booked(booking=NewBooking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
+    return answer(Booked, booking=NewBooking.json_of(row["booking"]), voucher=Voucher.json_of(row["voucher"]))
 
 
 @post(
@@ -319,7 +326,9 @@ async def book(data: JSONBody[BookRequest], request: PortalRequest, idempotency_
         "booking_or_voucher_required", "not_a_party", "booking_not_found", "rate_limited", body=True
     ),
 )
-async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, idempotency_key: IdempotencyKey) -> Cancelled:
+async def cancel(
+    data: JSONBody[CancelRequest], request: PortalRequest, idempotency_key: IdempotencyKey
+) -> Response[Cancelled]:
     """Cancels a booking. Cancelling it again changes nothing."""
     if data.booking_id is None and data.voucher_id is None:
         raise ApiError("booking_or_voucher_required")
@@ -331,7 +340,7 @@ async def cancel(data: JSONBody[CancelRequest], request: PortalRequest, idempote
         reason=data.reason,
         idempotency_key=idempotency_key,
     )
-    return Cancelled(booking=Booking.from_row(row["booking"]), voucher=Voucher.from_row(row["voucher"]))
+    return answer(Cancelled, booking=Booking.json_of(row["booking"]), voucher=Voucher.json_of(row["voucher"]))
 
 
 @get(
@@ -388,7 +397,7 @@ async def available_slots(
         slots_from=first,
         slots_to=last,
     )
-    return answer_list(Slots, items=[slot_of(row) for row in rows])
+    return answer(Slots, items=slots_of(rows))
 
 
 router = Router("/api/voucher", route_handlers=[issue, list_vouchers, book, cancel, bookings], tags=["voucher"])

@@ -12,7 +12,7 @@ from api.routes.contracts import Contract
 from api.routes.mortgages import common, hypotheken, mortgage
 from api.routes.presence import Session
 from api.routes.telbank import Transfer
-from api.routes.voucher import Booking, Voucher
+from api.routes.voucher import Booking, NewBooking, Voucher
 from tests.support.acting import call
 from tests.support.usage import ANNA, BEN, use
 
@@ -27,7 +27,7 @@ DOCUMENT = {
 
 LISTS: list[tuple[str, Actor, dict[str, object], list[type[ApiModel]]]] = [
     ("list_vouchers", SERVER, {}, [Voucher]),
-    ("list_bookings", SERVER, {}, [Booking]),
+    ("list_bookings", SERVER, {}, [Booking, NewBooking]),
     ("list_transfers", SERVER, {}, [Transfer]),
     ("list_contracts", SERVER, {"voucher_id": "kept"}, [Contract]),
     ("list_mortgage_applications", ANNA, {"role": "borrower"}, [common.Application, mortgage.Application]),
