@@ -1936,6 +1936,8 @@ declare
   stored private.idempotency_keys;
 begin
   perform private.is_valid_request();
+  -- an erasure that gets no locks lets no call begin; before the call holds any
+  perform pg_advisory_xact_lock_shared(private.lock_number('write'));
   if replay_response.key is null then
     return null;
   end if;
@@ -1975,7 +1977,8 @@ comment on function private.replay_response is
   'request is the first or has no key. A replayed response has the header Idempotency-Replayed: true. request: the '
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
-  'nothing. Also asks whether the statement is small, before the function reads or locks anything. '
+  'nothing. Also asks whether the statement is small, before the function reads or locks anything, and waits for an '
+  'erasure that is about to lock its rows (private.erase_thinker). '
   'Raises: idempotency_key_invalid, query_too_large (400); session_ended (401); request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429).';
 
@@ -10557,6 +10560,7 @@ declare
   changed     bigint;
   seen        xid;
   next        xid;
+  alone       boolean := false;
 begin
   -- one erasure at a time
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
@@ -10580,6 +10584,12 @@ begin
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
     begin
+      -- calls of strangers, one after the other, may hold them for ever: every two seconds no call that writes begins
+      -- (private.replay_response) until those of before have ended, and this has its locks
+      if attempt % 100 = 0 then
+        perform pg_advisory_lock(private.lock_number('write'));
+        alone := true;
+      end if;
       perform from private.daily_use d where d.thinker_id = thinker for update nowait;
       perform from public.presence_sessions s where s.thinker_id = thinker for update nowait;
       perform
@@ -10601,13 +10611,21 @@ begin
       -- new rows that refer to it wait
       perform from public.thinkers t where t.id = thinker for update nowait;
       exit;
-    exception when lock_not_available then
-      if attempt = 500 then
+    exception when others or query_canceled then
+      -- a lock of the session, because others write again before this transaction ends
+      if alone then
+        perform pg_advisory_unlock(private.lock_number('write'));
+        alone := false;
+      end if;
+      if sqlstate <> '55P03' or attempt = 500 then
         raise;
       end if;
       perform pg_sleep(0.02);
     end;
   end loop;
+  if alone then
+    perform pg_advisory_unlock(private.lock_number('write'));
+  end if;
 
   -- again: nothing changes any more
   select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;

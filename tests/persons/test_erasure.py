@@ -413,6 +413,30 @@ def test_an_erasure_holds_nothing_while_it_waits(database: str) -> None:
         assert erasing.result(timeout=30)["rows"]["telemetry_events"] == {"deleted": 1}
 
 
+def test_strangers_whose_calls_follow_each_other_do_not_prevent_an_erasure(database: str) -> None:
+    """One of their calls always holds the row of the thinker, after PostgREST's filters."""
+    eve = thinker("eve")
+    voucher = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z", "holder_uid": "anna"}
+    with connections(database, 4) as [operator, first, second, watching], ThreadPoolExecutor() as threads:
+        call(first, eve, "issue_voucher", voucher_id="offer", **voucher, status="cancelled")
+        with first.transaction():
+            call(first, eve, "issue_voucher", **voucher, status="cancelled")
+            erasing = threads.submit(erase, operator, "anna")
+            wait_for_row(
+                watching,
+                "select from pg_stat_activity where query like 'select private.erase_thinker%'"
+                " and wait_event = 'advisory'",
+            )
+            following = threads.submit(outcome, second, eve, "issue_voucher", **voucher, status="cancelled")
+            wait_until(lambda: one(watching, "select count(*) from pg_locks where not granted") == 2)
+        pseudonym = erasing.result(timeout=30)["pseudonym"]
+        # refused if it began before the end of the erasure
+        assert following.result(timeout=30) in (None, "23503")
+        assert one(operator, "select private.uid_of(holder_id) from public.vouchers where id = 'offer'") == pseudonym
+        # the session of the erasure holds up nobody any more
+        assert one(watching, "select count(*) from pg_locks where locktype = 'advisory'") == 0
+
+
 def test_an_erasure_locks_no_vouchers_while_it_reads_the_log(database: str) -> None:
     anna, ben = thinker("anna"), thinker("ben")
     start = "2030-01-07 09:00Z"

@@ -8,6 +8,8 @@ declare
   stored private.idempotency_keys;
 begin
   perform private.is_valid_request();
+  -- an erasure that gets no locks lets no call begin; before the call holds any
+  perform pg_advisory_xact_lock_shared(private.lock_number('write'));
   if replay_response.key is null then
     return null;
   end if;
@@ -47,6 +49,7 @@ comment on function private.replay_response is
   'request is the first or has no key. A replayed response has the header Idempotency-Replayed: true. request: the '
   'function''s name and arguments, equal each time the request is sent. Holds a lock on the key until the end of the '
   'transaction. A key has 1 to 255 characters; a key of a different request is an error. A failed request stores '
-  'nothing. Also asks whether the statement is small, before the function reads or locks anything. '
+  'nothing. Also asks whether the statement is small, before the function reads or locks anything, and waits for an '
+  'erasure that is about to lock its rows (private.erase_thinker). '
   'Raises: idempotency_key_invalid, query_too_large (400); session_ended (401); request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429).';

@@ -19,6 +19,7 @@ declare
   changed     bigint;
   seen        xid;
   next        xid;
+  alone       boolean := false;
 begin
   -- one erasure at a time
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
@@ -42,6 +43,12 @@ begin
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
     begin
+      -- calls of strangers, one after the other, may hold them for ever: every two seconds no call that writes begins
+      -- (private.replay_response) until those of before have ended, and this has its locks
+      if attempt % 100 = 0 then
+        perform pg_advisory_lock(private.lock_number('write'));
+        alone := true;
+      end if;
       perform from private.daily_use d where d.thinker_id = thinker for update nowait;
       perform from public.presence_sessions s where s.thinker_id = thinker for update nowait;
       perform
@@ -63,13 +70,21 @@ begin
       -- new rows that refer to it wait
       perform from public.thinkers t where t.id = thinker for update nowait;
       exit;
-    exception when lock_not_available then
-      if attempt = 500 then
+    exception when others or query_canceled then
+      -- a lock of the session, because others write again before this transaction ends
+      if alone then
+        perform pg_advisory_unlock(private.lock_number('write'));
+        alone := false;
+      end if;
+      if sqlstate <> '55P03' or attempt = 500 then
         raise;
       end if;
       perform pg_sleep(0.02);
     end;
   end loop;
+  if alone then
+    perform pg_advisory_unlock(private.lock_number('write'));
+  end if;
 
   -- again: nothing changes any more
   select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
