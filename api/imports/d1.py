@@ -183,11 +183,12 @@ def _execute(dump: Path, path: Path) -> None:
         database.set_progress_handler(lambda: time.monotonic() - started > _SECONDS, _STEPS)
         part, size, next_try = [], 0, _PART
         with dump.open(encoding="utf-8", newline="\n") as lines:
-            for line in lines:
+            # no line is too long: a part of one has no end
+            while line := lines.readline(_PART):
                 part.append(line)
                 size += len(line)
                 # in growing steps: the whole part is read again each time
-                if size >= next_try and line.rstrip().endswith(";"):
+                if size >= next_try and line.endswith("\n") and line.rstrip().endswith(";"):
                     text = "".join(part)
                     if sqlite3.complete_statement(text):
                         started = time.monotonic()

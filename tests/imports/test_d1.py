@@ -597,6 +597,25 @@ def test_a_dump_of_wrangler_is_read(connection: psycopg.Connection, take: Take, 
     assert take(file)["notes"] == ["The table d1_migrations is not imported (4 rows)."]
 
 
+def test_a_long_line_of_a_dump_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.imports.d1._PART", 2**10)
+    monkeypatch.setattr("api.imports.d1._STATEMENT", 2**20)
+    file = tmp_path / "d1.sql"
+    # the end is no UTF-8, which is found where it is read
+    file.write_bytes(b"create table vouchers (id text); -- " + b"x" * 2**21 + b"\xff")
+    with pytest.raises(PortalError, match="a statement of more than 1 MiB"):
+        run("import", "d1", str(file))
+
+
+def test_long_lines_of_a_dump_are_executed_whole(take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.imports.d1._PART", 10)
+    file = tmp_path / "d1.sql"
+    # a part of a comment that ends with ; ends no statement
+    comment = f"-- {';' * 30} no SQL"
+    file.write_text(f"create table properties (id text); {comment}\ninsert into properties values ('{';' * 30}');  \n")
+    assert take(file)["tables"]["properties"]["read"] == 1
+
+
 def test_a_statement_of_a_dump_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.imports.d1._SECONDS", 0)
     with pytest.raises(PortalError, match=r"\(interrupted\)"):
