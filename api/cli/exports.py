@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from api.cli import persons
 from api.cli.owner import INCOMPLETE, console, owner_connection, progress
 from api.cli.tables import Row, Table
+from api.cli.texts import visible_line
 from api.exports.manifest import Format
 from api.settings import load_settings
 
@@ -62,7 +63,9 @@ def to(
     console.print(f"{folder} is written, with {manifest.documents.count} documents.", style="green")
     if manifest.documents.missing:
         for name in manifest.documents.missing:
-            console.print(f"The document {name} is missing in the store, or has another hash.", style="red")
+            console.print(
+                f"The document {visible_line(name)} is missing in the store, or has another hash.", style="red"
+            )
         raise typer.Exit(INCOMPLETE)
 
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from api.cli import backup, books, check, exports, imports, jobs, persons, settlements, thinkers
 from api.cli.owner import console
 from api.cli.tables import Row, Table
-from api.cli.texts import visible_lines
+from api.cli.texts import visible_line
 from api.database import connect, migrations, open_database, rules
 from api.errors import ApiError, PortalError
 from api.settings import Settings, load_settings
@@ -67,10 +67,8 @@ def main() -> None:
     try:
         app()
     except (PortalError, ApiError, psycopg.Error) as error:
-        sentence = f"{error.message('en')}." if isinstance(error, ApiError) else str(error).strip()
-        Console(stderr=True).print(
-            f"[red]portal:[/] {escape(visible_lines(sentence))}", highlight=False, soft_wrap=True
-        )
+        sentence = f"{error.message('en')}." if isinstance(error, ApiError) else str(error)
+        Console(stderr=True).print(f"[red]portal:[/] {escape(visible_line(sentence))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

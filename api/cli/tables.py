@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from api.cli.texts import visible, visible_lines
+from api.cli.texts import visible_line
 
 _GAP = "  "
 
@@ -58,9 +58,9 @@ class Table:
 
     def _complete(self, row: Row) -> Row:
         """The row with its note as the last cell where it does not stand below, and dashes for empty cells."""
-        note = visible_lines(row.note)
+        note = visible_line(row.note)
         notes = [note] if len(self._names) > len(row.cells) else []
-        cells = (visible(" ".join(cell.split())) or "-" for cell in chain(row.cells, notes))
+        cells = (visible_line(cell) or "-" for cell in chain(row.cells, notes))
         return Row(tuple(cells), note, row.style)
 
     def _line(self, row: Row) -> str:

@@ -24,9 +24,9 @@ def visible(text: str) -> str:
     )
 
 
-def visible_lines(text: str) -> str:
-    """The same for a message of several lines, which stay."""
-    return "\n".join(visible(line) for line in text.splitlines())
+def visible_line(text: str) -> str:
+    """The same in one line, with a space for white space of any kind: no text begins a line of its own."""
+    return visible(" ".join(text.split()))
 
 
 def cell(value: object) -> object:

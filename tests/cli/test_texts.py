@@ -1,11 +1,19 @@
 """Texts of strangers on a terminal and in a spreadsheet."""
 
 import csv
+import os
+import subprocess
 from io import StringIO
 
+import psycopg
 import pytest
+from rich.console import Console
+from rich.text import Text
 
+from api.cli.tables import Row, Table
 from api.cli.texts import cell, visible
+from tests.cli.running import PORTAL
+from tests.support.acting import call, thinker
 
 SHOWN = {
     "Anna Müller, 日本, 😀": "Anna Müller, 日本, 😀",
@@ -50,3 +58,32 @@ def test_no_cell_is_a_formula_and_numbers_stay(text: str, written: str) -> None:
     file = StringIO()
     csv.writer(file).writerow([cell(text), cell(-5), cell(None)])
     assert next(csv.reader(StringIO(file.getvalue()))) == [written, "-5", ""]
+
+
+LINES = "x\n\nportal:\x85all\u2028is\x0bwell\x1b[2J"
+"""A uid that would write lines of its own, by each character at which Python, terminals or editors break one."""
+
+
+def test_an_error_is_one_line_whatever_it_quotes(shared_database: str) -> None:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        window = {"valid_from": "2090-01-01", "valid_until": "2090-01-02"}
+        call(
+            connection, thinker("anna"), "issue_voucher", voucher_id="v-1", holder_uid=LINES, status="issued", **window
+        )
+    command = [*PORTAL, "erase", "thinker", "anna", "--yes"]
+    environment = os.environ | {"DATABASE_URL": shared_database}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    [line] = Text.from_ansi(result.stderr).plain.splitlines()
+    assert line.startswith("portal: not erased, because")
+    assert r"reserved for x portal: all is well\x1b[2J" in line
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_row_is_one_line_whatever_it_quotes(*, is_terminal: bool) -> None:
+    file = StringIO()
+    console = Console(file=file, force_terminal=is_terminal, width=100, markup=False, emoji=False, highlight=False)
+    Table(console, "uid", note="what").print([Row((LINES,), LINES)])
+    shown = [line.split() for line in Text.from_ansi(file.getvalue()).plain.splitlines()]
+    words = ["x", "portal:", "all", "is", r"well\x1b[2J"]
+    assert shown[1:] == ([words, words] if is_terminal else [words + words])
