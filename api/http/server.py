@@ -9,7 +9,7 @@ import logging
 import re
 import resource
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import h11
@@ -164,7 +164,7 @@ class _Protocol(H11Protocol):
     def _make_room(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
             return
-        longest = min((other for other in connections if other.waits_for_client), key=lambda other: other.heard)
+        longest = _longest_silent(other for other in connections if other.waits_for_client)
         if longest is self:
             # every other one is being answered
             self.transport.write(_BUSY)
@@ -212,7 +212,7 @@ class _Protocol(H11Protocol):
     def _limit_unread(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         unread = {other: size for other in connections if (size := other.transport.get_write_buffer_size())}
         while sum(unread.values()) > most and len(unread) > 1:
-            silent = min(unread, key=lambda other: other.heard)
+            silent = _longest_silent(unread)
             silent.transport.abort()
             del unread[silent]
 
@@ -268,6 +268,10 @@ class _Protocol(H11Protocol):
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(web_socket.BAD_REQUEST)
         self.transport.close()
+
+
+def _longest_silent(connections: Iterable[_Protocol | WebSocketProtocol]) -> _Protocol | WebSocketProtocol:
+    return min(connections, key=lambda connection: connection.heard)
 
 
 class _StrictConnection(h11.Connection):
