@@ -4912,7 +4912,8 @@ comment on column public.transfers.crypto_amount is
   'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed. '
   'With all its decimals: numeric(36,18) would round the nineteenth.';
 comment on column public.transfers.fiat_amount is
-  'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
+  'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction; that '
+  'of a thinker is charged as the positive one.';
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 
@@ -8946,19 +8947,24 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.charge('transfer', 'transfer', new.id, new.fiat_amount, new.fiat_currency, new.thinker_id);
+  perform private.charge(
+    'transfer', 'transfer', new.id, abs(new.fiat_amount), new.fiat_currency, new.thinker_id
+  );
   return null;
 end;
 $$;
 
 comment on function private.tg_transfers__charge is
-  'Charges the fees of a transfer on its fiat amount. A correction (a negative amount) is neither charged nor '
-  'refunded, because the thinker who logs it must not decide that.';
+  'Charges the fees of a transfer on its fiat amount, without its sign: minus 1000 out is 1000 in. A correction (a '
+  'negative amount) that a trusted server or an operator logs is neither charged nor refunded: a thinker must not '
+  'decide what is one.';
 
 create trigger tg_transfers__charge
   after insert on public.transfers
   for each row
-  when (new.fiat_amount >= 0 and not private.is_import())
+  when (
+    (new.fiat_amount >= 0 or not (private.is_service() or private.is_operator())) and not private.is_import()
+  )
   execute function private.tg_transfers__charge();
 
 -- sql/65_fees/triggers/tg_voucher_bookings__charge.sql
@@ -11711,7 +11717,8 @@ end
 
 union all
 select 'charges_agree_with_their_subject', count(*),
-  'Charges whose base is not the price of the booking, the fiat amount of the transfer or the amount of the loan.'
+  'Charges whose base is not the price of the booking, the fiat amount of the transfer without its sign, or the '
+  'amount of the loan.'
 from public.fee_events e
 left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.id = e.subject_id
 left join public.transfers t on e.subject_type = 'transfer' and t.id = e.subject_id
@@ -11720,7 +11727,7 @@ left join public.mortgage_offers o on o.id = c.offer_id
 where num_nonnulls(e.reverses, e.adjusts) = 0
   -- the fixed part in another currency is a charge of its own, on a base of 0
   and (e.base_cents <> 0 or e.rate <> 0)
-  and e.base_cents <> coalesce(b.price_amount, t.fiat_amount, o.loan_amount, 0)
+  and e.base_cents <> coalesce(b.price_amount, abs(t.fiat_amount), o.loan_amount, 0)
   -- a charge without its subject breaks the rule above
   and coalesce(b.id, t.id, c.id) is not null
 

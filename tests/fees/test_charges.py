@@ -205,7 +205,7 @@ def test_transfers_are_charged_nothing_by_default(books: psycopg.Connection) -> 
         ("0.050", "KWD", [(1, "KWD")]),
         ("100", "eur", [(100, "EUR")]),
         ("0", "EUR", []),
-        ("-100", "EUR", []),
+        ("-100", "EUR", [(100, "EUR")]),
         ("-0.01", "JPY", []),
         ("90071992547409.91", "EUR", [(90071992547410, "EUR")]),
     ],
@@ -231,6 +231,20 @@ def test_a_transfer_in_plain_sql_is_charged_and_its_correction_is_not(books: psy
         ("one", 5, "EUR"),
         ("free", 5, "EUR"),
     ]
+
+
+@pytest.mark.parametrize("actor", [thinker("sender"), Actor("service_role", "sender")], ids=["thinker", "server"])
+def test_a_correction_of_a_thinker_is_charged_as_the_transfer_that_it_may_be(
+    books: psycopg.Connection, actor: Actor
+) -> None:
+    set_fee(books, "transfer.logged", active=True, percentage=Decimal("0.01"))
+    for direction, amount in (("in", 1000), ("out", -1000)):
+        act(
+            books, actor, "log_transfer", direction=direction, crypto_amount=amount, crypto_symbol="ETH",
+            fiat_major=amount, fiat_currency="EUR",
+        )  # fmt: skip
+    assert amounts(books) == [(1000, "EUR")] * (2 if actor.role == "authenticated" else 1)
+    assert violations(books) == {}
 
 
 # mortgages

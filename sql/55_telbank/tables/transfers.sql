@@ -40,7 +40,8 @@ comment on column public.transfers.crypto_amount is
   'In units of crypto_symbol (1.5 is 1.5 ETH). A negative amount is a correction, which the legacy API allowed. '
   'With all its decimals: numeric(36,18) would round the nineteenth.';
 comment on column public.transfers.fiat_amount is
-  'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction.';
+  'In the minor unit of fiat_currency (cents; see private.currency_exponent). A negative amount is a correction; that '
+  'of a thinker is charged as the positive one.';
 comment on column public.transfers.fiat_currency is 'One of private.currencies; in old rows as the client sent it.';
 comment on column public.transfers.external_account is 'IBAN, Skrill account or reference.';
 

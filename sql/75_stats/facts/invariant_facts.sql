@@ -134,7 +134,8 @@ end
 
 union all
 select 'charges_agree_with_their_subject', count(*),
-  'Charges whose base is not the price of the booking, the fiat amount of the transfer or the amount of the loan.'
+  'Charges whose base is not the price of the booking, the fiat amount of the transfer without its sign, or the '
+  'amount of the loan.'
 from public.fee_events e
 left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.id = e.subject_id
 left join public.transfers t on e.subject_type = 'transfer' and t.id = e.subject_id
@@ -143,7 +144,7 @@ left join public.mortgage_offers o on o.id = c.offer_id
 where num_nonnulls(e.reverses, e.adjusts) = 0
   -- the fixed part in another currency is a charge of its own, on a base of 0
   and (e.base_cents <> 0 or e.rate <> 0)
-  and e.base_cents <> coalesce(b.price_amount, t.fiat_amount, o.loan_amount, 0)
+  and e.base_cents <> coalesce(b.price_amount, abs(t.fiat_amount), o.loan_amount, 0)
   -- a charge without its subject breaks the rule above
   and coalesce(b.id, t.id, c.id) is not null
 
