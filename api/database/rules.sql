@@ -159,7 +159,7 @@ of_routine as (
     || coalesce(', ' || (select s from unnest(r.proconfig) as s where s like 'search_path=%'), '') as rule
   from routine r
   union all
-  select r.oid, 'body ' || md5(r.prosrc) from routine r
+  select r.oid, 'body ' || md5(coalesce(pg_get_function_sqlbody(r.oid), r.prosrc)) from routine r
   union all
   select r.oid, 'another owner' from routine r cross join owner o where r.proowner <> o.id
   union all

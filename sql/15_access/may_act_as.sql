@@ -4,6 +4,8 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- lists call it, and are planned anew each time
+set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return private.is_service()

@@ -73,6 +73,14 @@ declare
   visits  bigint;
   shown   text;
 begin
+  -- nearly all is short: its number of brackets is above its levels, and no number beyond a double fits in
+  if pg_column_size(value) < 1000 then
+    shown := value::text;
+    if octet_length(shown) <= least(300, check_json.bytes) and private.count_brackets(shown) < least(levels, 63) then
+      return true;
+    end if;
+  end if;
+
   -- clients' parsers have limits: one unreadable row would make a whole list unreadable
   if jsonb_path_exists(value, '$.**{63}') and jsonb_path_exists(value, format('$.**{%s}', levels)::jsonpath) then
     raise sqlstate 'PT400' using message = 'json_unreasonable';
@@ -185,11 +193,7 @@ create function private.count_brackets(shown text)
 returns integer
 language sql
 immutable
-strict
-set search_path = ''
-as $$
-  select 2 * length(shown) - length(replace(shown, '[', '')) - length(replace(shown, '{', ''))
-$$;
+return 2 * octet_length(shown) - octet_length(replace(shown, '[', '')) - octet_length(replace(shown, '{', ''));
 
 comment on function private.count_brackets is
   'How many brackets JSON has that begin an array or an object, those in its texts included.';
@@ -201,11 +205,7 @@ create function private.count_commas(shown text)
 returns integer
 language sql
 immutable
-strict
-set search_path = ''
-as $$
-  select length(shown) - length(replace(shown, ',', ''))
-$$;
+return octet_length(shown) - octet_length(replace(shown, ',', ''));
 
 comment on function private.count_commas is
   'How many commas JSON has, those in its texts included: one less than the values of each array and object.';
@@ -291,10 +291,7 @@ returns text
 language sql
 stable
 strict
-set search_path = ''
-as $$
-  select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-$$;
+return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 comment on function private.iso is 'Formats a time as the legacy API does: ISO 8601 with milliseconds and Z.';
 
@@ -320,17 +317,20 @@ language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
+declare
+  digits constant text := '0123456789abcdefghijklmnopqrstuvwxyz';
+  ms     constant bigint := floor(extract(epoch from clock_timestamp()) * 1000);
 begin
-  return (
-    select prefix || '-'
-      || string_agg(
-        substr('0123456789abcdefghijklmnopqrstuvwxyz', (ms / (36::numeric ^ place)::bigint % 36)::int + 1, 1),
-        '' order by place desc
-      )
-      || '-' || private.new_suffix()
-    from (select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as ms) moment,
-      generate_series(0, 7) as place
-  );
+  return prefix || '-'
+    || substr(digits, (ms / 78364164096 % 36)::int + 1, 1)
+    || substr(digits, (ms / 2176782336 % 36)::int + 1, 1)
+    || substr(digits, (ms / 60466176 % 36)::int + 1, 1)
+    || substr(digits, (ms / 1679616 % 36)::int + 1, 1)
+    || substr(digits, (ms / 46656 % 36)::int + 1, 1)
+    || substr(digits, (ms / 1296 % 36)::int + 1, 1)
+    || substr(digits, (ms / 36 % 36)::int + 1, 1)
+    || substr(digits, (ms % 36)::int + 1, 1)
+    || '-' || private.new_suffix();
 end;
 $$;
 
@@ -342,12 +342,8 @@ create function private.new_suffix()
 returns text
 language sql
 volatile
-set search_path = ''
-as $$
-  -- the middle of a UUID of version 4 has the fixed bits of version and variant: take both ends
-  select left(hex, 12) || right(hex, 8)
-  from (select replace(gen_random_uuid()::text, '-', '') as hex) uuid
-$$;
+-- the middle of a UUID of version 4 has the fixed bits of version and variant: take both ends
+return encode(overlay(uuid_send(gen_random_uuid()) placing '' from 7 for 6), 'hex');
 
 comment on function private.new_suffix is
   '20 random hex digits (80 bits) from a secure source: the unguessable part of a generated id.';
@@ -355,20 +351,15 @@ comment on function private.new_suffix is
 -- sql/10_core/functions/new_uuid.sql
 create function private.new_uuid()
 returns uuid
-language plpgsql -- caches the plan for the next call
+language sql
 volatile
-set search_path = ''
-as $$
-declare
-  microseconds constant bigint := floor(extract(epoch from clock_timestamp()) * 1000000);
-begin
-  return (
-    lpad(to_hex(microseconds / 1000), 12, '0')
-    || '7' || lpad(to_hex(microseconds % 1000 * 4096 / 1000), 3, '0')
-    || substr(replace(gen_random_uuid()::text, '-', ''), 17)
-  )::uuid;
-end;
-$$;
+-- 4,096 parts of a millisecond, with the version before the last three digits; of the random UUID the variant and what
+-- follows
+return (
+  overlay(
+    lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 4096000)::bigint), 15, '0') placing '7' from 13 for 0
+  ) || right(gen_random_uuid()::text, 17)
+)::uuid;
 
 comment on function private.new_uuid is
   'A new UUID of version 7: 48 bits of milliseconds and 12 bits of their fraction, so ids sort by time, to the '
@@ -412,10 +403,7 @@ create function private.page_rows(max_rows integer)
 returns integer
 language sql
 immutable
-set search_path = ''
-as $$
-  select least(greatest(coalesce(max_rows, 1000), 1), 1000)
-$$;
+return least(greatest(coalesce(max_rows, 1000), 1), 1000);
 
 comment on function private.page_rows is 'How many rows a list has at most: max_rows, from 1 to 1000; by default 1000.';
 
@@ -719,6 +707,8 @@ stable
 strict
 security definer
 set search_path = ''
+-- lists call it for each row, and are planned anew each time
+set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return coalesce(
@@ -867,6 +857,8 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- lists call it, and are planned anew each time
+set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return private.is_service()
@@ -1182,24 +1174,36 @@ set search_path = ''
 as $$
 declare
   thinker uuid := auth.uid();
-  claimed text := auth.jwt() ->> 'public_id';
+  claimed text;
+  is_free boolean;
 begin
   perform private.is_valid_request();
-  case
-    when private.thinker_id(claimed) = thinker then
-      thinker := private.ensure_thinker(claimed);
-    -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
-    when private.thinker_id(thinker::text) = thinker then
-      thinker := private.ensure_thinker(thinker::text);
-    when exists (select from public.thinkers t where t.id = thinker) then
-      null;
-    else
-      raise sqlstate 'PT401' using message = 'not_signed_in';
-  end case;
+  select exists (
+    select from private.claims n where n.thinker_id = t.id and n.session_id is null and n.claimed_at is null
+  )
+  into is_free
+  from public.thinkers t
+  where t.id = thinker;
 
-  -- it is used: the first browser session that names it would be another's. One that was released stays free, though
-  -- requests of its ended session may still be on their way
-  delete from private.claims c where c.thinker_id = thinker and c.session_id is null and c.claimed_at is null;
+  if not found then
+    claimed := auth.jwt() ->> 'public_id';
+    case
+      when private.thinker_id(claimed) = thinker then
+        thinker := private.ensure_thinker(claimed);
+      -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
+      when private.thinker_id(thinker::text) = thinker then
+        thinker := private.ensure_thinker(thinker::text);
+      else
+        raise sqlstate 'PT401' using message = 'not_signed_in';
+    end case;
+    is_free := true; -- another one may just have named it
+  end if;
+
+  if is_free then
+    -- it is used: the first browser session that names it would be another's. One that was released stays free, though
+    -- requests of its ended session may still be on their way
+    delete from private.claims c where c.thinker_id = thinker and c.session_id is null and c.claimed_at is null;
+  end if;
   return thinker;
 end;
 $$;
@@ -1302,12 +1306,16 @@ comment on function private.operator_name is
 -- sql/20_identity/functions/uid_of.sql
 create function private.uid_of(thinker uuid)
 returns text
-language sql
+language plpgsql -- caches the plan for the next call
 stable
 security definer
 set search_path = ''
+-- lists call it for each row, and are planned anew each time
+set plan_cache_mode = 'force_generic_plan'
 as $$
-  select t.public_id from public.thinkers t where t.id = thinker
+begin
+  return (select t.public_id from public.thinkers t where t.id = uid_of.thinker);
+end;
 $$;
 
 comment on function private.uid_of is 'The public id of a thinker, which the portal calls uid.';
@@ -2279,37 +2287,42 @@ set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 declare
-  request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
-  response jsonb := private.replay_response(match_presence.idempotency_key, request);
-  thinker  uuid := private.acting_thinker();
-  present  uuid[];
-  room     text;
+  request   jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
+  response  jsonb := private.replay_response(match_presence.idempotency_key, request);
+  thinker   uuid := private.acting_thinker();
+  present   uuid[];
+  room      text;
+  together  boolean;
+  is_locked boolean := false;
 begin
   if response is not null then
     return response;
   end if;
 
-  -- who is not online with this pair code takes no lock
-  if not exists (
-    select from public.presence_sessions s
-    where s.thinker_id = thinker
-      and s.pair_code = match_presence.pair_code
+  loop
+    select
+      array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1],
+      count(s.room_id) = count(*) and min(s.room_id) = max(s.room_id)
+    into present, room, together
+    from public.presence_sessions s
+    where s.pair_code = match_presence.pair_code
       and s.status = 'online'
-  ) then
-    return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', null));
-  end if;
+      and s.last_seen_at >= now() - interval '60 seconds';
 
-  -- concurrent calls with this pair code wait, and then find the room that the first one created
-  perform pg_advisory_xact_lock(private.lock_number('match_presence:' || match_presence.pair_code));
+    if thinker = any (present) and cardinality(present) >= 2 then
+      exit when together or is_locked;
+    else
+      room := null;
+      together := true;
+      exit;
+    end if;
 
-  select array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1]
-  into present, room
-  from public.presence_sessions s
-  where s.pair_code = match_presence.pair_code
-    and s.status = 'online'
-    and s.last_seen_at >= now() - interval '60 seconds';
+    -- concurrent calls that would change something wait, and then find the room that the first one created
+    perform pg_advisory_xact_lock(private.lock_number('match_presence:' || match_presence.pair_code));
+    is_locked := true;
+  end loop;
 
-  if thinker = any (present) and cardinality(present) >= 2 then
+  if not together then
     if room is null then
       room := 'room-' || match_presence.pair_code || '-' || private.new_suffix();
       insert into public.rooms (id, type, owner_id, meta)
@@ -2320,8 +2333,6 @@ begin
     where s.thinker_id = any (present)
       and s.pair_code = match_presence.pair_code
       and s.room_id is distinct from room;
-  else
-    room := null;
   end if;
 
   return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', room));
@@ -2774,6 +2785,7 @@ stable
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   voucher     public.vouchers;
@@ -2848,6 +2860,7 @@ security definer
 set search_path = ''
 set timezone = 'UTC'
 set statement_timeout = '2s'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   request  jsonb := jsonb_build_array(
@@ -2948,13 +2961,10 @@ create function private.booking_json(booking public.voucher_bookings)
 returns jsonb
 language sql
 stable
-set search_path = ''
-as $$
-  select to_jsonb(booking) || jsonb_build_object(
-    'issuer_uid', private.uid_of(booking.issuer_id),
-    'holder_uid', private.uid_of(booking.holder_id)
-  )
-$$;
+return to_jsonb(booking) || jsonb_build_object(
+  'issuer_uid', private.uid_of(booking.issuer_id),
+  'holder_uid', private.uid_of(booking.holder_id)
+);
 
 comment on function private.booking_json is
   'A booking as the functions return it: its columns and the uids of issuer and holder.';
@@ -3311,18 +3321,21 @@ grant execute on function public.list_vouchers to service_role, authenticated;
 -- sql/40_vouchers/functions/slots_of.sql
 create function private.slots_of(voucher public.vouchers, slots_from timestamptz, slots_to timestamptz)
 returns setof timestamptz
-language sql
+language plpgsql -- caches the plan for the next call
 stable
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
+begin
   -- slots start at valid_from and then every 60 minutes, whatever the duration
-  select slot
-  from generate_series(
+  return query
+  select generate_series(
     voucher.valid_from
       + make_interval(hours => greatest(0, ceil(extract(epoch from slots_from - voucher.valid_from) / 3600))::int),
     least(voucher.valid_until - make_interval(mins => voucher.duration_minutes), slots_to),
     interval '1 hour'
-  ) as slot
+  );
+end;
 $$;
 
 comment on function private.slots_of is
@@ -3657,10 +3670,7 @@ create function private.contract_json(contract public.contracts)
 returns jsonb
 language sql
 stable
-set search_path = ''
-as $$
-  select to_jsonb(contract) || jsonb_build_object('created_by_uid', private.uid_of(contract.created_by))
-$$;
+return to_jsonb(contract) || jsonb_build_object('created_by_uid', private.uid_of(contract.created_by));
 
 comment on function private.contract_json is
   'A document as the functions return it: its columns and the uid of its creator.';
@@ -4319,10 +4329,7 @@ create function private.application_json(application public.mortgage_application
 returns jsonb
 language sql
 stable
-set search_path = ''
-as $$
-  select to_jsonb(application) || jsonb_build_object('borrower_uid', private.uid_of(application.borrower_id))
-$$;
+return to_jsonb(application) || jsonb_build_object('borrower_uid', private.uid_of(application.borrower_id));
 
 comment on function private.application_json is
   'An application as the functions return it: its columns and the borrower''s uid.';
@@ -5137,14 +5144,11 @@ create function private.transfer_json(transfer public.transfers)
 returns jsonb
 language sql
 stable
-set search_path = ''
-as $$
-  select to_jsonb(transfer) || jsonb_build_object(
-    'crypto_amount', trim_scale(transfer.crypto_amount),
-    'fiat_exponent', private.currency_exponent(transfer.fiat_currency),
-    'thinker_uid', private.uid_of(transfer.thinker_id)
-  )
-$$;
+return to_jsonb(transfer) || jsonb_build_object(
+  'crypto_amount', trim_scale(transfer.crypto_amount),
+  'fiat_exponent', private.currency_exponent(transfer.fiat_currency),
+  'thinker_uid', private.uid_of(transfer.thinker_id)
+);
 
 comment on function private.transfer_json is
   'A transfer as the functions return it: its columns, the decimals of its fiat currency, and the uid of the thinker '
@@ -5507,10 +5511,7 @@ create function private.event_json(event public.events)
 returns jsonb
 language sql
 stable
-set search_path = ''
-as $$
-  select to_jsonb(event) || jsonb_build_object('actor_uid', private.uid_of(event.actor_id))
-$$;
+return to_jsonb(event) || jsonb_build_object('actor_uid', private.uid_of(event.actor_id));
 
 comment on function private.event_json is 'An event as the functions return it: its columns and the actor''s uid.';
 
@@ -5587,7 +5588,7 @@ stable
 set search_path = ''
 set timezone = 'UTC'
 set statement_timeout = '10s'
-set plan_cache_mode = 'force_custom_plan'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   key  text[] := private.page_key(list_events.after);
@@ -5596,11 +5597,14 @@ begin
   perform private.require_admin();
 
   open page for
-    select private.event_json(e) as item, array[e.created_at::text, e.id::text] as key
+    select
+      to_jsonb(e) || jsonb_build_object('actor_uid', t.public_id) as item, array[e.created_at::text, e.id::text] as key
     from public.events e
+    -- who sees all events sees all thinkers
+    left join public.thinkers t on t.id = e.actor_id
     where (e.created_at, e.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
     order by e.created_at desc, e.id desc
-    limit private.page_rows(list_events.max_rows) + 1;
+    limit 201;
   return private.read_page(page, least(list_events.max_rows, 200));
 end;
 $$;
@@ -7209,23 +7213,28 @@ returns void
 language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  fee public.fees;
 begin
-  insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
-    unrounded, bound, created_at
-  )
-  select
-    (f.fee).id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, (f.fee).beneficiary_id,
-    coalesce((charge.parties ->> (f.fee).payer)::uuid, charge.payer), c.base_cents, c.rate,
-    c.fixed_cents, c.unrounded, c.bound, coalesce(charge.made_at, now())
-  from (
-    select current as fee from public.fees current where charge.made_at is null
-    union all
-    select past from private.fees_at(charge.made_at) past where charge.made_at is not null
-  ) f
-  cross join lateral private.compute_fee(f.fee, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
-  where (f.fee).active and (f.fee).scope = charge.scope;
+  foreach fee in array case
+    when charge.made_at is null then
+      array(select f from public.fees f where f.active and f.scope = charge.scope)
+    else
+      array(select f from private.fees_at(charge.made_at) f where f.active and f.scope = charge.scope)
+  end
+  loop
+    insert into public.fee_events (
+      fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
+      unrounded, bound, created_at
+    )
+    select
+      fee.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, fee.beneficiary_id,
+      coalesce((charge.parties ->> fee.payer)::uuid, charge.payer), c.base_cents, c.rate, c.fixed_cents, c.unrounded,
+      c.bound, coalesce(charge.made_at, now())
+    from private.compute_fee(fee, coalesce(charge.base, 0), private.currency_code(charge.currency)) c;
+  end loop;
 end;
 $$;
 

@@ -2,11 +2,7 @@ create function private.count_brackets(shown text)
 returns integer
 language sql
 immutable
-strict
-set search_path = ''
-as $$
-  select 2 * length(shown) - length(replace(shown, '[', '')) - length(replace(shown, '{', ''))
-$$;
+return 2 * octet_length(shown) - octet_length(replace(shown, '[', '')) - octet_length(replace(shown, '{', ''));
 
 comment on function private.count_brackets is
   'How many brackets JSON has that begin an array or an object, those in its texts included.';

@@ -2,11 +2,7 @@ create function private.count_commas(shown text)
 returns integer
 language sql
 immutable
-strict
-set search_path = ''
-as $$
-  select length(shown) - length(replace(shown, ',', ''))
-$$;
+return octet_length(shown) - octet_length(replace(shown, ',', ''));
 
 comment on function private.count_commas is
   'How many commas JSON has, those in its texts included: one less than the values of each array and object.';

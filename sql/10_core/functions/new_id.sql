@@ -4,17 +4,20 @@ language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
 as $$
+declare
+  digits constant text := '0123456789abcdefghijklmnopqrstuvwxyz';
+  ms     constant bigint := floor(extract(epoch from clock_timestamp()) * 1000);
 begin
-  return (
-    select prefix || '-'
-      || string_agg(
-        substr('0123456789abcdefghijklmnopqrstuvwxyz', (ms / (36::numeric ^ place)::bigint % 36)::int + 1, 1),
-        '' order by place desc
-      )
-      || '-' || private.new_suffix()
-    from (select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as ms) moment,
-      generate_series(0, 7) as place
-  );
+  return prefix || '-'
+    || substr(digits, (ms / 78364164096 % 36)::int + 1, 1)
+    || substr(digits, (ms / 2176782336 % 36)::int + 1, 1)
+    || substr(digits, (ms / 60466176 % 36)::int + 1, 1)
+    || substr(digits, (ms / 1679616 % 36)::int + 1, 1)
+    || substr(digits, (ms / 46656 % 36)::int + 1, 1)
+    || substr(digits, (ms / 1296 % 36)::int + 1, 1)
+    || substr(digits, (ms / 36 % 36)::int + 1, 1)
+    || substr(digits, (ms % 36)::int + 1, 1)
+    || '-' || private.new_suffix();
 end;
 $$;
 

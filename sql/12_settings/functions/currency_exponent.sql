@@ -5,6 +5,8 @@ stable
 strict
 security definer
 set search_path = ''
+-- lists call it for each row, and are planned anew each time
+set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return coalesce(

@@ -6,24 +6,36 @@ set search_path = ''
 as $$
 declare
   thinker uuid := auth.uid();
-  claimed text := auth.jwt() ->> 'public_id';
+  claimed text;
+  is_free boolean;
 begin
   perform private.is_valid_request();
-  case
-    when private.thinker_id(claimed) = thinker then
-      thinker := private.ensure_thinker(claimed);
-    -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
-    when private.thinker_id(thinker::text) = thinker then
-      thinker := private.ensure_thinker(thinker::text);
-    when exists (select from public.thinkers t where t.id = thinker) then
-      null;
-    else
-      raise sqlstate 'PT401' using message = 'not_signed_in';
-  end case;
+  select exists (
+    select from private.claims n where n.thinker_id = t.id and n.session_id is null and n.claimed_at is null
+  )
+  into is_free
+  from public.thinkers t
+  where t.id = thinker;
 
-  -- it is used: the first browser session that names it would be another's. One that was released stays free, though
-  -- requests of its ended session may still be on their way
-  delete from private.claims c where c.thinker_id = thinker and c.session_id is null and c.claimed_at is null;
+  if not found then
+    claimed := auth.jwt() ->> 'public_id';
+    case
+      when private.thinker_id(claimed) = thinker then
+        thinker := private.ensure_thinker(claimed);
+      -- the token of a Supabase Auth user has no public_id claim: the user's id is the public id
+      when private.thinker_id(thinker::text) = thinker then
+        thinker := private.ensure_thinker(thinker::text);
+      else
+        raise sqlstate 'PT401' using message = 'not_signed_in';
+    end case;
+    is_free := true; -- another one may just have named it
+  end if;
+
+  if is_free then
+    -- it is used: the first browser session that names it would be another's. One that was released stays free, though
+    -- requests of its ended session may still be on their way
+    delete from private.claims c where c.thinker_id = thinker and c.session_id is null and c.claimed_at is null;
+  end if;
   return thinker;
 end;
 $$;

@@ -7,37 +7,42 @@ set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 declare
-  request  jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
-  response jsonb := private.replay_response(match_presence.idempotency_key, request);
-  thinker  uuid := private.acting_thinker();
-  present  uuid[];
-  room     text;
+  request   jsonb := jsonb_build_array('match_presence', match_presence.pair_code);
+  response  jsonb := private.replay_response(match_presence.idempotency_key, request);
+  thinker   uuid := private.acting_thinker();
+  present   uuid[];
+  room      text;
+  together  boolean;
+  is_locked boolean := false;
 begin
   if response is not null then
     return response;
   end if;
 
-  -- who is not online with this pair code takes no lock
-  if not exists (
-    select from public.presence_sessions s
-    where s.thinker_id = thinker
-      and s.pair_code = match_presence.pair_code
+  loop
+    select
+      array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1],
+      count(s.room_id) = count(*) and min(s.room_id) = max(s.room_id)
+    into present, room, together
+    from public.presence_sessions s
+    where s.pair_code = match_presence.pair_code
       and s.status = 'online'
-  ) then
-    return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', null));
-  end if;
+      and s.last_seen_at >= now() - interval '60 seconds';
 
-  -- concurrent calls with this pair code wait, and then find the room that the first one created
-  perform pg_advisory_xact_lock(private.lock_number('match_presence:' || match_presence.pair_code));
+    if thinker = any (present) and cardinality(present) >= 2 then
+      exit when together or is_locked;
+    else
+      room := null;
+      together := true;
+      exit;
+    end if;
 
-  select array_agg(s.thinker_id), (array_agg(s.room_id order by s.created_at) filter (where s.room_id is not null))[1]
-  into present, room
-  from public.presence_sessions s
-  where s.pair_code = match_presence.pair_code
-    and s.status = 'online'
-    and s.last_seen_at >= now() - interval '60 seconds';
+    -- concurrent calls that would change something wait, and then find the room that the first one created
+    perform pg_advisory_xact_lock(private.lock_number('match_presence:' || match_presence.pair_code));
+    is_locked := true;
+  end loop;
 
-  if thinker = any (present) and cardinality(present) >= 2 then
+  if not together then
     if room is null then
       room := 'room-' || match_presence.pair_code || '-' || private.new_suffix();
       insert into public.rooms (id, type, owner_id, meta)
@@ -48,8 +53,6 @@ begin
     where s.thinker_id = any (present)
       and s.pair_code = match_presence.pair_code
       and s.room_id is distinct from room;
-  else
-    room := null;
   end if;
 
   return private.store_response(match_presence.idempotency_key, request, jsonb_build_object('room_id', room));

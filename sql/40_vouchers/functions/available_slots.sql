@@ -9,6 +9,7 @@ stable
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   voucher     public.vouchers;

@@ -5,6 +5,7 @@ security definer
 set search_path = ''
 set timezone = 'UTC'
 set statement_timeout = '2s'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   request  jsonb := jsonb_build_array(

@@ -1,17 +1,20 @@
 create function private.slots_of(voucher public.vouchers, slots_from timestamptz, slots_to timestamptz)
 returns setof timestamptz
-language sql
+language plpgsql -- caches the plan for the next call
 stable
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
+begin
   -- slots start at valid_from and then every 60 minutes, whatever the duration
-  select slot
-  from generate_series(
+  return query
+  select generate_series(
     voucher.valid_from
       + make_interval(hours => greatest(0, ceil(extract(epoch from slots_from - voucher.valid_from) / 3600))::int),
     least(voucher.valid_until - make_interval(mins => voucher.duration_minutes), slots_to),
     interval '1 hour'
-  ) as slot
+  );
+end;
 $$;
 
 comment on function private.slots_of is

@@ -2,10 +2,7 @@ create function private.application_json(application public.mortgage_application
 returns jsonb
 language sql
 stable
-set search_path = ''
-as $$
-  select to_jsonb(application) || jsonb_build_object('borrower_uid', private.uid_of(application.borrower_id))
-$$;
+return to_jsonb(application) || jsonb_build_object('borrower_uid', private.uid_of(application.borrower_id));
 
 comment on function private.application_json is
   'An application as the functions return it: its columns and the borrower''s uid.';

@@ -5,7 +5,7 @@ stable
 set search_path = ''
 set timezone = 'UTC'
 set statement_timeout = '10s'
-set plan_cache_mode = 'force_custom_plan'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   key  text[] := private.page_key(list_events.after);
@@ -14,11 +14,14 @@ begin
   perform private.require_admin();
 
   open page for
-    select private.event_json(e) as item, array[e.created_at::text, e.id::text] as key
+    select
+      to_jsonb(e) || jsonb_build_object('actor_uid', t.public_id) as item, array[e.created_at::text, e.id::text] as key
     from public.events e
+    -- who sees all events sees all thinkers
+    left join public.thinkers t on t.id = e.actor_id
     where (e.created_at, e.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
     order by e.created_at desc, e.id desc
-    limit private.page_rows(list_events.max_rows) + 1;
+    limit 201;
   return private.read_page(page, least(list_events.max_rows, 200));
 end;
 $$;

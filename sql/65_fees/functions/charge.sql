@@ -12,23 +12,28 @@ returns void
 language plpgsql -- caches the plan for the next call
 volatile
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
+declare
+  fee public.fees;
 begin
-  insert into public.fee_events (
-    fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
-    unrounded, bound, created_at
-  )
-  select
-    (f.fee).id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, (f.fee).beneficiary_id,
-    coalesce((charge.parties ->> (f.fee).payer)::uuid, charge.payer), c.base_cents, c.rate,
-    c.fixed_cents, c.unrounded, c.bound, coalesce(charge.made_at, now())
-  from (
-    select current as fee from public.fees current where charge.made_at is null
-    union all
-    select past from private.fees_at(charge.made_at) past where charge.made_at is not null
-  ) f
-  cross join lateral private.compute_fee(f.fee, coalesce(charge.base, 0), private.currency_code(charge.currency)) c
-  where (f.fee).active and (f.fee).scope = charge.scope;
+  foreach fee in array case
+    when charge.made_at is null then
+      array(select f from public.fees f where f.active and f.scope = charge.scope)
+    else
+      array(select f from private.fees_at(charge.made_at) f where f.active and f.scope = charge.scope)
+  end
+  loop
+    insert into public.fee_events (
+      fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id, payer_id, base_cents, rate, fixed_cents,
+      unrounded, bound, created_at
+    )
+    select
+      fee.id, charge.subject_type, charge.subject_id, c.amount_cents, c.currency, fee.beneficiary_id,
+      coalesce((charge.parties ->> fee.payer)::uuid, charge.payer), c.base_cents, c.rate, c.fixed_cents, c.unrounded,
+      c.bound, coalesce(charge.made_at, now())
+    from private.compute_fee(fee, coalesce(charge.base, 0), private.currency_code(charge.currency)) c;
+  end loop;
 end;
 $$;
 
