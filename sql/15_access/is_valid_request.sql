@@ -10,8 +10,8 @@ begin
     return true;
   end if;
   if octet_length(current_query()) > 16384
-    or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
-    or cardinality(string_to_array(current_query(), 'LATERAL')) > 4
+    or length(current_query()) - length(replace(current_query(), 'pgrst_scalar', '')) > 30 * length('pgrst_scalar')
+    or length(current_query()) - length(replace(current_query(), 'LATERAL', '')) > 3 * length('LATERAL')
     or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
   then
     raise sqlstate 'PT400' using message = 'query_too_large';

@@ -823,8 +823,8 @@ begin
     return true;
   end if;
   if octet_length(current_query()) > 16384
-    or cardinality(string_to_array(current_query(), 'pgrst_scalar')) > 31
-    or cardinality(string_to_array(current_query(), 'LATERAL')) > 4
+    or length(current_query()) - length(replace(current_query(), 'pgrst_scalar', '')) > 30 * length('pgrst_scalar')
+    or length(current_query()) - length(replace(current_query(), 'LATERAL', '')) > 3 * length('LATERAL')
     or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
   then
     raise sqlstate 'PT400' using message = 'query_too_large';
@@ -1177,7 +1177,6 @@ declare
   claimed text;
   is_free boolean;
 begin
-  perform private.is_valid_request();
   select exists (
     select from private.claims n where n.thinker_id = t.id and n.session_id is null and n.claimed_at is null
   )
@@ -1209,8 +1208,9 @@ end;
 $$;
 
 comment on function private.acting_thinker is
-  'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401).';
+  'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. Its caller asks '
+  'before whether the request is valid (private.replay_response, private.is_valid_request). '
+  'Raises: uid_invalid (400); not_signed_in (401).';
 
 -- sql/20_identity/functions/ensure_thinker.sql
 create function private.ensure_thinker(uid text)
@@ -1346,7 +1346,8 @@ select private.follow_new_users();
 
 -- sql/22_limits/tables/daily_use.sql
 create table private.daily_use (
-  thinker_id       uuid    primary key references public.thinkers (id) on delete cascade,
+  thinker_id       uuid    not null references public.thinkers (id) on delete cascade,
+  part             integer not null default 0,
   day              date    not null,
   vouchers         integer not null,
   bookings         integer not null,
@@ -1356,11 +1357,16 @@ create table private.daily_use (
   presence_changes integer not null,
   telemetry_events integer not null,
   telemetry_types  text[]  collate "C" not null,
-  bytes            bigint  not null
+  bytes            bigint  not null,
+
+  primary key (thinker_id, part)
 );
 
 comment on table private.daily_use is
-  'What each thinker has written on its latest day (UTC), for the limits in private.settings. Written by use_today.';
+  'What each thinker has written on its latest day (UTC), for the limits in private.settings: the sum of its rows of '
+  'that day. Written by use_today.';
+comment on column private.daily_use.part is
+  'One of the thinker''s rows, of which each is written by one call at a time: as many as there were calls at once.';
 comment on column private.daily_use.bytes is
   'The size of its requests, and of the responses that are kept for its idempotency keys, on that day.';
 comment on column private.daily_use.telemetry_types is 'The different types of its events of telemetry on that day.';
@@ -1383,23 +1389,81 @@ returns void
 language plpgsql
 set search_path = ''
 set timezone = 'UTC'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  lock    constant text := 'use_today:';
+  counts  constant integer := use_today.vouchers + use_today.transfers + use_today.presence_changes;
+  -- what only one call at a time may write
+  alone   boolean := counts > 1 or use_today.bytes > 65536 or counts + use_today.bytes = 0
+    or use_today.bookings + use_today.applications + use_today.new_thinkers + use_today.telemetry_events > 0;
+  owner   uuid;
+  parts   integer;
+  free    integer := 0;
+  is_far  boolean;
   most    private.settings;
-  used    private.daily_use;
+  used    record;
   reached text;
 begin
-  if private.known_actor() is null then
+  select (private.same_session(t.id))[1] into owner from public.thinkers t where t.id = auth.uid();
+  if not found then
     return;
+  end if;
+
+  if not alone then
+    -- so far from every limit that one call on each connection does not reach it: such calls write different rows,
+    -- because one that waits would wait for the disk, too
+    select
+      d.parts, d.is_far,
+      case when d.is_far then (
+        select u.part from private.daily_use u where u.thinker_id = owner limit 1 for no key update skip locked
+      ) end
+    into parts, is_far, free
+    from (
+      select
+        t.parts,
+        (use_today.vouchers = 0 or t.vouchers + t.calls <= s.vouchers_a_day)
+        and (use_today.transfers = 0 or t.transfers + t.calls <= s.transfers_a_day)
+        and (use_today.presence_changes = 0 or t.presence_changes + t.calls <= s.presence_changes_a_day)
+        and (use_today.bytes = 0 or t.bytes + t.calls * 65536 <= s.bytes_a_day) as is_far
+      from (
+        select
+          count(*) as parts,
+          coalesce(sum(u.vouchers) filter (where u.day = current_date), 0) as vouchers,
+          coalesce(sum(u.transfers) filter (where u.day = current_date), 0) as transfers,
+          coalesce(sum(u.presence_changes) filter (where u.day = current_date), 0) as presence_changes,
+          coalesce(sum(u.bytes) filter (where u.day = current_date), 0) as bytes,
+          current_setting('max_connections')::integer as calls
+        from private.daily_use u
+        where u.thinker_id = owner
+      ) t
+      cross join private.settings s
+    ) d;
+
+    if is_far and free is null then
+      if parts > 0 then
+        -- one row more than there were calls at once
+        perform pg_advisory_xact_lock(private.lock_number(lock || owner));
+        select count(*) into parts from private.daily_use u where u.thinker_id = owner;
+      end if;
+      free := parts;
+    end if;
+    alone := not is_far;
+  end if;
+
+  if alone then
+    perform pg_advisory_xact_lock(private.lock_number(lock || owner));
+    perform from private.daily_use u where u.thinker_id = owner order by u.part for no key update;
+    free := 0;
   end if;
 
   insert into private.daily_use as u
   values (
-    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings,
+    owner, free, current_date, use_today.vouchers, use_today.bookings,
     use_today.applications, use_today.transfers, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
-  on conflict (thinker_id) do update
+  on conflict (thinker_id, part) do update
   set day = excluded.day,
       vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
       bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
@@ -1415,9 +1479,19 @@ begin
         when u.day <> excluded.day then excluded.telemetry_types
         when excluded.telemetry_types <@ u.telemetry_types then u.telemetry_types
         else array(select unnest(u.telemetry_types) union select unnest(excluded.telemetry_types))
-      end
-  returning * into used;
+      end;
+  if not alone then
+    return;
+  end if;
 
+  select
+    sum(u.vouchers) as vouchers, sum(u.bookings) as bookings, sum(u.applications) as applications,
+    sum(u.transfers) as transfers, sum(u.new_thinkers) as new_thinkers, sum(u.presence_changes) as presence_changes,
+    sum(u.telemetry_events) as telemetry_events, max(cardinality(u.telemetry_types)) as telemetry_types,
+    sum(u.bytes) as bytes
+  into used
+  from private.daily_use u
+  where u.thinker_id = owner and u.day = current_date;
   select * into most from private.settings;
   reached := case
     when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
@@ -1428,7 +1502,7 @@ begin
     when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
       then 'changes of presence'
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
-    when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
+    when use_today.telemetry_events > 0 and used.telemetry_types > most.telemetry_types_a_day
       then 'types of telemetry'
     when use_today.bytes > 0 and used.bytes > most.bytes_a_day then 'bytes'
   end;
@@ -1441,8 +1515,10 @@ $$;
 comment on function private.use_today is
   'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
   'telemetry_types are the types of the events. The thinkers of a browser session share the limits. A trusted server '
-  'that acts for no thinker has no limits. Locks the '
-  'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
+  'that acts for no thinker has no limits. A call with nothing to add, or near a limit, waits for the '
+  'thinker''s other calls and lets none begin until the end of its transaction: call it before what others may have to '
+  'wait for is locked. Others wait for nothing; a limit is passed only if some of them, one a connection at most, pause '
+  'while all the rest of the day''s limit is written. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';
 
@@ -2456,6 +2532,7 @@ set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 begin
+  perform private.is_valid_request();
   perform private.acting_thinker();
   perform private.require_in_room(send_to_room.room_id);
 
@@ -3143,6 +3220,7 @@ declare
   response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
   holder   uuid := private.thinker_id(issue_voucher.holder_uid);
   is_known boolean := holder is null or exists (select from public.thinkers t where t.id = holder);
+  issuer   uuid;
   voucher  public.vouchers;
 begin
   if response is not null then
@@ -3158,30 +3236,31 @@ begin
   if holder < auth.uid() then
     perform private.ensure_thinker(issue_voucher.holder_uid);
   end if;
-  voucher.issuer_id := private.acting_thinker();
+  issuer := private.acting_thinker();
   perform private.ensure_thinker(issue_voucher.holder_uid);
 
-  voucher.id := coalesce(issue_voucher.voucher_id, private.new_id('v'));
-  voucher.holder_id := holder;
-  voucher.issued_to := holder;
-  voucher.service_type := coalesce(issue_voucher.service_type, 'generic.service');
-  voucher.title := coalesce(issue_voucher.title, 'Unbenannter Service');
-  voucher.description := coalesce(issue_voucher.description, '');
-  voucher.duration_minutes := coalesce(issue_voucher.duration_minutes, 60);
-  -- a valid_until of a client whose clock is behind is kept
-  voucher.valid_from :=
-    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, least(issue_voucher.valid_until, now())));
-  voucher.valid_until :=
-    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now())));
-  voucher.allowed_slots := coalesce(issue_voucher.allowed_slots, '[]');
-  voucher.price_amount := issue_voucher.price_amount;
-  voucher.price_currency := case
-    when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR') collate "C")
-  end;
-  voucher.status := lower(coalesce(issue_voucher.status, 'issued') collate "C");
-  voucher.transferable := coalesce(issue_voucher.transferable, false);
-  voucher.terms := coalesce(issue_voucher.terms, '{}');
-  voucher.created_at := now();
+  voucher := row(
+    coalesce(issue_voucher.voucher_id, private.new_id('v')), -- id
+    issuer, -- issuer_id
+    holder, -- holder_id
+    holder, -- issued_to
+    coalesce(issue_voucher.service_type, 'generic.service'),
+    coalesce(issue_voucher.title, 'Unbenannter Service'),
+    coalesce(issue_voucher.description, ''),
+    coalesce(issue_voucher.duration_minutes, 60),
+    -- a valid_until of a client whose clock is behind is kept
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, least(issue_voucher.valid_until, now()))),
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now()))),
+    coalesce(issue_voucher.allowed_slots, '[]'),
+    issue_voucher.price_amount,
+    case
+      when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR') collate "C")
+    end,
+    lower(coalesce(issue_voucher.status, 'issued') collate "C"), -- status
+    coalesce(issue_voucher.transferable, false),
+    coalesce(issue_voucher.terms, '{}'),
+    now() -- created_at
+  )::public.vouchers;
 
   if voucher.duration_minutes not between 1 and 525600 then
     raise sqlstate 'PT400' using message = 'duration_out_of_range';
@@ -3508,10 +3587,12 @@ security definer
 set search_path = ''
 as $$
 begin
-  delete from private.named_templates n where n.voucher_id = new.id;
-  insert into private.named_templates (voucher_id, template_id)
-  select new.id, new.terms ->> 'template'
-  where char_length(new.terms ->> 'template') between 1 and 255;
+  if tg_op = 'UPDATE' then
+    delete from private.named_templates n where n.voucher_id = new.id;
+  end if;
+  if char_length(new.terms ->> 'template') between 1 and 255 then
+    insert into private.named_templates (voucher_id, template_id) values (new.id, new.terms ->> 'template');
+  end if;
   return null;
 end;
 $$;

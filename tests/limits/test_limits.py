@@ -208,6 +208,39 @@ def test_the_number_of_bookings_is_exact_for_calls_at_once(database: str) -> Non
         assert one(first, "select count(*) from public.voucher_bookings where status = 'booked'") == 3
 
 
+def test_calls_of_a_thinker_at_once_do_not_wait_for_each_other(database: str) -> None:
+    with connections(database, 3) as opened:
+        first, second, third = opened
+        call(first, MALLORY, "issue_voucher")
+        for connection in (second, third):
+            connection.execute("set lock_timeout = '1ms'")
+        with first.transaction():
+            call(first, MALLORY, "issue_voucher")
+            # needs a row of its own, which is there for others afterwards
+            call(second, MALLORY, "issue_voucher")
+            call(third, MALLORY, "issue_voucher")
+            # what is counted one after the other waits
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                call(third, MALLORY, "issue_voucher", holder_uid="new")
+        assert one(first, "select array_agg(vouchers order by part) from private.daily_use") == [2, 2]
+
+
+def test_the_limit_of_a_day_is_exact_for_calls_at_once(database: str) -> None:
+    with connections(database, 6) as opened:
+        # at first calls do not wait for each other, and then each one counts
+        most = int(one(opened[0], "show max_connections")) + 20
+        opened[0].execute("update private.settings set vouchers_a_day = %s", (most,))
+
+        def issue_many(connection: psycopg.Connection) -> list[Any]:
+            return [call_or_reason(connection, MALLORY, "issue_voucher") for _ in range(most // 6 + 10)]
+
+        answers = [answer for answers in at_once([partial(issue_many, c) for c in opened]) for answer in answers]
+        assert sum(answer != "daily_limit_reached" for answer in answers) == most
+        assert one(opened[0], "select count(*) from public.vouchers") == most
+        assert one(opened[0], "select sum(vouchers) from private.daily_use") == most
+        assert one(opened[0], "select count(*) from private.daily_use") <= 6
+
+
 def test_the_routes_say_why(portal: str, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         call(connection, ANNA, "issue_voucher", voucher_id="v", **WINDOW)

@@ -9,7 +9,6 @@ declare
   claimed text;
   is_free boolean;
 begin
-  perform private.is_valid_request();
   select exists (
     select from private.claims n where n.thinker_id = t.id and n.session_id is null and n.claimed_at is null
   )
@@ -41,5 +40,6 @@ end;
 $$;
 
 comment on function private.acting_thinker is
-  'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. '
-  'Raises: query_too_large, uid_invalid (400); not_signed_in, session_ended (401).';
+  'Returns the id of the acting thinker, auth.uid(), and creates the thinker if it does not exist. Its caller asks '
+  'before whether the request is valid (private.replay_response, private.is_valid_request). '
+  'Raises: uid_invalid (400); not_signed_in (401).';

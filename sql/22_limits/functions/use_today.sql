@@ -13,23 +13,81 @@ returns void
 language plpgsql
 set search_path = ''
 set timezone = 'UTC'
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  lock    constant text := 'use_today:';
+  counts  constant integer := use_today.vouchers + use_today.transfers + use_today.presence_changes;
+  -- what only one call at a time may write
+  alone   boolean := counts > 1 or use_today.bytes > 65536 or counts + use_today.bytes = 0
+    or use_today.bookings + use_today.applications + use_today.new_thinkers + use_today.telemetry_events > 0;
+  owner   uuid;
+  parts   integer;
+  free    integer := 0;
+  is_far  boolean;
   most    private.settings;
-  used    private.daily_use;
+  used    record;
   reached text;
 begin
-  if private.known_actor() is null then
+  select (private.same_session(t.id))[1] into owner from public.thinkers t where t.id = auth.uid();
+  if not found then
     return;
+  end if;
+
+  if not alone then
+    -- so far from every limit that one call on each connection does not reach it: such calls write different rows,
+    -- because one that waits would wait for the disk, too
+    select
+      d.parts, d.is_far,
+      case when d.is_far then (
+        select u.part from private.daily_use u where u.thinker_id = owner limit 1 for no key update skip locked
+      ) end
+    into parts, is_far, free
+    from (
+      select
+        t.parts,
+        (use_today.vouchers = 0 or t.vouchers + t.calls <= s.vouchers_a_day)
+        and (use_today.transfers = 0 or t.transfers + t.calls <= s.transfers_a_day)
+        and (use_today.presence_changes = 0 or t.presence_changes + t.calls <= s.presence_changes_a_day)
+        and (use_today.bytes = 0 or t.bytes + t.calls * 65536 <= s.bytes_a_day) as is_far
+      from (
+        select
+          count(*) as parts,
+          coalesce(sum(u.vouchers) filter (where u.day = current_date), 0) as vouchers,
+          coalesce(sum(u.transfers) filter (where u.day = current_date), 0) as transfers,
+          coalesce(sum(u.presence_changes) filter (where u.day = current_date), 0) as presence_changes,
+          coalesce(sum(u.bytes) filter (where u.day = current_date), 0) as bytes,
+          current_setting('max_connections')::integer as calls
+        from private.daily_use u
+        where u.thinker_id = owner
+      ) t
+      cross join private.settings s
+    ) d;
+
+    if is_far and free is null then
+      if parts > 0 then
+        -- one row more than there were calls at once
+        perform pg_advisory_xact_lock(private.lock_number(lock || owner));
+        select count(*) into parts from private.daily_use u where u.thinker_id = owner;
+      end if;
+      free := parts;
+    end if;
+    alone := not is_far;
+  end if;
+
+  if alone then
+    perform pg_advisory_xact_lock(private.lock_number(lock || owner));
+    perform from private.daily_use u where u.thinker_id = owner order by u.part for no key update;
+    free := 0;
   end if;
 
   insert into private.daily_use as u
   values (
-    (private.same_session(auth.uid()))[1], current_date, use_today.vouchers, use_today.bookings,
+    owner, free, current_date, use_today.vouchers, use_today.bookings,
     use_today.applications, use_today.transfers, use_today.new_thinkers,
     use_today.presence_changes, use_today.telemetry_events, use_today.telemetry_types, use_today.bytes
   )
-  on conflict (thinker_id) do update
+  on conflict (thinker_id, part) do update
   set day = excluded.day,
       vouchers = excluded.vouchers + case when u.day = excluded.day then u.vouchers else 0 end,
       bookings = excluded.bookings + case when u.day = excluded.day then u.bookings else 0 end,
@@ -45,9 +103,19 @@ begin
         when u.day <> excluded.day then excluded.telemetry_types
         when excluded.telemetry_types <@ u.telemetry_types then u.telemetry_types
         else array(select unnest(u.telemetry_types) union select unnest(excluded.telemetry_types))
-      end
-  returning * into used;
+      end;
+  if not alone then
+    return;
+  end if;
 
+  select
+    sum(u.vouchers) as vouchers, sum(u.bookings) as bookings, sum(u.applications) as applications,
+    sum(u.transfers) as transfers, sum(u.new_thinkers) as new_thinkers, sum(u.presence_changes) as presence_changes,
+    sum(u.telemetry_events) as telemetry_events, max(cardinality(u.telemetry_types)) as telemetry_types,
+    sum(u.bytes) as bytes
+  into used
+  from private.daily_use u
+  where u.thinker_id = owner and u.day = current_date;
   select * into most from private.settings;
   reached := case
     when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
@@ -58,7 +126,7 @@ begin
     when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
       then 'changes of presence'
     when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
-    when use_today.telemetry_events > 0 and cardinality(used.telemetry_types) > most.telemetry_types_a_day
+    when use_today.telemetry_events > 0 and used.telemetry_types > most.telemetry_types_a_day
       then 'types of telemetry'
     when use_today.bytes > 0 and used.bytes > most.bytes_a_day then 'bytes'
   end;
@@ -71,7 +139,9 @@ $$;
 comment on function private.use_today is
   'Adds to what the acting thinker has written today (UTC), and refuses what is above the limits in private.settings; '
   'telemetry_types are the types of the events. The thinkers of a browser session share the limits. A trusted server '
-  'that acts for no thinker has no limits. Locks the '
-  'thinker''s own row until the end of the transaction: call it before what others may have to wait for is locked. '
+  'that acts for no thinker has no limits. A call with nothing to add, or near a limit, waits for the '
+  'thinker''s other calls and lets none begin until the end of its transaction: call it before what others may have to '
+  'wait for is locked. Others wait for nothing; a limit is passed only if some of them, one a connection at most, pause '
+  'while all the rest of the day''s limit is written. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';

@@ -7,6 +7,7 @@ set timezone = 'UTC'
 set statement_timeout = '2s'
 as $$
 begin
+  perform private.is_valid_request();
   perform private.acting_thinker();
   perform private.require_in_room(send_to_room.room_id);
 

@@ -35,6 +35,7 @@ declare
   response jsonb := private.replay_response(issue_voucher.idempotency_key, request);
   holder   uuid := private.thinker_id(issue_voucher.holder_uid);
   is_known boolean := holder is null or exists (select from public.thinkers t where t.id = holder);
+  issuer   uuid;
   voucher  public.vouchers;
 begin
   if response is not null then
@@ -50,30 +51,31 @@ begin
   if holder < auth.uid() then
     perform private.ensure_thinker(issue_voucher.holder_uid);
   end if;
-  voucher.issuer_id := private.acting_thinker();
+  issuer := private.acting_thinker();
   perform private.ensure_thinker(issue_voucher.holder_uid);
 
-  voucher.id := coalesce(issue_voucher.voucher_id, private.new_id('v'));
-  voucher.holder_id := holder;
-  voucher.issued_to := holder;
-  voucher.service_type := coalesce(issue_voucher.service_type, 'generic.service');
-  voucher.title := coalesce(issue_voucher.title, 'Unbenannter Service');
-  voucher.description := coalesce(issue_voucher.description, '');
-  voucher.duration_minutes := coalesce(issue_voucher.duration_minutes, 60);
-  -- a valid_until of a client whose clock is behind is kept
-  voucher.valid_from :=
-    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, least(issue_voucher.valid_until, now())));
-  voucher.valid_until :=
-    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now())));
-  voucher.allowed_slots := coalesce(issue_voucher.allowed_slots, '[]');
-  voucher.price_amount := issue_voucher.price_amount;
-  voucher.price_currency := case
-    when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR') collate "C")
-  end;
-  voucher.status := lower(coalesce(issue_voucher.status, 'issued') collate "C");
-  voucher.transferable := coalesce(issue_voucher.transferable, false);
-  voucher.terms := coalesce(issue_voucher.terms, '{}');
-  voucher.created_at := now();
+  voucher := row(
+    coalesce(issue_voucher.voucher_id, private.new_id('v')), -- id
+    issuer, -- issuer_id
+    holder, -- holder_id
+    holder, -- issued_to
+    coalesce(issue_voucher.service_type, 'generic.service'),
+    coalesce(issue_voucher.title, 'Unbenannter Service'),
+    coalesce(issue_voucher.description, ''),
+    coalesce(issue_voucher.duration_minutes, 60),
+    -- a valid_until of a client whose clock is behind is kept
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_from, least(issue_voucher.valid_until, now()))),
+    date_trunc('milliseconds', coalesce(issue_voucher.valid_until, greatest(issue_voucher.valid_from, now()))),
+    coalesce(issue_voucher.allowed_slots, '[]'),
+    issue_voucher.price_amount,
+    case
+      when issue_voucher.price_amount is not null then upper(coalesce(issue_voucher.price_currency, 'EUR') collate "C")
+    end,
+    lower(coalesce(issue_voucher.status, 'issued') collate "C"), -- status
+    coalesce(issue_voucher.transferable, false),
+    coalesce(issue_voucher.terms, '{}'),
+    now() -- created_at
+  )::public.vouchers;
 
   if voucher.duration_minutes not between 1 and 525600 then
     raise sqlstate 'PT400' using message = 'duration_out_of_range';

@@ -5,10 +5,12 @@ security definer
 set search_path = ''
 as $$
 begin
-  delete from private.named_templates n where n.voucher_id = new.id;
-  insert into private.named_templates (voucher_id, template_id)
-  select new.id, new.terms ->> 'template'
-  where char_length(new.terms ->> 'template') between 1 and 255;
+  if tg_op = 'UPDATE' then
+    delete from private.named_templates n where n.voucher_id = new.id;
+  end if;
+  if char_length(new.terms ->> 'template') between 1 and 255 then
+    insert into private.named_templates (voucher_id, template_id) values (new.id, new.terms ->> 'template');
+  end if;
   return null;
 end;
 $$;
