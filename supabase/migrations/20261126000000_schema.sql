@@ -1517,8 +1517,8 @@ comment on function private.use_today is
   'telemetry_types are the types of the events. The thinkers of a browser session share the limits. A trusted server '
   'that acts for no thinker has no limits. A call with nothing to add, or near a limit, waits for the '
   'thinker''s other calls and lets none begin until the end of its transaction: call it before what others may have to '
-  'wait for is locked. Others wait for nothing; a limit is passed only if some of them, one a connection at most, pause '
-  'while all the rest of the day''s limit is written. '
+  'wait for is locked. Others wait for nothing; a limit is passed only if some of them, at most one a connection, '
+  'pause while all the rest of the day''s limit is written. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';
 
@@ -2193,7 +2193,10 @@ create table public.presence_sessions (
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint room_id_has_1_to_600_characters check (char_length(room_id) between 1 and 600),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
-  constraint times_are_in_the_calendar check (private.in_calendar(joined_at, last_seen_at, created_at)),
+  constraint times_are_in_the_calendar check (
+    least(joined_at, last_seen_at, created_at) >= '0001-01-01 00:00:00+00'
+    and greatest(joined_at, last_seen_at, created_at) < '10000-01-01 00:00:00+00'
+  ),
   constraint a_room_is_joined check (joined_at is null or room_id is not null),
   constraint silenced_session_is_offline check (not silenced or status = 'offline')
 );
@@ -2619,7 +2622,10 @@ create table public.vouchers (
   constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
   constraint valid_until_is_not_before_valid_from check (valid_until >= valid_from),
-  constraint times_are_in_the_calendar check (private.in_calendar(valid_from, valid_until, created_at)),
+  constraint times_are_in_the_calendar check (
+    least(valid_from, valid_until, created_at) >= '0001-01-01 00:00:00+00'
+    and greatest(valid_from, valid_until, created_at) < '10000-01-01 00:00:00+00'
+  ),
   constraint price_is_a_safe_amount check (price_amount between 0 and 9007199254740991),
   constraint price_has_amount_and_currency check ((price_amount is null) = (price_currency is null)),
   constraint price_currency_is_upper_case
@@ -2699,7 +2705,10 @@ execute function private.tg_currency__refuse();
 create trigger tg_vouchers__refuse_json
 before insert or update of terms, allowed_slots on public.vouchers
 for each row
-when (not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64))
+when (
+  octet_length(new.terms::text) + octet_length(new.allowed_slots::text) > 126
+  and not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64)
+)
 execute function private.tg_json__refuse();
 
 -- sql/40_vouchers/tables/named_templates.sql
@@ -2741,7 +2750,10 @@ create table public.voucher_bookings (
   constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),
   constraint cancel_reason_has_at_most_4_kib check (octet_length(cancel_reason) <= 4096),
   constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
+  constraint times_are_in_the_calendar check (
+    least(slot_start, slot_end, created_at, cancelled_at) >= '0001-01-01 00:00:00+00'
+    and greatest(slot_start, slot_end, created_at, cancelled_at) < '10000-01-01 00:00:00+00'
+  ),
   constraint bookings_of_a_voucher_never_overlap
     exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked'),
   constraint no_overlap_across_vouchers
@@ -4988,9 +5000,13 @@ create table public.transfers (
     check (octet_length(network) <= 4096 and octet_length(external_account) <= 4096),
   -- the legacy servers took 120,000 characters; a control character is printed with six
   constraint label_has_at_most_128_kib check (octet_length(to_json(label)::text) <= 131072),
-  constraint json_is_reasonable check (private.check_json(meta)),
+  -- so short a text has no more levels, and no number beyond a double
+  constraint json_is_reasonable check (octet_length(meta::text) <= 126 or private.check_json(meta)),
   constraint transfer_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint times_are_in_the_calendar check (private.in_calendar(created_at, updated_at))
+  constraint times_are_in_the_calendar check (
+    least(created_at, updated_at) >= '0001-01-01 00:00:00+00'
+    and greatest(created_at, updated_at) < '10000-01-01 00:00:00+00'
+  )
 );
 
 comment on table public.transfers is
@@ -5281,8 +5297,10 @@ create table public.events (
   constraint event_type_is_not_empty check (type <> ''),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
   constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null)),
-  constraint meta_is_reasonable_json check (private.check_json(meta)),
-  constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
+  -- so short a text has no more levels, and no number beyond a double
+  constraint meta_is_reasonable_json check (octet_length(meta::text) <= 126 or private.check_json(meta)),
+  constraint times_are_in_the_calendar
+    check (created_at >= '0001-01-01 00:00:00+00' and created_at < '10000-01-01 00:00:00+00'),
 
   primary key (id, created_at)
 )
@@ -6850,7 +6868,8 @@ create table public.fee_events (
   constraint subject_type_is_chargeable check (subject_type in ('voucher_booking', 'transfer', 'mortgage_contract')),
   constraint subject_id_is_not_empty check (subject_id <> ''),
   constraint fee_event_currency_is_upper_case check (currency = upper(currency) and currency ~ '^\S{1,32}$'),
-  constraint times_are_in_the_calendar check (private.in_calendar(created_at)),
+  constraint times_are_in_the_calendar
+    check (created_at >= '0001-01-01 00:00:00+00' and created_at < '10000-01-01 00:00:00+00'),
   constraint it_is_a_charge_a_reversal_or_an_adjustment check (num_nonnulls(reverses, adjusts) <= 1),
   constraint a_charge_is_explained_and_a_correction_names_it check (
     num_nonnulls(base_cents, rate, fixed_cents, unrounded)

@@ -141,7 +141,7 @@ comment on function private.use_today is
   'telemetry_types are the types of the events. The thinkers of a browser session share the limits. A trusted server '
   'that acts for no thinker has no limits. A call with nothing to add, or near a limit, waits for the '
   'thinker''s other calls and lets none begin until the end of its transaction: call it before what others may have to '
-  'wait for is locked. Others wait for nothing; a limit is passed only if some of them, one a connection at most, pause '
-  'while all the rest of the day''s limit is written. '
+  'wait for is locked. Others wait for nothing; a limit is passed only if some of them, at most one a connection, '
+  'pause while all the rest of the day''s limit is written. '
   'daily_limit_reached has what is limited as detail. '
   'Raises: daily_limit_reached (429).';

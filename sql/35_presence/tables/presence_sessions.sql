@@ -13,7 +13,10 @@ create table public.presence_sessions (
   constraint pair_code_has_1_to_255_characters check (char_length(pair_code) between 1 and 255),
   constraint room_id_has_1_to_600_characters check (char_length(room_id) between 1 and 600),
   constraint a_room_belongs_to_a_pair_code check (room_id is null or pair_code is not null),
-  constraint times_are_in_the_calendar check (private.in_calendar(joined_at, last_seen_at, created_at)),
+  constraint times_are_in_the_calendar check (
+    least(joined_at, last_seen_at, created_at) >= '0001-01-01 00:00:00+00'
+    and greatest(joined_at, last_seen_at, created_at) < '10000-01-01 00:00:00+00'
+  ),
   constraint a_room_is_joined check (joined_at is null or room_id is not null),
   constraint silenced_session_is_offline check (not silenced or status = 'offline')
 );

@@ -22,7 +22,10 @@ create table public.voucher_bookings (
   constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),
   constraint cancel_reason_has_at_most_4_kib check (octet_length(cancel_reason) <= 4096),
   constraint booking_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
-  constraint times_are_in_the_calendar check (private.in_calendar(slot_start, slot_end, created_at, cancelled_at)),
+  constraint times_are_in_the_calendar check (
+    least(slot_start, slot_end, created_at, cancelled_at) >= '0001-01-01 00:00:00+00'
+    and greatest(slot_start, slot_end, created_at, cancelled_at) < '10000-01-01 00:00:00+00'
+  ),
   constraint bookings_of_a_voucher_never_overlap
     exclude using gist (voucher_id with =, tstzrange(slot_start, slot_end) with &&) where (status = 'booked'),
   constraint no_overlap_across_vouchers

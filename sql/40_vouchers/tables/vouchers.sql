@@ -20,7 +20,10 @@ create table public.vouchers (
   constraint voucher_id_has_1_to_255_characters check (char_length(id) between 1 and 255),
   constraint duration_is_at_most_a_year check (duration_minutes between 1 and 525600),
   constraint valid_until_is_not_before_valid_from check (valid_until >= valid_from),
-  constraint times_are_in_the_calendar check (private.in_calendar(valid_from, valid_until, created_at)),
+  constraint times_are_in_the_calendar check (
+    least(valid_from, valid_until, created_at) >= '0001-01-01 00:00:00+00'
+    and greatest(valid_from, valid_until, created_at) < '10000-01-01 00:00:00+00'
+  ),
   constraint price_is_a_safe_amount check (price_amount between 0 and 9007199254740991),
   constraint price_has_amount_and_currency check ((price_amount is null) = (price_currency is null)),
   constraint price_currency_is_upper_case
@@ -100,5 +103,8 @@ execute function private.tg_currency__refuse();
 create trigger tg_vouchers__refuse_json
 before insert or update of terms, allowed_slots on public.vouchers
 for each row
-when (not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64))
+when (
+  octet_length(new.terms::text) + octet_length(new.allowed_slots::text) > 126
+  and not private.check_json(jsonb_build_array(new.terms, new.allowed_slots), levels => 64)
+)
 execute function private.tg_json__refuse();
