@@ -711,6 +711,10 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
+  -- that of nearly all; a currency that is there stays as it is
+  if currency_exponent.currency = 'EUR' then
+    return 2;
+  end if;
   return coalesce(
     (select c.exponent from private.currencies c where c.code = upper(currency_exponent.currency collate "C")), 2
   );
@@ -1401,8 +1405,6 @@ declare
   parts   integer;
   free    integer := 0;
   is_far  boolean;
-  most    private.settings;
-  used    record;
   reached text;
 begin
   select (private.same_session(t.id))[1] into owner from public.thinkers t where t.id = auth.uid();
@@ -1453,7 +1455,6 @@ begin
 
   if alone then
     perform pg_advisory_xact_lock(private.lock_number(lock || owner));
-    perform from private.daily_use u where u.thinker_id = owner order by u.part for no key update;
     free := 0;
   end if;
 
@@ -1484,28 +1485,27 @@ begin
     return;
   end if;
 
-  select
-    sum(u.vouchers) as vouchers, sum(u.bookings) as bookings, sum(u.applications) as applications,
-    sum(u.transfers) as transfers, sum(u.new_thinkers) as new_thinkers, sum(u.presence_changes) as presence_changes,
-    sum(u.telemetry_events) as telemetry_events, max(cardinality(u.telemetry_types)) as telemetry_types,
-    sum(u.bytes) as bytes
-  into used
-  from private.daily_use u
-  where u.thinker_id = owner and u.day = current_date;
-  select * into most from private.settings;
-  reached := case
-    when use_today.vouchers > 0 and used.vouchers > most.vouchers_a_day then 'vouchers'
-    when use_today.bookings > 0 and used.bookings > most.bookings_a_day then 'bookings'
-    when use_today.applications > 0 and used.applications > most.applications_a_day then 'mortgage applications'
-    when use_today.transfers > 0 and used.transfers > most.transfers_a_day then 'transfers'
-    when use_today.new_thinkers > 0 and used.new_thinkers > most.new_thinkers_a_day then 'new thinkers'
-    when use_today.presence_changes > 0 and used.presence_changes > most.presence_changes_a_day
+  -- waits for the calls that write other rows, and counts what they wrote
+  select case
+    when use_today.vouchers > 0 and sum(u.vouchers) > s.vouchers_a_day then 'vouchers'
+    when use_today.bookings > 0 and sum(u.bookings) > s.bookings_a_day then 'bookings'
+    when use_today.applications > 0 and sum(u.applications) > s.applications_a_day then 'mortgage applications'
+    when use_today.transfers > 0 and sum(u.transfers) > s.transfers_a_day then 'transfers'
+    when use_today.new_thinkers > 0 and sum(u.new_thinkers) > s.new_thinkers_a_day then 'new thinkers'
+    when use_today.presence_changes > 0 and sum(u.presence_changes) > s.presence_changes_a_day
       then 'changes of presence'
-    when use_today.telemetry_events > 0 and used.telemetry_events > most.telemetry_a_day then 'telemetry'
-    when use_today.telemetry_events > 0 and used.telemetry_types > most.telemetry_types_a_day
+    when use_today.telemetry_events > 0 and sum(u.telemetry_events) > s.telemetry_a_day then 'telemetry'
+    when use_today.telemetry_events > 0 and max(cardinality(u.telemetry_types)) > s.telemetry_types_a_day
       then 'types of telemetry'
-    when use_today.bytes > 0 and used.bytes > most.bytes_a_day then 'bytes'
-  end;
+    when use_today.bytes > 0 and sum(u.bytes) > s.bytes_a_day then 'bytes'
+  end
+  into reached
+  from private.settings s
+  cross join (
+    select * from private.daily_use o where o.thinker_id = owner order by o.part for no key update
+  ) u
+  where u.day = current_date
+  group by s.only_row;
   if reached is not null then
     raise sqlstate 'PT429' using message = 'daily_limit_reached', detail = reached;
   end if;
@@ -2699,7 +2699,7 @@ create policy "requests are valid"
 create trigger tg_vouchers__refuse_currency
 before insert or update of price_currency on public.vouchers
 for each row
-when (private.is_currency(new.price_currency) is false)
+when (new.price_currency <> 'EUR' and private.is_currency(new.price_currency) is false)
 execute function private.tg_currency__refuse();
 
 create trigger tg_vouchers__refuse_json
@@ -2998,14 +2998,16 @@ begin
     raise sqlstate 'PT409' using message = 'slot_not_offered';
   end if;
 
-  select s.bookings_held into most from private.settings s;
-  if (
+  select s.bookings_held into most
+  from private.settings s
+  where (
     select count(*)
     from public.voucher_bookings b
     where b.holder_id = any ((select private.same_session(holder))::uuid[])
       and b.status = 'booked'
       and b.slot_end > now()
-  ) >= most then
+  ) >= s.bookings_held;
+  if found then
     raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;
 
@@ -5062,7 +5064,7 @@ for each statement execute function private.tg_append_only__refuse();
 create trigger tg_transfers__refuse_currency
 before insert or update of fiat_currency on public.transfers
 for each row
-when (private.is_currency(new.fiat_currency) is false)
+when (new.fiat_currency <> 'EUR' and private.is_currency(new.fiat_currency) is false)
 execute function private.tg_currency__refuse();
 
 -- sql/55_telbank/functions/get_transfer.sql
@@ -7406,38 +7408,39 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-  return query
-  with parts (currency, base, rate, fixed, is_whole) as (
+  if compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency then
     -- everything in one currency; also if base is 0, whose currency does not matter
-    select
-      coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, trim_scale(fee.percentage), fee.fixed_amount,
-      true
-    where compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency
-    union all
-    -- otherwise each part in its own currency, without bounds, because there is no exchange rate
-    select part.*
+    currency := coalesce(fee.currency, compute_fee.base_currency);
+    base_cents := compute_fee.base;
+    rate := trim_scale(fee.percentage);
+    fixed_cents := fee.fixed_amount;
+    unrounded := base_cents * rate + fixed_cents;
+    bound := case when unrounded < fee.min_cents then 'minimum' when unrounded > fee.max_cents then 'maximum' end;
+    amount_cents := case bound
+      when 'minimum' then fee.min_cents
+      when 'maximum' then fee.max_cents
+      else round(unrounded)::bigint
+    end;
+    -- no row for a charge of zero
+    if unrounded > 0 or bound is not null then
+      return next;
+    end if;
+    return;
+  end if;
+
+  -- each part in its own currency, without bounds, because there is no exchange rate
+  return query
+  select round(p.sum)::bigint, p.currency, p.base, p.rate, p.fixed, p.sum, null::text
+  from (
+    select part.*, part.base * part.rate + part.fixed as sum
     from (
       values
-        (compute_fee.base_currency, compute_fee.base, trim_scale(fee.percentage), 0, false),
-        (fee.currency, 0, 0, fee.fixed_amount, false)
-    ) part
-    where compute_fee.base <> 0 and fee.currency <> compute_fee.base_currency
-  ),
-  sums as (select p.*, p.base * p.rate + p.fixed as sum from parts p),
-  bounded as (
-    select s.*,
-      case
-        when s.is_whole and s.sum < fee.min_cents then 'minimum'
-        when s.is_whole and s.sum > fee.max_cents then 'maximum'
-      end as bound
-    from sums s
-  )
-  select
-    case b.bound when 'minimum' then fee.min_cents when 'maximum' then fee.max_cents else round(b.sum)::bigint end,
-    b.currency, b.base, b.rate, b.fixed, b.sum, b.bound
-  from bounded b
-  -- no row for a charge of zero
-  where b.sum > 0 or b.bound is not null;
+        (compute_fee.base_currency, compute_fee.base, trim_scale(fee.percentage), 0),
+        (fee.currency, 0, 0, fee.fixed_amount)
+    ) part (currency, base, rate, fixed)
+    where fee.currency <> compute_fee.base_currency
+  ) p
+  where p.sum > 0;
 end;
 $$;
 

@@ -9,6 +9,10 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
+  -- that of nearly all; a currency that is there stays as it is
+  if currency_exponent.currency = 'EUR' then
+    return 2;
+  end if;
   return coalesce(
     (select c.exponent from private.currencies c where c.code = upper(currency_exponent.currency collate "C")), 2
   );

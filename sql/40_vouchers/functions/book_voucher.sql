@@ -54,14 +54,16 @@ begin
     raise sqlstate 'PT409' using message = 'slot_not_offered';
   end if;
 
-  select s.bookings_held into most from private.settings s;
-  if (
+  select s.bookings_held into most
+  from private.settings s
+  where (
     select count(*)
     from public.voucher_bookings b
     where b.holder_id = any ((select private.same_session(holder))::uuid[])
       and b.status = 'booked'
       and b.slot_end > now()
-  ) >= most then
+  ) >= s.bookings_held;
+  if found then
     raise sqlstate 'PT409' using message = 'too_many_bookings', detail = most;
   end if;
 

@@ -97,7 +97,7 @@ create policy "requests are valid"
 create trigger tg_vouchers__refuse_currency
 before insert or update of price_currency on public.vouchers
 for each row
-when (private.is_currency(new.price_currency) is false)
+when (new.price_currency <> 'EUR' and private.is_currency(new.price_currency) is false)
 execute function private.tg_currency__refuse();
 
 create trigger tg_vouchers__refuse_json

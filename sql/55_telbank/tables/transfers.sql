@@ -90,5 +90,5 @@ for each statement execute function private.tg_append_only__refuse();
 create trigger tg_transfers__refuse_currency
 before insert or update of fiat_currency on public.transfers
 for each row
-when (private.is_currency(new.fiat_currency) is false)
+when (new.fiat_currency <> 'EUR' and private.is_currency(new.fiat_currency) is false)
 execute function private.tg_currency__refuse();

@@ -14,38 +14,39 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 begin
-  return query
-  with parts (currency, base, rate, fixed, is_whole) as (
+  if compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency then
     -- everything in one currency; also if base is 0, whose currency does not matter
-    select
-      coalesce(fee.currency, compute_fee.base_currency), compute_fee.base, trim_scale(fee.percentage), fee.fixed_amount,
-      true
-    where compute_fee.base = 0 or fee.currency is null or fee.currency = compute_fee.base_currency
-    union all
-    -- otherwise each part in its own currency, without bounds, because there is no exchange rate
-    select part.*
+    currency := coalesce(fee.currency, compute_fee.base_currency);
+    base_cents := compute_fee.base;
+    rate := trim_scale(fee.percentage);
+    fixed_cents := fee.fixed_amount;
+    unrounded := base_cents * rate + fixed_cents;
+    bound := case when unrounded < fee.min_cents then 'minimum' when unrounded > fee.max_cents then 'maximum' end;
+    amount_cents := case bound
+      when 'minimum' then fee.min_cents
+      when 'maximum' then fee.max_cents
+      else round(unrounded)::bigint
+    end;
+    -- no row for a charge of zero
+    if unrounded > 0 or bound is not null then
+      return next;
+    end if;
+    return;
+  end if;
+
+  -- each part in its own currency, without bounds, because there is no exchange rate
+  return query
+  select round(p.sum)::bigint, p.currency, p.base, p.rate, p.fixed, p.sum, null::text
+  from (
+    select part.*, part.base * part.rate + part.fixed as sum
     from (
       values
-        (compute_fee.base_currency, compute_fee.base, trim_scale(fee.percentage), 0, false),
-        (fee.currency, 0, 0, fee.fixed_amount, false)
-    ) part
-    where compute_fee.base <> 0 and fee.currency <> compute_fee.base_currency
-  ),
-  sums as (select p.*, p.base * p.rate + p.fixed as sum from parts p),
-  bounded as (
-    select s.*,
-      case
-        when s.is_whole and s.sum < fee.min_cents then 'minimum'
-        when s.is_whole and s.sum > fee.max_cents then 'maximum'
-      end as bound
-    from sums s
-  )
-  select
-    case b.bound when 'minimum' then fee.min_cents when 'maximum' then fee.max_cents else round(b.sum)::bigint end,
-    b.currency, b.base, b.rate, b.fixed, b.sum, b.bound
-  from bounded b
-  -- no row for a charge of zero
-  where b.sum > 0 or b.bound is not null;
+        (compute_fee.base_currency, compute_fee.base, trim_scale(fee.percentage), 0),
+        (fee.currency, 0, 0, fee.fixed_amount)
+    ) part (currency, base, rate, fixed)
+    where fee.currency <> compute_fee.base_currency
+  ) p
+  where p.sum > 0;
 end;
 $$;
 
