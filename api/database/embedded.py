@@ -274,7 +274,9 @@ class _Server:
             assert user
             os.chown(made, user.pw_uid, user.pw_gid)
         arguments = ["--auth=trust", "--encoding=utf8", "--username=postgres"]
-        initdb = self._launch("initdb", made, *arguments, output=subprocess.PIPE)
+        # in its file, where an operator can change them
+        settings = [f"--set={name}={value}" for name, value in _settings(_memory()).items()]
+        initdb = self._launch("initdb", made, *arguments, *settings, output=subprocess.PIPE)
         output, _ = initdb.communicate()
         if initdb.returncode != 0:
             shutil.rmtree(made, ignore_errors=True)
@@ -334,6 +336,27 @@ class _Server:
         # not how it refused to be asked meanwhile
         fatal = [line for line in lines if re.search(r"(FATAL|PANIC):(?!  the database system is)", line)]
         return re.sub(r"^.*?(?=FATAL|PANIC)", "", (fatal or lines or ["it wrote nothing"])[-1]).strip()
+
+
+def _memory() -> int:
+    """The bytes of memory of this machine, or of its container."""
+    memory = psutil.virtual_memory().total
+    with suppress(OSError, ValueError):  # ValueError: max
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
+
+
+def _settings(memory: int) -> dict[str, str]:
+    """Settings of a new server for so many bytes of memory, which it shares with others."""
+    mib = memory // 2**20
+    return {
+        "shared_buffers": f"{min(max(mib // 8, 128), 1024)}MB",
+        "effective_cache_size": f"{mib // 2}MB",
+        # fewer checkpoints: after each of them every page is written into the WAL as a whole at first
+        "checkpoint_timeout": "15min",
+        "max_wal_size": "2GB",
+        "wal_compression": "on",
+    }
 
 
 def _has_ended(process: psutil.Process) -> bool:

@@ -54,6 +54,17 @@ def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
 
 
+def test_the_settings_suit_the_machine_and_lose_nothing(data_dir: Path) -> None:
+    with run_embedded(data_dir) as url, psycopg.connect(url) as connection:
+        set_by_file = "select name, setting from pg_settings where source = 'configuration file'"
+        found: dict[str, str] = dict(connection.execute(set_by_file).fetchall())
+        safe = connection.execute("show fsync").fetchone(), connection.execute("show synchronous_commit").fetchone()
+    # in pages of 8 KiB
+    assert found.keys() >= {"effective_cache_size", "checkpoint_timeout", "max_wal_size", "wal_compression"}
+    assert 16_384 <= int(found["shared_buffers"]) <= 131_072
+    assert safe == (("on",), ("on",))
+
+
 def test_a_copy_of_a_folder_in_use_has_a_server_of_its_own(data_dir: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="portal-") as other, run_embedded(data_dir) as url:
         copy(data_dir, Path(other))
