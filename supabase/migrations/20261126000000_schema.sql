@@ -10554,7 +10554,7 @@ declare
     thinker
   );
   by_uid    constant text := format(
-    '([{ ]"[a-z_]+_uid": )%s', regexp_replace(to_json(erase_from_log.uid)::text, '([][\\.*+?(){}^$|])', '\\\1', 'g')
+    '[{ ]"[a-z_]+_uid": %s', regexp_replace(to_json(erase_from_log.uid)::text, '([][\\.*+?(){}^$|])', '\\\1', 'g')
   );
   deleted   bigint;
   emptied   bigint;
@@ -10625,11 +10625,8 @@ begin
   );
   get diagnostics changed = row_count;
   renamed := renamed + changed;
-  update private.idempotency_keys k
-  set response = regexp_replace(
-    regexp_replace(k.response::text, by_id, format('\1"%s"', successor), 'g'),
-    by_uid, format('\1"%s"', erase_from_log.pseudonym), 'g'
-  )::jsonb
+  -- the answer to a request, not what the pseudonym is: a stranger may have named it anywhere in its JSON
+  delete from private.idempotency_keys k
   where k.created_at >= erase_from_log.since and k.actor <> thinker::text
     and (k.response::text ~ by_id or k.response::text ~ by_uid);
   get diagnostics changed = row_count;
@@ -10641,7 +10638,7 @@ begin
           ('events', jsonb_build_object(
             'deleted', nullif(deleted, 0), 'emptied', nullif(emptied, 0), 'pseudonym', nullif(renamed, 0)
           )),
-          ('idempotency_keys', jsonb_build_object('pseudonym', nullif(changed, 0)))
+          ('idempotency_keys', jsonb_build_object('deleted', nullif(changed, 0)))
       ) as n (relation, rows)
       cross join lateral (select n.relation, jsonb_strip_nulls(n.rows) as rows) c
       where c.rows <> '{}'
@@ -10652,9 +10649,9 @@ end;
 $$;
 
 comment on function private.erase_from_log is
-  'Erases a thinker from the events, and from the stored responses to others, that are not older than `since`, for '
-  'private.erase_thinker. Replaces values of the keys that hold a uid or an id of a thinker, and no other text, as a '
-  'uid may be any word. Returns how many rows were deleted, emptied, or now refer to the pseudonym.';
+  'Erases a thinker from the events, and deletes the stored responses to others that name it, that are not older than '
+  '`since`, for private.erase_thinker. Looks at values of the keys that hold a uid or an id of a thinker, at no other '
+  'text, as a uid may be any word. Returns how many rows were deleted, emptied, or now refer to the pseudonym.';
 
 -- sql/69_persons/functions/erase_thinker.sql
 create function private.erase_thinker(uid text)
@@ -10735,7 +10732,8 @@ begin
         perform pg_advisory_unlock(private.lock_number('write'));
         alone := false;
       end if;
-      if sqlstate <> '55P03' or attempt = 500 then
+      -- lock_not_available, deadlock_detected
+      if sqlstate not in ('55P03', '40P01') or attempt = 500 then
         raise;
       end if;
       perform pg_sleep(0.02);

@@ -236,20 +236,22 @@ def test_a_uid_that_is_a_word_changes_nothing_of_others(world: psycopg.Connectio
     assert [table for table in before if before[table] != after[table]] == ["private.erased_uids", "thinkers"]
 
 
-def test_stored_responses_to_others_name_the_pseudonym(world: psycopg.Connection) -> None:
+def test_stored_responses_to_others_that_name_the_person_go(world: psycopg.Connection) -> None:
+    """A stranger who has the response replayed learns no pseudonym."""
     end_obligations(world)
-    words = r"""[ "issuer_uid": "anna" """
-    response = {"id": "anna", "anna": 1, "items": [{"holder_uid": "anna", "label": words, "payer_uid": "ben"}]}
-    response["issued_to"] = one(world, "select private.thinker_id('anna')::text")
-    world.execute(
-        "insert into private.idempotency_keys (actor, key, fingerprint, response)"
-        " values ('service_role', 'k', sha256('k'), %s)",
-        (json.dumps(response),),
-    )
-    pseudonym = erase(world, "anna")["pseudonym"]
-    response["items"] = [{"holder_uid": pseudonym, "label": words, "payer_uid": "ben"}]
-    response["issued_to"] = one(world, "select private.thinker_id(%s)::text", pseudonym)
-    assert one(world, "select response from private.idempotency_keys where key = 'k'") == response
+    victim = one(world, "select private.thinker_id('anna')::text")
+    named = [{"terms": {"guess_uid": "anna"}}, {"items": [{"holder_uid": "anna"}]}, {"issued_to": victim}]
+    other = [{"id": "anna", "anna": 1, "label": r"""[ "issuer_uid": "anna" """, "payer_uid": "ben"}]
+    for number, response in enumerate(named + other):
+        world.execute(
+            "insert into private.idempotency_keys (actor, key, fingerprint, response)"
+            " values ('service_role', %s, sha256('k'), %s)",
+            (f"k{number}", json.dumps(response)),
+        )
+    erased = erase(world, "anna")
+    assert erased["rows"]["idempotency_keys"]["deleted"] >= len(named)
+    assert [r for [r] in world.execute("select response from private.idempotency_keys where key ~ '^k[0-9]$'")] == other
+    assert erased["pseudonym"] not in json.dumps(rows(world)["private.idempotency_keys"])
 
 
 def test_the_books_name_the_pseudonym_where_the_thinker_acted(world: psycopg.Connection) -> None:

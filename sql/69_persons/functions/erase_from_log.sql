@@ -25,7 +25,7 @@ declare
     thinker
   );
   by_uid    constant text := format(
-    '([{ ]"[a-z_]+_uid": )%s', regexp_replace(to_json(erase_from_log.uid)::text, '([][\\.*+?(){}^$|])', '\\\1', 'g')
+    '[{ ]"[a-z_]+_uid": %s', regexp_replace(to_json(erase_from_log.uid)::text, '([][\\.*+?(){}^$|])', '\\\1', 'g')
   );
   deleted   bigint;
   emptied   bigint;
@@ -96,11 +96,8 @@ begin
   );
   get diagnostics changed = row_count;
   renamed := renamed + changed;
-  update private.idempotency_keys k
-  set response = regexp_replace(
-    regexp_replace(k.response::text, by_id, format('\1"%s"', successor), 'g'),
-    by_uid, format('\1"%s"', erase_from_log.pseudonym), 'g'
-  )::jsonb
+  -- the answer to a request, not what the pseudonym is: a stranger may have named it anywhere in its JSON
+  delete from private.idempotency_keys k
   where k.created_at >= erase_from_log.since and k.actor <> thinker::text
     and (k.response::text ~ by_id or k.response::text ~ by_uid);
   get diagnostics changed = row_count;
@@ -112,7 +109,7 @@ begin
           ('events', jsonb_build_object(
             'deleted', nullif(deleted, 0), 'emptied', nullif(emptied, 0), 'pseudonym', nullif(renamed, 0)
           )),
-          ('idempotency_keys', jsonb_build_object('pseudonym', nullif(changed, 0)))
+          ('idempotency_keys', jsonb_build_object('deleted', nullif(changed, 0)))
       ) as n (relation, rows)
       cross join lateral (select n.relation, jsonb_strip_nulls(n.rows) as rows) c
       where c.rows <> '{}'
@@ -123,6 +120,6 @@ end;
 $$;
 
 comment on function private.erase_from_log is
-  'Erases a thinker from the events, and from the stored responses to others, that are not older than `since`, for '
-  'private.erase_thinker. Replaces values of the keys that hold a uid or an id of a thinker, and no other text, as a '
-  'uid may be any word. Returns how many rows were deleted, emptied, or now refer to the pseudonym.';
+  'Erases a thinker from the events, and deletes the stored responses to others that name it, that are not older than '
+  '`since`, for private.erase_thinker. Looks at values of the keys that hold a uid or an id of a thinker, at no other '
+  'text, as a uid may be any word. Returns how many rows were deleted, emptied, or now refer to the pseudonym.';
