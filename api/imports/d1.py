@@ -40,8 +40,11 @@ _VIRTUAL = """
 """
 """Finds what is not stored, whose modules would parse what a file says: SQLite itself writes all else so."""
 
+_LEAST = 4
+"""The bytes of a file that the smallest row takes."""
+
 _SECONDS = 300
-"""How long a statement of a dump may take."""
+"""How long a statement of a dump, or the opening of a file, may take."""
 
 _STEPS = 100_000
 """After how many steps of SQLite a statement is looked at, and Ctrl-C and SIGTERM are noticed."""
@@ -85,16 +88,16 @@ class D1:
         self.input: Mapping[str, object] = {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
         self._file = file
         self._left = _most(file)
+        self._counts = self._count()
 
     @property
     def unknown_tables(self) -> dict[str, int]:
         """The tables with rows that are not imported, and the number of their rows."""
-        others = sorted(name for name in self._tables.difference(TABLES) if not name.startswith(("sqlite_", "_cf_")))
-        return {name: number for name in others if (number := self._count(name))}
+        return {name: number for name, number in self._counts.items() if number and name not in TABLES}
 
     def count(self, table: str) -> int:
         """The number of rows of a table; 0 where the database does not have it."""
-        return self._count(table) if table in self._tables else 0
+        return self._counts.get(table, 0)
 
     def rows(self, table: str) -> Iterator[dict[str, object]]:
         """The rows of a table in the order in which they were written, with all of its columns.
@@ -103,13 +106,14 @@ class D1:
         """
         if table not in self._tables:
             return
-        query = f"select * from {_quoted(table)} order by {self._order(table)}"  # noqa: S608
+        # as the table is stored, by its rowid; an order by what a file may call rowid would be sorted first
+        query = f"select * from {_quoted(table)} not indexed"  # noqa: S608
         with closing(self._database.execute(query)) as cursor:
             names = [column[0] for column in cursor.description]
             # rejects have the names, too
             size_of_names = sum(map(len, names))
             for row in cursor:
-                self._left -= size_of_names + sum(len(value) for value in row if isinstance(value, (str, bytes)))
+                self._left -= 1 + size_of_names + sum(len(value) for value in row if isinstance(value, (str, bytes)))
                 if self._left < 0:
                     raise PortalError(f"The rows of {self._file} are more than {_GROWTH} times as large as the file.")
                 yield dict(zip(names, row, strict=True))
@@ -119,17 +123,23 @@ class D1:
         columns = self._database.execute("select hidden from pragma_table_xinfo(?)", (table,))
         return any(hidden in _GENERATED for (hidden,) in columns)
 
-    def _count(self, table: str) -> int:
-        number: int = self._database.execute(f"select count(*) from {_quoted(table)}").fetchone()[0]  # noqa: S608
-        return number
+    def _count(self) -> dict[str, int]:
+        """The number of rows of each table, but for those of SQLite and Cloudflare themselves.
 
-    def _order(self, table: str) -> str:
-        """The hidden number of the rows; a table without one is in the order of its key."""
-        try:
-            self._database.execute(f"select rowid from {_quoted(table)} limit 0")  # noqa: S608
-        except sqlite3.OperationalError:
-            return "1"
-        return "rowid"
+        Raises PortalError where they are more than fit into the file: its pages refer to one another again and again.
+        """
+        query = "select c.page_count * s.page_size from pragma_page_count c, pragma_page_size s"
+        left = self._database.execute(query).fetchone()[0] // _LEAST
+        counts: dict[str, int] = {}
+        for name in sorted(self._tables):
+            if not name.startswith(("sqlite_", "_cf_")):
+                # row by row: a plain count(*) is one step, which nothing ends
+                query = f"select count(*) from (select 1 from {_quoted(name)} not indexed limit ?)"  # noqa: S608
+                counts[name] = self._database.execute(query, (left + 1,)).fetchone()[0]
+                left -= counts[name]
+                if left < 0:
+                    raise PortalError(f"{self._file} is damaged: it has more rows than fit into it.")
+        return counts
 
 
 @contextmanager
@@ -150,14 +160,18 @@ def open_d1(file: Path) -> Iterator[D1]:
             uri = f"{path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
                 _limit(database)
-                database.set_progress_handler(lambda: 0, _STEPS)
+                started = time.monotonic()
+                database.set_progress_handler(lambda: time.monotonic() - started > _SECONDS, _STEPS)
                 # bytes that are no UTF-8 stay, as characters of their own
                 database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
                 database.execute("pragma trusted_schema = off")
                 database.execute("pragma query_only = on")
                 # one moment for all tables, while a server writes
                 database.execute("begin")
-                yield D1(database, file)
+                source = D1(database, file)
+                # an import may take long
+                database.set_progress_handler(lambda: 0, _STEPS)
+                yield source
     except OSError as error:
         raise PortalError(f"Cannot read {file} ({error.strerror}).") from error
     except sqlite3.Error as error:

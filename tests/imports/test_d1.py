@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -730,6 +731,49 @@ def test_a_file_that_computes_columns_is_refused(tmp_path: Path, kind: str) -> N
         database.execute(f"create table properties (id text, address text as (hex(zeroblob(2000000))) {kind})")
     with pytest.raises(PortalError, match="computes columns of properties"):
         run("import", "d1", str(file))
+
+
+@pytest.mark.parametrize("table", ["vouchers", "others"])
+def test_a_file_whose_pages_are_shared_is_refused(
+    connection: psycopg.Connection, shared_database: str, tmp_path: Path, table: str
+) -> None:
+    file = share_pages(tmp_path / "d1.sqlite", table)
+    assert file.stat().st_size < 100_000
+    # in a process that can be killed: a count of all its rows takes years, and ends for no signal
+    command = [*PORTAL, "import", "d1", str(file), "--dry-run"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            message = process.communicate(timeout=120)[1]
+        finally:
+            process.kill()
+    assert "is damaged: it has more rows than fit into it" in message
+
+
+def share_pages(file: Path, table: str) -> Path:
+    """Writes a small file with a table of 400 to the power of 8 rows: each page names the next one 400 times."""
+    size = 4096
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table properties (id text)")
+        database.execute(f"create table {table} (id text)")
+        database.execute(f"insert into {table} values (null)")
+        query = "select rootpage, page_count from sqlite_master, pragma_page_count where name = ?"
+        root, number = database.execute(query, (table,)).fetchone()
+    pages = [file.read_bytes()[n * size : (n + 1) * size] for n in range(number)]
+    pages.append(pages[root - 1])
+    for _ in range(7):
+        pages.append(interior(len(pages), size))
+    pages[root - 1] = interior(len(pages), size)
+    pages[0] = pages[0][:28] + struct.pack(">I", len(pages)) + pages[0][32:]
+    file.write_bytes(b"".join(pages))
+    return file
+
+
+def interior(child: int, size: int) -> bytes:
+    """A page of a b-tree of rows that names the same page 400 times."""
+    cells = [struct.pack(">IB", child, min(n, 127)) for n in range(400)]
+    starts = [size - 5 * (n + 1) for n in range(400)]
+    head = struct.pack(">BHHHBI400H", 5, 0, 400, starts[-1], 0, child, *starts)
+    return head + bytes(size - len(head) - 2000) + b"".join(reversed(cells))
 
 
 @pytest.mark.parametrize("module", ["fts5 (id)", "rtree (id, a, b)"])
