@@ -1,6 +1,8 @@
 """The roles of the Data API have timeouts of their own, because PostgREST applies those of the caller's role."""
 
+import re
 from collections.abc import Iterator
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -29,7 +31,11 @@ def test_both_roles_end_before_others_give_up(connection: psycopg.Connection) ->
     found = settings(connection)
     timeouts = {"statement_timeout": "2s", "lock_timeout": "1900ms"}
     # each choice of columns is a statement of its own, which would stay in PostgREST's connection
-    of_postgrest = {"pgrst.db_prepared_statements": "false", "pgrst.db_pre_request": "public.check_request"}
+    of_postgrest = {
+        "pgrst.db_prepared_statements": "false",
+        "pgrst.db_pre_request": "public.check_request",
+        "constraint_exclusion": "off",
+    }
     assert found == {"anon": timeouts, "authenticated": timeouts, "authenticator": of_postgrest}
     assert connection.execute("select '2s'::interval < %s::interval", (LOCK_PATIENCE,)).fetchone() == (True,)
 
@@ -51,10 +57,38 @@ def test_an_owner_who_may_not_alter_the_roles_is_told(connection: psycopg.Connec
         "alter role authenticator reset all; create role owner_of_a_test; set local role owner_of_a_test"
     )
     connection.execute(TIMEOUTS)
-    of_postgrest = ("pgrst.db_pre_request = public.check_request", "pgrst.db_prepared_statements = false")
+    of_postgrest = (
+        "constraint_exclusion = off",
+        "pgrst.db_pre_request = public.check_request",
+        "pgrst.db_prepared_statements = false",
+    )
     assert sorted(told, key=str) == [
         f"set {setting} for the role authenticator, as a superuser" for setting in of_postgrest
     ]
+
+
+def test_nested_filters_on_the_log_are_planned_at_once_and_partitions_are_found(connection: psycopg.Connection) -> None:
+    """PostgREST connects as authenticator, whose settings hold for its whole connection."""
+    connection.execute(
+        "select set_config(split_part(line, '=', 1), split_part(line, '=', 2), true)"
+        " from pg_roles, unnest(rolconfig) as line where rolname = 'authenticator'"
+    )
+    connection.execute("set local role authenticated; set local statement_timeout = '20s'")
+    # with constraint_exclusion some 2 s for 34 levels, twice as much for 36
+    nested = "type > 'a'"
+    for level in range(51):
+        nested = f"({nested} {('or', 'and')[level % 2]} type > 'a{level}')"
+    connection.execute(f"explain select id from public.events where {nested}".encode())
+    assert len(partitions(connection, "true")) > 1
+    assert len(partitions(connection, "created_at = now()")) == 1
+
+
+def partitions(connection: psycopg.Connection, condition: LiteralString) -> set[str]:
+    """The partitions of the log that a query with this condition reads."""
+    plan = connection.execute(f"explain select id from public.events where {condition}").fetchall()
+    return {
+        word for [line] in plan for word in line.split() if re.fullmatch("events_(default|[0-9]{4}_[0-9]{2})", word)
+    }
 
 
 def test_what_thinkers_read_ends_as_soon_as_their_tables(connection: psycopg.Connection) -> None:
