@@ -177,7 +177,7 @@ def open_d1(file: Path) -> Iterator[D1]:
     except sqlite3.Error as error:
         # one line: the message may quote the file
         raise PortalError(f"Cannot read {file} ({' '.join(str(error).split())}).") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise PortalError(f"{file} is neither a SQLite database nor a dump of one: it is no UTF-8.") from error
 
 

@@ -733,6 +733,20 @@ def test_a_file_that_computes_columns_is_refused(tmp_path: Path, kind: str) -> N
         run("import", "d1", str(file))
 
 
+@pytest.mark.parametrize("statement", ["create table QQ (id text)", "alter table properties add column QQ text"])
+def test_a_file_with_a_name_that_is_no_utf8_is_refused(
+    connection: psycopg.Connection, tmp_path: Path, statement: str
+) -> None:
+    file = tmp_path / "d1.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table properties (id text)")
+        database.execute(statement)
+        database.execute("insert into properties (id) values ('a')")
+    file.write_bytes(file.read_bytes().replace(b"QQ", b"\xff\xfe"))
+    with pytest.raises(PortalError, match="it is no UTF-8"):
+        run("import", "d1", str(file))
+
+
 @pytest.mark.parametrize("table", ["vouchers", "others"])
 def test_a_file_whose_pages_are_shared_is_refused(
     connection: psycopg.Connection, shared_database: str, tmp_path: Path, table: str
