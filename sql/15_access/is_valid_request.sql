@@ -12,7 +12,9 @@ begin
   if octet_length(current_query()) > 16384
     or length(current_query()) - length(replace(current_query(), 'pgrst_scalar', '')) > 30 * length('pgrst_scalar')
     or length(current_query()) - length(replace(current_query(), 'LATERAL', '')) > 3 * length('LATERAL')
-    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
+    -- the regular expression takes longer than all the rest, and needs one of these
+    or lower(current_query() collate "C") like any ('{%cast%,%like%,%~%,%@@%,%graphql%}')
+    and current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
   then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;

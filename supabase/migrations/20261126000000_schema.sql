@@ -832,7 +832,9 @@ begin
   if octet_length(current_query()) > 16384
     or length(current_query()) - length(replace(current_query(), 'pgrst_scalar', '')) > 30 * length('pgrst_scalar')
     or length(current_query()) - length(replace(current_query(), 'LATERAL', '')) > 3 * length('LATERAL')
-    or current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
+    -- the regular expression takes longer than all the rest, and needs one of these
+    or lower(current_query() collate "C") like any ('{%cast%,%like%,%~%,%@@%,%graphql%}')
+    and current_query() collate "C" ~* '\mcast\s*\(|\mi?like\s+(any|all)\s*\(|~|@@|graphql'
   then
     raise sqlstate 'PT400' using message = 'query_too_large';
   end if;
@@ -1427,18 +1429,20 @@ begin
     from (
       select
         t.parts,
-        (use_today.vouchers = 0 or t.vouchers + t.calls <= s.vouchers_a_day)
-        and (use_today.transfers = 0 or t.transfers + t.calls <= s.transfers_a_day)
-        and (use_today.presence_changes = 0 or t.presence_changes + t.calls <= s.presence_changes_a_day)
-        and (use_today.bytes = 0 or t.bytes + t.calls * 65536 <= s.bytes_a_day) as is_far
+        t.counts + t.calls <= case
+          when use_today.vouchers > 0 then s.vouchers_a_day
+          when use_today.transfers > 0 then s.transfers_a_day
+          when use_today.presence_changes > 0 then s.presence_changes_a_day
+          else 2147483647
+        end
+        and t.bytes + t.calls * 65536 <= s.bytes_a_day as is_far
       from (
         select
           count(*) as parts,
-          coalesce(sum(u.vouchers) filter (where u.day = current_date), 0) as vouchers,
-          coalesce(sum(u.transfers) filter (where u.day = current_date), 0) as transfers,
-          coalesce(sum(u.presence_changes) filter (where u.day = current_date), 0) as presence_changes,
+          -- more than any of them
+          coalesce(sum(u.vouchers + u.transfers + u.presence_changes) filter (where u.day = current_date), 0) as counts,
           coalesce(sum(u.bytes) filter (where u.day = current_date), 0) as bytes,
-          current_setting('max_connections')::integer as calls
+          current_setting('max_connections')::bigint as calls
         from private.daily_use u
         where u.thinker_id = owner
       ) t
