@@ -4935,7 +4935,7 @@ declare
   desired_currency text;
   offered          bigint := private.amount_of(new.loan -> 'amount');
   named            text;
-  largest          bigint;
+  largest          numeric;
 begin
   select a.desired_loan, a.currency into desired, desired_currency
   from public.mortgage_applications a
@@ -4955,22 +4955,34 @@ begin
   end if;
   new.loan_currency := coalesce(named, desired_currency, 'EUR');
 
-  -- {"amount": 1, "principal": 25000000}: a larger number beside it counts, up to what the borrower asked for
-  -- numbers are compared in the path: a call of a function for each of many would take minutes
-  select round(max(number::numeric)) into largest
+  -- {"amount": 1, "principal": "25000000"}: a larger principal beside it counts, up to what the borrower asked for; any
+  -- other number may be a time or the sum of the repayments
+  select max(n.number) into largest
   from (
-    values ('$.*[*] ? (@.type() == "number" && @ > $offered && @ < 9007199254740992)'::jsonpath),
-      ('$.*.*[*] ? (@.type() == "number" && @ > $offered && @ < 9007199254740992)')
-  ) as beside (path)
-  cross join lateral jsonb_path_query(new.loan, beside.path, jsonb_build_object('offered', offered)) as number;
-  new.loan_amount := case when largest is null then offered else greatest(offered, least(largest, desired)) end;
+    select
+      case
+        when jsonb_typeof(v.value) = 'number'
+          or (jsonb_typeof(v.value) = 'string' and v.value #>> '{}' ~ '^[0-9]{1,16}([.][0-9]{1,16})?$')
+          then (v.value #>> '{}')::numeric
+      end as number
+    from (
+      select new.loan as value
+      union all
+      select jsonb_path_query(new.loan, '$.*[*] ? (@.type() == "object")')
+    ) o
+    cross join lateral jsonb_each(o.value) v
+    where lower(v.key collate "C") in ('amount', 'principal')
+  ) n
+  where n.number < 9007199254740992;
+  new.loan_amount := case when largest is null then offered else greatest(offered, round(least(largest, desired))) end;
   return new;
 end;
 $$;
 
 comment on function private.tg_mortgage_offers__set_loan is
   'Sets the loan that is offered: {amount, currency} of the lender''s loan, otherwise the application''s desired '
-  'loan. If the lender''s loan has a larger number beside its amount, that number counts, at most the desired loan. '
+  'loan. If the lender''s loan has a larger amount or principal (a number, also as a text) in it, or in an object '
+  'in it, that counts, at most the desired loan. '
   'Raises: currency_unknown (400).';
 
 create trigger tg_mortgage_offers__set_loan
