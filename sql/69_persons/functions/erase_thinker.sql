@@ -76,8 +76,8 @@ begin
         perform pg_advisory_unlock(private.lock_number('write'));
         alone := false;
       end if;
-      -- lock_not_available, deadlock_detected
-      if sqlstate not in ('55P03', '40P01') or attempt = 500 then
+      -- lock_not_available
+      if sqlstate <> '55P03' or attempt = 500 then
         raise;
       end if;
       perform pg_sleep(0.02);
