@@ -7758,7 +7758,6 @@ declare
   -- admins get larger pages, and more time, by get_settlement
   most       constant integer := least(get_statement.max_rows, 1000);
   settlement public.settlements;
-  statement  jsonb;
 begin
   perform private.is_valid_request();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
@@ -7773,15 +7772,7 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, most);
-  if settlement.status = 'written_off' and not exists (
-    select from private.receivable_facts r
-    where r.settlement_id = settlement.id and r.payer_id = auth.uid() and r.cents > 0
-  ) then
-    -- words about the debt of another
-    statement := statement || '{"write_off_reason": null}';
-  end if;
-  return statement;
+  return private.settlement_statement(settlement, auth.uid(), get_statement.after, most);
 end;
 $$;
 
@@ -8381,6 +8372,14 @@ begin
     limit least(greatest(settlement_statement.max_rows, 1), 10000)
   ) l;
 
+  if payer is not null and settlement.status = 'written_off' and not exists (
+    select from private.receivable_facts r
+    where r.settlement_id = settlement.id and r.payer_id = payer and r.cents > 0
+  ) then
+    -- words about the debt of another
+    settlement.write_off_reason := null;
+  end if;
+
   return private.settlement_json(settlement) || sums || parts || others || page;
 end;
 $$;
@@ -8390,7 +8389,8 @@ comment on function private.settlement_statement is
   'fee_events and total_cents), payments, the settlements with the same lines that it replaces or that replaced it '
   '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of '
   'time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments '
-  'of this payer, and their sums as total_cents and paid_cents.';
+  'of this payer, and their sums as total_cents and paid_cents; and write_off_reason only if a part of its debt was '
+  'given up.';
 
 -- sql/65_fees/functions/take_off_credits.sql
 create function private.take_off_credits(settlement_id uuid)

@@ -452,6 +452,8 @@ def test_the_reason_of_a_write_off_is_for_those_whose_debt_it_is(books: psycopg.
     assert readers == dict.fromkeys(("anna", "ben", "clara")) | dict.fromkeys(
         ("dora", "togethersystems"), "Dora is bankrupt"
     )
+    exported = "select item ->> 'write_off_reason' from private.thinker_data(%s) where section = 'settlements'"
+    assert {uid: one(books, exported, uid) for uid in readers} == readers
     # they read no row with it, neither the settlement nor its event
     for uid in ("anna", "dora"):
         for table in ("settlements", "events"):

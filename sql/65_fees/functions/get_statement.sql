@@ -10,7 +10,6 @@ declare
   -- admins get larger pages, and more time, by get_settlement
   most       constant integer := least(get_statement.max_rows, 1000);
   settlement public.settlements;
-  statement  jsonb;
 begin
   perform private.is_valid_request();
   select * into settlement from public.settlements s where s.id = get_statement.settlement_id;
@@ -25,15 +24,7 @@ begin
   ) then
     raise sqlstate 'PT404' using message = 'settlement_not_found';
   end if;
-  statement := private.settlement_statement(settlement, auth.uid(), get_statement.after, most);
-  if settlement.status = 'written_off' and not exists (
-    select from private.receivable_facts r
-    where r.settlement_id = settlement.id and r.payer_id = auth.uid() and r.cents > 0
-  ) then
-    -- words about the debt of another
-    statement := statement || '{"write_off_reason": null}';
-  end if;
-  return statement;
+  return private.settlement_statement(settlement, auth.uid(), get_statement.after, most);
 end;
 $$;
 

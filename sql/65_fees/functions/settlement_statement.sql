@@ -94,6 +94,14 @@ begin
     limit least(greatest(settlement_statement.max_rows, 1), 10000)
   ) l;
 
+  if payer is not null and settlement.status = 'written_off' and not exists (
+    select from private.receivable_facts r
+    where r.settlement_id = settlement.id and r.payer_id = payer and r.cents > 0
+  ) then
+    -- words about the debt of another
+    settlement.write_off_reason := null;
+  end if;
+
   return private.settlement_json(settlement) || sums || parts || others || page;
 end;
 $$;
@@ -103,4 +111,5 @@ comment on function private.settlement_statement is
   'fee_events and total_cents), payments, the settlements with the same lines that it replaces or that replaced it '
   '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of '
   'time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments '
-  'of this payer, and their sums as total_cents and paid_cents.';
+  'of this payer, and their sums as total_cents and paid_cents; and write_off_reason only if a part of its debt was '
+  'given up.';
