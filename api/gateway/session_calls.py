@@ -29,6 +29,9 @@ _NEWEST_FIRST = {
 _OF_A_PARTY = ("cancel_booking", "sign_mortgage_contract")
 """What a thinker may do to something that is there already: any of a session's thinkers is asked."""
 
+_OF_A_ROOM = ("check_contract_link", "record_contract")
+"""What the thinker of a token may do, too, in the room into which the page was matched as that thinker."""
+
 
 class SessionCalls:
     """Calls functions as the thinkers of a session.
@@ -72,10 +75,14 @@ class SessionCalls:
             own = [replace(actor, uid=guest)]
         elif not thinkers:
             own = [replace(actor, uid=guest, session_id=None)]  # nobody, who sees what everybody may see
-        actors = own if self._claims and function not in _OF_A_PARTY else own + proven
         if function in _NEWEST_FIRST:
-            return await self._list(function, actors, params)
-        return await self._first(function, actors, params)
+            return await self._list(function, own + proven, params)
+        attempts = [(each, params) for each in own]
+        if not self._claims or function in _OF_A_PARTY:
+            attempts += [(each, params) for each in proven]
+        elif function in _OF_A_ROOM and params["room_id"] is not None:
+            attempts += [(each, params | {"matched": True}) for each in proven]
+        return await self._first(function, attempts)
 
     async def _claim(self, uid: str) -> None:
         await self._calls.call(
@@ -95,10 +102,10 @@ class SessionCalls:
                 raise ApiError("busy") from error
             raise
 
-    async def _first(self, function: str, actors: list[Actor], params: dict[str, object]) -> Any:
+    async def _first(self, function: str, attempts: list[tuple[Actor, dict[str, object]]]) -> Any:
         """The result for the first thinker that is not refused, else the first refusal."""
         refusals = []
-        for actor in actors:
+        for actor, params in attempts:
             try:
                 return await self._call_as(actor, function, params)
             except ApiError as error:

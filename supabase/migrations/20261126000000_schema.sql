@@ -3744,7 +3744,11 @@ comment on table private.document_total is
 alter table private.document_total enable row level security;
 
 -- sql/45_documents/functions/check_contract_link.sql
-create function public.check_contract_link(voucher_id text default null, room_id text default null)
+create function public.check_contract_link(
+  voucher_id text    default null,
+  room_id    text    default null,
+  matched    boolean default false
+)
 returns boolean
 language plpgsql
 stable
@@ -3754,7 +3758,9 @@ as $$
 begin
   perform private.is_valid_request();
   if not private.is_service() then
-    perform private.require_contract_link(check_contract_link.voucher_id, check_contract_link.room_id);
+    perform private.require_contract_link(
+      check_contract_link.voucher_id, check_contract_link.room_id, check_contract_link.matched
+    );
   end if;
   return true;
 end;
@@ -3865,6 +3871,7 @@ create function public.record_contract(
   voucher_id      text    default null,
   room_id         text    default null,
   as_thinker      boolean default false,
+  matched         boolean default false,
   idempotency_key text    default null
 )
 returns jsonb
@@ -3900,7 +3907,9 @@ begin
     end if;
   end if;
   if record_contract.as_thinker then
-    perform private.require_contract_link(record_contract.voucher_id, record_contract.room_id);
+    perform private.require_contract_link(
+      record_contract.voucher_id, record_contract.room_id, record_contract.matched
+    );
   end if;
   if record_contract.room_id is not null then
     insert into public.rooms (id, type, owner_id, meta)
@@ -3955,13 +3964,16 @@ comment on function public.record_contract is
 grant execute on function public.record_contract to service_role;
 
 -- sql/45_documents/functions/require_contract_link.sql
-create function private.require_contract_link(voucher_id text, room_id text)
+create function private.require_contract_link(voucher_id text, room_id text, matched boolean default false)
 returns void
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
+  if require_contract_link.matched then
+    perform private.require_in_room(require_contract_link.room_id);
+  end if;
   if require_contract_link.voucher_id is not null and not exists (
     select from public.vouchers v where v.id = require_contract_link.voucher_id and v.issuer_id = auth.uid()
   ) and require_contract_link.voucher_id not in (select private.held_vouchers()) then
@@ -3982,7 +3994,7 @@ $$;
 comment on function private.require_contract_link is
   'Checks that the acting thinker may link a document to this voucher and room: it must be the voucher''s issuer or a '
   'holder. If the room exists, the thinker must be in it; a room named mortgage:... must belong to one of its '
-  'mortgages. '
+  'mortgages. With matched the thinker must have been matched into the room, and be there now. '
   'Raises: not_your_room (403); voucher_not_found (404).';
 
 -- sql/45_documents/functions/require_space_for_document.sql

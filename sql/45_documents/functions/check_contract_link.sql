@@ -1,4 +1,8 @@
-create function public.check_contract_link(voucher_id text default null, room_id text default null)
+create function public.check_contract_link(
+  voucher_id text    default null,
+  room_id    text    default null,
+  matched    boolean default false
+)
 returns boolean
 language plpgsql
 stable
@@ -8,7 +12,9 @@ as $$
 begin
   perform private.is_valid_request();
   if not private.is_service() then
-    perform private.require_contract_link(check_contract_link.voucher_id, check_contract_link.room_id);
+    perform private.require_contract_link(
+      check_contract_link.voucher_id, check_contract_link.room_id, check_contract_link.matched
+    );
   end if;
   return true;
 end;

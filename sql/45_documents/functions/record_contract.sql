@@ -8,6 +8,7 @@ create function public.record_contract(
   voucher_id      text    default null,
   room_id         text    default null,
   as_thinker      boolean default false,
+  matched         boolean default false,
   idempotency_key text    default null
 )
 returns jsonb
@@ -43,7 +44,9 @@ begin
     end if;
   end if;
   if record_contract.as_thinker then
-    perform private.require_contract_link(record_contract.voucher_id, record_contract.room_id);
+    perform private.require_contract_link(
+      record_contract.voucher_id, record_contract.room_id, record_contract.matched
+    );
   end if;
   if record_contract.room_id is not null then
     insert into public.rooms (id, type, owner_id, meta)
