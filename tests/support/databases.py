@@ -266,7 +266,8 @@ def empty(url: str) -> None:
         # without the foreign keys the order does not matter
         deletions = (sql.SQL("delete from {}").format(sql.SQL(table)) for (table,) in tables)
         connection.execute(sql.SQL("; ").join([sql.SQL("set session_replication_role = replica"), *deletions]))
-        connection.execute("delete from private.invoice_numbers")
+        # without the foreign keys nothing cascades
+        connection.execute("delete from private.named_templates; delete from private.invoice_numbers")
         connection.execute(
             "truncate private.import_runs, private.import_rows, private.import_rejects, private.erased_uids"
         )
