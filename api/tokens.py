@@ -21,6 +21,9 @@ from api.settings import MIN_SECRET_LENGTH, Settings
 if TYPE_CHECKING:
     from api.public_keys import PublicKeys
 
+MAX_TOKEN_LENGTH = 8192
+"""PyJWT reads each character in Python, before anything is proved."""
+
 LIFETIME_SECONDS = 3600
 """How long a token of /api/presence/verify is valid: as long as one of Supabase Auth."""
 
@@ -75,6 +78,8 @@ class Tokens:
 
         Raises ApiError: token_keys_away, if the key that it names cannot be fetched.
         """
+        if len(token) > MAX_TOKEN_LENGTH:
+            return None
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")

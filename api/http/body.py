@@ -126,15 +126,18 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
             body = await self.body()
             async with self.app.state.turns.of(client_address(self), len(body)):
                 began = time.monotonic()
-                _require_few_values(body)
-                # not lenient as json.loads, which takes lone surrogates that are no escapes
-                text = body.decode(json.detect_encoding(body))
-                value: object = _DECODER.decode(text)
-                # only an escape makes a NUL or a lone surrogate, which msgspec refuses
-                holds_nul = "\\u" in text and _holds_nul(msgspec.json.encode(value))
-                took = time.monotonic() - began
-                if took > NOTICEABLE_SECONDS:
-                    await asyncio.sleep(took)
+                try:
+                    # not lenient as json.loads, which takes lone surrogates that are no escapes
+                    text = body.decode(json.detect_encoding(body))
+                    # in UTF-16 half of another character may look like a quote
+                    _require_few_values(text.encode())
+                    value: object = _DECODER.decode(text)
+                    # only an escape makes a NUL or a lone surrogate, which msgspec refuses
+                    holds_nul = "\\u" in text and _holds_nul(msgspec.json.encode(value))
+                finally:
+                    took = time.monotonic() - began
+                    if took > NOTICEABLE_SECONDS:
+                        await asyncio.sleep(took)
         except (ValueError, RecursionError, InvalidOperation) as error:
             raise ApiError("invalid_json") from error
         if holds_nul:

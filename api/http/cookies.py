@@ -12,6 +12,9 @@ from litestar.datastructures import Cookie
 
 from api.http.proxies import is_https
 
+MAX_COOKIE_LENGTH = 4096
+"""Of the value of a signed cookie, as browsers have it; PyJWT reads each character in Python."""
+
 
 def read_cookie(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str:
     """The value of a cookie, as it was sent; empty if there is none.
@@ -48,6 +51,8 @@ class SignedCookie:
         return next(self._claims(read_cookie(connection, cookie_name(connection, self._name))), {})
 
     def _claims(self, sent: str) -> Iterator[Mapping[str, Any]]:
+        if len(sent) > MAX_COOKIE_LENGTH:
+            return
         for key in self._keys:
             with suppress(jwt.PyJWTError, ValueError, TypeError, RecursionError):
                 # clocks of hosts that serve one portal differ: `iat` may be ahead

@@ -57,6 +57,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         for start in range(0, len(data), _SLICE):
             if self.transport.is_closing():
                 return
+            if self.handshake_initiated and not self.handshake_complete:
+                # no client sends messages before it has the answer; uvicorn would write tracebacks to the log
+                self.transport.abort()
+                return
             super().data_received(data[start : start + _SLICE])
             too_many = self._counting.frames > MAX_FRAMES_AT_ONCE or len(self.frames) > MAX_FRAMES_OF_MESSAGE
             if too_many or self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:

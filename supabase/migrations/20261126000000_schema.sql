@@ -7292,7 +7292,7 @@ begin
   perform private.take_turn(adjust_fee.fee_event_id);
   select * into charged
   from public.fee_events e
-  where e.id = adjust_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
+  where e.id = adjust_fee.fee_event_id and e.reverses is null and e.adjusts is null;
   if not found then
     raise sqlstate 'PT404' using message = 'fee_event_not_found';
   end if;
@@ -8054,7 +8054,7 @@ begin
     c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id, reverse_charges.made_at
   from public.fee_events c
   join public.fees f on f.id = c.fee_id
-  where c.subject_type = 'voucher_booking' and c.subject_id = booking.id and num_nonnulls(c.reverses, c.adjusts) = 0
+  where c.subject_type = 'voucher_booking' and c.subject_id = booking.id and c.reverses is null and c.adjusts is null
     -- afterwards the appointment may have taken place
     and (booking.cancelled_at < booking.slot_start or f.reversed_after_start)
   on conflict do nothing;
@@ -8086,7 +8086,7 @@ begin
 
   select * into charged
   from public.fee_events e
-  where e.id = reverse_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
+  where e.id = reverse_fee.fee_event_id and e.reverses is null and e.adjusts is null;
   if not found then
     raise sqlstate 'PT404' using message = 'fee_event_not_found';
   end if;
@@ -8326,7 +8326,7 @@ begin
       private.uid_of(e.payer_id) as payer_uid,
       count(*) as fee_events,
       sum(e.amount_cents) as total_cents,
-      sum(e.amount_cents) filter (where num_nonnulls(e.reverses, e.adjusts) = 0) as charged_cents,
+      sum(e.amount_cents) filter (where e.reverses is null and e.adjusts is null) as charged_cents,
       sum(e.amount_cents) filter (where e.reverses is not null) as reversed_cents,
       sum(e.amount_cents) filter (where e.adjusts is not null) as adjusted_cents
     from public.settlement_lines l
@@ -11778,14 +11778,14 @@ where b.holder_id <> b.issuer_id and case
     select count(*)
     from public.fee_events e
     where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id
-      and num_nonnulls(e.reverses, e.adjusts) = 0
+      and e.reverses is null and e.adjusts is null
       and e.currency = expected.currency
   ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
   when
       exists (select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id)
       then exists (
     select from public.fee_events e
-    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and num_nonnulls(e.reverses, e.adjusts) = 0
+    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.reverses is null and e.adjusts is null
   )
   -- in this branch, because the log is large
   else exists (
@@ -11803,7 +11803,7 @@ select 'every_cancellation_is_reversed_once', count(*),
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
-where num_nonnulls(c.reverses, c.adjusts) = 0 and c.subject_type = 'voucher_booking'
+where c.reverses is null and c.adjusts is null and c.subject_type = 'voucher_booking'
   and (
     case
       when r.reason is not null then false
@@ -11865,7 +11865,7 @@ left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.
 left join public.transfers t on e.subject_type = 'transfer' and t.id = e.subject_id
 left join public.mortgage_contracts c on e.subject_type = 'mortgage_contract' and c.id = e.subject_id
 left join public.mortgage_offers o on o.id = c.offer_id
-where num_nonnulls(e.reverses, e.adjusts) = 0
+where e.reverses is null and e.adjusts is null
   -- the fixed part in another currency is a charge of its own, on a base of 0
   and (e.base_cents <> 0 or e.rate <> 0)
   and e.base_cents <> coalesce(b.price_amount, abs(t.fiat_amount), o.loan_amount, 0)

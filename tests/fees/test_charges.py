@@ -524,6 +524,16 @@ def test_a_cancellation_from_the_start_on_leaves_the_charge(books: psycopg.Conne
     assert violations(books) == {}
 
 
+def test_a_cancellation_reads_the_charges_of_its_booking_only(books: psycopg.Connection) -> None:
+    booking = booked(books)
+    books.execute("set local enable_seqscan = off")  # as with many charges
+    scans = "select seq_scan from pg_stat_xact_user_tables where relid = 'public.fee_events'::regclass"
+    before = one(books, scans)
+    cancel(books, booking, HOLDER)
+    assert one(books, scans) == before
+    assert amounts(books, booking) == [(-240, "EUR"), (240, "EUR")]
+
+
 def test_the_moment_of_the_start_is_late_and_the_one_before_is_not(books: psycopg.Connection) -> None:
     issue(books)
     early, at_the_start = book(books), book(books, slot=1)

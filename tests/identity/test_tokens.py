@@ -76,6 +76,7 @@ FORGED = {
     "unknown key": with_key("ES256", "nobody"),
     "wrong key": jwt.encode(claims(), generate_private_key(SECP256R1()), algorithm="ES256", headers={"kid": "ec"}),
     "key of another kind": with_key("ES256", "rsa"),
+    "too long": signed(padding="x" * 8192),
     "expired, with a key": with_key("ES256", "ec", exp=NOW - 1),
     "service_role, with a key": with_key("ES256", "ec", role="service_role"),
 }

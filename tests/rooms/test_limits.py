@@ -185,6 +185,17 @@ def test_only_a_get_of_the_chat_becomes_a_web_socket(shared_portal: str) -> None
             assert received(client)[9:12] == status, head[:20]
 
 
+def test_messages_before_the_answer_to_the_handshake_write_no_line(
+    shared_portal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for sent in (b"\xff" * 6, PING, EMPTY_REST, b"GET /ws HTTP/1.1\r\n\r\n") * 5:
+        with raw(shared_portal) as client:
+            client.sendall(sent)
+            received(client)
+    assert is_served(shared_portal)
+    assert caplog.text == ""
+
+
 def test_a_request_for_no_web_socket_is_answered(shared_portal: str) -> None:
     with Connection(shared_portal) as connection:
         for method, status in (("GET", 426), ("HEAD", 426), ("POST", 405), ("OPTIONS", 204)):

@@ -433,6 +433,13 @@ def test_a_body_of_many_values_is_refused(client: Connection) -> None:
     assert_refused(client.ask("POST", ISSUE, raw=f'{{"issuerUid": "writer", "unknown": [{values}]}}'.encode()), 400)
 
 
+def test_half_of_a_character_of_utf_16_hides_no_values(client: Connection) -> None:
+    # U+2200 has the byte of a quote
+    values = ",".join(["[]"] * 20_002)
+    body = f'{{"issuerUid": "writer", "title": "\u2200", "unknown": [{values}]}}'
+    assert_refused(client.ask("POST", ISSUE, raw=body.encode("utf-16-le")), 400)
+
+
 def test_commas_in_a_text_are_no_values(client: Connection) -> None:
     answer = client.post(ISSUE, {"issuerUid": "writer", "unknown": "," * 60_000})
     assert answer.status == 200

@@ -32,7 +32,7 @@ begin
   perform private.take_turn(adjust_fee.fee_event_id);
   select * into charged
   from public.fee_events e
-  where e.id = adjust_fee.fee_event_id and num_nonnulls(e.reverses, e.adjusts) = 0;
+  where e.id = adjust_fee.fee_event_id and e.reverses is null and e.adjusts is null;
   if not found then
     raise sqlstate 'PT404' using message = 'fee_event_not_found';
   end if;

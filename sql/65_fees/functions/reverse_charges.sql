@@ -12,7 +12,7 @@ begin
     c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id, c.id, reverse_charges.made_at
   from public.fee_events c
   join public.fees f on f.id = c.fee_id
-  where c.subject_type = 'voucher_booking' and c.subject_id = booking.id and num_nonnulls(c.reverses, c.adjusts) = 0
+  where c.subject_type = 'voucher_booking' and c.subject_id = booking.id and c.reverses is null and c.adjusts is null
     -- afterwards the appointment may have taken place
     and (booking.cancelled_at < booking.slot_start or f.reversed_after_start)
   on conflict do nothing;

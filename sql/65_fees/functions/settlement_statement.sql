@@ -36,7 +36,7 @@ begin
       private.uid_of(e.payer_id) as payer_uid,
       count(*) as fee_events,
       sum(e.amount_cents) as total_cents,
-      sum(e.amount_cents) filter (where num_nonnulls(e.reverses, e.adjusts) = 0) as charged_cents,
+      sum(e.amount_cents) filter (where e.reverses is null and e.adjusts is null) as charged_cents,
       sum(e.amount_cents) filter (where e.reverses is not null) as reversed_cents,
       sum(e.amount_cents) filter (where e.adjusts is not null) as adjusted_cents
     from public.settlement_lines l

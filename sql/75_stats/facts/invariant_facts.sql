@@ -54,14 +54,14 @@ where b.holder_id <> b.issuer_id and case
     select count(*)
     from public.fee_events e
     where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id
-      and num_nonnulls(e.reverses, e.adjusts) = 0
+      and e.reverses is null and e.adjusts is null
       and e.currency = expected.currency
   ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
   when
       exists (select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id)
       then exists (
     select from public.fee_events e
-    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and num_nonnulls(e.reverses, e.adjusts) = 0
+    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.reverses is null and e.adjusts is null
   )
   -- in this branch, because the log is large
   else exists (
@@ -79,7 +79,7 @@ select 'every_cancellation_is_reversed_once', count(*),
 from public.fee_events c
 left join public.voucher_bookings b on b.id = c.subject_id
 left join public.fee_events r on r.reverses = c.id
-where num_nonnulls(c.reverses, c.adjusts) = 0 and c.subject_type = 'voucher_booking'
+where c.reverses is null and c.adjusts is null and c.subject_type = 'voucher_booking'
   and (
     case
       when r.reason is not null then false
@@ -141,7 +141,7 @@ left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.
 left join public.transfers t on e.subject_type = 'transfer' and t.id = e.subject_id
 left join public.mortgage_contracts c on e.subject_type = 'mortgage_contract' and c.id = e.subject_id
 left join public.mortgage_offers o on o.id = c.offer_id
-where num_nonnulls(e.reverses, e.adjusts) = 0
+where e.reverses is null and e.adjusts is null
   -- the fixed part in another currency is a charge of its own, on a base of 0
   and (e.base_cents <> 0 or e.rate <> 0)
   and e.base_cents <> coalesce(b.price_amount, abs(t.fiat_amount), o.loan_amount, 0)
