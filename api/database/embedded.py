@@ -360,12 +360,12 @@ def _settings(memory: int) -> dict[str, str]:
 
 
 def _has_ended(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        # a zombie may be the child of another process, which has not asked for it yet
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
     _reap_children()
-    try:
-        # of another process, which may not have asked for it yet
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return True
 
 
 def _reap_children() -> None:

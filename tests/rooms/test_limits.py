@@ -4,9 +4,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import pytest
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
 from api.http import server as http_server
@@ -186,13 +189,30 @@ def test_only_a_get_of_the_chat_becomes_a_web_socket(shared_portal: str) -> None
 
 
 def test_messages_before_the_answer_to_the_handshake_write_no_line(
-    shared_portal: str, caplog: pytest.LogCaptureFixture
+    shared_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for sent in (b"\xff" * 6, PING, EMPTY_REST, b"GET /ws HTTP/1.1\r\n\r\n") * 5:
-        with raw(shared_portal) as client:
-            client.sendall(sent)
-            received(client)
-    assert is_served(shared_portal)
+    begun = Event()
+
+    async def app(scope: Scope, receive: Receive, _: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await receive()
+            begun.set()
+            await receive()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = http_server.Server(app, settings_in(shared_folder))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            for sent in (b"\xff" * 6, PING, EMPTY_REST, b"GET /ws HTTP/1.1\r\n\r\n"):
+                begun.clear()
+                with raw(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+                    assert begun.wait(30)
+                    client.sendall(sent)
+                    assert received(client) == b""
+        finally:
+            server.should_exit = True
+            thread.join()
     assert caplog.text == ""
 
 
