@@ -151,15 +151,18 @@ class _Protocol(H11Protocol):
         self._unread_until: float | None = None
         peer = self.client[0] if self.client else ""
         self.network = network_of(peer)
-        connections, most = cast("set[_Protocol | WebSocketProtocol]", self.connections), self.config.max_connections
-        self._make_room(connections, most)
+        most = self.config.max_connections
+        self._make_room(self._all_connections, most)
         self._is_proxy = is_proxy(peer, self.config.settings)
         if not self._is_proxy:
             self._make_room(self._connections_of_network(), most // 4)
 
+    @property
+    def _all_connections(self) -> set["_Protocol | WebSocketProtocol"]:
+        return cast("set[_Protocol | WebSocketProtocol]", self.connections)
+
     def _connections_of_network(self) -> list["_Protocol | WebSocketProtocol"]:
-        connections = cast("set[_Protocol | WebSocketProtocol]", self.connections)
-        return [other for other in connections if other.network == self.network]
+        return [other for other in self._all_connections if other.network == self.network]
 
     def _make_room(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
@@ -205,7 +208,7 @@ class _Protocol(H11Protocol):
     def pause_writing(self) -> None:
         """Make room for an answer that its client has not read."""
         super().pause_writing()
-        self._limit_unread(cast("set[_Protocol | WebSocketProtocol]", self.connections), MAX_UNREAD_BYTES)
+        self._limit_unread(self._all_connections, MAX_UNREAD_BYTES)
         if not self._is_proxy:
             self._limit_unread(self._connections_of_network(), MAX_UNREAD_BYTES // 4)
 
