@@ -6,7 +6,6 @@ uvicorn limits neither the number of connections nor the time for a header, a bo
 import asyncio
 import errno
 import logging
-import re
 import resource
 import socket
 from collections.abc import Collection, Iterable, Sequence
@@ -60,8 +59,8 @@ _VERIFY = "/api/presence/verify"
 MAX_CHUNK_LINE = 256
 """Bytes of the line before a chunk: its size, and extensions that nobody uses."""
 
-_LONG_SPACE = re.compile(rb"[ \t]{100}")
-_END_OF_HEAD = re.compile(rb"(?:\A|\n)\r?\n")
+_LONG_SPACE = b" " * 100
+_ENDS_OF_HEAD = (b"\n\n", b"\n\r\n")
 
 _MAX_SMALL_CHUNKS = 200
 _SMALL_CHUNK = 256
@@ -144,7 +143,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for it: of too many connections, the one whose client is silent for longest is closed."""
         super().connection_made(transport)
-        self.conn = _StrictConnection(h11.SERVER)
+        self.conn = StrictConnection()
         self.idle_since = self.heard = self.loop.time()
         self._has_next_request = False
         self._unread = 0
@@ -277,14 +276,42 @@ def _longest_silent(connections: Iterable[_Protocol | WebSocketProtocol]) -> _Pr
     return min(connections, key=lambda connection: connection.heard)
 
 
-class _StrictConnection(h11.Connection):
+class _Head:
+    """A head, or trailers, of which h11 may take long to parse.
+
+    Its own limit is for those that come in several pieces, and its time grows with the square of white space.
+    """
+
+    _seen = 0
+
+    def require_simple(self, received: bytes) -> None:
+        """Raise h11.RemoteProtocolError for too long a head, of which so much is received.
+
+        What was looked at before is not looked at again: it may come in thousands of pieces.
+        """
+        if received.startswith((b"\n", b"\r\n")):
+            return
+        begin = max(0, self._seen - len(_LONG_SPACE))
+        new = received[begin : MAX_HEAD_BYTES + 1].replace(b"\t", b" ")
+        end = min((at for at in map(new.find, _ENDS_OF_HEAD) if at >= 0), default=len(new))
+        self._seen = begin + end
+        is_long = self._seen > MAX_HEAD_BYTES
+        if is_long or received.count(b"\n", 0, self._seen) > MAX_HEADERS or _LONG_SPACE in new[:end]:
+            raise h11.RemoteProtocolError("too long a head")
+
+
+class StrictConnection(h11.Connection):
     """Refuses what costs more than its bytes: many headers, many parameters, a body in tiny chunks.
 
     The head of an answer waits for the first bytes of its body: two writes cost twice the system's time.
     """
 
     _small_chunks = _chunks = _bytes = 0
-    _head: Sequence[bytes] = ()
+    _answered: Sequence[bytes] = ()
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER)
+        self._head = _Head()
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
         """What to write for an event. Raises h11.LocalProtocolError."""
@@ -292,17 +319,18 @@ class _StrictConnection(h11.Connection):
         if output is None:
             return None
         if isinstance(event, h11.Response):
-            self._head = output
+            self._answered = output
             return []
-        output, self._head = [*self._head, *output], ()
+        output, self._answered = [*self._answered, *output], ()
         return output
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next event. Raises h11.RemoteProtocolError."""
         if self.their_state is h11.IDLE:
-            _require_simple_head(self.trailing_data[0])
+            self._head.require_simple(self.trailing_data[0])
         event = super().next_event()
         if isinstance(event, h11.Request):
+            self._head = _Head()
             self._small_chunks = self._chunks = self._bytes = 0
             if isinstance(self._reader, ChunkedReader):
                 self._reader = _StrictChunkedReader()
@@ -321,26 +349,18 @@ class _StrictConnection(h11.Connection):
 class _StrictChunkedReader(ChunkedReader):
     """Refuses long lines of chunks, and trailers that no head may have."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._trailers = _Head()
+
     def __call__(self, buffer: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         if self._reading_trailer:
-            _require_simple_head(bytes(buffer))
+            self._trailers.require_simple(bytes(buffer))
         elif not self._bytes_in_chunk:
             line = bytes(buffer).removeprefix(self._bytes_to_discard)
             if line.find(b"\r\n") > MAX_CHUNK_LINE:
                 raise h11.RemoteProtocolError("too long a line of a chunk")
         return super().__call__(buffer)
-
-
-def _require_simple_head(received: bytes) -> None:
-    """Raise h11.RemoteProtocolError for a head, or trailers, that h11 takes long to parse.
-
-    Its own limit is for those that come in several pieces, and its time grows with the square of white space.
-    """
-    received = received[: MAX_HEAD_BYTES + 1]
-    end = _END_OF_HEAD.search(received)
-    head = received[: end.start()] if end else received
-    if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEADERS or _LONG_SPACE.search(head):
-        raise h11.RemoteProtocolError("too long a head")
 
 
 async def _has_hung_up(receive: Receive) -> bool:

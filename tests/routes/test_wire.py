@@ -3,14 +3,17 @@
 import asyncio
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import h11
 import pytest
 
 from api.errors import ApiError
 from api.http.body import MAX_WAITING_BYTES, Turns
+from api.http.server import StrictConnection
 from api.http.web_socket import BAD_REQUEST
 from api.settings import ROOT
 from tests.support.serving import Connection, serve, settings_in
@@ -99,6 +102,18 @@ def test_a_head_of_many_parts_is_refused(url: str, head: str) -> None:
 def test_a_head_may_have_a_hundred_headers(url: str) -> None:
     head = "GET /health?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".format("a&" * 99) + "a:\r\n" * 98
     assert _answered(url, f"{head}\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_byte_of_a_long_head_costs_what_one_of_a_short_head_does() -> None:
+    connection = StrictConnection()
+    spent = []
+    for _ in range(15):
+        began = time.process_time()
+        for byte in b"a" + b"\t" * 99 + b"b" * 900:
+            connection.receive_data(bytes([byte]))
+            assert connection.next_event() is h11.NEED_DATA
+        spent.append(time.process_time() - began)
+    assert spent[-1] < 3 * spent[0]
 
 
 CHUNKED = "POST /api/presence/verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
