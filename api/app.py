@@ -27,6 +27,7 @@ from api.rooms import Rooms
 from api.routes import contracts, health, jwks, presence, room_chat, telbank, telemetry, voucher
 from api.routes.admin import figures, monitoring, session, settlements
 from api.routes.admin.monitoring import ErrorCount
+from api.routes.health import Readiness
 from api.routes.mortgages import hypotheken, mortgage
 from api.routes.portal_pages import portal_pages
 from api.settings import Settings
@@ -54,7 +55,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
     storage, uploads, tokens = Storage(settings), Uploads(), Tokens(settings)
     gateway, rooms = _gateway(settings, tokens, database_url), Rooms(tokens, database_url)
-    key = settings.ts_api_key
+    key, shares = settings.ts_api_key, Shares(gateway)
     app = LegacyRouting(
         Litestar(
             _routes(settings),
@@ -62,7 +63,8 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             state=State(
                 {
                     "settings": settings,
-                    "shares": Shares(gateway),
+                    "shares": shares,
+                    "readiness": Readiness(shares),
                     "counts": Counts(),
                     "tokens": tokens,
                     "sessions": Sessions(settings, tokens) if settings.has_sessions else None,
@@ -101,7 +103,7 @@ def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Ga
 
 def _routes(settings: Settings) -> list[ControllerRouterHandler]:
     routes: list[ControllerRouterHandler] = [
-        health.health,
+        health.router,
         jwks.jwks,
         Router("/", route_handlers=API, middleware=[CallerMiddleware], after_request=mark_replayed),
         room_chat.router,

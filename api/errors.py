@@ -115,6 +115,13 @@ ERRORS: dict[str, Error] = {
         "Verbindung zur Datenbank verloren: die Anfrage kann ausgeführt worden sein oder nicht",
         "connection to the database lost: the request may or may not have been carried out",
     ),
+    # health
+    "not_migrated": Error(
+        503,
+        "Die Datenbank hat andere Migrationen als dieser Server",
+        "the database has other migrations than this server",
+    ),
+    "stopping": Error(503, "Der Server wird beendet", "the server is stopping"),
     # presence
     "token_required": Error(400, "token fehlt", "token fehlt"),
     "token_expired": Error(401, "Token abgelaufen", "Token abgelaufen"),

@@ -197,6 +197,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
     client_address_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-For"
     request_timeout: int = Field(default=20, ge=1, le=3600)
+    stop_delay: int = Field(default=0, ge=0, le=3600)
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
     min_free_mib: int = Field(default=1024, ge=0)
     import_api_key: Annotated[SecretStr, AfterValidator(_ascii)] | None = None

@@ -109,7 +109,7 @@ def run_file(connection: psycopg.Connection, file: Path) -> None:
         raise PortalError(f"{file.name} failed: {error}".strip()) from error
 
 
-def read_migrations(folder: Path) -> list[Migration]:
+def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
     """The folder's migrations, oldest first.
 
     Raises PortalError for a .sql file with another kind of name, and where two have the same version.

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-from api.actor import Actor
+from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Gateway
 
@@ -25,7 +25,6 @@ class Shares:
 
     def __init__(self, gateway: Gateway) -> None:
         """Take the gateway, which somebody else opens."""
-        self._gateway = gateway
         connections = gateway.connections
         # all but one, which is that of /health
         everything = asyncio.Semaphore(connections - 1)
@@ -40,6 +39,7 @@ class Shares:
             (True, False): _Share(gateway, everything),
             (True, True): _Share(gateway, asyncio.Semaphore(connections // 4), everything),
         }
+        self._health = _Share(gateway, asyncio.Semaphore(1))
         self._ping: asyncio.Task[bool] | None = None
 
     def of(self, *, is_operator: bool, is_read: bool, client: str | None = None) -> Calls:
@@ -55,8 +55,13 @@ class Shares:
     async def ping(self) -> bool:
         """Whether the database can be written. All requests at one time share one call, on a connection of its own."""
         if self._ping is None or self._ping.done():
-            self._ping = asyncio.create_task(self._gateway.call("ping", Actor("anon")))
+            self._ping = asyncio.create_task(self._health.call("ping", Actor("anon")))
         return await asyncio.shield(self._ping)
+
+    async def applied_migrations(self) -> list[str]:
+        """The versions of the database's migrations, on the connection of /health."""
+        versions: list[str] = await self._health.call("applied_migrations", SERVER)
+        return versions
 
 
 class _Client(asyncio.Semaphore):

@@ -53,6 +53,9 @@ MAX_PARAMETERS = 100
 _LOOKS = 3
 """How often the event loop looks for the end of a connection before a request is begun whose effect is its answer."""
 
+STOPPING = "stopping"
+"""The name in a request's state that tells that the server has been told to stop."""
+
 _VERIFY = "/api/presence/verify"
 """Answers with a token; everybody may ask for one."""
 
@@ -80,6 +83,7 @@ class Server(uvicorn.Server):
         """Take the application, and how long it waits for a client from the settings."""
         super().__init__(_Config(app, settings))
         self._last_warning = -60.0
+        self._stops_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, with a long queue of which asyncio accepts only a few connections before it serves them."""
@@ -90,12 +94,20 @@ class Server(uvicorn.Server):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # of each connection
 
     async def on_tick(self, counter: int) -> bool:
-        """Hang up on clients that take too long; called ten times a second."""
+        """Hang up on clients that take too long; called ten times a second.
+
+        Returns whether to stop: after the signal to do so, when STOP_DELAY is over. /health/ready tells of it before.
+        """
         if counter % 5 == 0:
             now = asyncio.get_running_loop().time()
             for connection in cast("list[_Protocol | WebSocketProtocol]", list(self.server_state.connections)):
                 connection.hang_up_if_late(now)
-        return await super().on_tick(counter)
+        if not await super().on_tick(counter):
+            return False
+        self.lifespan.state[STOPPING] = True  # of every request from now on
+        now = asyncio.get_running_loop().time()
+        self._stops_at = self._stops_at or now + self.config.settings.stop_delay
+        return now >= self._stops_at or self.force_exit
 
     def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Write at most one line a minute where the system has no more files: asyncio tries again for ever."""

@@ -4,11 +4,15 @@ from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
+from api.http.server import STOPPING
+
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _VARY = (b"vary", b"Cookie, Authorization, Origin, X-TS-APIKEY, X-MOT-User")
 """The headers of a request that tell who calls."""
 
 _PRIVATE = (b"cache-control", b"private")
+_CLOSE = (b"connection", b"close")
+_NOT_STORED = (b"cache-control", b"no-store")
 
 _TWO_LENGTHS = b'{"ok":false,"error":"bad request"}'
 
@@ -17,7 +21,8 @@ class Wire:
     """Refuses a request whose body has two lengths, and adds headers to every answer.
 
     `X-Content-Type-Options: nosniff` to all of them; to those of /api, which depend on the caller, `Vary` and
-    `Cache-Control: private`.
+    `Cache-Control: private`; to those below /health `Cache-Control: no-store`; `Connection: close` while the server
+    stops.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -32,6 +37,10 @@ class Wire:
         sent = Headers.from_scope(scope)
         depends_on_caller = scope["path"].lower().lstrip("/").startswith("api/")
         added = [_NOSNIFF, _VARY] if depends_on_caller else [_NOSNIFF]
+        if scope["path"].startswith("/health/"):
+            added.append(_NOT_STORED)
+        if scope["state"].get(STOPPING):
+            added.append(_CLOSE)  # so that no client sends its next request to a closed connection
         replaced = {name for name, _ in added}
 
         async def send_with_headers(message: Message) -> None:

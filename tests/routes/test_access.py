@@ -50,7 +50,15 @@ CLOSED = [
     ("GET", "/api/admin/settlements/unknown"),
     ("GET", "/api/admin/fees"),
 ]
-OPEN = ["/api/presence/catalog/apis", "/api/autofix/status", "/api/admin/session", "/health", "/schema/openapi.json"]
+OPEN = [
+    "/api/presence/catalog/apis",
+    "/api/autofix/status",
+    "/api/admin/session",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/schema/openapi.json",
+]
 LIMITS = [
     ("POST", "/api/voucher/issue", 60),
     ("POST", "/api/voucher/book", 60),
@@ -298,7 +306,7 @@ def limited_once(shared_database: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/presence/catalog/apis", "/api/presence/debug", "/health"],
+    ["/api/presence/catalog/apis", "/api/presence/debug", "/health", "/health/live", "/health/ready"],
 )
 def test_a_route_without_a_limit_is_not_counted(limited_once: Connection, shared_database: str, path: str) -> None:
     cancel(limited_once)

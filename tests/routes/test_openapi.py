@@ -58,7 +58,12 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("put", "/api/admin/session"): BODY - {409, 422} | {401, 403, 429},
     ("delete", "/api/admin/session"): {429},
 }
-OPEN = {("get", "/api/presence/catalog/apis"): set[int](), ("get", "/health"): {503}}
+OPEN: dict[tuple[str, str], set[int]] = {
+    ("get", "/api/presence/catalog/apis"): set(),
+    ("get", "/health"): {503},
+    ("get", "/health/live"): set(),
+    ("get", "/health/ready"): {503},
+}
 NOT_JSON = {("post", "/api/contracts/upload"), ("get", "/api/contracts/{contract_id}/document")}
 NEEDS_NO_KEY = {
     ("post", "/api/presence/verify"),
@@ -201,7 +206,8 @@ def test_the_answers_of_a_booking_flow_conform(
     for figures in ("presence", "vouchers", "mortgages", "telbank", "fees", "system"):
         check("GET", f"/api/admin/stats/{figures}")
     check("GET", "/api/admin/stats/fees?from=2030-01-01")
-    check("GET", "/health")
+    for health in ("/health", "/health/live", "/health/ready"):
+        check("GET", health)
 
     answered = {(method, path) for method, path, status in seen if status == 200}
     assert answered == (ROUTES.keys() | OPEN.keys()) - NOT_JSON

@@ -1,77 +1,27 @@
 """Several processes serve on one port; none of them is missed when it dies, and all of them end together."""
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-import psutil
 import pytest
 
 from api.http.workers import workers_for
 from tests.cli.running import PORTAL
+from tests.server.running import Running, run_portal
 from tests.support.pooler import run_pooler
-from tests.support.serving import Connection, settings_in
+from tests.support.serving import settings_in
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 
-class Running(NamedTuple):
-    """A `portal run` with two workers."""
-
-    url: str
-    process: psutil.Popen
-    log: Path
-
-    def workers(self) -> set[psutil.Process]:
-        """Returns the processes that serve; the others keep track of resources, or are the database."""
-        serving = set()
-        for child in self.process.children():
-            # one that has just died has no command line any more
-            with suppress(psutil.NoSuchProcess):
-                if "spawn_main" in " ".join(child.cmdline()):
-                    serving.add(child)
-        return serving
-
-    def answers(self) -> bool:
-        """Returns whether a request on a new connection is answered."""
-        with Connection(self.url) as connection:
-            return connection.get("/health").status == 200
-
-
 @pytest.fixture
 def running(database: str, tmp_path: Path) -> Iterator[Running]:
-    settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": "0", "WORKERS": "2"}
-    log = tmp_path / "log"
-    with log.open("w") as stderr:
-        process = psutil.Popen(
-            [*PORTAL, "run"],
-            env=os.environ | settings,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            # as a script's command in the background
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        )
-    try:
-        output = ""
-        while "Ctrl-C" not in output:
-            output += process.stdout.readline().decode()
-            assert process.poll() is None, log.read_text()
-        port = re.search(r"http://\S+:(\d+)", output)
-        assert port, output
-        running = Running(f"http://127.0.0.1:{port[1]}", process, log)
-        assert running.answers()
+    with run_portal(database, tmp_path) as running:
         yield running
-    finally:
-        if process.is_running():
-            process.send_signal(signal.SIGTERM)
-        process.wait()
-        process.stdout.close()
 
 
 def test_a_worker_that_dies_is_replaced(running: Running) -> None:

@@ -1,0 +1,69 @@
+"""A server that is told to stop says so, finishes what it began, and then ends."""
+
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.server.running import Running, run_portal
+from tests.support.serving import Connection
+from tests.support.waiting import wait_for_row, wait_until
+
+pytestmark = pytest.mark.slow
+
+HEALTH = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def idle(running: Running) -> socket.socket:
+    """Returns a connection whose first request has been answered."""
+    address = urlsplit(running.url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=60)
+    connection.sendall(HEALTH)
+    answer = b""
+    while not answer.endswith(b'{"ok":true}'):
+        answer += connection.recv(4096)
+    return connection
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_finishes_what_it_began_and_hangs_up_on_idle_clients(database: str, tmp_path: Path, workers: str) -> None:
+    with (
+        run_portal(database, tmp_path, WORKERS=workers) as running,
+        psycopg.connect(database) as holding,
+        psycopg.connect(database, autocommit=True) as watching,
+        Connection(running.url) as connection,
+        ThreadPoolExecutor(1) as thread,
+        closing(idle(running)) as other,
+    ):
+        holding.execute("lock table public.vouchers")
+        slow = thread.submit(connection.get, "/api/voucher/list")
+        ours = "from pg_stat_activity where application_name = 'togethersystems-api' and wait_event_type = 'Lock'"
+        wait_for_row(watching, f"select {ours}")
+
+        running.process.send_signal(signal.SIGTERM)
+        assert other.recv(1) == b""  # the server has hung up
+        assert not slow.done()
+        holding.rollback()
+
+        assert slow.result().status == 200
+        assert running.process.wait() == 0
+
+
+def test_it_serves_for_a_while_after_it_has_said_that_it_stops(database: str, tmp_path: Path) -> None:
+    with run_portal(database, tmp_path, WORKERS="1", STOP_DELAY="3600") as running:
+        with Connection(running.url) as kept:
+            assert kept.get("/health/ready").status == 200
+            running.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: kept.get("/health/ready").status == 503)
+            with Connection(running.url) as new:
+                ready, live, listed = [new.get(path) for path in ("/health/ready", "/health/live", "/api/voucher/list")]
+        assert (ready.status, ready.body) == (503, {"ok": False, "error": "the server is stopping"})
+        assert (live.status, listed.status, listed.headers["connection"]) == (200, 200, "close")
+        # a second signal ends it at once
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait() == 0
