@@ -5833,6 +5833,8 @@ as $$
 declare
   this_month constant timestamptz := date_trunc('month', now());
   horizon    constant timestamptz := this_month + interval '4 months';
+  -- a partition for each of thousands of months would need more locks than a server has
+  oldest     constant timestamptz := this_month - interval '20 years';
   unplaced   boolean;
   missing    timestamptz[];
   month      timestamptz;
@@ -5848,7 +5850,7 @@ begin
   end if;
 
   -- without a partition for now, an event may come at any time
-  unplaced := exists (select from private.events_default e where e.created_at < horizon)
+  unplaced := exists (select from private.events_default e where e.created_at >= oldest and e.created_at < horizon)
     or not exists (select from private.event_partitions() p where now() >= p.starts_at and now() < p.ends_at);
   if unplaced then
     -- thinkers first, the order in which a new thinker and its event are written
@@ -5861,7 +5863,7 @@ begin
     select distinct date_trunc('month', e.created_at) as month
     from private.events_default e
     -- without the locks, other sessions may write such events until the partitions are attached
-    where unplaced and e.created_at < horizon
+    where unplaced and e.created_at >= oldest and e.created_at < horizon
     union
     select generate_series(this_month, horizon - interval '1 month', interval '1 month')
   ) m
@@ -5894,9 +5896,9 @@ $$;
 
 comment on function private.make_event_partitions is
   'Creates the missing partitions of public.events: one for each month (UTC) from now to three months ahead, one for '
-  'each past month with events in the default partition, which are moved, and the default partition. Running it twice '
-  'or concurrently is safe. Fails with lock_not_available (lock_timeout) instead of waiting longer than half a second, '
-  'for example behind a long query; run it again later. '
+  'each month of the past twenty years with events in the default partition, which are moved, and the default '
+  'partition. Running it twice or concurrently is safe. Fails with lock_not_available (lock_timeout) instead of '
+  'waiting longer than half a second, for example behind a long query; run it again later. '
   'Raises: append_only (403).';
 
 select private.make_event_partitions();
@@ -9808,6 +9810,18 @@ begin
 
   select count(*) into staged from private.import_staging;
 
+  -- an imported person is nobody's to claim, also where somebody has named its uid before; rows that are rejected count
+  if exists (select from private.claims c where c.session_id is null and c.claimed_at is null) then
+    delete from private.claims c
+    where c.session_id is null and c.claimed_at is null and c.thinker_id = any (
+      array(
+        select private.thinker_id(u.uid)
+        from private.import_staging s
+        cross join lateral private.import_uids(s.content) as u (uid)
+      )
+    );
+  end if;
+
   -- subqueries, because a join may begin with all rows that were ever imported
   delete from private.import_staging s
   where s.hash = (
@@ -10017,6 +10031,25 @@ volatile
 set search_path = ''
 as $$
 begin
+  -- what somebody made here under an id of the source is not what the source's rows mean
+  if import_prerequisites.legacy_table in ('voucher_bookings', 'contract_links') and exists (
+    select from private.import_staging s
+    where s.n = any (import_prerequisites.ns) and s.content ->> 'voucher_id' <> '' and not exists (
+      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'voucher_missing';
+  end if;
+  if import_prerequisites.legacy_table = 'mortgage_offers' and exists (
+    select from private.import_staging s
+    where s.n = any (import_prerequisites.ns) and s.content ->> 'application_id' <> '' and not exists (
+      select from private.import_rows r
+      where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'application_missing';
+  end if;
+
   perform private.import_thinkers(import_prerequisites.ns);
 
   case import_prerequisites.legacy_table
@@ -10054,14 +10087,42 @@ begin
         and m.room_refs ->> 'negotiationRoomId' = 'mortgage:offer:' || m.id
       order by 1
       on conflict (id) do nothing;
+      if exists (
+        select from private.import_mortgage_offers m
+        join public.rooms o on o.id = 'mortgage:offer:' || m.id
+        where m.n = any (import_prerequisites.ns)
+          and o.owner_id is distinct from m.lender_id
+          -- made by an import
+          and o.meta <> '{"source": "import"}'
+          and not exists (
+            select from private.import_rows r where r.legacy_table = 'mortgage_offers' and r.id = m.id
+          )
+      ) then
+        raise sqlstate 'IM409' using message = 'room_taken';
+      end if;
     when 'contract_links' then
       insert into public.rooms (id, type, owner_id, meta, created_at)
-      select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "contract"}'::jsonb, m.created_at
+      select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "import"}'::jsonb, m.created_at
       from private.import_contract_links m
       left join public.contracts c on c.id = m.contract_id
       where m.n = any (import_prerequisites.ns) and m.room_id is not null
       order by m.room_id, m.n
       on conflict (id) do nothing;
+      if exists (
+        select from private.import_contract_links m
+        join public.rooms o on o.id = m.room_id
+        left join public.contracts c on c.id = m.contract_id
+        where m.n = any (import_prerequisites.ns)
+          and o.owner_id is distinct from c.created_by
+          -- made by an import
+          and o.meta <> '{"source": "import"}'
+          and not exists (
+            select from private.import_rows r
+            where r.legacy_table = 'mortgage_offers' and o.id = 'mortgage:offer:' || r.id
+          )
+      ) then
+        raise sqlstate 'IM409' using message = 'room_taken';
+      end if;
     else null;
   end case;
 end;
@@ -10070,7 +10131,8 @@ $$;
 comment on function private.import_prerequisites is
   'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
   'vouchers of bookings. '
-  'Refuses with offer_is_accepted, because the legacy store has no contract for it.';
+  'Refuses with offer_is_accepted, because the legacy store has no contract for it; with voucher_missing, '
+  'application_missing and room_taken where the row would become part of what somebody made here under that id.';
 
 -- sql/68_import/functions/import_range.sql
 create function private.import_range(legacy_table text, ns integer[], run integer)

@@ -105,8 +105,9 @@ def test_a_month_ends_at_midnight_utc_in_any_time_zone(connection: psycopg.Conne
 def test_an_event_without_a_month_gets_one_unless_it_is_too_far_ahead(connection: psycopg.Connection) -> None:
     soon, later = month(connection, 3), month(connection, 4)
     past = {
-        "0001-01-01Z": "0001_01",
-        "1999-12-31 23:59Z": "1999_12",
+        # thousands of months would need more locks than a server has
+        "0001-01-01Z": "default",
+        "1999-12-31 23:59Z": "default",
         "2020-02-29Z": "2020_02",
         "2020-02-01Z": "2020_02",
     }
@@ -119,7 +120,7 @@ def test_an_event_without_a_month_gets_one_unless_it_is_too_far_ahead(connection
     assert log(connection) == before
     expected = past | {str(soon): name_of(soon), str(later): "default", "9999-12-31 23:59Z": "default"}
     assert homes(connection) == expected
-    assert partitions(connection) == ["0001_01", "1999_12", "2020_02", *ahead(connection), "default"]
+    assert partitions(connection) == ["2020_02", *ahead(connection), "default"]
 
 
 def test_a_job_that_did_not_run_for_months_sorts_the_events_of_that_time(connection: psycopg.Connection) -> None:

@@ -419,14 +419,38 @@ def test_what_changed_here_meanwhile_is_not_overwritten(
     assert violations(connection) == {}
 
 
-def test_an_id_that_is_here_with_other_content_is_rejected(
+def test_rows_of_what_others_have_made_under_an_id_of_the_source_are_rejected(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
     call(connection, thinker("sam"), "issue_voucher", voucher_id="v-1")
-    take(write(tmp_path / "d1.sqlite"))
-    rejects = connection.execute("select legacy_table, reason from private.import_rejects order by 1").fetchall()
-    assert rejects == [("vouchers", "id_taken")]
+    call(connection, thinker("sam"), "apply_for_mortgage", application_id="app-1")
+    connection.execute("insert into public.rooms (id, owner_id) select 'desk', private.thinker_id('sam')")
+    file = write(tmp_path / "d1.sqlite", ("contract_links", {"id": "cl-2", "voucher_id": None}))
+    for _ in range(2):
+        take(file)
+        rejects = connection.execute(
+            "select row_id, reason from private.import_rejects where resolved_at is null order by 1"
+        ).fetchall()
+        assert rejects == [
+            ("app-1", "id_taken"),
+            ("b-1", "voucher_missing"),
+            ("cl-1", "voucher_missing"),
+            ("cl-2", "room_taken"),
+            ("mort-offer-1", "application_missing"),
+            ("v-1", "id_taken"),
+        ]
     assert one(connection, "select private.uid_of(issuer_id) from public.vouchers") == "sam"
+
+
+def test_nobody_claims_a_thinker_that_is_imported_but_was_named_before(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    for uid in ("ben", "anna", "zoe"):
+        call(connection, thinker("sam"), "issue_voucher", holder_uid=uid)
+    # of anna all rows are rejected
+    take(write(tmp_path / "d1.sqlite", ("vouchers", {"price_currency": "?"})))
+    waiting = connection.execute("select private.uid_of(thinker_id) from private.claims").fetchall()
+    assert waiting == [("zoe",)]
 
 
 def test_a_second_row_of_an_id_in_the_source_never_replaces_the_first(

@@ -8,6 +8,8 @@ as $$
 declare
   this_month constant timestamptz := date_trunc('month', now());
   horizon    constant timestamptz := this_month + interval '4 months';
+  -- a partition for each of thousands of months would need more locks than a server has
+  oldest     constant timestamptz := this_month - interval '20 years';
   unplaced   boolean;
   missing    timestamptz[];
   month      timestamptz;
@@ -23,7 +25,7 @@ begin
   end if;
 
   -- without a partition for now, an event may come at any time
-  unplaced := exists (select from private.events_default e where e.created_at < horizon)
+  unplaced := exists (select from private.events_default e where e.created_at >= oldest and e.created_at < horizon)
     or not exists (select from private.event_partitions() p where now() >= p.starts_at and now() < p.ends_at);
   if unplaced then
     -- thinkers first, the order in which a new thinker and its event are written
@@ -36,7 +38,7 @@ begin
     select distinct date_trunc('month', e.created_at) as month
     from private.events_default e
     -- without the locks, other sessions may write such events until the partitions are attached
-    where unplaced and e.created_at < horizon
+    where unplaced and e.created_at >= oldest and e.created_at < horizon
     union
     select generate_series(this_month, horizon - interval '1 month', interval '1 month')
   ) m
@@ -69,9 +71,9 @@ $$;
 
 comment on function private.make_event_partitions is
   'Creates the missing partitions of public.events: one for each month (UTC) from now to three months ahead, one for '
-  'each past month with events in the default partition, which are moved, and the default partition. Running it twice '
-  'or concurrently is safe. Fails with lock_not_available (lock_timeout) instead of waiting longer than half a second, '
-  'for example behind a long query; run it again later. '
+  'each month of the past twenty years with events in the default partition, which are moved, and the default '
+  'partition. Running it twice or concurrently is safe. Fails with lock_not_available (lock_timeout) instead of '
+  'waiting longer than half a second, for example behind a long query; run it again later. '
   'Raises: append_only (403).';
 
 select private.make_event_partitions();

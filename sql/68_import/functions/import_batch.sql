@@ -21,6 +21,18 @@ begin
 
   select count(*) into staged from private.import_staging;
 
+  -- an imported person is nobody's to claim, also where somebody has named its uid before; rows that are rejected count
+  if exists (select from private.claims c where c.session_id is null and c.claimed_at is null) then
+    delete from private.claims c
+    where c.session_id is null and c.claimed_at is null and c.thinker_id = any (
+      array(
+        select private.thinker_id(u.uid)
+        from private.import_staging s
+        cross join lateral private.import_uids(s.content) as u (uid)
+      )
+    );
+  end if;
+
   -- subqueries, because a join may begin with all rows that were ever imported
   delete from private.import_staging s
   where s.hash = (

@@ -5,6 +5,25 @@ volatile
 set search_path = ''
 as $$
 begin
+  -- what somebody made here under an id of the source is not what the source's rows mean
+  if import_prerequisites.legacy_table in ('voucher_bookings', 'contract_links') and exists (
+    select from private.import_staging s
+    where s.n = any (import_prerequisites.ns) and s.content ->> 'voucher_id' <> '' and not exists (
+      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'voucher_missing';
+  end if;
+  if import_prerequisites.legacy_table = 'mortgage_offers' and exists (
+    select from private.import_staging s
+    where s.n = any (import_prerequisites.ns) and s.content ->> 'application_id' <> '' and not exists (
+      select from private.import_rows r
+      where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'application_missing';
+  end if;
+
   perform private.import_thinkers(import_prerequisites.ns);
 
   case import_prerequisites.legacy_table
@@ -42,14 +61,42 @@ begin
         and m.room_refs ->> 'negotiationRoomId' = 'mortgage:offer:' || m.id
       order by 1
       on conflict (id) do nothing;
+      if exists (
+        select from private.import_mortgage_offers m
+        join public.rooms o on o.id = 'mortgage:offer:' || m.id
+        where m.n = any (import_prerequisites.ns)
+          and o.owner_id is distinct from m.lender_id
+          -- made by an import
+          and o.meta <> '{"source": "import"}'
+          and not exists (
+            select from private.import_rows r where r.legacy_table = 'mortgage_offers' and r.id = m.id
+          )
+      ) then
+        raise sqlstate 'IM409' using message = 'room_taken';
+      end if;
     when 'contract_links' then
       insert into public.rooms (id, type, owner_id, meta, created_at)
-      select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "contract"}'::jsonb, m.created_at
+      select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "import"}'::jsonb, m.created_at
       from private.import_contract_links m
       left join public.contracts c on c.id = m.contract_id
       where m.n = any (import_prerequisites.ns) and m.room_id is not null
       order by m.room_id, m.n
       on conflict (id) do nothing;
+      if exists (
+        select from private.import_contract_links m
+        join public.rooms o on o.id = m.room_id
+        left join public.contracts c on c.id = m.contract_id
+        where m.n = any (import_prerequisites.ns)
+          and o.owner_id is distinct from c.created_by
+          -- made by an import
+          and o.meta <> '{"source": "import"}'
+          and not exists (
+            select from private.import_rows r
+            where r.legacy_table = 'mortgage_offers' and o.id = 'mortgage:offer:' || r.id
+          )
+      ) then
+        raise sqlstate 'IM409' using message = 'room_taken';
+      end if;
     else null;
   end case;
 end;
@@ -58,4 +105,5 @@ $$;
 comment on function private.import_prerequisites is
   'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
   'vouchers of bookings. '
-  'Refuses with offer_is_accepted, because the legacy store has no contract for it.';
+  'Refuses with offer_is_accepted, because the legacy store has no contract for it; with voucher_missing, '
+  'application_missing and room_taken where the row would become part of what somebody made here under that id.';
