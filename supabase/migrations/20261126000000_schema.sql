@@ -10089,14 +10089,8 @@ begin
       on conflict (id) do nothing;
       if exists (
         select from private.import_mortgage_offers m
-        join public.rooms o on o.id = 'mortgage:offer:' || m.id
         where m.n = any (import_prerequisites.ns)
-          and o.owner_id is distinct from m.lender_id
-          -- made by an import
-          and o.meta <> '{"source": "import"}'
-          and not exists (
-            select from private.import_rows r where r.legacy_table = 'mortgage_offers' and r.id = m.id
-          )
+          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -10110,16 +10104,8 @@ begin
       on conflict (id) do nothing;
       if exists (
         select from private.import_contract_links m
-        join public.rooms o on o.id = m.room_id
         left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns)
-          and o.owner_id is distinct from c.created_by
-          -- made by an import
-          and o.meta <> '{"source": "import"}'
-          and not exists (
-            select from private.import_rows r
-            where r.legacy_table = 'mortgage_offers' and o.id = 'mortgage:offer:' || r.id
-          )
+        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -10320,6 +10306,32 @@ comment on function private.import_report is
   'Compares all rows that were imported from a source with what the tables have now, by table: rows, how many are '
   'missing or were changed here since, checksums and sums of amounts (texts, in minor units) on both sides, and what '
   'the rounding of fractions of a minor unit added.';
+
+-- sql/68_import/functions/import_room_is_taken.sql
+create function private.import_room_is_taken(room text, owner uuid)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (
+    select from public.rooms o
+    where o.id = import_room_is_taken.room
+      and o.owner_id is distinct from import_room_is_taken.owner
+      -- made by an import: of a document, or of an offer
+      and o.meta <> '{"source": "import"}'
+      and not exists (
+        select from private.import_rows r
+        where r.legacy_table = 'mortgage_offers'
+          and r.id = substr(o.id, 1 + length('mortgage:offer:'))
+          and o.id = 'mortgage:offer:' || r.id
+      )
+  )
+$$;
+
+comment on function private.import_room_is_taken is
+  'Whether a room of this id exists that neither an import has made nor this thinker owns: its owner would see what an '
+  'import puts into it.';
 
 -- sql/68_import/functions/import_thinkers.sql
 create function private.import_thinkers(ns integer[])

@@ -1,4 +1,4 @@
-"""A server that is told to stop says so, finishes what it began, and then ends."""
+"""The shutdown: the server reports that it is not ready, finishes running requests, and exits."""
 
 import signal
 import socket

@@ -63,14 +63,8 @@ begin
       on conflict (id) do nothing;
       if exists (
         select from private.import_mortgage_offers m
-        join public.rooms o on o.id = 'mortgage:offer:' || m.id
         where m.n = any (import_prerequisites.ns)
-          and o.owner_id is distinct from m.lender_id
-          -- made by an import
-          and o.meta <> '{"source": "import"}'
-          and not exists (
-            select from private.import_rows r where r.legacy_table = 'mortgage_offers' and r.id = m.id
-          )
+          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -84,16 +78,8 @@ begin
       on conflict (id) do nothing;
       if exists (
         select from private.import_contract_links m
-        join public.rooms o on o.id = m.room_id
         left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns)
-          and o.owner_id is distinct from c.created_by
-          -- made by an import
-          and o.meta <> '{"source": "import"}'
-          and not exists (
-            select from private.import_rows r
-            where r.legacy_table = 'mortgage_offers' and o.id = 'mortgage:offer:' || r.id
-          )
+        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
