@@ -82,8 +82,11 @@ begin
   if offer_mortgage.room_refs is null then
     insert into public.rooms (id, owner_id, meta)
     values (room, lender, jsonb_build_object('source', 'mortgage', 'offer_id', offer.id))
-    -- the room may exist already, with documents: the lender becomes its owner
-    on conflict (id) do update set owner_id = excluded.owner_id;
+    on conflict (id) do nothing;
+  end if;
+  -- another negotiation had this id, whose documents the parties of this offer would see
+  if exists (select from public.rooms r where r.id = room and r.owner_id is distinct from lender) then
+    raise sqlstate 'PT409' using message = 'offer_exists';
   end if;
 
   return private.store_response(offer_mortgage.idempotency_key, request, private.offer_json(offer));
