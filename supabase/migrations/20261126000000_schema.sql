@@ -10034,25 +10034,6 @@ volatile
 set search_path = ''
 as $$
 begin
-  -- what somebody made here under an id of the source is not what the source's rows mean
-  if import_prerequisites.legacy_table in ('voucher_bookings', 'contract_links') and exists (
-    select from private.import_staging s
-    where s.n = any (import_prerequisites.ns) and s.content ->> 'voucher_id' <> '' and not exists (
-      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
-    )
-  ) then
-    raise sqlstate 'IM409' using message = 'voucher_missing';
-  end if;
-  if import_prerequisites.legacy_table = 'mortgage_offers' and exists (
-    select from private.import_staging s
-    where s.n = any (import_prerequisites.ns) and s.content ->> 'application_id' <> '' and not exists (
-      select from private.import_rows r
-      where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
-    )
-  ) then
-    raise sqlstate 'IM409' using message = 'application_missing';
-  end if;
-
   perform private.import_thinkers(import_prerequisites.ns);
 
   case import_prerequisites.legacy_table
@@ -10120,8 +10101,8 @@ $$;
 comment on function private.import_prerequisites is
   'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
   'vouchers of bookings. '
-  'Refuses with offer_is_accepted, because the legacy store has no contract for it; with voucher_missing, '
-  'application_missing and room_taken where the row would become part of what somebody made here under that id.';
+  'Refuses with offer_is_accepted, because the legacy store has no contract for it; with room_taken where the row '
+  'would become part of what somebody made here under that id.';
 
 -- sql/68_import/functions/import_range.sql
 create function private.import_range(legacy_table text, ns integer[], run integer)
@@ -10213,6 +10194,54 @@ $$;
 comment on function private.import_reason is
   'The reason to reject a row for which PostgreSQL raised this error: a code that SQL raises, the name of a check, or '
   'one of docs/import.md; null for an error that is not the row''s, such as a full disk.';
+
+-- sql/68_import/functions/import_refuse.sql
+create function private.import_refuse(legacy_table text, ns integer[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if exists (select from private.import_staging s where s.n = any (import_refuse.ns) and s.unreadable) then
+    raise sqlstate 'IM400' using message = 'text_unreadable';
+  end if;
+
+  -- history is over: a later charge would be in no settlement, and a later event would be the newest for years
+  if exists (
+    select from private.import_staging s
+    cross join unnest(
+      array[s.content ->> 'created_at', s.content ->> 'updated_at', s.content ->> 'cancelled_at']
+    ) as t (text)
+    where s.n = any (import_refuse.ns) and private.import_time(t.text) > now()
+  ) then
+    raise sqlstate 'IM400' using message = 'date_in_the_future';
+  end if;
+
+  -- what somebody made here under an id of the source is not what the source's rows mean
+  if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and not exists (
+      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'voucher_missing';
+  end if;
+  if import_refuse.legacy_table = 'mortgage_offers' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
+      select from private.import_rows r
+      where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'application_missing';
+  end if;
+end;
+$$;
+
+comment on function private.import_refuse is
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with voucher_missing and application_missing '
+  'where the row would become part of what somebody made here under that id.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)
@@ -10474,10 +10503,7 @@ declare
   origin    text;
   is_stored boolean;
 begin
-  if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
-    raise sqlstate 'IM400' using message = 'text_unreadable';
-  end if;
-
+  perform private.import_refuse(import_write.legacy_table, import_write.ns);
   perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
 
   select array_agg(s.n) filter (where not s.is_known), array_agg(s.n) filter (where s.is_known)
@@ -10610,7 +10636,7 @@ comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
   'none. Marks as unchanged what another source has brought and becomes the same. Compares the hash of what was mapped '
   'with that of what was stored. '
-  'Refuses with text_unreadable, changed_here, id_twice, stored_differently, and what the tables refuse.';
+  'Refuses with changed_here, id_twice, stored_differently, and what the tables refuse.';
 
 -- sql/68_import/functions/make_import_partitions.sql
 create function private.make_import_partitions(months text[])

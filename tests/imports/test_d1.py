@@ -89,6 +89,7 @@ REJECTS: list[tuple[str, dict[str, Value], str]] = [
     ("transfers", {"crypto_amount": float("inf")}, "crypto_amount_has_at_most_18_digits_before_the_point"),
     ("transfers", {"meta": "{broken"}, "json_invalid"),
     ("transfers", {"updated_at": "2020-01-01T00:00:00.000Z"}, "stored_differently"),
+    ("transfers", {"updated_at": "9998-01-01T00:00:00.000Z"}, "date_in_the_future"),
     ("transfers", {"status": "lost"}, "transfer_status_is_valid"),
     ("vouchers", {"issuer_uid": ""}, "value_missing"),
     ("vouchers", {"issuer_uid": "x" * 256}, "public_id_has_1_to_255_characters"),
@@ -113,6 +114,7 @@ REJECTS: list[tuple[str, dict[str, Value], str]] = [
     ("voucher_bookings", {"slot_start": "2026-03-02T09:30:00.000Z"}, "slot_taken"),
     ("voucher_bookings", {"slot_end": "2026-03-02T09:00:00.000Z"}, "slot_ends_after_it_starts"),
     ("voucher_bookings", {"status": "cancelled"}, "cancelled_booking_has_a_time"),
+    ("voucher_bookings", {"status": "cancelled", "cancelled_at": "9998-01-01"}, "date_in_the_future"),
     ("properties", {"id": ""}, "property_id_has_1_to_255_characters"),
     ("mortgage_applications", {"rate_type": "odd"}, "rate_type_is_valid"),
     ("mortgage_applications", {"max_interest": 0.03125}, "max_interest_has_at_most_four_decimals"),
@@ -129,6 +131,7 @@ REJECTS: list[tuple[str, dict[str, Value], str]] = [
     ("contract_links", {"voucher_id": None, "room_id": ""}, "link_has_a_voucher_or_a_room"),
     ("events", {"meta": "[1]"}, "meta_is_an_object"),
     ("events", {"subject_id": None}, "subject_has_type_and_id"),
+    ("events", {"created_at": "9998-01-01T00:00:00.000Z"}, "date_in_the_future"),
     ("telemetry_events", {"type": ""}, "telemetry_type_has_1_to_255_characters"),
 ]
 """Rows that cannot be imported, by what is changed of ROWS, and the reason."""

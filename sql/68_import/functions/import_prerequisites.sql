@@ -5,25 +5,6 @@ volatile
 set search_path = ''
 as $$
 begin
-  -- what somebody made here under an id of the source is not what the source's rows mean
-  if import_prerequisites.legacy_table in ('voucher_bookings', 'contract_links') and exists (
-    select from private.import_staging s
-    where s.n = any (import_prerequisites.ns) and s.content ->> 'voucher_id' <> '' and not exists (
-      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
-    )
-  ) then
-    raise sqlstate 'IM409' using message = 'voucher_missing';
-  end if;
-  if import_prerequisites.legacy_table = 'mortgage_offers' and exists (
-    select from private.import_staging s
-    where s.n = any (import_prerequisites.ns) and s.content ->> 'application_id' <> '' and not exists (
-      select from private.import_rows r
-      where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
-    )
-  ) then
-    raise sqlstate 'IM409' using message = 'application_missing';
-  end if;
-
   perform private.import_thinkers(import_prerequisites.ns);
 
   case import_prerequisites.legacy_table
@@ -91,5 +72,5 @@ $$;
 comment on function private.import_prerequisites is
   'Creates what the rows of a batch refer to and the API would create, too: thinkers, properties and rooms. Locks the '
   'vouchers of bookings. '
-  'Refuses with offer_is_accepted, because the legacy store has no contract for it; with voucher_missing, '
-  'application_missing and room_taken where the row would become part of what somebody made here under that id.';
+  'Refuses with offer_is_accepted, because the legacy store has no contract for it; with room_taken where the row '
+  'would become part of what somebody made here under that id.';

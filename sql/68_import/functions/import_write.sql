@@ -17,10 +17,7 @@ declare
   origin    text;
   is_stored boolean;
 begin
-  if exists (select from private.import_staging s where s.n = any (import_write.ns) and s.unreadable) then
-    raise sqlstate 'IM400' using message = 'text_unreadable';
-  end if;
-
+  perform private.import_refuse(import_write.legacy_table, import_write.ns);
   perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
 
   select array_agg(s.n) filter (where not s.is_known), array_agg(s.n) filter (where s.is_known)
@@ -153,4 +150,4 @@ comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
   'none. Marks as unchanged what another source has brought and becomes the same. Compares the hash of what was mapped '
   'with that of what was stored. '
-  'Refuses with text_unreadable, changed_here, id_twice, stored_differently, and what the tables refuse.';
+  'Refuses with changed_here, id_twice, stored_differently, and what the tables refuse.';

@@ -1,0 +1,46 @@
+create function private.import_refuse(legacy_table text, ns integer[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  if exists (select from private.import_staging s where s.n = any (import_refuse.ns) and s.unreadable) then
+    raise sqlstate 'IM400' using message = 'text_unreadable';
+  end if;
+
+  -- history is over: a later charge would be in no settlement, and a later event would be the newest for years
+  if exists (
+    select from private.import_staging s
+    cross join unnest(
+      array[s.content ->> 'created_at', s.content ->> 'updated_at', s.content ->> 'cancelled_at']
+    ) as t (text)
+    where s.n = any (import_refuse.ns) and private.import_time(t.text) > now()
+  ) then
+    raise sqlstate 'IM400' using message = 'date_in_the_future';
+  end if;
+
+  -- what somebody made here under an id of the source is not what the source's rows mean
+  if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and not exists (
+      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'voucher_missing';
+  end if;
+  if import_refuse.legacy_table = 'mortgage_offers' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
+      select from private.import_rows r
+      where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'application_missing';
+  end if;
+end;
+$$;
+
+comment on function private.import_refuse is
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with voucher_missing and application_missing '
+  'where the row would become part of what somebody made here under that id.';
