@@ -187,8 +187,14 @@ async def verify(
     actor = Actor("authenticated", thinker_uid(token, settings, own_session))
     row = await request.calls.call("verify_presence", actor, idempotency_key=idempotency_key)
     if session:
-        client = limited_client(request)
-        await request.calls.call("prove_thinker", SERVER, session_id=session.id, uid=actor.uid, client=client)
+        await request.calls.call(
+            "prove_thinker",
+            SERVER,
+            session_id=session.id,
+            uid=actor.uid,
+            client=limited_client(request),
+            is_own=own_session is not None,
+        )
         actor = replace(actor, session_id=session.id)
     access_token = state.tokens.issue(actor)
     return Response(

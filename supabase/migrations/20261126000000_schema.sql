@@ -1563,10 +1563,12 @@ create table private.claims (
   thinker_id uuid        not null references public.thinkers (id) on delete cascade,
   session_id uuid,
   is_proven  boolean     not null default false,
+  is_own     boolean     not null default false,
   claimed_at timestamptz default clock_timestamp(),
 
   constraint claims_one_a_session unique nulls not distinct (thinker_id, session_id),
-  constraint a_free_uid_is_not_proven check (session_id is not null or not is_proven)
+  constraint a_free_uid_is_not_proven check (session_id is not null or not is_proven),
+  constraint a_shared_token_is_proven check (is_proven or not is_own)
 );
 
 comment on table private.claims is
@@ -1579,6 +1581,8 @@ comment on column private.claims.session_id is
 comment on column private.claims.claimed_at is
   'When the latest session claimed it; null for a thinker that no session has used yet.';
 comment on column private.claims.is_proven is 'Whether the session has proved the thinker''s token.';
+comment on column private.claims.is_own is
+  'Whether that token is a shared one (SHARED_TOKENS), whose thinker is another in each session.';
 
 -- one session, or none yet, for a uid that a page made up
 create unique index claims_first_session_idx on private.claims (thinker_id) where not is_proven;
@@ -1711,7 +1715,12 @@ comment on function public.end_session is
 grant execute on function public.end_session to service_role;
 
 -- sql/23_claims/functions/prove_thinker.sql
-create function public.prove_thinker(session_id uuid, uid text, client text default null)
+create function public.prove_thinker(
+  session_id uuid,
+  uid        text,
+  client     text    default null,
+  is_own     boolean default false
+)
 returns void
 language plpgsql
 security definer
@@ -1731,8 +1740,8 @@ begin
   -- who has the token comes before the session that named the uid first
   delete from private.claims c where c.thinker_id = thinker and not c.is_proven;
 
-  insert into private.claims (thinker_id, session_id, is_proven)
-  values (thinker, prove_thinker.session_id, true)
+  insert into private.claims (thinker_id, session_id, is_proven, is_own)
+  values (thinker, prove_thinker.session_id, true, prove_thinker.is_own)
   on conflict on constraint claims_one_a_session do nothing;
 
   -- the tokens of the others can be proved again
@@ -1756,9 +1765,10 @@ end;
 $$;
 
 comment on function public.prove_thinker is
-  'Lets a browser session act as the thinker with this uid, whose token it has proved; several sessions may. Of more '
-  'than private.settings.thinkers_a_session such thinkers a session keeps the latest; each of those beyond counts as a '
-  'claim of the address client (private.settings.claims_a_minute). '
+  'Lets a browser session act as the thinker with this uid, whose token it has proved; several sessions may, unless '
+  'is_own: the thinker of a shared token is another in each session. Of more than private.settings.thinkers_a_session '
+  'such thinkers a session keeps the latest; each of those beyond counts as a claim of the address client '
+  '(private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server (403); too_many_claims (429).';
 
 grant execute on function public.prove_thinker to service_role;
@@ -1782,7 +1792,7 @@ begin
   -- not those that only proved its token: a link with a token lets anybody add a thinker to the session of another
   select array_agg(c.session_id) into sessions
   from private.claims c
-  where c.thinker_id = thinker and c.session_id is not null and not c.is_proven;
+  where c.thinker_id = thinker and c.session_id is not null and (not c.is_proven or c.is_own);
   -- behind the claims that they are making
   perform pg_advisory_xact_lock(private.lock_number('session:' || s)), public.end_session(s) from unnest(sessions) as s;
   with free as (
@@ -1803,9 +1813,9 @@ end;
 $$;
 
 comment on function private.release_thinker is
-  'Ends the browser session that used this uid first: all of its thinkers are free for the next session that uses or '
-  'proves them. The thinker of a token is taken from the sessions that proved it, which go on. Returns the uids. For '
-  'operators. '
+  'Ends the browser session that used this uid first, or that has it by a shared token: all of its thinkers are free '
+  'for the next session that uses or proves them. The thinker of any other token is taken from the sessions that '
+  'proved it, which go on. Returns the uids. For operators. '
   'Raises: not_a_server (403); thinker_not_claimed (404).';
 
 -- sql/23_claims/functions/require_admin_session.sql

@@ -216,6 +216,14 @@ def test_a_released_token_ends_no_session_that_it_was_added_to(connection: psyco
     assert prove(connection, ONE, HEX) == DONE
 
 
+def test_a_released_shared_token_ends_its_session(connection: psycopg.Connection) -> None:
+    claim(connection, ONE, "mia")
+    prove(connection, ONE, HEX, is_own=True)
+    assert one(connection, "select private.release_thinker(%s)", HEX) == ["mia", HEX]
+    # who copied its cookie has the shared token, too
+    assert prove(connection, ONE, HEX, is_own=True) == "session_ended"
+
+
 def test_the_guest_of_a_session_is_nobody_elses(connection: psycopg.Connection) -> None:
     guest = "guest-0123456789abcdef012345"
     assert claim(connection, ONE, guest) == DONE

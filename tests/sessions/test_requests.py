@@ -415,6 +415,17 @@ def test_a_copied_cookie_ends_with_the_session(anna: Browser, shared_database: s
     assert anna.post("/api/voucher/issue", {"issuerUid": anna.uid}).status == 401
 
 
+def test_a_session_that_has_only_a_shared_token_is_released(anna: Browser, shared_database: str) -> None:
+    shared = {"token": "mot-shared-token-v1"}
+    uid = anna.post("/api/presence/verify", shared).body["thinker_id"]
+    copied = dict(anna.cookies)
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        assert one(connection, "select private.release_thinker(%s)", uid) == [uid]
+    assert anna.post("/api/presence/verify", shared).status == 401
+    anna.cookies = copied
+    assert anna.post("/api/presence/verify", shared).status == 401
+
+
 def test_a_token_ends_with_the_session_that_proved_it(anna: Browser, public: Connection, shared_database: str) -> None:
     verified = anna.post("/api/presence/verify", {"token": uuid4().hex}).body
     bearer = {"Authorization": f"Bearer {verified['access_token']}"}

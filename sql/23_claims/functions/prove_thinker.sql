@@ -1,4 +1,9 @@
-create function public.prove_thinker(session_id uuid, uid text, client text default null)
+create function public.prove_thinker(
+  session_id uuid,
+  uid        text,
+  client     text    default null,
+  is_own     boolean default false
+)
 returns void
 language plpgsql
 security definer
@@ -18,8 +23,8 @@ begin
   -- who has the token comes before the session that named the uid first
   delete from private.claims c where c.thinker_id = thinker and not c.is_proven;
 
-  insert into private.claims (thinker_id, session_id, is_proven)
-  values (thinker, prove_thinker.session_id, true)
+  insert into private.claims (thinker_id, session_id, is_proven, is_own)
+  values (thinker, prove_thinker.session_id, true, prove_thinker.is_own)
   on conflict on constraint claims_one_a_session do nothing;
 
   -- the tokens of the others can be proved again
@@ -43,9 +48,10 @@ end;
 $$;
 
 comment on function public.prove_thinker is
-  'Lets a browser session act as the thinker with this uid, whose token it has proved; several sessions may. Of more '
-  'than private.settings.thinkers_a_session such thinkers a session keeps the latest; each of those beyond counts as a '
-  'claim of the address client (private.settings.claims_a_minute). '
+  'Lets a browser session act as the thinker with this uid, whose token it has proved; several sessions may, unless '
+  'is_own: the thinker of a shared token is another in each session. Of more than private.settings.thinkers_a_session '
+  'such thinkers a session keeps the latest; each of those beyond counts as a claim of the address client '
+  '(private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server (403); too_many_claims (429).';
 
 grant execute on function public.prove_thinker to service_role;

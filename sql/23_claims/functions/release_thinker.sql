@@ -16,7 +16,7 @@ begin
   -- not those that only proved its token: a link with a token lets anybody add a thinker to the session of another
   select array_agg(c.session_id) into sessions
   from private.claims c
-  where c.thinker_id = thinker and c.session_id is not null and not c.is_proven;
+  where c.thinker_id = thinker and c.session_id is not null and (not c.is_proven or c.is_own);
   -- behind the claims that they are making
   perform pg_advisory_xact_lock(private.lock_number('session:' || s)), public.end_session(s) from unnest(sessions) as s;
   with free as (
@@ -37,7 +37,7 @@ end;
 $$;
 
 comment on function private.release_thinker is
-  'Ends the browser session that used this uid first: all of its thinkers are free for the next session that uses or '
-  'proves them. The thinker of a token is taken from the sessions that proved it, which go on. Returns the uids. For '
-  'operators. '
+  'Ends the browser session that used this uid first, or that has it by a shared token: all of its thinkers are free '
+  'for the next session that uses or proves them. The thinker of any other token is taken from the sessions that '
+  'proved it, which go on. Returns the uids. For operators. '
   'Raises: not_a_server (403); thinker_not_claimed (404).';
