@@ -21,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from api.errors import ApiError
 from api.http import web_socket
+from api.http.memory import give_back_large_blocks
 from api.http.proxies import is_proxy, network_of
 from api.http.web_socket import WebSocketProtocol
 from api.settings import Settings
@@ -82,6 +83,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         """Take the application, and how long it waits for a client from the settings."""
         super().__init__(_Config(app, settings))
+        give_back_large_blocks()
         self._last_warning = -60.0
         self._stops_at: float | None = None
 
