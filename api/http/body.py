@@ -87,8 +87,6 @@ class Turns:
 class PortalRequest(Request[Caller, BrowserSession | None, State]):
     """A request whose JSON body may be compressed or empty."""
 
-    _plain: bytes | None = None
-
     @property
     def calls(self) -> Calls:
         """The calls that the route may make for it."""
@@ -96,28 +94,18 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         return calls_of(self)
 
     async def body(self) -> bytes:
-        """The decompressed body, or `{}`. Raises ApiError: invalid_json, too_large, unsupported_encoding."""
-        if self._plain is not None:
-            return self._plain  # Litestar asks for it once more
+        """The body as it was sent, or `{}`. Raises ApiError invalid_json where the client has hung up."""
         try:
-            body = await super().body()
+            return await super().body() or b"{}"
         except InternalServerException as error:
-            # the client has disconnected, and will not read this
+            # nobody will read this
             raise ApiError("invalid_json") from error
-        match self.headers.get("content-encoding", "").lower():
-            case "" | "identity":
-                pass
-            case "gzip" | "x-gzip" | "deflate":
-                body = _decompressed(body, self.route_handler.resolve_request_max_body_size() or MAX_BODY_BYTES)
-            case _:
-                raise ApiError("unsupported_encoding")
-        self._plain = body or b"{}"
-        return self._plain
 
     async def json(self) -> object:
         """The parsed body.
 
-        Raises ApiError: busy where too many bodies of the address wait; invalid_json, also for lone surrogates, which
+        Raises ApiError: busy where too many bodies of the address wait; too_large, also of what it is without its
+        compression; unsupported_encoding; invalid_json, also for lone surrogates, which
         PostgreSQL cannot store, and for exponents of 19 digits; json_unreasonable for too many values, arrays or
         objects; value_invalid for a NUL; and the code in the route's opt `user_header` if that header is missing, which
         the legacy servers checked after the JSON and before the fields.
@@ -127,6 +115,7 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
             async with self.app.state.turns.of(client_address(self), len(body)):
                 began = time.monotonic()
                 try:
+                    body = self._decompressed(body)
                     # not lenient as json.loads, which takes lone surrogates that are no escapes
                     text = body.decode(json.detect_encoding(body))
                     # in UTF-16 half of another character may look like a quote
@@ -147,6 +136,16 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
             raise ApiError(missing_user)
         return value
 
+    def _decompressed(self, body: bytes) -> bytes:
+        match self.headers.get("content-encoding", "").lower():
+            case "" | "identity":
+                return body
+            case "gzip" | "x-gzip" | "deflate":
+                most = self.route_handler.resolve_request_max_body_size() or MAX_BODY_BYTES
+                return _inflated(body, most) or b"{}"
+            case _:
+                raise ApiError("unsupported_encoding")
+
 
 def _require_few_values(body: bytes) -> None:
     """Raise ApiError json_unreasonable for too many values, arrays and objects, before a parser makes them."""
@@ -164,7 +163,7 @@ def _holds_nul(encoded: bytes) -> bool:
     return b"\\u0000" in encoded.replace(rb"\\", b"")
 
 
-def _decompressed(body: bytes, most: int) -> bytes:
+def _inflated(body: bytes, most: int) -> bytes:
     inflate = zlib.decompressobj(wbits=47)  # 47: detect a gzip or zlib header
     try:
         plain = inflate.decompress(body, most + 1)

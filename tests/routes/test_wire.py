@@ -4,7 +4,9 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ import h11
 import pytest
 
 from api.errors import ApiError
+from api.http import body
 from api.http.body import MAX_WAITING_BYTES, Turns
 from api.http.server import StrictConnection
 from api.http.web_socket import BAD_REQUEST
@@ -183,3 +186,26 @@ def test_the_bodies_of_an_address_that_wait_have_a_limit() -> None:
             pass
 
     asyncio.run(ask())
+
+
+def test_a_compressed_body_is_unpacked_in_the_turn_of_its_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    turn, inflated = Turns.of, body._inflated
+
+    @asynccontextmanager
+    async def recorded_turn(turns: Turns, address: str, size: int) -> AsyncIterator[None]:
+        async with turn(turns, address, size):
+            done.append("begin")
+            yield
+            done.append("end")
+
+    def recorded(content: bytes, most: int) -> bytes:
+        done.append("unpack")
+        return inflated(content, most)
+
+    monkeypatch.setattr(Turns, "of", recorded_turn)
+    monkeypatch.setattr(body, "_inflated", recorded)
+    with Connection(url) as connection:
+        headers = {"Content-Encoding": "deflate", "Content-Type": "application/json"}
+        answer = connection.ask("POST", "/api/presence/verify", raw=zlib.compress(b'{"token": "t"}'), headers=headers)
+    assert (answer.status, done) == (200, ["begin", "unpack", "end"])
