@@ -59,7 +59,7 @@ def network_of(address: str) -> str:
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     """The address without the port that some proxies add; an IPv4-mapped IPv6 address as IPv4."""
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(address.strip("[]"))
     except ValueError:
         host, _, port = address.rpartition(":")
         if not port.isdecimal():

@@ -360,6 +360,7 @@ def test_the_line_that_the_proxy_adds_counts(limited: Limited) -> None:
         # all addresses of an IPv6 network count as one client
         ({"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "2001:db8:0:1:2::3"}, True),
         ({"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "2001:db8:0:2::1"}, False),
+        ({"X-Forwarded-For": "[2001:db8:0:1::1]"}, {"X-Forwarded-For": "[2001:db8:0:1::2]:443"}, True),
         ({"X-Forwarded-For": "::ffff:192.0.2.1"}, {"X-Forwarded-For": "192.0.2.1"}, True),
     ],
 )
