@@ -7,6 +7,7 @@ import asyncio
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
@@ -70,7 +71,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send what the application sends. uvicorn would miss a handshake that was refused, and write so to the log."""
+        """Send what the application sends. uvicorn would miss a handshake that was refused, and write so to the log.
+
+        Raises ClientDisconnected, also where the client went while its earlier messages were answered: asyncio would
+        write a line to the log for each answer.
+        """
+        if self.transport.is_closing():
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True

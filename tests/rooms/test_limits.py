@@ -1,15 +1,16 @@
 """No client can fill the chat, nor the server through it."""
 
 import socket
+import struct
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import pytest
 from litestar.enums import ScopeType
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
 from api.http import server as http_server
@@ -36,6 +37,20 @@ def raw(url: str, head: bytes = b"GET /ws HTTP/1.1\r\n") -> Iterator[socket.sock
     with socket.create_connection((address.hostname, address.port), timeout=30) as client:
         client.sendall(head + b"Host: localhost\r\n" + UPGRADE + b"\r\n")
         yield client
+
+
+@contextmanager
+def serving(app: ASGIApp, folder: Path) -> Iterator[str]:
+    """Yields the URL of an application."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = http_server.Server(app, settings_in(folder))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def received(client: socket.socket) -> bytes:
@@ -199,20 +214,34 @@ def test_messages_before_the_answer_to_the_handshake_write_no_line(
             begun.set()
             await receive()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = http_server.Server(app, settings_in(shared_folder))
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            for sent in (b"\xff" * 6, PING, EMPTY_REST, b"GET /ws HTTP/1.1\r\n\r\n"):
-                begun.clear()
-                with raw(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
-                    assert begun.wait(30)
-                    client.sendall(sent)
-                    assert received(client) == b""
-        finally:
-            server.should_exit = True
-            thread.join()
+    with serving(app, shared_folder) as url:
+        for sent in (b"\xff" * 6, PING, EMPTY_REST, b"GET /ws HTTP/1.1\r\n\r\n"):
+            begun.clear()
+            with raw(url) as client:
+                assert begun.wait(30)
+                client.sendall(sent)
+                assert received(client) == b""
+    assert caplog.text == ""
+
+
+def test_answers_to_a_client_that_has_gone_write_no_line(shared_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ended = Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await receive()
+            await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+            with suppress(OSError):
+                while (await receive())["type"] == "websocket.receive":
+                    await send({"type": "websocket.send", "bytes": None, "text": "x"})
+            ended.set()
+
+    with serving(app, shared_folder) as url, raw(url) as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"\x81\x81\0\0\0\0x" * 50)
+        client.close()
+        assert ended.wait(30)
     assert caplog.text == ""
 
 
