@@ -20,6 +20,9 @@ from api.tokens import Tokens
 
 TOKEN_SECONDS = 60
 
+MAX_UID_CHARACTERS = 255
+"""Of SQL (`private.ensure_thinker`)."""
+
 # PostgREST cannot connect, or its schema cache is not loaded
 _AWAY = ("PGRST000", "PGRST002")
 # it has no free connection
@@ -71,6 +74,8 @@ class DataApiGateway:
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls. PostgREST makes each request one transaction."""
+        if len(actor.uid or "") > MAX_UID_CHARACTERS:
+            raise ApiError("uid_invalid")  # the header with its token would be too long for the gateways between
         try:
             query = self._client.rpc(function, {name: _plain(value) for name, value in params.items()})
             # this request's own headers: the client's are shared by concurrent calls

@@ -292,6 +292,7 @@ def test_an_unknown_function_is_a_server_error(database: str) -> None:
     [
         (Actor("authenticated"), "issue_voucher", {}, "not_signed_in", 401),
         (thinker(""), "issue_voucher", {}, "uid_invalid", 400),
+        (thinker("u" * 20_000), "issue_voucher", {}, "uid_invalid", 400),
         (thinker("t"), "issue_voucher", {"status": "lost"}, "voucher_status_unknown", 400),
         (thinker("t"), "book_voucher", {"voucher_id": "x", "slot_start": None}, "voucher_not_found", 404),
         (thinker("t"), "apply_for_mortgage", {"desired_loan": -1}, "amount_out_of_range", 400),
