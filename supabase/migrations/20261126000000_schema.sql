@@ -10064,7 +10064,12 @@ begin
       from private.import_mortgage_applications m
       where m.n = any (import_prerequisites.ns) and m.property_id is not null
       order by m.property_id, m.n
-      on conflict (id) do nothing;
+      on conflict (id) do update
+      set created_by = excluded.created_by
+      -- an imported one is no operator's, which every applicant may read
+      where properties.created_by is null and exists (
+        select from private.import_rows r where r.legacy_table = 'properties' and r.id = properties.id
+      );
     when 'mortgage_offers' then
       if exists (
         select from private.import_mortgage_offers m
@@ -10237,6 +10242,14 @@ begin
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
   end if;
+  if import_refuse.legacy_table = 'voucher_bookings' and exists (
+    select from private.import_staging s
+    join public.vouchers v on v.id = s.content ->> 'voucher_id'
+    where s.n = any (import_refuse.ns) and s.content ->> 'issuer_uid' <> ''
+      and v.issuer_id <> private.thinker_id(s.content ->> 'issuer_uid')
+  ) then
+    raise sqlstate 'IM409' using message = 'issuer_differs';
+  end if;
   if import_refuse.legacy_table = 'mortgage_offers' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
@@ -10251,7 +10264,7 @@ $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; with voucher_missing and application_missing '
-  'where the row would become part of what somebody made here under that id.';
+  'where the row would become part of what somebody made here under that id; with issuer_differs.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)

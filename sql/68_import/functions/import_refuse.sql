@@ -29,6 +29,14 @@ begin
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
   end if;
+  if import_refuse.legacy_table = 'voucher_bookings' and exists (
+    select from private.import_staging s
+    join public.vouchers v on v.id = s.content ->> 'voucher_id'
+    where s.n = any (import_refuse.ns) and s.content ->> 'issuer_uid' <> ''
+      and v.issuer_id <> private.thinker_id(s.content ->> 'issuer_uid')
+  ) then
+    raise sqlstate 'IM409' using message = 'issuer_differs';
+  end if;
   if import_refuse.legacy_table = 'mortgage_offers' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
@@ -43,4 +51,4 @@ $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; with voucher_missing and application_missing '
-  'where the row would become part of what somebody made here under that id.';
+  'where the row would become part of what somebody made here under that id; with issuer_differs.';
