@@ -18,11 +18,12 @@ from tests.support.usage import rows, use
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an operator, with the virtual environment, and the portal's data in .data."""
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("op")  # short: the path of a socket is
+    (folder / ".venv").symlink_to(sys.prefix)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def blocks(title: str) -> list[str]:
