@@ -28,6 +28,7 @@ class Job:
     last_done: int | None
     last_error_at: datetime | None
     last_error: str | None
+    run_by: str
 
     @property
     def is_failing(self) -> bool:
@@ -57,7 +58,8 @@ def jobs(context: typer.Context) -> None:
     """Show, run or schedule the jobs that keep the portal tidy.
 
     Without a command: show when each job last ran, which one is late and why one failed. `done` is the number of rows
-    that the last successful run changed; the schedule is cron's, in UTC.
+    that the last successful run changed; the schedule is cron's, in UTC. pg_cron runs the jobs that it has, and
+    `portal run` the others.
 
     \b
     $ portal jobs                       show the jobs
@@ -68,11 +70,20 @@ def jobs(context: typer.Context) -> None:
         return
     with owner_connection() as connection, connection.cursor(row_factory=class_row(Job)) as cursor:
         found = cursor.execute(
-            "select name, does, schedule, last_run_at, is_late, last_done, last_error_at, last_error from stats.jobs"
+            "select name, does, schedule, last_run_at, is_late, last_done, last_error_at, last_error, run_by "
+            "from stats.jobs"
         ).fetchall()
     Table(console, "job", "state", "last run", "done", "schedule", numbers={"done"}, note="description").print(
         job.row for job in found
     )
+    runners: dict[str, list[str]] = {}
+    for job in found:
+        runners.setdefault(job.run_by, []).append(job.name)
+    for runner, names in runners.items():
+        which = "all jobs" if len(runners) == 1 else ", ".join(names)
+        console.print(f"Run by {runner}: {which}.", soft_wrap=not console.is_terminal)
+    if "nobody" in runners:
+        console.print("`portal run` runs jobs while it serves, pg_cron after `portal jobs install`.")
 
 
 @app.command()
@@ -97,7 +108,7 @@ def run(name: Annotated[str, typer.Argument(help="A name that `portal jobs` show
 
 @app.command()
 def install() -> None:
-    """Schedule every job with pg_cron.
+    """Schedule every job with pg_cron, instead of by `portal run`.
 
     Run it again to update the schedules. Where pg_cron is missing, it says what to do.
 

@@ -16,7 +16,7 @@ from api.cli import backup, books, check, exports, imports, jobs, persons, settl
 from api.cli.owner import console
 from api.cli.tables import Row, Table
 from api.cli.texts import visible_line
-from api.database import connect, migrations, open_database, rules
+from api.database import migrations, open_database, rules
 from api.errors import ApiError, PortalError
 from api.settings import Settings, load_settings
 
@@ -76,9 +76,10 @@ def main() -> None:
 def run() -> None:
     """Apply the migrations, add the demo data and serve.
 
-    Ctrl-C stops it. SEED=0 leaves the demo data out. PORTAL_DIR also serves a folder of portal pages from the same
-    origin. Any HOST other than this machine's own needs TS_API_KEY. A database whose access rules are not those of the
-    schema is not served: `portal check` lists the differences.
+    Ctrl-C stops it. Meanwhile it runs the scheduled jobs that pg_cron does not have (`portal jobs`). SEED=0 leaves the
+    demo data out. PORTAL_DIR also serves a folder of portal pages from the same origin. Any HOST other than this
+    machine's own needs TS_API_KEY. A database whose access rules are not those of the schema is not served: `portal
+    check` lists the differences.
 
     \b
     $ portal run
@@ -92,17 +93,19 @@ def run() -> None:
             # a read-only database, such as a replica, is served as it is
             with suppress(psycopg.errors.ReadOnlySqlTransaction):
                 migrations.migrate(url)
-                _make_event_partitions(url)
                 if settings.is_seeded:
                     migrations.seed(url)
             rules.refuse_other_rules(url)
         # imported late: --help does not need them
         from api.app import create_app
         from api.http.workers import serve, workers_for
+        from api.scheduler import run_jobs
 
         workers = workers_for(settings, url)
         _print_addresses(settings, listener.getsockname()[1])
-        serve(partial(create_app, settings, url), settings, listener, workers)
+        # here and not in each worker; without a connection to the database pg_cron has to run them
+        with nullcontext() if url is None else run_jobs(url):
+            serve(partial(create_app, settings, url), settings, listener, workers)
     console.print("Stopped.")
 
 
@@ -146,13 +149,6 @@ def seed() -> None:
         migrations.migrate(url)
         migrations.seed(url)
     console.print("The demo data is there.")
-
-
-def _make_event_partitions(url: str) -> None:
-    """Create the event partitions of the next months, for a database without scheduled jobs."""
-    # gives up while another transaction locks the table; the next start or the job creates them
-    with connect(url) as connection, suppress(psycopg.errors.LockNotAvailable):
-        connection.execute("select private.make_event_partitions()")
 
 
 def _database_to_serve(settings: Settings) -> AbstractContextManager[str | None]:

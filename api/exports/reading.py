@@ -20,6 +20,7 @@ BY_MIGRATION = {
     "private.jobs": "true",
     # the jobs of the new database may have run
     "private.job_runs": "true",
+    "private.job_servers": "true",
     "private.settings": "true",
     "public.fees": "true",
     "public.fee_versions": "true",

@@ -11427,7 +11427,7 @@ create table private.jobs (
 
 comment on table private.jobs is
   'The scheduled jobs. The job a-b runs the function private.job_a_b(), which returns how many rows it processed. '
-  'After changing a schedule run: select private.install_jobs().';
+  'After changing a schedule run select private.install_jobs(), where pg_cron runs them.';
 comment on column private.jobs.schedule is 'Minute, hour, day, month and weekday in the syntax of cron, in UTC.';
 comment on column private.jobs.late_after is 'The job is late if its last successful run started longer ago.';
 comment on column private.jobs.added_at is 'A job that never ran is late if it was added longer ago than late_after.';
@@ -11464,6 +11464,7 @@ create table private.job_runs (
   finished_at timestamptz not null,
   done        bigint,
   error       text,
+  server      text        collate "C",
 
   constraint a_run_ends_after_it_starts check (finished_at >= started_at),
   constraint failed_run_did_nothing check (done is null or error is null)
@@ -11474,12 +11475,29 @@ comment on table private.job_runs is
 comment on column private.job_runs.done is
   'How many rows the job processed. Null if it failed, and if it did not start because it was already running.';
 comment on column private.job_runs.error is 'Why it failed; its changes were rolled back.';
+comment on column private.job_runs.server is
+  'The server that ran it at its time (private.job_servers.name). Null if pg_cron or an operator did.';
 
 create index job_runs_job_idx on private.job_runs (job, started_at desc);
 
 alter table private.job_runs enable row level security;
 
 grant select on private.job_runs to service_role;
+
+-- sql/70_jobs/tables/job_servers.sql
+create table private.job_servers (
+  name    text        collate "C" primary key,
+  seen_at timestamptz not null
+);
+
+comment on table private.job_servers is
+  'The servers (`portal run`) that run the jobs which pg_cron does not. Each writes its row once a minute, and deletes '
+  'it when it stops.';
+comment on column private.job_servers.name is 'Host and process id, as host:4711.';
+comment on column private.job_servers.seen_at is
+  'When it last looked for due jobs. After three minutes without it stats.jobs does not count on the server any more.';
+
+alter table private.job_servers enable row level security;
 
 -- sql/70_jobs/functions/install_jobs.sql
 create function private.install_jobs()
@@ -11494,7 +11512,7 @@ begin
     if current_setting('cron.database_name', true) is distinct from current_database() then
       raise notice 'Nothing is scheduled: pg_cron does not work on this database. %',
         'Set shared_preload_libraries = pg_cron and cron.database_name = ' || current_database()
-        || ', restart, and select private.install_jobs(); or run jobs by hand: select private.run_job(name).';
+        || ', restart, and select private.install_jobs(). Until then `portal run` runs the jobs while it serves.';
       return 0;
     end if;
     create extension pg_cron with schema pg_catalog;
@@ -11532,6 +11550,38 @@ comment on function private.install_jobs is
   'changes. Returns the number of scheduled jobs.';
 
 select private.install_jobs();
+
+-- sql/70_jobs/functions/is_active_in_pg_cron.sql
+create function private.is_active_in_pg_cron(job text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  is_active boolean;
+begin
+  -- the schema cron exists only if pg_cron is installed
+  if exists (
+    select from pg_catalog.pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
+  ) then
+    execute $query$
+      select bool_or(c.active)
+      from cron.job c
+      where c.database = current_database()
+        and c.command like '%select private.run\_job(' || quote_literal($1) || ')%'
+    $query$
+    into is_active
+    using job;
+  end if;
+  return is_active;
+end;
+$$;
+
+comment on function private.is_active_in_pg_cron is
+  'Returns whether pg_cron runs a job of private.jobs: false if it is there but switched off (cron.alter_job), null if '
+  'pg_cron does not have it.';
 
 -- sql/70_jobs/functions/job_check_invariants.sql
 create function private.job_check_invariants()
@@ -11698,8 +11748,71 @@ comment on function private.job_settle_fees_monthly is
   'created. '
   'Raises: period_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
+-- sql/70_jobs/functions/jobs_for_server.sql
+create function private.jobs_for_server(server text)
+returns table (name text, schedule text, due_after timestamptz)
+language sql
+set search_path = ''
+as $$
+  insert into private.job_servers (name, seen_at)
+  values (jobs_for_server.server, clock_timestamp())
+  on conflict (name) do update set seen_at = excluded.seen_at;
+
+  -- of servers that were killed
+  delete from private.job_servers s where s.seen_at < now() - interval '1 hour';
+
+  select
+    j.name,
+    j.schedule,
+    coalesce(
+      (
+        select max(r.started_at)
+        from private.job_runs r
+        where r.job = j.name and r.started_at <= clock_timestamp() and (r.done is not null or r.error is not null)
+      ),
+      j.added_at
+    )
+  from private.jobs j
+  where private.is_active_in_pg_cron(j.name) is null
+  order by j.name
+$$;
+
+comment on function private.jobs_for_server is
+  'Notes that a server is there to run jobs, and returns those that pg_cron does not have. A job is due if its '
+  'schedule names a time between due_after and now; due_after is the start of its last run, or when it was added.';
+
+-- sql/70_jobs/functions/run_due_job.sql
+create function private.run_due_job(job text, due_at timestamptz, server text)
+returns private.job_runs
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- until the end of the transaction: the next one who gets it sees this run
+  if not pg_try_advisory_xact_lock(private.lock_number('run_job:' || run_due_job.job)) then
+    return null;
+  end if;
+  -- a statement of its own, for it must see what was committed before the lock was free
+  if exists (
+    select
+    from private.job_runs r
+    where r.job = run_due_job.job
+      and r.started_at between run_due_job.due_at and clock_timestamp()
+      and (r.done is not null or r.error is not null)
+  ) then
+    return null;
+  end if;
+  return private.run_job(run_due_job.job, run_due_job.server);
+end;
+$$;
+
+comment on function private.run_due_job is
+  'Runs a job that was due at this time, as private.run_job does, and notes which server ran it. Returns null if it is '
+  'running, or has run since then: of several servers one runs it. It holds its lock in the transaction, so that a '
+  'transaction pooler may be on the way.';
+
 -- sql/70_jobs/functions/run_job.sql
-create function private.run_job(job text)
+create function private.run_job(job text, server text default null)
 returns private.job_runs
 language plpgsql
 set search_path = ''
@@ -11732,8 +11845,8 @@ begin
     raise notice '% is running elsewhere.', run_job.job;
   end if;
 
-  insert into private.job_runs (job, started_at, finished_at, done, error)
-  values (run_job.job, started_at, greatest(started_at, clock_timestamp()), done, error)
+  insert into private.job_runs (job, started_at, finished_at, done, error, server)
+  values (run_job.job, started_at, greatest(started_at, clock_timestamp()), done, error, run_job.server)
   returning * into run;
   return run;
 end;
@@ -12197,7 +12310,16 @@ select
   coalesce(good.started_at, j.added_at) < now() - j.late_after as is_late,
   good.done as last_done,
   bad.started_at as last_error_at,
-  bad.error as last_error
+  bad.error as last_error,
+  case private.is_active_in_pg_cron(j.name)
+    when true then 'pg_cron'
+    when false then 'nobody'
+    else
+      case
+        when exists (select from private.job_servers s where s.seen_at > now() - interval '3 minutes') then 'portal run'
+        else 'nobody'
+      end
+  end as run_by
 from private.jobs j
 left join lateral (
   select r.started_at, r.done
@@ -12215,6 +12337,9 @@ left join lateral (
 ) bad on true;
 
 comment on view private.job_facts is 'The data of stats.jobs.';
+
+-- the view calls it with the rights of its reader
+grant execute on function private.is_active_in_pg_cron to service_role, stats_reader;
 
 grant select on private.job_facts to service_role, stats_reader;
 
@@ -12545,12 +12670,13 @@ select
     when j.is_late then 'late'
     when j.last_run_at is null then 'waiting'
     else 'good'
-  end as state
+  end as state,
+  j.run_by
 from private.job_facts j
 order by j.name;
 
 comment on view stats.jobs is
-  'The scheduled jobs: when each last ran, whether it is late, its last error, and its state.';
+  'The scheduled jobs: when each last ran, whether it is late, its last error, its state, and who runs it.';
 comment on column stats.jobs.last_good_run_at is 'When the last successful run started.';
 comment on column stats.jobs.is_late is
   'True if last_good_run_at is longer ago than the job allows; for a job that never succeeded, if it was added longer '
@@ -12559,6 +12685,9 @@ comment on column stats.jobs.last_done is 'How many rows the last successful run
 comment on column stats.jobs.state is
   'failed: the last run failed; late: no successful run for too long; waiting: the job is new and has not run yet; '
   'otherwise good.';
+comment on column stats.jobs.run_by is
+  'pg_cron; portal run: a server that was there within the last three minutes; nobody: no server is there, or the job '
+  'is switched off in pg_cron.';
 
 grant select on stats.jobs to service_role, stats_reader;
 
@@ -13361,7 +13490,7 @@ begin
   end if;
 
   return period.header || events || jsonb_build_object(
-    'clock', exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron'),
+    'clock', exists (select from stats.jobs j where j.run_by <> 'nobody'),
     'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
     'invariants', invariants
   );
@@ -13370,8 +13499,8 @@ $$;
 
 comment on function public.system_stats is
   'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events '
-  'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
-  'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
+  'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron or a '
+  'server runs jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
   'events, because every table is read completely: the job check-invariants checks them daily)}. '
   'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 

@@ -93,18 +93,21 @@ def test_a_late_job_is_no_fault_without_a_scheduler(visit: Visit) -> None:
         "lastGoodRunAt": None,
         "lastErrorAt": "2026-11-24T15:00:00.000Z",
         "lastError": "no room " * 50,
+        "runBy": "nobody",
     }
     answer_of_system(page, clock=False, jobs=[job], invariants=[])
     visit.open()
     broken = page.locator("#overview .answer").nth(3)
-    expect(broken.locator(".value")).to_have_text("! Ohne pg_cron")
+    expect(broken.locator(".value")).to_have_text("! Aufträge ruhen")
     expect(broken).to_contain_text("Von Hand zu starten expire-vouchers")
-    expect(page.locator("#system")).to_contain_text("Diese Datenbank hat kein pg_cron")
+    expect(page.locator("#system")).to_contain_text("Weder pg_cron noch ein Server")
+    expect(page.locator("#system")).to_contain_text("niemandem")
 
-    answer_of_system(page, clock=True, jobs=[job], invariants=[])
+    answer_of_system(page, clock=True, jobs=[job | {"runBy": "portal run"}], invariants=[])
     page.get_by_role("button", name="Aktualisieren").click()
     expect(broken.locator(".value")).to_have_text("✕ Probleme: 1")
-    expect(page.locator("#system")).not_to_contain_text("Diese Datenbank hat kein pg_cron")
+    expect(page.locator("#system")).not_to_contain_text("Weder pg_cron noch ein Server")
+    expect(page.locator("#system")).to_contain_text("portal run")
 
     answer_of_system(page, clock=False, jobs=[job | {"state": "failed"}], invariants=[])
     page.get_by_role("button", name="Aktualisieren").click()

@@ -49,6 +49,24 @@ def test_the_table_shows_the_state_of_every_job(database: str) -> None:
     assert "30 12 1-3 * *" in output
 
 
+def test_below_the_table_is_who_runs_the_jobs(database: str) -> None:
+    hint = "`portal run` runs jobs while it serves, pg_cron after `portal jobs install`."
+    assert portal("jobs").splitlines()[-2:] == ["Run by nobody: all jobs.", hint]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("select private.jobs_for_server('here:1')")
+        assert portal("jobs").splitlines()[-1] == "Run by portal run: all jobs."
+        connection.execute(
+            "create or replace function private.is_active_in_pg_cron(job text) returns boolean "
+            "return case when job like 'purge%' then true when job like 'c%' then false end"
+        )
+    assert portal("jobs").splitlines()[-4:] == [
+        "Run by nobody: check-invariants, cleanup-cron-history.",
+        "Run by portal run: expire-vouchers, presence-offline, settle-fees-monthly.",
+        "Run by pg_cron: purge-idempotency-keys, purge-old-events.",
+        hint,
+    ]
+
+
 def test_no_timeout_ends_a_job(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         set_timeout(connection)

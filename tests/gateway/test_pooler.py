@@ -1,5 +1,6 @@
 """Everything works through a transaction pooler with other clients, or says that it cannot."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from psycopg import sql
 
 from api.database.migrations import migrate
 from api.errors import PortalError
+from api.scheduler import Scheduler
 from tests.cli.running import portal, rows, run
 from tests.rooms.talking import joined, match, say, text_heard
 from tests.support.charging import charge
@@ -105,3 +107,17 @@ def test_the_server_works(pooled: str, tmp_path: Path) -> None:
             slot = f"slot-2030-01-07T{hour:02}:00:00.000Z"
             booked = connection.post("/api/voucher/book", {"voucherId": "v", "slotId": slot, "holderUid": f"b{hour}"})
             assert booked.status == 200
+
+
+def test_two_servers_run_each_due_job_once(pooled: str, database: str) -> None:
+    async def look() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            await asyncio.gather(*(Scheduler(pooled).start_due_jobs(tasks) for _ in range(2)))
+
+    with psycopg.connect(database, autocommit=True) as direct:
+        direct.execute("update private.jobs set schedule = '* * * * *', added_at = now() - interval '1 hour'")
+        asyncio.run(look())
+        runs = direct.execute("select job, array_agg(error) from private.job_runs group by job").fetchall()
+        assert sorted(runs) == [
+            (name, [None]) for (name,) in direct.execute("select name from private.jobs order by 1")
+        ]

@@ -1,5 +1,6 @@
 """`portal run` on a database that can only be read: it answers what reads, and 503 with a sentence to what writes."""
 
+import asyncio
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 
 from api.database.migrations import migrate
+from api.scheduler import Scheduler
 from tests.cli.running import PORTAL, portal
 from tests.support.acting import one
 from tests.support.databases import EMBEDDED, Server, run_local
@@ -99,6 +101,17 @@ def test_health_says_that_nothing_can_be_written(read_only: str) -> None:
     with Connection(read_only) as connection:
         health = connection.get("/health")
     assert (health.status, health.body) == (503, {"ok": False, "error": ENGLISH})
+
+
+def test_its_jobs_are_not_run(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def look() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            await Scheduler(database).start_due_jobs(tasks)
+
+    asyncio.run(look())
+    assert caplog.messages == []
+    with psycopg.connect(database) as connection:
+        assert one(connection, "select count(*) from private.job_runs") == 0
 
 
 def test_a_database_that_cannot_be_written_is_backed_up(database: str, tmp_path: Path) -> None:

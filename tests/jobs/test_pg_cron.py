@@ -121,6 +121,25 @@ def test_a_migrated_database_has_its_jobs_scheduled(clock: psycopg.Connection) -
     assert scheduled(clock) == jobs(clock)
 
 
+def test_a_server_runs_only_what_pg_cron_does_not_have(clock: psycopg.Connection) -> None:
+    def run_by() -> dict[str, str]:
+        return dict(clock.execute("select name, run_by from stats.jobs").fetchall())
+
+    with clock.transaction(force_rollback=True):
+        assert clock.execute("select name from private.jobs_for_server('here:1')").fetchall() == []
+        assert set(run_by().values()) == {"pg_cron"}
+
+        clock.execute("select cron.unschedule('expire-vouchers')")
+        clock.execute("select cron.alter_job(jobid, active => false) from cron.job where jobname = 'presence-offline'")
+        assert clock.execute("select name from private.jobs_for_server('here:1')").fetchall() == [("expire-vouchers",)]
+        assert run_by() == dict.fromkeys(run_by(), "pg_cron") | {
+            "expire-vouchers": "portal run",
+            "presence-offline": "nobody",
+        }
+        clock.execute("set local role stats_reader")
+        assert run_by()["check-invariants"] == "pg_cron"
+
+
 def test_install_can_be_repeated(clock: psycopg.Connection) -> None:
     ids = clock.execute("select jobid, jobname from cron.job order by jobid").fetchall()
     assert one(clock, "select private.install_jobs()") == 7

@@ -1,4 +1,4 @@
-"""Without pg_cron, jobs are run by hand."""
+"""Without pg_cron nothing is scheduled, and an operator learns why."""
 
 import psycopg
 
@@ -15,5 +15,5 @@ def test_nothing_is_scheduled_and_the_owner_gets_an_explanation(connection: psyc
     assert one(connection, "select to_regnamespace('cron') is null")
 
 
-def test_the_dashboard_shows_that_pg_cron_is_missing(connection: psycopg.Connection) -> None:
+def test_the_dashboard_shows_that_nobody_runs_the_jobs(connection: psycopg.Connection) -> None:
     assert one(connection, "select public.system_stats() -> 'clock'") is False

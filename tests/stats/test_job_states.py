@@ -125,6 +125,22 @@ def test_cleaning_up_changes_no_state(
     assert state(connection) == word
 
 
+def test_a_server_runs_the_jobs_as_long_as_it_is_there(connection: psycopg.Connection) -> None:
+    def run_by(ago: timedelta) -> str:
+        connection.execute("update private.job_servers set seen_at = now() - %s", (ago,))
+        state(connection)
+        word: str = one(connection, "select run_by from stats.jobs where name = %s", JOB)
+        assert call(connection, SERVER, "system_stats")["clock"] is (word == "portal run")
+        return word
+
+    assert run_by(timedelta(0)) == "nobody"
+    connection.execute("select private.jobs_for_server('here:1')")
+    assert run_by(timedelta(minutes=3) - SECONDS) == "portal run"
+    assert run_by(timedelta(minutes=3) + SECONDS) == "nobody"
+    connection.execute("select private.jobs_for_server('there:2')")
+    assert run_by(timedelta(0)) == "portal run"
+
+
 def test_every_job_can_be_good(connection: psycopg.Connection) -> None:
     names = [name for (name,) in connection.execute("select name from private.jobs").fetchall()]
     assert len(names) >= 7

@@ -133,7 +133,7 @@ function health(system) {
   if (!system) return answer(word("asked4"), "", "–", []);
   const failed = system.jobs.filter(({ state }) => state === "failed");
   const late = system.jobs.filter(({ state }) => state === "late");
-  // without pg_cron a person runs the jobs, so that late jobs are no fault
+  // where neither pg_cron nor a server is, a person runs the jobs, so that late jobs are no fault
   const idle = system.clock ? [] : late;
   const jobs = system.clock ? [...failed, ...late] : failed;
   const rules = system.invariants?.filter(({ violations }) => violations !== 0) ?? [];
@@ -564,9 +564,7 @@ export function system({ system: figures }, { ends }) {
     figures.clock ? null : h("p", { class: "muted" }, word("runByHand")),
     table(
       word("jobs"),
-      [word("job"), word("state"), word("lastRun"), word("schedule"), word("does"), word("lastError")].map((name) => ({
-        name,
-      })),
+      ["job", "state", "lastRun", "schedule", "runBy", "does", "lastError"].map((name) => ({ name: word(name) })),
       figures.jobs
         .toSorted((a, b) => severity(a) - severity(b))
         .map((job) => ({
@@ -576,6 +574,7 @@ export function system({ system: figures }, { ends }) {
             badge(JOB_KINDS[job.state], word(`job.${job.state}`)),
             job.lastRunAt === null ? word("never") : moment(job.lastRunAt),
             h("code", {}, job.schedule),
+            job.runBy === "nobody" ? word("nobody") : h("code", {}, job.runBy),
             h("span", { lang: "en" }, job.does),
             job.lastErrorAt === null
               ? "–"

@@ -296,6 +296,7 @@ class Job(ApiModel):
     last_good_run_at: Millis | None
     last_error_at: Millis | None
     last_error: str | None
+    run_by: Literal["pg_cron", "portal run", "nobody"]
 
 
 class Invariant(ApiModel):
@@ -311,7 +312,7 @@ class System(Period):
 
     types: list[EventType] = Field(description="The 100 most frequent.")
     days: list[SystemDay]
-    clock: bool = Field(description="Whether pg_cron runs the jobs; without it they are run by hand.")
+    clock: bool = Field(description="Whether pg_cron or a server runs jobs; else they are run by hand.")
     jobs: list[Job]
     invariants: list[Invariant] | None = Field(
         description="Null where there are too many events: the job check-invariants counts daily."

@@ -10,7 +10,7 @@ begin
     if current_setting('cron.database_name', true) is distinct from current_database() then
       raise notice 'Nothing is scheduled: pg_cron does not work on this database. %',
         'Set shared_preload_libraries = pg_cron and cron.database_name = ' || current_database()
-        || ', restart, and select private.install_jobs(); or run jobs by hand: select private.run_job(name).';
+        || ', restart, and select private.install_jobs(). Until then `portal run` runs the jobs while it serves.';
       return 0;
     end if;
     create extension pg_cron with schema pg_catalog;

@@ -1,4 +1,4 @@
-create function private.run_job(job text)
+create function private.run_job(job text, server text default null)
 returns private.job_runs
 language plpgsql
 set search_path = ''
@@ -31,8 +31,8 @@ begin
     raise notice '% is running elsewhere.', run_job.job;
   end if;
 
-  insert into private.job_runs (job, started_at, finished_at, done, error)
-  values (run_job.job, started_at, greatest(started_at, clock_timestamp()), done, error)
+  insert into private.job_runs (job, started_at, finished_at, done, error, server)
+  values (run_job.job, started_at, greatest(started_at, clock_timestamp()), done, error, run_job.server)
   returning * into run;
   return run;
 end;

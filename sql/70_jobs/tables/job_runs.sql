@@ -5,6 +5,7 @@ create table private.job_runs (
   finished_at timestamptz not null,
   done        bigint,
   error       text,
+  server      text        collate "C",
 
   constraint a_run_ends_after_it_starts check (finished_at >= started_at),
   constraint failed_run_did_nothing check (done is null or error is null)
@@ -15,6 +16,8 @@ comment on table private.job_runs is
 comment on column private.job_runs.done is
   'How many rows the job processed. Null if it failed, and if it did not start because it was already running.';
 comment on column private.job_runs.error is 'Why it failed; its changes were rolled back.';
+comment on column private.job_runs.server is
+  'The server that ran it at its time (private.job_servers.name). Null if pg_cron or an operator did.';
 
 create index job_runs_job_idx on private.job_runs (job, started_at desc);
 

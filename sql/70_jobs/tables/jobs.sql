@@ -13,7 +13,7 @@ create table private.jobs (
 
 comment on table private.jobs is
   'The scheduled jobs. The job a-b runs the function private.job_a_b(), which returns how many rows it processed. '
-  'After changing a schedule run: select private.install_jobs().';
+  'After changing a schedule run select private.install_jobs(), where pg_cron runs them.';
 comment on column private.jobs.schedule is 'Minute, hour, day, month and weekday in the syntax of cron, in UTC.';
 comment on column private.jobs.late_after is 'The job is late if its last successful run started longer ago.';
 comment on column private.jobs.added_at is 'A job that never ran is late if it was added longer ago than late_after.';

@@ -54,7 +54,7 @@ begin
   end if;
 
   return period.header || events || jsonb_build_object(
-    'clock', exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron'),
+    'clock', exists (select from stats.jobs j where j.run_by <> 'nobody'),
     'jobs', (select coalesce(jsonb_agg(to_jsonb(j) order by j.name), '[]') from stats.jobs j),
     'invariants', invariants
   );
@@ -63,8 +63,8 @@ $$;
 
 comment on function public.system_stats is
   'The figures of the system for a period of days (private.stats_period): {from_day, to_day, time_zone, types (events '
-  'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron is installed '
-  'and runs the jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
+  'by type, the 100 most frequent), days (events, and errors that pages reported), clock (whether pg_cron or a '
+  'server runs jobs), jobs (stats.jobs), invariants (stats.invariants; null if there are more than five million '
   'events, because every table is read completely: the job check-invariants checks them daily)}. '
   'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
