@@ -15,6 +15,7 @@ from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
 from api.http.callers import CallerMiddleware
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import mark_replayed, read_key
+from api.http.observation import Observer
 from api.http.openapi import RequestSchemas, openapi_config
 from api.http.pages import EXPOSED, read_page
 from api.http.rate_limit import Counts
@@ -83,12 +84,13 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             request_class=PortalRequest,
             request_max_body_size=MAX_BODY_BYTES,
             exception_handlers=EXCEPTION_HANDLERS,
+            logging_config=None,  # api/logs.py decides
             cors_config=_cors_config(settings),
             plugins=[RequestSchemas(), PydanticPlugin(prefer_alias=True)],
             openapi_config=openapi_config(settings),
         )
     )
-    return Wire(app)
+    return Wire(app, Observer(settings))
 
 
 def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Gateway:

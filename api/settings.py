@@ -40,6 +40,10 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 _BYTE_ORDER_MARK = "\ufeff"
 """Some editors begin a file with it; then it is part of the first name in `.env`."""
@@ -197,6 +201,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[Networks, NoDecode, BeforeValidator(_split)] = ()
     client_address_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-For"
     request_timeout: int = Field(default=20, ge=1, le=3600)
+    log_level: Annotated[Literal["info", "warning", "error"], BeforeValidator(_lower)] = "info"
     stop_delay: int = Field(default=0, ge=0, le=3600)
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
     min_free_mib: int = Field(default=1024, ge=0)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from api import logs
 from api.cli import backup, books, check, exports, imports, jobs, persons, settlements, thinkers
 from api.cli.owner import console
 from api.cli.tables import Row, Table
@@ -88,6 +89,7 @@ def run() -> None:
     """
     settings = load_settings()
     settings.refuse_open_host()
+    logs.configure(settings)
     with suppress(KeyboardInterrupt), _listen(settings) as listener, _database_to_serve(settings) as url:
         if url is not None:
             # a read-only database, such as a replica, is served as it is

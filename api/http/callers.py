@@ -3,7 +3,7 @@
 import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders, State
@@ -28,7 +28,13 @@ TOKEN_COOKIE = "portal_token"  # noqa: S105 (its name, not its value)
 
 
 class Caller(ABC):
-    """Who sent a request; decides for which actor it may call SQL."""
+    """Who sent a request; decides for which actor it may call SQL.
+
+    `kind` is how it proved itself, `uid` the thinker that it acts as, for the log.
+    """
+
+    kind: Literal["service", "session", "thinker"]
+    uid: str | None = None
 
     @abstractmethod
     def as_thinker(self, uid: str) -> Actor:
@@ -46,12 +52,16 @@ class Caller(ABC):
 class TrustedCaller(Caller):
     """Has the API key, or uses a server without a key on the same machine. May act for any uid."""
 
+    kind = "service"
+
     def as_thinker(self, uid: str) -> Actor:
         """Any thinker, without a check."""
+        self.uid = uid
         return Actor("authenticated", uid)
 
     def as_caller(self, uid: str | None = None) -> Actor:
         """The service role, which may do what the legacy API did without a check."""
+        self.uid = uid
         return Actor("service_role", uid)
 
     def as_reporter(self, uids: Collection[str]) -> Actor:
@@ -62,16 +72,20 @@ class TrustedCaller(Caller):
 class SessionCaller(Caller):
     """Is a page of a browser session, which acts as the thinkers that it claims (`SessionCalls`)."""
 
+    kind = "session"
+
     def __init__(self, session: BrowserSession) -> None:
         """Take the session of the cookie."""
         self.session = session
 
     def as_thinker(self, uid: str) -> Actor:
         """Any thinker, which the session claims before it acts."""
+        self.uid = uid
         return Actor("authenticated", uid)
 
     def as_caller(self, uid: str | None = None) -> Actor:
         """The thinker with this uid, or else those that the session has claimed."""
+        self.uid = uid
         return Actor("authenticated", uid)
 
     def as_reporter(self, uids: Collection[str]) -> Actor:
@@ -84,9 +98,12 @@ class SessionCaller(Caller):
 class ProvenCaller(Caller):
     """Has a thinker's token, and acts for that thinker only."""
 
+    kind = "thinker"
+
     def __init__(self, actor: Actor) -> None:
         """Take the thinker of the token."""
         self.actor = actor
+        self.uid = actor.uid
 
     def as_thinker(self, uid: str) -> Actor:
         """The thinker of the token."""

@@ -133,6 +133,7 @@ class _Config(uvicorn.Config):
             ws_ping_timeout=web_socket.PING_SECONDS,
             ws_per_message_deflate=False,  # a message of a kilobyte could become one of a megabyte
             backlog=_ACCEPTED_AT_ONCE,
+            log_config=None,  # api/logs.py decides
             log_level="error",  # below are only lines that any client can make it write
             access_log=False,
             server_header=False,

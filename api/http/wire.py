@@ -2,8 +2,19 @@
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseBodyEvent,
+    HTTPResponseStartEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    WebSocketScope,
+)
 
+from api.http.observation import Observation, Observer
 from api.http.server import STOPPING
 
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -20,20 +31,49 @@ _TWO_LENGTHS = b'{"ok":false,"error":"bad request"}'
 class Wire:
     """Refuses a request whose body has two lengths, and adds headers to every answer.
 
-    `X-Content-Type-Options: nosniff` to all of them; to those of /api, which depend on the caller, `Vary` and
-    `Cache-Control: private`; to those below /health `Cache-Control: no-store`; `Connection: close` while the server
-    stops.
+    `X-Content-Type-Options: nosniff` and `X-Request-ID` to all of them; to those of /api, which depend on the caller,
+    `Vary` and `Cache-Control: private`; to those below /health `Cache-Control: no-store`; `Connection: close` while the
+    server stops.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap the application."""
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        """Wrap the application; the observer is told of each request."""
         self.app = app
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] == ScopeType.HTTP:
+            observed = self._observer.begin(scope)
+            try:
+                await self._answer(scope, receive, send, observed)
+            finally:
+                observed.end()
+        elif scope["type"] == ScopeType.WEBSOCKET:
+            await self._talk(scope, receive, send)
+        else:
             await self.app(scope, receive, send)
-            return
+
+    async def _talk(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
+        """Let the application talk. A client that goes before it has an answer leaves no line in the log."""
+        observed = self._observer.begin(scope)
+
+        async def send_observed(message: Message) -> None:
+            await send(message)
+            if message["type"] == "websocket.accept":
+                observed.status = 101
+            elif message["type"] == "websocket.close" and observed.status is None:
+                observed.status = 403
+            elif message["type"] == "websocket.http.response.start":
+                observed.status = message["status"]
+
+        try:
+            await self.app(scope, receive, send_observed)
+        finally:
+            if observed.status is not None:
+                observed.end()
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send, observed: Observation) -> None:
         sent = Headers.from_scope(scope)
         depends_on_caller = scope["path"].lower().lstrip("/").startswith("api/")
         added = [_NOSNIFF, _VARY] if depends_on_caller else [_NOSNIFF]
@@ -41,10 +81,12 @@ class Wire:
             added.append(_NOT_STORED)
         if scope["state"].get(STOPPING):
             added.append(_CLOSE)  # so that no client sends its next request to a closed connection
+        added.append((b"x-request-id", observed.id.encode()))
         replaced = {name for name, _ in added}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                observed.status = message["status"]
                 # no MutableScopeHeaders, which decode all names to find one
                 headers = [header for header in message["headers"] if header[0] not in replaced]
                 if depends_on_caller and all(name != b"cache-control" for name, _ in headers):

@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 
 from litestar.types import ASGIApp
 
+from api import logs
 from api.database import has_sessions
 from api.errors import PortalError
 from api.http.server import Server
@@ -74,6 +75,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
 
 def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket) -> None:
     """Serve in this process until it gets a signal to stop, or its parent process is killed."""
+    logs.configure(settings)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
     _end_with_parent(seconds=0)  # it may have been killed while this process started
     threading.Thread(target=_end_with_parent, daemon=True).start()

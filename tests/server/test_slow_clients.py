@@ -363,7 +363,7 @@ class Running(NamedTuple):
 def poor(database: str, tmp_path: Path) -> Iterator[Running]:
     """A `portal run` with `ulimit -n 256`."""
     settings = {"DATABASE_URL": database, "DATA_DIR": str(tmp_path), "PORT": "0", "RATE_LIMIT": "off", "WORKERS": "1"}
-    public = {"HOST": "0.0.0.0", "TS_API_KEY": "key"}  # noqa: S104
+    public = {"HOST": "0.0.0.0", "TS_API_KEY": "key", "LOG_LEVEL": "warning"}  # noqa: S104
     log = tmp_path / "log"
     with (
         log.open("w") as stderr,

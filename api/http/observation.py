@@ -1,0 +1,70 @@
+"""What is told of each request: its line in the log."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+from litestar.types import HTTPScope, WebSocketScope
+
+from api import logs
+from api.http.callers import Caller
+from api.http.proxies import is_proxy
+from api.settings import Settings
+
+_TOKEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+"""A request id that is believed; anything else could be a text of kilobytes, or forge a field."""
+
+_MAX_UID = 255
+"""Characters of a uid; what is longer is refused later, and would make a long line."""
+
+UNMATCHED = "unmatched"
+"""Stands for the template of a path that no route has."""
+
+
+@dataclass
+class Observation:
+    """A request that is being answered; `status` is None until an answer has begun."""
+
+    scope: HTTPScope | WebSocketScope
+    id: str
+    method: str  # that of the scope changes later: HEAD becomes GET
+    status: int | None = None
+    _began: float = field(default_factory=time.perf_counter)
+
+    def end(self) -> None:
+        """Write the line."""
+        caller = cast(Caller | None, self.scope.get("user"))
+        kind, uid = (caller.kind, caller.uid) if caller is not None else ("anon", None)
+        logs.write_request(
+            self.status,
+            id=self.id,
+            caller=kind,
+            actor=kind if uid is None else uid[:_MAX_UID],
+            method=self.method,
+            # never the path, which may hold what nobody else should read
+            route=self.scope.get("path_template") or UNMATCHED,
+            ms=round((time.perf_counter() - self._began) * 1000, 2),
+        )
+
+
+class Observer:
+    """Observes requests."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take TRUSTED_PROXIES, which may name requests."""
+        self._settings = settings
+
+    def begin(self, scope: HTTPScope | WebSocketScope) -> Observation:
+        """Give a request its id, which the lines have that are written meanwhile."""
+        id_ = self._sent_id(scope) or logs.new_request_id()
+        logs.request_id.set(id_)
+        return Observation(scope, id_, str(scope.get("method", "GET")))
+
+    def _sent_id(self, scope: HTTPScope | WebSocketScope) -> str | None:
+        """The `X-Request-ID` of a trusted proxy, if it is a simple token."""
+        if not self._settings.trusted_proxies or not scope["client"]:
+            return None
+        sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        is_believed = len(sent) == 1 and _TOKEN.fullmatch(sent[0]) and is_proxy(scope["client"][0], self._settings)
+        return sent[0].decode() if is_believed else None
