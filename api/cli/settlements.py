@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from functools import partial
+from itertools import chain
 from typing import Annotated, Any, LiteralString, TextIO, TypeAlias
 from uuid import UUID
 
@@ -16,11 +18,12 @@ from psycopg.rows import class_row
 from rich.console import Console
 
 from api.cli.amounts import major, minor, read_amount
-from api.cli.files import Format, Output, open_output
+from api.cli.files import Output, open_binary_output, open_output
 from api.cli.owner import console, one_snapshot, operator_transaction, owner_connection, progress
 from api.cli.tables import Row, Table
 from api.cli.texts import cell, visible
 from api.errors import PortalError
+from api.paper.statement import Language, statement_pdf
 
 PAGE = 10_000
 """Fee events that are read at once."""
@@ -52,6 +55,16 @@ STEPS = (
 
 Record: TypeAlias = dict[str, Any]
 """A settlement or a fee event as SQL returns it; numbers with a point are Decimals."""
+
+
+class StatementFormat(StrEnum):
+    """A format of a statement: `table` for people, `pdf` for paper, the others for programs."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PDF = "pdf"
+
 
 SettlementId = Annotated[UUID, typer.Argument(metavar="ID", help="The id that `portal settle` printed.")]
 FeeEventId = Annotated[UUID, typer.Argument(metavar="FEE_EVENT", help="The id of a charge, as a statement shows it.")]
@@ -262,7 +275,10 @@ def reverse(fee_event_id: FeeEventId, reason: Reason) -> None:
 @app.command()
 def statement(
     settlement_id: SettlementId,
-    format: Annotated[Format, typer.Option(help="`table` for people, the others for programs.")] = Format.TABLE,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        StatementFormat, typer.Option(help="`table` for people, `pdf` for paper, the others for programs.")
+    ] = StatementFormat.TABLE,
+    language: Annotated[Language, typer.Option(help="That of a PDF.")] = Language.GERMAN,
     output: Output = None,
 ) -> None:
     """Show a settlement with every fee and its calculation.
@@ -274,7 +290,11 @@ def statement(
     \b
     $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab
     $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab --format csv
+    $ portal statement 019a3c5e-7c00-7abc-8def-0123456789ab \\
+    >   --format pdf --output october.pdf
     """
+    if format is StatementFormat.PDF and output is None:
+        raise typer.BadParameter("A PDF needs --output FILE.")
     with owner_connection() as connection, one_snapshot(connection):
         settlement = _get_settlement(connection, settlement_id, rows=1)
         pages = _pages(connection, settlement_id)
@@ -282,10 +302,17 @@ def statement(
         if output is None and sys.stdout.isatty():
             _write(format, sys.stdout, settlement, pages, _exponent(connection, settlement["currency"]))
             return
-        with progress() as bar, open_output(output) as file:
+        exponent = _exponent(connection, settlement["currency"])
+        with progress() as bar:
             task = bar.add_task("Writing", total=settlement["fee_events"])
             pages = _advancing(pages, partial(bar.advance, task))
-            _write(format, file, settlement, pages, _exponent(connection, settlement["currency"]))
+            if format is StatementFormat.PDF and output is not None:
+                pdf = statement_pdf(settlement, chain.from_iterable(pages), exponent, language)
+                with open_binary_output(output) as paper:
+                    paper.write(pdf)
+                return
+            with open_output(output) as file:
+                _write(format, file, settlement, pages, exponent)
 
 
 def _months(connection: psycopg.Connection, month: datetime | None) -> list[date]:
@@ -402,16 +429,18 @@ def _exponent(connection: psycopg.Connection, currency: str) -> int:
     return exponent
 
 
-def _write(format: Format, file: TextIO, settlement: Record, pages: Iterable[list[Record]], exponent: int) -> None:  # noqa: A002
-    match format:
-        case Format.TABLE:
+def _write(
+    form: StatementFormat, file: TextIO, settlement: Record, pages: Iterable[list[Record]], exponent: int
+) -> None:
+    match form:
+        case StatementFormat.TABLE:
             _write_table(file, settlement, pages, exponent)
-        case Format.CSV:
+        case StatementFormat.CSV:
             lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             lines.writeheader()
             for page in pages:
                 lines.writerows({name: cell(event[name]) for name in COLUMNS} for event in page)
-        case Format.JSON:
+        case StatementFormat.JSON:
             _write_json(file, settlement, pages)
 
 

@@ -1,0 +1,1 @@
+"""Documents on paper: what an accountant gets as PDF."""
