@@ -11888,6 +11888,61 @@ grant usage on schema stats to service_role, stats_reader;
 grant execute on function private.currency_code, private.currency_exponent, private.import_uuid
   to service_role, stats_reader;
 
+-- sql/75_stats/facts/written_facts.sql
+create view private.written_facts
+as
+select w.type, w.id, w.created_at, w.times
+from (
+  select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
+  union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
+  union all select 'voucher.cancel', b.id, b.cancelled_at, 1 from public.voucher_bookings b where b.status = 'cancelled'
+  union all
+  select 'contract.upload', c.id::text, c.created_at, 1
+  from public.contracts c
+  where c.id not in (select private.import_uuid(r.id) from private.import_rows r where r.legacy_table = 'contracts')
+  union all select 'mortgage.application', a.id, a.created_at, 1 from public.mortgage_applications a
+  union all select 'mortgage.offer', o.id, o.created_at, 1 from public.mortgage_offers o
+  union all select 'mortgage.accept', c.offer_id, c.created_at, 1 from public.mortgage_contracts c
+  union all
+  select 'mortgage.sign', c.id, least(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at),
+    num_nonnulls(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at)
+  from public.mortgage_contracts c
+  union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
+  union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
+  union all
+  select case when e.adjusts is null then 'fee.reversed' else 'fee.adjusted' end, e.id::text, e.created_at, 1
+  from public.fee_events e
+  where e.reason is not null
+  union all
+  select 'settlement.payment', p.settlement_id::text, min(p.created_at), count(*)::integer
+  from public.settlement_payments p
+  group by p.settlement_id
+  union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
+  union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
+  union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s
+  union all select 'settlement.written_off', s.id::text, s.written_off_at, 1 from public.settlements s
+  union all select 'settlement.voided', s.id::text, s.voided_at, 1 from public.settlements s
+) w
+left join private.import_rows i
+  on i.id = w.id
+  and i.legacy_table = case w.type
+    when 'voucher.issue' then 'vouchers'
+    when 'voucher.book' then 'voucher_bookings'
+    when 'voucher.cancel' then 'voucher_bookings'
+    when 'mortgage.application' then 'mortgage_applications'
+    when 'mortgage.offer' then 'mortgage_offers'
+    when 'transfer.logged' then 'transfers'
+    when 'telemetry.event' then 'telemetry_events'
+  end
+-- a step that has not happened yet has no time
+where w.created_at > now() - (select s.events_kept from private.settings s)
+  -- history that was imported has the events of its source
+  and (i.id is null or w.created_at > i.imported_at);
+
+comment on view private.written_facts is
+  'What was written within the time for which events are kept: the type, subject and time of the events that each '
+  'change has, and how many it has.';
+
 -- sql/75_stats/facts/application_facts.sql
 create view private.application_facts
 as
@@ -11991,7 +12046,7 @@ grant select on private.fee_event_facts to service_role, stats_reader;
 -- sql/75_stats/facts/invariant_facts.sql
 create view private.invariant_facts
 as
-select 'bookings_do_not_overlap' collate "C" as name, count(*) as violations,
+select 'bookings_do_not_overlap' as name, count(*) as violations,
   'Active bookings that begin before an earlier one of the same voucher has ended.' as meaning
 from (
   select
@@ -12008,16 +12063,27 @@ select 'voucher_status_agrees_with_bookings', count(*),
   'Vouchers with an active booking whose status is not booked or consumed, booked vouchers without an active booking, '
   'and vouchers whose holder has no active booking. (A voucher without any booking is not checked: it may be issued as '
   'booked.)'
-from public.vouchers v
-join (
-  select b.voucher_id, count(*) filter (where b.status = 'booked') as active,
-    array_agg(b.holder_id) filter (where b.status = 'booked') as holders
-  from public.voucher_bookings b
-  group by b.voucher_id
-) b on b.voucher_id = v.id
-where (b.active > 0 and v.status not in ('booked', 'consumed'))
-  or (b.active = 0 and v.status = 'booked')
-  or (v.status = 'booked' and b.active > 0 and not coalesce(v.holder_id = any (b.holders), false))
+from (
+  select v.id
+  from public.vouchers v
+  join public.voucher_bookings b on b.voucher_id = v.id and b.status = 'booked'
+  where v.status not in ('booked', 'consumed')
+  group by v.id
+  union all
+  select v.id
+  from (
+    select v.id
+    from public.vouchers v
+    where v.status = 'booked'
+      and not exists (
+        select from public.voucher_bookings b
+        where b.voucher_id = v.id and b.holder_id = v.holder_id and b.status = 'booked'
+      )
+    -- only for these few is a booking looked up
+    offset 0
+  ) v
+  cross join lateral (select from public.voucher_bookings b where b.voucher_id = v.id limit 1) any_booking
+) wrong
 
 union all
 select 'every_booking_is_charged_once', count(*),
@@ -12035,19 +12101,23 @@ join (
   and f.valid_from < b.created_at - interval '1 hour' and f.valid_to > b.created_at + interval '1 hour'
 cross join lateral (
   select v.price_currency as currency where v.price_amount > 0 and f.percentage > 0
-  union
-  select f.currency where f.fixed_amount > 0
-  union
-  select f.currency where f.min_cents > 0 and (coalesce(v.price_amount, 0) = 0 or v.price_currency = f.currency)
+  union all
+  select f.currency
+  where (
+    f.fixed_amount > 0
+    or f.min_cents > 0 and (coalesce(v.price_amount, 0) = 0 or v.price_currency = f.currency)
+  )
+  and (v.price_amount > 0 and f.percentage > 0 and v.price_currency = f.currency) is not true
 ) expected
+-- counted for all at once, because a look-up for each booking costs more
+left join (
+  select e.subject_id, e.fee_id, e.currency, count(*) as number
+  from public.fee_events e
+  where e.subject_type = 'voucher_booking' and e.reverses is null and e.adjusts is null
+  group by e.subject_id, e.fee_id, e.currency
+) charged on charged.subject_id = b.id and charged.fee_id = f.fee_id and charged.currency = expected.currency
 where b.holder_id <> b.issuer_id and case
-  when (
-    select count(*)
-    from public.fee_events e
-    where e.subject_type = 'voucher_booking' and e.subject_id = b.id and e.fee_id = f.fee_id
-      and e.reverses is null and e.adjusts is null
-      and e.currency = expected.currency
-  ) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
+  when coalesce(charged.number, 0) in (1, case b.status when 'cancelled' then 0 else 1 end) then false
   when
       exists (select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id)
       then exists (
@@ -12101,16 +12171,18 @@ from (
     select
       coalesce(e.reverses, e.adjusts) as charge, sum(e.amount_cents) as cents, count(e.reverses) as reversals
     from public.fee_events e
-    where num_nonnulls(e.reverses, e.adjusts) > 0
+    where e.reverses is not null or e.adjusts is not null
     group by coalesce(e.reverses, e.adjusts)
   ) k on k.charge = c.id
   where c.amount_cents + k.cents < 0 or (k.reversals > 0 and c.amount_cents + k.cents <> 0)
   union all
   select from public.fee_events k
   join public.fee_events c on c.id = coalesce(k.reverses, k.adjusts)
-  where num_nonnulls(c.reverses, c.adjusts) > 0
+  where (k.reverses is not null or k.adjusts is not null) and (
+    c.reverses is not null or c.adjusts is not null
     or (k.fee_id, k.subject_type, k.subject_id, k.currency, k.beneficiary_id, k.payer_id)
       is distinct from (c.fee_id, c.subject_type, c.subject_id, c.currency, c.beneficiary_id, c.payer_id)
+  )
 ) wrong
 
 union all
@@ -12127,17 +12199,29 @@ union all
 select 'charges_agree_with_their_subject', count(*),
   'Charges whose base is not the price of the booking, the fiat amount of the transfer without its sign, or the '
   'amount of the loan.'
-from public.fee_events e
-left join public.voucher_bookings b on e.subject_type = 'voucher_booking' and b.id = e.subject_id
-left join public.transfers t on e.subject_type = 'transfer' and t.id = e.subject_id
-left join public.mortgage_contracts c on e.subject_type = 'mortgage_contract' and c.id = e.subject_id
-left join public.mortgage_offers o on o.id = c.offer_id
-where e.reverses is null and e.adjusts is null
-  -- the fixed part in another currency is a charge of its own, on a base of 0
-  and (e.base_cents <> 0 or e.rate <> 0)
-  and e.base_cents <> coalesce(b.price_amount, abs(t.fiat_amount), o.loan_amount, 0)
-  -- a charge without its subject breaks the rule above
-  and coalesce(b.id, t.id, c.id) is not null
+from (
+  select c.base_cents, coalesce(b.price_amount, 0) as price
+  from public.fee_events c
+  join public.voucher_bookings b on b.id = c.subject_id
+  where c.subject_type = 'voucher_booking'
+    and c.reverses is null and c.adjusts is null
+    -- the fixed part in another currency is a charge of its own, on a base of 0
+    and (c.base_cents <> 0 or c.rate <> 0)
+  union all
+  select c.base_cents, coalesce(abs(t.fiat_amount), 0)
+  from public.fee_events c
+  join public.transfers t on t.id = c.subject_id
+  where c.subject_type = 'transfer'
+    and c.reverses is null and c.adjusts is null and (c.base_cents <> 0 or c.rate <> 0)
+  union all
+  select c.base_cents, coalesce(o.loan_amount, 0)
+  from public.fee_events c
+  join public.mortgage_contracts m on m.id = c.subject_id
+  left join public.mortgage_offers o on o.id = m.offer_id
+  where c.subject_type = 'mortgage_contract'
+    and c.reverses is null and c.adjusts is null and (c.base_cents <> 0 or c.rate <> 0)
+) e
+where e.base_cents <> e.price
 
 union all
 select 'settlements_total_their_fee_events', count(*),
@@ -12234,65 +12318,27 @@ full join public.mortgage_contracts c on c.offer_id = o.id
 where (o.status = 'accepted') <> (c.id is not null)
 
 union all
-select 'every_write_has_its_event', count(*),
+select 'every_write_has_its_event',
+  -- in a subquery, so that who reads only the meaning reads no log (public.system_stats)
+  (
+    select count(*)
+    from (
+      -- rows and events are counted together, which costs less than a join of the counts
+      select
+      from (
+        select w.type, w.id, w.times, 0 as logged from private.written_facts w
+        union all
+        -- most events are presence events, which no row expects
+        select e.type, e.subject_id, null, 1 from public.events e where e.type not like 'presence.%'
+      ) changes
+      group by changes.type, changes.id
+      having sum(changes.times) <> sum(changes.logged)
+    ) wrong
+  ),
   'Vouchers, bookings, cancellations, documents, applications, offers, accepted offers, signed contracts, transfers, '
   'telemetry, corrections by an operator, payments, and settlements with more or fewer events than changes, within the '
   'time for which events are kept. (Heartbeats and matches have no rows to compare with; what was imported has the '
-  'events of its source.)'
-from (
-  select 'voucher.issue' as type, v.id, v.created_at, 1 as times from public.vouchers v
-  union all select 'voucher.book', b.id, b.created_at, 1 from public.voucher_bookings b
-  union all select 'voucher.cancel', b.id, b.cancelled_at, 1 from public.voucher_bookings b where b.status = 'cancelled'
-  union all
-  select 'contract.upload', c.id::text, c.created_at, 1
-  from public.contracts c
-  where c.id not in (select private.import_uuid(r.id) from private.import_rows r where r.legacy_table = 'contracts')
-  union all select 'mortgage.application', a.id, a.created_at, 1 from public.mortgage_applications a
-  union all select 'mortgage.offer', o.id, o.created_at, 1 from public.mortgage_offers o
-  union all select 'mortgage.accept', c.offer_id, c.created_at, 1 from public.mortgage_contracts c
-  union all
-  select 'mortgage.sign', c.id, least(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at),
-    num_nonnulls(c.borrower_signed_at, c.lender_signed_at, c.notary_signed_at)
-  from public.mortgage_contracts c
-  union all select 'transfer.logged', t.id, t.created_at, 1 from public.transfers t
-  union all select 'telemetry.event', t.id, t.created_at, 1 from public.telemetry_events t
-  union all
-  select case when e.adjusts is null then 'fee.reversed' else 'fee.adjusted' end, e.id::text, e.created_at, 1
-  from public.fee_events e
-  where e.reason is not null
-  union all
-  select 'settlement.payment', p.settlement_id::text, min(p.created_at), count(*)
-  from public.settlement_payments p
-  group by p.settlement_id
-  union all select 'settlement.created', s.id::text, s.created_at, 1 from public.settlements s
-  union all select 'settlement.invoiced', s.id::text, s.invoiced_at, 1 from public.settlements s
-  union all select 'settlement.paid', s.id::text, s.paid_at, 1 from public.settlements s
-  union all select 'settlement.written_off', s.id::text, s.written_off_at, 1 from public.settlements s
-  union all select 'settlement.voided', s.id::text, s.voided_at, 1 from public.settlements s
-) written
-left join (
-  select e.type, e.subject_id, count(*) as number
-  from public.events e
-  -- most events are presence events, which no row above expects
-  where e.type not like 'presence.%'
-  group by e.type, e.subject_id
-) logged on logged.type = written.type and logged.subject_id = written.id
-left join private.import_rows imported
-  on imported.id = written.id
-  and imported.legacy_table = case written.type
-    when 'voucher.issue' then 'vouchers'
-    when 'voucher.book' then 'voucher_bookings'
-    when 'voucher.cancel' then 'voucher_bookings'
-    when 'mortgage.application' then 'mortgage_applications'
-    when 'mortgage.offer' then 'mortgage_offers'
-    when 'transfer.logged' then 'transfers'
-    when 'telemetry.event' then 'telemetry_events'
-  end
--- a step that has not happened yet has no time
-where written.created_at > now() - (select s.events_kept from private.settings s)
-  -- history that was imported has the events of its source
-  and (imported.id is null or written.created_at > imported.imported_at)
-  and coalesce(logged.number, 0) <> written.times;
+  'events of its source.)';
 
 comment on view private.invariant_facts is 'The data of stats.invariants.';
 
@@ -12649,7 +12695,7 @@ grant select on stats.fees_by_day to service_role, stats_reader;
 create view stats.invariants
 with (security_invoker = true)
 as
-select i.name, i.violations, i.meaning
+select i.name collate "C" as name, i.violations, i.meaning
 from private.invariant_facts i;
 
 comment on view stats.invariants is
@@ -13447,10 +13493,11 @@ set work_mem = '64MB'
 set statement_timeout = '10s'
 as $$
 declare
-  most_events constant bigint := 5000000;
-  period      record;
-  events      jsonb;
-  invariants  jsonb;
+  most_events   constant bigint := 5000000;
+  period        record;
+  events        jsonb;
+  invariants    jsonb;
+  checked_until timestamptz;
 begin
   perform private.require_admin();
   period := private.stats_period(system_stats.from_day, system_stats.to_day);
@@ -13486,7 +13533,53 @@ begin
     join pg_catalog.pg_class c on c.oid = p.inhrelid
     where p.inhparent = 'public.events'::regclass
   ) then
-    select jsonb_agg(to_jsonb(i) order by i.name) into invariants from stats.invariants i;
+    -- What was written until a day before the last run of check-invariants has its events, unless a later run failed:
+    -- a day, because a transaction that the run did not see may have begun long before.
+    select j.last_good_run_at - interval '1 day' into checked_until
+    from private.job_facts j
+    where j.name = 'check-invariants' and j.last_good_run_at > coalesce(j.last_error_at, '-infinity');
+
+    with recent as materialized (
+      select w.type, w.id, w.times from private.written_facts w where w.created_at > checked_until
+    ),
+
+    suspects as materialized (
+      select changes.type, changes.id, sum(changes.times) as times
+      from (
+        select r.type, r.id, r.times, 0 as logged from recent r
+        union all
+        select e.type, e.subject_id, null, 1
+        from public.events e
+        where e.type not like 'presence.%' and e.created_at > checked_until
+      ) changes
+      group by changes.type, changes.id
+      having sum(changes.times) <> sum(changes.logged)
+    )
+    select jsonb_agg(to_jsonb(i) order by i.name) into invariants
+    from (
+      select i.name, i.violations, i.meaning
+      from stats.invariants i
+      where i.name <> 'every_write_has_its_event' or checked_until is null
+      union all
+      -- for suspects alone the whole log is read, because a row may name a later time than that of its event
+      select i.name, case when exists (select from suspects) then (
+        select count(*)
+        from (
+          select
+          from (
+            select s.type, s.id, s.times, 0 as logged from suspects s
+            union all
+            select e.type, e.subject_id, null, 1
+            from public.events e
+            where e.type not like 'presence.%' and e.subject_id in (select s.id from suspects s)
+          ) changes
+          group by changes.type, changes.id
+          having sum(changes.times) <> sum(changes.logged)
+        ) wrong
+      ) else 0 end, i.meaning
+      from stats.invariants i
+      where i.name = 'every_write_has_its_event' and checked_until is not null
+    ) i;
   end if;
 
   return period.header || events || jsonb_build_object(

@@ -34,14 +34,15 @@ insert into public.rooms (id, type)
 select distinct room_id, 'mixed' from public.presence_sessions;
 
 create temporary view offers as
-select kind || '-' || n as id, hours, t.id as issuer_id
+select kind || '-' || n as id, kind, hours, t.id as issuer_id
 from (values ('open', 100, 322), ('book', 1000, 8760)) as kinds (kind, number, hours)
 cross join lateral generate_series(0, number - 1) as n
 cross join (select id from online limit 1) as t;
 
-insert into public.vouchers (id, issuer_id, valid_from, valid_until, title, price_amount, price_currency)
+insert into public.vouchers (id, issuer_id, holder_id, status, valid_from, valid_until, title, price_amount, price_currency)
 select
-  id, issuer_id, to_timestamp(current_setting('bench.begins')::bigint),
+  id, issuer_id, case kind when 'open' then issuer_id end, case kind when 'open' then 'booked' else 'issued' end,
+  to_timestamp(current_setting('bench.begins')::bigint),
   to_timestamp(current_setting('bench.begins')::bigint) + hours * interval '1 hour', 'Beratung', 12000, 'EUR'
 from offers;
 
@@ -52,6 +53,12 @@ insert into public.voucher_bookings (
 select v.id, v.issuer_id, v.issuer_id, v.valid_from, v.valid_from + interval '1 hour', v.price_amount, v.price_currency
 from public.vouchers v
 where v.id like 'open-%';
+
+-- as the triggers would
+insert into public.events (type, actor_id, subject_type, subject_id)
+select 'voucher.issue', issuer_id, 'voucher', id from offers
+union all
+select 'voucher.book', holder_id, 'voucher_booking', id from public.voucher_bookings where voucher_id like 'open-%';
 
 set session_replication_role = origin;
 

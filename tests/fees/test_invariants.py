@@ -11,6 +11,7 @@ from tests.fees.scene import add_fee, book, booked, cancel, charge, issue, set_f
 from tests.support.acting import act, one, thinker, unchecked
 from tests.support.charging import violations
 from tests.support.databases import Server
+from tests.support.jobs import run
 
 BORROWER, LENDER = thinker("borrower"), thinker("lender", "lender")
 
@@ -304,6 +305,42 @@ def test_a_violation_is_found_by_its_rules_alone(
     with unchecked(kept):
         kept.execute(how)
     assert violations(kept) == rules
+
+
+@pytest.mark.parametrize(("rules", "how"), BREAKS)
+def test_the_dashboard_shows_the_violations(
+    kept: psycopg.Connection, rules: dict[str, int], how: LiteralString
+) -> None:
+    assert run(kept, "check-invariants").error is None
+    with unchecked(kept):
+        kept.execute(how)
+    assert shown(kept) == rules
+
+
+def test_the_dashboard_looks_at_the_log_since_the_day_before_the_last_good_check(kept: psycopg.Connection) -> None:
+    with unchecked(kept):
+        kept.execute("update public.transfers set created_at = created_at - interval '3 days'")
+    assert run(kept, "check-invariants").error is None
+    with unchecked(kept):
+        kept.execute("delete from public.events where type = 'transfer.logged'")
+    assert shown(kept) == {}
+    with unchecked(kept):
+        kept.execute("delete from public.events where type = 'voucher.issue' and subject_id = 'w'")
+    assert shown(kept) == {"every_write_has_its_event": 1}
+    # its event is there, but older than what the dashboard looks at
+    with unchecked(kept):
+        kept.execute("update public.events set created_at = created_at - interval '3 days' where subject_id = 'free'")
+    assert shown(kept) == {"every_write_has_its_event": 1}
+    # the job looks at all, and once it has found something the dashboard does, too
+    assert run(kept, "check-invariants").error == "Violated: every_write_has_its_event (2)"
+    assert shown(kept) == {"every_write_has_its_event": 2}
+
+
+def shown(connection: psycopg.Connection) -> dict[str, int]:
+    """Returns the violated rules of the dashboard, each with its number of rows."""
+    invariants = act(connection, SERVER, "system_stats")["invariants"]
+    assert {rule["name"] for rule in invariants} == set(RULES)
+    return {rule["name"]: rule["violations"] for rule in invariants if rule["violations"]}
 
 
 def test_every_rule_is_violated_here() -> None:

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from api.actor import SERVER
 from tests.support.acting import call, one
+from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.days import use_portal_zone
 from tests.support.stress import sized
@@ -53,6 +54,10 @@ def busy_year(server: Server, migrated: str) -> Iterator[psycopg.Connection]:
 @pytest.mark.parametrize("figure", ALL)
 def test_no_row_is_lost_between_two_days(busy_year: psycopg.Connection, figure: LiteralString) -> None:
     assert one(busy_year, figure) == one(busy_year, ALL[figure])
+
+
+def test_no_rule_is_violated(busy_year: psycopg.Connection) -> None:
+    assert violations(busy_year) == {}
 
 
 def test_a_month_of_figures_reads_a_month_of_rows(busy_year: psycopg.Connection, figures: list[str]) -> None:

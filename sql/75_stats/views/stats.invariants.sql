@@ -1,7 +1,7 @@
 create view stats.invariants
 with (security_invoker = true)
 as
-select i.name, i.violations, i.meaning
+select i.name collate "C" as name, i.violations, i.meaning
 from private.invariant_facts i;
 
 comment on view stats.invariants is
