@@ -240,6 +240,14 @@ ERRORS: dict[str, Error] = {
     "events_required": Error(400, "an array of events is required", "an array of events is required"),
     "too_many_events": Error(413, "more than 1000 events", "more than 1000 events"),
     "voucher_is_booked": Error(409, "Voucher ist gebucht: sein Preis bleibt", "voucher is booked: its price stays"),
+    "statement_too_long": Error(
+        409,
+        "zu viele Posten für ein PDF: portal statement ID --format pdf",
+        "too many fees for a PDF: portal statement ID --format pdf",
+    ),
+    "pdf_not_installed": Error(
+        501, "das Paket `pdf` ist nicht installiert", "the extra `pdf` is not installed (docs/operation.md)"
+    ),
     "period_invalid": Error(
         400,
         "Ein Zeitraum geht von einem Tag bis vor einen späteren",

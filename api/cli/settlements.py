@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any, LiteralString, TextIO, TypeAlias
 from uuid import UUID
 
@@ -27,6 +28,9 @@ from api.paper.statement import Language, statement_pdf
 
 PAGE = 10_000
 """Fee events that are read at once."""
+
+MAX_PAPER = 10_000
+"""Fee events of a PDF: so many take six seconds and 900 MiB of memory."""
 
 COLUMNS = (
     "id", "created_at", "fee_id", "subject_type", "subject_id", "base_cents", "rate", "fixed_cents", "unrounded",
@@ -307,9 +311,7 @@ def statement(
             task = bar.add_task("Writing", total=settlement["fee_events"])
             pages = _advancing(pages, partial(bar.advance, task))
             if format is StatementFormat.PDF and output is not None:
-                pdf = statement_pdf(settlement, chain.from_iterable(pages), exponent, language)
-                with open_binary_output(output) as paper:
-                    paper.write(pdf)
+                _write_pdf(output, settlement, pages, language)
                 return
             with open_output(output) as file:
                 _write(format, file, settlement, pages, exponent)
@@ -442,6 +444,21 @@ def _write(
                 lines.writerows({name: cell(event[name]) for name in COLUMNS} for event in page)
         case StatementFormat.JSON:
             _write_json(file, settlement, pages)
+
+
+def _write_pdf(output: Path, settlement: Record, pages: Iterable[list[Record]], language: Language) -> None:
+    """Raises PortalError for too many fees, and where the packages for it are not installed."""
+    if settlement["fee_events"] > MAX_PAPER:
+        raise PortalError(
+            f"The settlement has {settlement['fee_events']} fees, and a PDF at most {MAX_PAPER}:"
+            " use --format csv, or portal settlements --format xlsx."
+        )
+    try:
+        pdf = statement_pdf(settlement, chain.from_iterable(pages), language)
+    except ImportError as error:
+        raise PortalError("A PDF needs the packages of the extra `pdf`: docs/operation.md says how.") from error
+    with open_binary_output(output) as file:
+        file.write(pdf)
 
 
 def _write_table(file: TextIO, settlement: Record, pages: Iterable[list[Record]], exponent: int) -> None:

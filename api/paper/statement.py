@@ -12,16 +12,12 @@ from typing import Any, TypeAlias
 
 from api.cli.amounts import major
 from api.cli.texts import visible_line
-from api.errors import PortalError
 
 Record: TypeAlias = dict[str, Any]
 """A settlement or a fee event as `get_settlement` returns it."""
 
 STEPS = ("created", "invoiced", "paid", "written_off", "voided")
 """Those of a settlement, each with its time."""
-
-MAX_LINES = 10_000
-"""Of a paper: so many take six seconds and 900 MiB of memory."""
 
 TEMPLATE = Path(__file__).with_suffix(".typ")
 
@@ -33,23 +29,15 @@ class Language(StrEnum):
     ENGLISH = "en"
 
 
-def statement_pdf(settlement: Record, events: Iterable[Record], exponent: int, language: Language) -> bytes:
-    """The PDF of a settlement with its fee events; amounts have `exponent` decimals.
+def statement_pdf(settlement: Record, events: Iterable[Record], language: Language) -> bytes:
+    """The PDF of a settlement with its fee events. The same settlement makes the same bytes.
 
-    The same settlement makes the same bytes. Raises PortalError where it has more than MAX_LINES of them, and where the
-    packages for it are not installed.
+    Raises ImportError where the packages of the extra `pdf` are not installed.
     """
-    if settlement["fee_events"] > MAX_LINES:
-        raise PortalError(
-            f"The settlement has {settlement['fee_events']} fees, and a PDF at most {MAX_LINES}:"
-            " use --format csv, or portal settlements --format xlsx."
-        )
-    try:
-        import typst  # imported late: only papers need it
-    except ImportError as error:
-        raise PortalError("A PDF needs the packages of the extra `pdf`: docs/operation.md says how.") from error
+    import typst  # imported late: only papers need it
+
     created = datetime.fromisoformat(settlement["created_at"]).replace(microsecond=0)
-    content = _Paper(settlement, exponent, language).content(events)
+    content = _Paper(settlement, settlement["decimals"], language).content(events)
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
         paper = Path(folder) / TEMPLATE.name
         paper.write_text(TEMPLATE.read_text())

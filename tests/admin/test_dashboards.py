@@ -272,6 +272,10 @@ def test_a_settlement_shows_payers_payments_and_what_it_replaces(visit: Visit) -
     expect(dialog.get_by_role("button", name="Schließen")).to_be_focused()
     dialog.get_by_role("button", name=number).click()
     expect(dialog.get_by_role("region", name="Zahlungen")).to_be_visible()
+    href = dialog.get_by_role("link", name="Als PDF").get_attribute("href")
+    assert page.evaluate("href => fetch(href).then(answer => answer.headers.get('content-type'))", href) == (
+        "application/pdf"
+    )
 
 
 def test_an_empty_database_has_sentences_instead_of_plots(visiting: Visiting, portal: str) -> None:

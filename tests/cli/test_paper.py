@@ -2,21 +2,25 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from pypdf import PdfReader
 
+from api.cli import settlements
 from api.errors import PortalError
-from api.paper import statement
+from api.routes.admin import settlements as routes
 from tests.cli.running import portal, rows, run
 from tests.support.acting import one
 from tests.support.charging import charge, reverse
 from tests.support.databases import empty
 
 HOSTILE = '#panic("x") *b* $x$ <a> `r` "q" @ref \\u{41} = h'
+UNKNOWN = "019a3c5e-7c00-7abc-8def-0123456789ab"
 CONTROL = "\x1b[31m\n\u202ered"
 
 
@@ -120,7 +124,7 @@ def test_a_paper_that_would_be_too_long_is_refused(
     charge(connection, "2025-03-05", 250)
     charge(connection, "2025-03-05", 250)
     settlement = settled()
-    monkeypatch.setattr(statement, "MAX_LINES", 1)
+    monkeypatch.setattr(settlements, "MAX_PAPER", 1)
     with pytest.raises(PortalError, match="has 2 fees, and a PDF at most 1: use --format csv"):
         run("statement", settlement, "--format", "pdf", "--output", str(tmp_path / "p.pdf"))
     assert not (tmp_path / "p.pdf").exists()
@@ -133,3 +137,38 @@ def test_a_paper_is_a_file_of_its_owner(connection: psycopg.Connection, tmp_path
     assert (refused.exit_code, "A PDF needs --output FILE." in refused.stderr) == (2, True)
     paper(settlement, tmp_path / "p.pdf")
     assert (tmp_path / "p.pdf").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_route_answers_with_the_same_paper(
+    connection: psycopg.Connection, shared_portal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge(connection, "2025-03-05", 250)
+    charge(connection, "2025-03-05", 250)
+    settlement = settled()
+    path = f"/api/admin/settlements/{settlement}/pdf"
+    for language, query in (("de", ""), ("de", "?language=de"), ("en", "?language=en")):
+        paper(settlement, tmp_path / "p.pdf", language)
+        answer = httpx.get(f"{shared_portal}{path}{query}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+        assert answer.headers["content-disposition"] == f'inline; filename="statement-{settlement}.pdf"'
+        assert answer.content == (tmp_path / "p.pdf").read_bytes()
+
+    def status(path: str) -> int:
+        return httpx.get(f"{shared_portal}{path}").status_code
+
+    assert [status(path + query) for query in ("?language=fr", "?language=DE")] == [400, 400]
+    assert [status(f"/api/admin/settlements/{other}/pdf") for other in ("unknown", UNKNOWN)] == [404, 404]
+    with monkeypatch.context() as patch:
+        patch.setattr(routes, "MAX_PAPER", 1)
+        assert status(path) == 409
+
+
+def test_without_its_packages_there_is_no_paper(
+    connection: psycopg.Connection, shared_portal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge(connection, "2025-03-05", 250)
+    settlement = settled()
+    monkeypatch.setitem(sys.modules, "typst", None)
+    with pytest.raises(PortalError, match="needs the packages of the extra `pdf`"):
+        run("statement", settlement, "--format", "pdf", "--output", str(tmp_path / "p.pdf"))
+    assert httpx.get(f"{shared_portal}/api/admin/settlements/{settlement}/pdf").status_code == 501

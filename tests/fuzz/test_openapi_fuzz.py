@@ -16,7 +16,7 @@ from tests.support.serving import Connection
 from tests.support.stress import sized
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml").read_text()
-OPERATIONS = 46
+OPERATIONS = 47
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
 
 

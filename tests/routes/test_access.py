@@ -48,6 +48,7 @@ CLOSED = [
     ("GET", "/api/admin/dashboard"),
     ("GET", "/api/admin/settlements"),
     ("GET", "/api/admin/settlements/unknown"),
+    ("GET", "/api/admin/settlements/unknown/pdf"),
     ("GET", "/api/admin/fees"),
 ]
 OPEN = [
@@ -88,6 +89,7 @@ LIMITS = [
     ("GET", "/api/admin/dashboard", 300),
     ("GET", "/api/admin/settlements", 300),
     ("GET", "/api/admin/settlements/unknown", 300),
+    ("GET", "/api/admin/settlements/unknown/pdf", 60),
     ("GET", "/api/admin/fees", 300),
     *(
         ("GET", f"/api/admin/stats/{figures}", 300)

@@ -46,6 +46,7 @@ ROUTES: dict[tuple[str, str], set[int]] = {
     ("get", "/api/admin/dashboard"): {429},
     ("get", "/api/admin/settlements"): {400, 403, 429},
     ("get", "/api/admin/settlements/{settlement_id}"): {400, 403, 404, 429},
+    ("get", "/api/admin/settlements/{settlement_id}/pdf"): {400, 403, 404, 409, 429, 501},
     ("get", "/api/admin/fees"): {403, 429},
     ("get", "/api/admin/stats/presence"): {400, 403, 429},
     ("get", "/api/admin/stats/vouchers"): {400, 403, 429},
@@ -64,7 +65,11 @@ OPEN: dict[tuple[str, str], set[int]] = {
     ("get", "/health/live"): set(),
     ("get", "/health/ready"): {503},
 }
-NOT_JSON = {("post", "/api/contracts/upload"), ("get", "/api/contracts/{contract_id}/document")}
+NOT_JSON = {
+    ("get", "/api/admin/settlements/{settlement_id}/pdf"),
+    ("post", "/api/contracts/upload"),
+    ("get", "/api/contracts/{contract_id}/document"),
+}
 NEEDS_NO_KEY = {
     ("post", "/api/presence/verify"),
     ("get", "/api/autofix/status"),

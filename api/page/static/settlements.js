@@ -3,9 +3,10 @@
 import { badge, h, keyFigures, long, table, update } from "./dom.js";
 import { count, day, decimalsOf, moment, money, percent, period } from "./format.js";
 import { ask, NoAnswer } from "./server.js";
-import { word } from "./words.js";
+import { language, word } from "./words.js";
 
 const PAGE = 100;
+const MAX_PAPER = 1000; // fee events of a PDF: the server refuses more
 const KINDS = { open: "quiet", invoiced: "quiet", paid: "good", written_off: "quiet", voided: "quiet" };
 
 function status(settlement) {
@@ -78,6 +79,7 @@ const body = dialog.querySelector("[data-part]");
 const more = document.getElementById("statement-more");
 const error = document.getElementById("statement-error");
 const close = document.getElementById("statement-close");
+const paper = document.getElementById("statement-pdf");
 let shown = null; // {id, settlement, items}
 
 /** Opens the statement of a settlement; `say` turns an error into a sentence. */
@@ -85,6 +87,7 @@ export async function openStatement(id, say) {
   shown = { id, settlement: null, items: [] };
   update(body, h("p", { class: "muted" }, word("loading")));
   more.hidden = true;
+  paper.hidden = true;
   // another settlement may have led here
   if (dialog.open) close.focus();
   else dialog.showModal();
@@ -173,6 +176,8 @@ export function showStatement(hasMore = !more.hidden) {
         ],
   );
   more.hidden = !hasMore;
+  paper.href = `/api/admin/settlements/${settlement.id}/pdf?language=${language()}`;
+  paper.hidden = settlement.feeEvents > MAX_PAPER;
   if (hadFocus && !hasMore) [...body.querySelectorAll(".scroll")].at(-1).focus(); // the fee events
 }
 

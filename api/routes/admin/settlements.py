@@ -1,9 +1,11 @@
 """Fees and settlements for operators, /api/admin: amounts are whole minor units (cents) of the currency beside them."""
 
+import asyncio
 from typing import Annotated, Literal, Self, TypeAlias
 from uuid import UUID
 
 from litestar import Response, Router, get
+from litestar.params import QueryParameter
 from pydantic import Field
 
 from api.errors import ApiError
@@ -15,6 +17,10 @@ from api.http.parameters import Limit, TextPath, read_limit, text_query
 from api.http.rate_limit import at_most
 from api.models.base import ApiModel
 from api.models.times import Millis
+from api.paper.statement import Language, statement_pdf
+
+MAX_PAPER = 1000
+"""Fee events of a PDF: more would take seconds, and 90 MiB of memory for each thousand."""
 
 Status: TypeAlias = Literal["open", "invoiced", "paid", "written_off", "voided"]
 
@@ -130,6 +136,7 @@ class OtherSettlement(ApiModel):
 class SettlementFigures(Settlement):
     """A settlement, with the sums of its fee events; a voided one has those with which it was made."""
 
+    decimals: int = Field(description="Of `currency`: a unit of it has 10 to the power of so many minor units.")
     fee_events: int = Field(description="How many there are.")
     charged_cents: int = Field(description="The sum of its charges, in minor units of `currency`.")
     reversed_cents: int = Field(description="The sum of its reversals, in minor units of `currency`; not positive.")
@@ -247,6 +254,44 @@ async def get_settlement(
 
 
 @get(
+    "/settlements/{settlement_id:str}/pdf",
+    media_type="application/pdf",
+    middleware=[at_most(60, "admin/settlement/pdf")],
+    responses=error_responses(
+        "value_invalid",
+        "settlement_not_found",
+        "statement_too_long",
+        "pdf_not_installed",
+        "not_an_admin",
+        "rate_limited",
+        language="en",
+    ),
+)
+async def get_paper(
+    settlement_id: TextPath,
+    request: PortalRequest,
+    language: Annotated[str | None, QueryParameter(schema_extra={"enum": list(Language)})] = None,
+) -> Response[bytes]:
+    """One settlement with all of its fees as PDF, at most a thousand, in German (`language=de`) or English (`en`)."""
+    if language is not None and language not in list(Language):
+        raise ApiError("value_invalid", "no language")
+    row = await request.calls.call(
+        "get_settlement",
+        request.user.as_caller(),
+        settlement_id=_uuid(settlement_id, "settlement_not_found"),
+        max_rows=MAX_PAPER,
+    )
+    if row["fee_events"] > MAX_PAPER:
+        raise ApiError("statement_too_long")
+    try:
+        # half a second, during which the thread leaves the others their time
+        pdf = await asyncio.to_thread(statement_pdf, row, row["items"], Language(language or Language.GERMAN))
+    except ImportError as error:
+        raise ApiError("pdf_not_installed") from error
+    return Response(pdf, headers={"content-disposition": f'inline; filename="statement-{row["id"]}.pdf"'})
+
+
+@get(
     "/fees",
     middleware=[at_most(300, "admin/fees")],
     responses=error_responses("not_an_admin", "rate_limited", language="en"),
@@ -267,7 +312,7 @@ def _uuid(text: str, code: str) -> str:
 
 router = Router(
     "/api/admin",
-    route_handlers=[list_settlements, get_settlement, list_fees],
+    route_handlers=[list_settlements, get_settlement, get_paper, list_fees],
     opt={"language": "en", "admin": True},
     tags=["admin"],
 )

@@ -102,14 +102,16 @@ begin
     settlement.write_off_reason := null;
   end if;
 
-  return private.settlement_json(settlement) || sums || parts || others || page;
+  return private.settlement_json(settlement)
+    || jsonb_build_object('decimals', private.currency_exponent(settlement.currency))
+    || sums || parts || others || page;
 end;
 $$;
 
 comment on function private.settlement_statement is
-  'A settlement with its figures (fee_events, charged_cents, reversed_cents, adjusted_cents), payers (each with '
-  'fee_events and total_cents), payments, the settlements with the same lines that it replaces or that replaced it '
-  '(id, number, status), and, as items, its lines (private.statement_lines) ordered by id, which is the order of '
-  'time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer only the lines and payments '
-  'of this payer, and their sums as total_cents and paid_cents; and write_off_reason only if a part of its debt was '
-  'given up.';
+  'A settlement with the decimals of its currency and its figures (fee_events, charged_cents, reversed_cents, '
+  'adjusted_cents), payers (each with fee_events and total_cents), payments, the settlements with the same lines that '
+  'it replaces or that replaced it (id, number, status), and, as items, its lines (private.statement_lines) ordered by '
+  'id, which is the order of time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer '
+  'only the lines and payments of this payer, and their sums as total_cents and paid_cents; and write_off_reason only '
+  'if a part of its debt was given up.';
