@@ -23,12 +23,14 @@ from api.http.sessions import Sessions
 from api.http.upload import Uploads
 from api.http.wire import Wire
 from api.legacy.routing import LegacyRouting
+from api.metrics import Figures, Metrics
 from api.page import admin_pages
 from api.rooms import Rooms
 from api.routes import contracts, health, jwks, presence, room_chat, telbank, telemetry, voucher
 from api.routes.admin import figures, monitoring, session, settlements
 from api.routes.admin.monitoring import ErrorCount
 from api.routes.health import Readiness
+from api.routes.metrics import read_metrics
 from api.routes.mortgages import hypotheken, mortgage
 from api.routes.portal_pages import portal_pages
 from api.settings import Settings
@@ -57,6 +59,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     storage, uploads, tokens = Storage(settings), Uploads(), Tokens(settings)
     gateway, rooms = _gateway(settings, tokens, database_url), Rooms(tokens, database_url)
     key, shares = settings.ts_api_key, Shares(gateway)
+    metrics = Metrics(shares.usage)
     app = LegacyRouting(
         Litestar(
             _routes(settings),
@@ -67,6 +70,8 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "shares": shares,
                     "readiness": Readiness(shares),
                     "counts": Counts(),
+                    "metrics": metrics,
+                    "figures": Figures(shares),
                     "tokens": tokens,
                     "sessions": Sessions(settings, tokens) if settings.has_sessions else None,
                     "admin_sessions": AdminSessions(key.get_secret_value(), tokens) if key else None,
@@ -90,7 +95,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             openapi_config=openapi_config(settings),
         )
     )
-    return Wire(app, Observer(settings))
+    return Wire(app, Observer(settings, metrics))
 
 
 def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Gateway:
@@ -107,7 +112,7 @@ def _routes(settings: Settings) -> list[ControllerRouterHandler]:
     routes: list[ControllerRouterHandler] = [
         health.router,
         jwks.jwks,
-        Router("/", route_handlers=API, middleware=[CallerMiddleware], after_request=mark_replayed),
+        Router("/", route_handlers=[*API, read_metrics], middleware=[CallerMiddleware], after_request=mark_replayed),
         room_chat.router,
         room_chat.no_upgrade,
         admin_pages,

@@ -5,6 +5,7 @@ docs/operation.md, "Connections" has the figures.
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -20,12 +21,22 @@ MOST_OF_CLIENT = 128
 """Requests of one client that wait or are answered: as many as it may have connections, open or closed meanwhile."""
 
 
+@dataclass
+class Usage:
+    """The calls that are being made and those that wait for others, of `most` that can be made at once."""
+
+    most: int
+    calls: int = 0
+    waiting: int = 0
+
+
 class Shares:
     """A gateway, of which each kind of request has a share."""
 
     def __init__(self, gateway: Gateway) -> None:
         """Take the gateway, which somebody else opens."""
         connections = gateway.connections
+        self.usage = usage = Usage(most=connections)
         # all but one, which is that of /health
         everything = asyncio.Semaphore(connections - 1)
         callers = asyncio.Semaphore(connections * 5 // 8)
@@ -34,12 +45,12 @@ class Shares:
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
-            (False, False): _Share(gateway, callers, everything),
-            (False, True): _Share(gateway, reads, callers, everything),
-            (True, False): _Share(gateway, everything),
-            (True, True): _Share(gateway, asyncio.Semaphore(connections // 4), everything),
+            (False, False): _Share(gateway, usage, callers, everything),
+            (False, True): _Share(gateway, usage, reads, callers, everything),
+            (True, False): _Share(gateway, usage, everything),
+            (True, True): _Share(gateway, usage, asyncio.Semaphore(connections // 4), everything),
         }
-        self._health = _Share(gateway, asyncio.Semaphore(1))
+        self._health = _Share(gateway, usage, asyncio.Semaphore(1))
         self._ping: asyncio.Task[bool] | None = None
 
     def of(self, *, is_operator: bool, is_read: bool, client: str | None = None) -> Calls:
@@ -90,20 +101,30 @@ class _Client(asyncio.Semaphore):
 class _Share:
     """The calls of one kind of request, each within all of its limits."""
 
-    def __init__(self, gateway: Gateway, *limits: asyncio.Semaphore) -> None:
+    def __init__(self, gateway: Gateway, usage: Usage, *limits: asyncio.Semaphore) -> None:
         self._gateway = gateway
+        self._usage = usage
         self._limits = limits
 
     def within(self, limit: asyncio.Semaphore) -> "_Share":
         """The same share, within one more limit."""
-        return _Share(self._gateway, limit, *self._limits)
+        return _Share(self._gateway, self._usage, limit, *self._limits)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
         taken: list[asyncio.Semaphore] = []
+        usage = self._usage
         try:
-            await self._take(taken)
-            return await self._gateway.call(function, actor, **params)
+            usage.waiting += 1
+            try:
+                await self._take(taken)
+            finally:
+                usage.waiting -= 1
+            usage.calls += 1
+            try:
+                return await self._gateway.call(function, actor, **params)
+            finally:
+                usage.calls -= 1
         finally:
             for limit in reversed(taken):
                 limit.release()

@@ -1,4 +1,4 @@
-"""What is told of each request: its line in the log."""
+"""What is told of each request: its line in the log, and its place in the metrics."""
 
 import re
 import time
@@ -10,6 +10,7 @@ from litestar.types import HTTPScope, WebSocketScope
 from api import logs
 from api.http.callers import Caller
 from api.http.proxies import is_proxy
+from api.metrics import Metrics
 from api.settings import Settings
 
 _TOKEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -28,12 +29,17 @@ class Observation:
 
     scope: HTTPScope | WebSocketScope
     id: str
+    metrics: Metrics
     method: str  # that of the scope changes later: HEAD becomes GET
     status: int | None = None
     _began: float = field(default_factory=time.perf_counter)
 
     def end(self) -> None:
-        """Write the line."""
+        """Write the line, and count the request."""
+        seconds = time.perf_counter() - self._began
+        # never the path, which may hold what nobody else should read
+        route = self.scope.get("path_template") or UNMATCHED
+        self.metrics.count(self.method, route, self.status, seconds)
         caller = cast(Caller | None, self.scope.get("user"))
         kind, uid = (caller.kind, caller.uid) if caller is not None else ("anon", None)
         logs.write_request(
@@ -42,24 +48,24 @@ class Observation:
             caller=kind,
             actor=kind if uid is None else uid[:_MAX_UID],
             method=self.method,
-            # never the path, which may hold what nobody else should read
-            route=self.scope.get("path_template") or UNMATCHED,
-            ms=round((time.perf_counter() - self._began) * 1000, 2),
+            route=route,
+            ms=round(seconds * 1000, 2),
         )
 
 
 class Observer:
     """Observes requests."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take TRUSTED_PROXIES, which may name requests."""
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Take TRUSTED_PROXIES, which may name requests, and what counts them."""
         self._settings = settings
+        self.metrics = metrics
 
     def begin(self, scope: HTTPScope | WebSocketScope) -> Observation:
         """Give a request its id, which the lines have that are written meanwhile."""
         id_ = self._sent_id(scope) or logs.new_request_id()
         logs.request_id.set(id_)
-        return Observation(scope, id_, str(scope.get("method", "GET")))
+        return Observation(scope, id_, self.metrics, str(scope.get("method", "GET")))
 
     def _sent_id(self, scope: HTTPScope | WebSocketScope) -> str | None:
         """The `X-Request-ID` of a trusted proxy, if it is a simple token."""

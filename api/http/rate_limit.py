@@ -23,6 +23,7 @@ from api.gateway.shares import MOST_OF_CLIENT, Shares
 from api.http.callers import Caller, is_operator
 from api.http.proxies import client_address
 from api.http.sessions import BrowserSession
+from api.metrics import Metrics
 from api.settings import Settings
 
 _MOST_CLIENTS = 10_000
@@ -137,6 +138,8 @@ class CountedInPostgres:
             "ratelimit-reset": seconds_left,
         }
         if count.number > self._most:
+            metrics: Metrics = state.metrics
+            metrics.refuse(self._route)
             raise TooManyRequestsException(headers={"retry-after": seconds_left} | headers)
         told = [(name.encode(), value.encode()) for name, value in headers.items()]
 

@@ -57,6 +57,9 @@ _LOOKS = 3
 STOPPING = "stopping"
 """The name in a request's state that tells that the server has been told to stop."""
 
+CONNECTIONS = "connections"
+"""The name in the state of the server's life of its connections."""
+
 _VERIFY = "/api/presence/verify"
 """Answers with a token; everybody may ask for one."""
 
@@ -90,6 +93,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, with a long queue of which asyncio accepts only a few connections before it serves them."""
         asyncio.get_running_loop().set_exception_handler(self._handle_exception)
+        self.lifespan.state[CONNECTIONS] = self.server_state.connections
         await super().startup(sockets)
         for listener in sockets or []:
             listener.listen(_QUEUE)

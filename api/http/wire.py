@@ -15,7 +15,7 @@ from litestar.types import (
 )
 
 from api.http.observation import Observation, Observer
-from api.http.server import STOPPING
+from api.http.server import CONNECTIONS, STOPPING
 
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _VARY = (b"vary", b"Cookie, Authorization, Origin, X-TS-APIKEY, X-MOT-User")
@@ -52,7 +52,9 @@ class Wire:
         elif scope["type"] == ScopeType.WEBSOCKET:
             await self._talk(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            # the state of the server's whole life
+            async with self._observer.metrics.watching(scope.get("state", {}).get(CONNECTIONS, ())):
+                await self.app(scope, receive, send)
 
     async def _talk(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
         """Let the application talk. A client that goes before it has an answer leaves no line in the log."""

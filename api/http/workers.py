@@ -10,13 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from tempfile import TemporaryDirectory
 
 from litestar.types import ASGIApp
+from prometheus_client.multiprocess import mark_process_dead
 
 from api import logs
 from api.database import has_sessions
 from api.errors import PortalError
 from api.http.server import Server
+from api.metrics import FOLDER
 from api.settings import Settings
 
 _NOT_STARTED = 3
@@ -54,6 +57,8 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
             raise PortalError(_FAILURE)
         return
     workers: list[SpawnProcess] = []
+    metrics = TemporaryDirectory(prefix="portal-metrics-")
+    os.environ[FOLDER] = metrics.name  # of the workers: this process has imported prometheus_client without it
     try:
         while True:
             while len(workers) < processes:
@@ -63,6 +68,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
             wait([worker.sentinel for worker in workers])
             for worker in [worker for worker in workers if worker.exitcode is not None]:
                 workers.remove(worker)
+                mark_process_dead(worker.pid, metrics.name)  # type: ignore[no-untyped-call]
                 if worker.exitcode == _NOT_STARTED:
                     raise PortalError(_FAILURE)
                 _log.error("a worker has ended with exit code %s, and is replaced", worker.exitcode)
@@ -71,6 +77,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
             worker.terminate()
         for worker in workers:
             worker.join()
+        metrics.cleanup()
 
 
 def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket) -> None:

@@ -50,6 +50,7 @@ CLOSED = [
     ("GET", "/api/admin/settlements/unknown"),
     ("GET", "/api/admin/settlements/unknown/pdf"),
     ("GET", "/api/admin/fees"),
+    ("GET", "/metrics"),
 ]
 OPEN = [
     "/api/presence/catalog/apis",

@@ -133,7 +133,7 @@ def test_figures_are_not_compiled(connection: psycopg.Connection) -> None:
         "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"
         " and (proname ~ '_stats$' or prosrc ~ '\\mstats\\.' or proname in ('dashboard', 'error_summary'))"
     )
-    assert len(names(connection, reads_figures)) == 8
+    assert len(names(connection, reads_figures)) == 9
     assert not names(connection, f"{reads_figures} and not 'jit=off' = any (proconfig)")
 
 
