@@ -42,10 +42,11 @@ bench: .venv/.synced-dev ## Measure the API beside what it is made of (BENCH_SEC
 bench-compare: .venv/.synced-dev ## Hold two results of make bench against each other (A=file B=file)
 	@exec .venv/bin/python -m tests.bench compare $(A) $(B)
 
-lint: .venv/.synced-dev ## Check format, style and types
+lint: .venv/.synced-dev ## Check format, style, types and migrations
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/sqruff lint $(SQL)
+	.venv/bin/squawk --no-error-on-unmatched-pattern supabase/migrations/*.sql
 	$(BIOME) check --error-on-warnings
 	.venv/bin/mypy
 

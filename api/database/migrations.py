@@ -1,10 +1,11 @@
 """Applies `supabase/migrations/`, and records each file where the Supabase CLI records it."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,12 @@ SEED = ROOT / "supabase" / "seed.sql"
 
 # An arbitrary key of an advisory lock; only migrations use it.
 _LOCK = 3_207_171_958
+
+_ATTEMPTS = 10
+"""Of a migration that waits too long for a lock."""
+
+_PAUSE_SECONDS = 1.0
+"""Between two of them: those that waited behind it go on."""
 
 # The statements of the Supabase CLI, so that both create the same table.
 _HISTORY = (
@@ -151,25 +158,42 @@ def _read_history(connection: psycopg.Connection) -> list[Migration]:
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
-    """Applies a migration, unless it is recorded as applied. Returns whether it was applied now."""
-    try:
-        with _locked(connection):
-            if migration.version in {applied.version for applied in _read_history(connection)}:
-                return False
-            connection.execute("select set_config('portal.migration', %s, true)", [migration.text])
-            connection.execute(_RUN)
-            # what a migration sets for its session is not for others that use this connection of a pooler
-            connection.execute("reset all")
-            connection.execute(
-                "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-                [migration.version, migration.name, [migration.text]],
-            )
-            # PostgREST reads the schema when it starts, and when it is notified
-            connection.execute("notify pgrst, 'reload schema'")
-            return True
-    except psycopg.Error as error:
-        line = _failed_line(error.diag, migration.text)
-        raise PortalError(f"{migration.file} failed{line} and left nothing: {error.diag.message_primary}") from error
+    """Applies a migration, unless it is recorded as applied. Returns whether it was applied now.
+
+    Tries again where the migration's own lock_timeout has ended it: others have a table, and go on meanwhile.
+    """
+    for attempt in count(1):
+        try:
+            return _apply_once(connection, migration)
+        except psycopg.errors.LockNotAvailable as error:
+            if attempt == _ATTEMPTS:
+                raise _failed(migration, error) from error
+            time.sleep(_PAUSE_SECONDS)
+        except psycopg.Error as error:
+            raise _failed(migration, error) from error
+    raise AssertionError
+
+
+def _apply_once(connection: psycopg.Connection, migration: Migration) -> bool:
+    with _locked(connection):
+        if migration.version in {applied.version for applied in _read_history(connection)}:
+            return False
+        connection.execute("select set_config('portal.migration', %s, true)", [migration.text])
+        connection.execute(_RUN)
+        # what a migration sets for its session is not for others that use this connection of a pooler
+        connection.execute("reset all")
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
+            [migration.version, migration.name, [migration.text]],
+        )
+        # PostgREST reads the schema when it starts, and when it is notified
+        connection.execute("notify pgrst, 'reload schema'")
+        return True
+
+
+def _failed(migration: Migration, error: psycopg.Error) -> PortalError:
+    line = _failed_line(error.diag, migration.text)
+    return PortalError(f"{migration.file} failed{line} and left nothing: {error.diag.message_primary}")
 
 
 def _failed_line(diagnostic: psycopg.errors.Diagnostic, text: str) -> str:

@@ -29,6 +29,10 @@ DRAFTED = """\
 -- Drafted by `make migration` from the difference between the migrations before this one and sql/.
 -- Read it and complete it: it leaves out changes of data and `set statistics`. Remove grants to the owner (postgres).
 -- tests/schema/test_migrations_equal_sql.py shows what is still missing.
+
+-- who waits for a lock holds up all that come after it
+set lock_timeout = '2s';
+
 """
 
 
