@@ -2525,6 +2525,18 @@ begin
     raise sqlstate 'PT400' using message = 'pair_code_invalid';
   end if;
 
+  -- most heartbeats change nothing, which costs less than the rest
+  update public.presence_sessions s
+  set last_seen_at = now()
+  where s.thinker_id = thinker
+    and not s.silenced
+    and s.pair_code is not distinct from coalesce(send_heartbeat.pair_code, s.pair_code)
+    and (send_heartbeat.status is null or (s.status = 'online') = (send_heartbeat.status = 'online'))
+  returning * into session;
+  if found then
+    return private.store_response(send_heartbeat.idempotency_key, request, to_jsonb(session));
+  end if;
+
   -- each change leaves events, and may lead to a new room
   if exists (
     select from public.presence_sessions s
