@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -34,7 +36,7 @@ JOB_WAITS = (
 @contextmanager
 def serving(database: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A `portal run` on the database; at the end it is stopped, if it still runs."""
-    settings = {"DATABASE_URL": database, "DATA_DIR": str(folder), "PORT": "0", "WORKERS": "1"}
+    settings = {"DATABASE_URL": database, "DATA_DIR": str(folder), "PORT": "0", "WORKERS": "1", "LOG_LEVEL": "warning"}
     with subprocess.Popen(
         [*PORTAL, "run"], env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -42,6 +44,18 @@ def serving(database: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.terminate()
+
+
+def read_until_it_serves(process: subprocess.Popen[str]) -> str:
+    """Its output until it answers: before, Python itself handles a signal."""
+    assert process.stdout
+    output = ""
+    while "Ctrl-C" not in output:
+        output += process.stdout.readline()
+    port = re.search(r"http://\S+:(\d+)", output)
+    assert port, output
+    assert httpx.get(f"http://127.0.0.1:{port[1]}/health/live", timeout=30).status_code == 200
+    return output
 
 
 @pytest.fixture
@@ -92,8 +106,9 @@ def test_what_a_server_was_running_when_it_ended_another_one_runs(
         other.execute("select pg_advisory_xact_lock(1)")
         with serving(database, tmp_path) as first:
             wait_for_row(due, JOB_WAITS)
+            begun = read_until_it_serves(first)
             first.send_signal(ending)
-            output, _ = first.communicate()
+            output = begun + first.communicate()[0]
         if ending != signal.SIGKILL:
             # cancelled without a word
             assert (first.returncode, output.splitlines()[-2:]) == (0, ["  stop        Ctrl-C", "Stopped."])
