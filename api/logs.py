@@ -24,6 +24,12 @@ _encode = json.JSONEncoder(default=repr).encode  # what is not ASCII becomes an 
 
 _lines: Any = structlog.get_logger()
 
+# until it is configured: the commands write their output elsewhere
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+)
+
 
 def configure(settings: Settings) -> None:
     """Let this process write the lines from LOG_LEVEL on; until then only warnings are written, without a format.

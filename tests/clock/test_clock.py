@@ -23,6 +23,7 @@ ONLY_NOW = {
     "tests/imports/test_http.py": "rounds times to milliseconds",
     "tests/legacy/test_matching.py": "a time of now, whichever it is",
     "tests/sessions/test_requests.py": "how old a cookie is",
+    "tests/jobs/test_portal_run.py": "processes that have the machine's clock",
     "tests/stats/test_backups.py": "how long something takes",
     "tests/storms/test_million_events.py": "takes minutes",
     "tests/storms/test_month.py": "takes minutes",

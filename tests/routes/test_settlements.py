@@ -185,6 +185,7 @@ class TestStatement:
         shown = read(client, f"/api/admin/settlements/{settlement}")
         [listed] = read(client, "/api/admin/settlements")["items"]
         assert shown["settlement"] == listed | {
+            "decimals": 2,
             "feeEvents": 2,
             "chargedCents": 500,
             "reversedCents": -500,

@@ -530,8 +530,8 @@ def test_every_table_that_can_is_filled(connection: psycopg.Connection) -> None:
     # a document needs a file
     assert empty <= {
         "contracts", "contract_links", "idempotency_keys", "request_counts",
-        "private.idempotency_keys", "private.request_counts", "private.job_runs", "private.daily_use",
-        "private.document_total",
+        "private.idempotency_keys", "private.request_counts", "private.job_runs", "private.job_servers",
+        "private.daily_use", "private.document_total",
         "private.import_runs", "private.import_staging", "private.import_rejects", "private.import_rows",
             "private.erased_uids", "private.claims", "private.ended_sessions",
     }  # fmt: skip
