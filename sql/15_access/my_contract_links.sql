@@ -25,6 +25,10 @@ begin
         v.id,
         v.issuer_id,
         v.issued_to,
+        -- who held an imported voucher before is known only by the bookings that were imported with it
+        coalesce((
+          select r.imported_at from private.import_rows r where r.legacy_table = 'vouchers' and r.id = v.id
+        ), '-infinity') as known_since,
         min(b.created_at) as first_booked,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
@@ -42,8 +46,7 @@ begin
     join public.contracts c on c.id = l.contract_id
     where c.created_by = h.issuer_id
       and (
-        h.first_booked is null
-        or h.first_booked > l.created_at
+        l.created_at > h.known_since and (h.first_booked is null or h.first_booked > l.created_at)
         or h.issued_to = auth.uid()
         or coalesce(h.mine @> l.created_at, false)
       )

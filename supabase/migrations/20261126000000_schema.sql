@@ -981,6 +981,10 @@ begin
         v.id,
         v.issuer_id,
         v.issued_to,
+        -- who held an imported voucher before is known only by the bookings that were imported with it
+        coalesce((
+          select r.imported_at from private.import_rows r where r.legacy_table = 'vouchers' and r.id = v.id
+        ), '-infinity') as known_since,
         min(b.created_at) as first_booked,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
@@ -998,8 +1002,7 @@ begin
     join public.contracts c on c.id = l.contract_id
     where c.created_by = h.issuer_id
       and (
-        h.first_booked is null
-        or h.first_booked > l.created_at
+        l.created_at > h.known_since and (h.first_booked is null or h.first_booked > l.created_at)
         or h.issued_to = auth.uid()
         or coalesce(h.mine @> l.created_at, false)
       )
@@ -10511,6 +10514,18 @@ begin
      select count(*) from t',
     wrong, private.import_digest('vouchers', 't')
   ) into changed;
+  execute format(
+    'with t as (
+       update public.vouchers v
+       set issued_to = v.holder_id
+       where v.status in (''booked'', ''consumed'') and v.holder_id is not null and v.issued_to is null
+         and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
+         and exists (select from private.import_rows r where r.legacy_table = ''vouchers'' and r.id = v.id)
+       returning v.*
+     )
+     update private.import_rows r set digest = %s from t where r.legacy_table = ''vouchers'' and r.id = t.id',
+    private.import_digest('vouchers', 't')
+  );
   perform set_config('portal.import', '', true);
   return changed;
 end;
@@ -10518,7 +10533,8 @@ $$;
 
 comment on function private.import_voucher_states is
   'Lets status and holder of imported vouchers follow from their bookings, where the legacy servers left them '
-  'otherwise: a voucher with an active booking is booked. Returns how many.';
+  'otherwise: a voucher with an active booking is booked. Returns how many. One that was booked without a booking is '
+  'reserved for its holder.';
 
 -- sql/68_import/functions/import_write.sql
 create function private.import_write(legacy_table text, ns integer[], run integer)

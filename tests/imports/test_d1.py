@@ -204,7 +204,7 @@ def test_numbers_are_those_that_a_reader_of_the_old_api_saw(
         " from public.vouchers order by id"
     ).fetchall()
     assert vouchers[1:] == [
-        ("v-2", 60, None, "booked", None, "2026-03-02 09:00:00+00"),
+        ("v-2", 60, None, "booked", "ben", "2026-03-02 09:00:00+00"),
         ("v-3", 60, 12000, "issued", "ben", "2026-03-02 00:00:00+00"),
     ]
 
@@ -239,6 +239,56 @@ def test_every_bad_row_is_rejected_whole_with_its_reason(
         assert part["read"] == part["written"] + part["rejected"]
         assert part["rows"] == part["written"]
     assert violations(connection) == {}
+
+
+def documents(connection: psycopg.Connection, uid: str) -> int:
+    """How many documents of the voucher v-2 a thinker sees."""
+    return len(call(connection, thinker(uid), "list_contracts", voucher_id="v-2"))
+
+
+@pytest.mark.parametrize("status", ["confirmed", "booked"], ids=["a reject", "a slot that is taken"])
+def test_who_books_here_does_not_see_what_was_linked_for_another_before(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, status: str
+) -> None:
+    offer: dict[str, Value] = {
+        "id": "v-2",
+        "status": "issued",
+        "holder_uid": None,
+        "valid_until": "2031-03-02T12:00:00Z",
+    }
+    take(write(tmp_path / "before.sqlite", ("vouchers", offer)))
+    slot = "2031-03-02T09:00:00.000Z"
+    call(connection, thinker("eve"), "book_voucher", voucher_id="v-2", slot_start=slot)
+    booking: dict[str, Value] = {"id": "b-2", "voucher_id": "v-2", "slot_start": slot, "status": status}
+    link: dict[str, Value] = {"id": "cl-2", "voucher_id": "v-2", "room_id": None}
+    after = write(
+        tmp_path / "after.sqlite",
+        ("vouchers", offer),
+        ("voucher_bookings", booking | {"slot_end": "2031-03-02T10:00:00.000Z"}),
+        ("contract_links", link),
+    )
+    assert take(after)["tables"]["voucher_bookings"]["rejected"] == 1
+    assert [documents(connection, uid) for uid in ("anna", "eve")] == [1, 0]
+
+
+def test_a_voucher_that_is_booked_without_a_booking_is_its_holders(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    file = write(
+        tmp_path / "d1.sqlite",
+        ("vouchers", {"id": "v-2", "valid_until": "2031-03-02T12:00:00Z"}),
+        ("contract_links", {"id": "cl-2", "voucher_id": "v-2", "room_id": None}),
+    )
+    take(file)
+    slot = "2031-03-02T09:00:00.000Z"
+    assert call_or_reason(connection, thinker("eve"), "book_voucher", voucher_id="v-2", slot_start=slot) in (
+        "voucher_not_found",
+        "not_the_vouchers_holder",
+    )
+    assert [documents(connection, uid) for uid in ("anna", "ben", "eve")] == [1, 1, 0]
+    # it is what was imported
+    assert take(file)["tables"]["vouchers"]["changed_here"] == 0
+    call(connection, thinker("ben"), "book_voucher", voucher_id="v-2", slot_start=slot)
 
 
 def test_mended_rows_are_taken_and_the_bad_ones_stay_away(

@@ -49,6 +49,18 @@ begin
      select count(*) from t',
     wrong, private.import_digest('vouchers', 't')
   ) into changed;
+  execute format(
+    'with t as (
+       update public.vouchers v
+       set issued_to = v.holder_id
+       where v.status in (''booked'', ''consumed'') and v.holder_id is not null and v.issued_to is null
+         and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
+         and exists (select from private.import_rows r where r.legacy_table = ''vouchers'' and r.id = v.id)
+       returning v.*
+     )
+     update private.import_rows r set digest = %s from t where r.legacy_table = ''vouchers'' and r.id = t.id',
+    private.import_digest('vouchers', 't')
+  );
   perform set_config('portal.import', '', true);
   return changed;
 end;
@@ -56,4 +68,5 @@ $$;
 
 comment on function private.import_voucher_states is
   'Lets status and holder of imported vouchers follow from their bookings, where the legacy servers left them '
-  'otherwise: a voucher with an active booking is booked. Returns how many.';
+  'otherwise: a voucher with an active booking is booked. Returns how many. One that was booked without a booking is '
+  'reserved for its holder.';
