@@ -811,6 +811,25 @@ comment on function private.held_vouchers is
 
 grant execute on function private.held_vouchers to authenticated;
 
+-- sql/15_access/imported_properties.sql
+create function private.imported_properties()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query select r.id from private.import_rows r where r.legacy_table = 'properties';
+end;
+$$;
+
+comment on function private.imported_properties is
+  'The ids of the properties that imports have made: no operator has entered them, although nobody may be known who '
+  'named them.';
+
+grant execute on function private.imported_properties to authenticated;
+
 -- sql/15_access/is_operator.sql
 create function private.is_operator()
 returns boolean
@@ -4333,7 +4352,10 @@ create policy "creators and readers of its applications see a property"
       select from public.mortgage_applications a
       where a.property_id = properties.id
         -- applying for a mortgage must not reveal a property that another borrower named
-        and (a.borrower_id <> (select auth.uid()) or properties.created_by is null)
+        and (
+          a.borrower_id <> (select auth.uid())
+          or (properties.created_by is null and properties.id not in (select private.imported_properties()))
+        )
     )
     or (select private.may_act_as('admin'))
   );
@@ -9840,16 +9862,23 @@ begin
 
   select count(*) into staged from private.import_staging;
 
-  -- an imported person is nobody's to claim, also where somebody has named its uid before; rows that are rejected count
-  if exists (select from private.claims c where c.session_id is null and c.claimed_at is null) then
+  -- an imported person is nobody's to claim, also where somebody has named its uid before; rejected rows count, too. Of
+  -- one that was released only new rows count: the same file again takes back no release
+  if exists (select from private.claims c where c.session_id is null) then
     delete from private.claims c
-    where c.session_id is null and c.claimed_at is null and c.thinker_id = any (
-      array(
-        select private.thinker_id(u.uid)
-        from private.import_staging s
-        cross join lateral private.import_uids(s.content) as u (uid)
-      )
-    );
+    using (
+      select
+        private.thinker_id(u.uid) as id,
+        bool_or(
+          not exists (
+            select from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
+          )
+        ) as is_new
+      from private.import_staging s
+      cross join lateral private.import_uids(s.content) as u (uid)
+      group by u.uid
+    ) named
+    where c.thinker_id = named.id and c.session_id is null and (c.claimed_at is null or named.is_new);
   end if;
 
   -- subqueries, because a join may begin with all rows that were ever imported

@@ -15,10 +15,12 @@ from contextlib import closing, contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from api.actor import SERVER
 from api.errors import PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import begin, finish, load, load_table
@@ -496,6 +498,33 @@ def test_rows_of_what_others_have_made_under_an_id_of_the_source_are_rejected(
             ("v-1", "id_taken"),
         ]
     assert one(connection, "select private.uid_of(issuer_id) from public.vouchers") == "sam"
+
+
+def test_a_released_thinker_is_nobodys_once_an_import_brings_its_rows(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    call(connection, SERVER, "claim_thinker", session_id=uuid4(), uid="anna")
+    connection.execute("select private.release_thinker('anna')")
+    take(write(tmp_path / "d1.sqlite"))
+    named = partial(call_or_reason, connection, SERVER, "claim_thinker", uid="anna")
+    assert named(session_id=uuid4()) == "not_yourself"
+    # one that is released later stays so when the same file comes again
+    assert named(session_id=uuid4(), known=True) == ""
+    connection.execute("select private.release_thinker('anna')")
+    take(tmp_path / "d1.sqlite")
+    assert named(session_id=uuid4()) == ""
+
+
+def test_an_applicant_does_not_read_the_address_of_an_imported_property(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    take(write(tmp_path / "d1.sqlite", ("properties", {"id": "house-2"})))
+    assert one(connection, "select created_by is null from public.properties where id = 'house-2'")
+    call(connection, thinker("eve"), "apply_for_mortgage", property_id="house-2")
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local role authenticated")
+        connection.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(thinker("eve").claims()),))
+        assert one(connection, "select count(*) from public.properties") == 0
 
 
 def test_nobody_claims_a_thinker_that_is_imported_but_was_named_before(

@@ -267,7 +267,9 @@ def empty(url: str) -> None:
         deletions = (sql.SQL("delete from {}").format(sql.SQL(table)) for (table,) in tables)
         connection.execute(sql.SQL("; ").join([sql.SQL("set session_replication_role = replica"), *deletions]))
         # without the foreign keys nothing cascades
-        connection.execute("delete from private.named_templates; delete from private.invoice_numbers")
+        connection.execute(
+            "delete from private.named_templates; delete from private.invoice_numbers; delete from private.claims"
+        )
         connection.execute(
             "truncate private.import_runs, private.import_rows, private.import_rejects, private.erased_uids"
         )

@@ -21,16 +21,23 @@ begin
 
   select count(*) into staged from private.import_staging;
 
-  -- an imported person is nobody's to claim, also where somebody has named its uid before; rows that are rejected count
-  if exists (select from private.claims c where c.session_id is null and c.claimed_at is null) then
+  -- an imported person is nobody's to claim, also where somebody has named its uid before; rejected rows count, too. Of
+  -- one that was released only new rows count: the same file again takes back no release
+  if exists (select from private.claims c where c.session_id is null) then
     delete from private.claims c
-    where c.session_id is null and c.claimed_at is null and c.thinker_id = any (
-      array(
-        select private.thinker_id(u.uid)
-        from private.import_staging s
-        cross join lateral private.import_uids(s.content) as u (uid)
-      )
-    );
+    using (
+      select
+        private.thinker_id(u.uid) as id,
+        bool_or(
+          not exists (
+            select from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
+          )
+        ) as is_new
+      from private.import_staging s
+      cross join lateral private.import_uids(s.content) as u (uid)
+      group by u.uid
+    ) named
+    where c.thinker_id = named.id and c.session_id is null and (c.claimed_at is null or named.is_new);
   end if;
 
   -- subqueries, because a join may begin with all rows that were ever imported
