@@ -1000,13 +1000,14 @@ begin
         v.id,
         v.issuer_id,
         v.issued_to,
-        -- who held an imported voucher before is known only by the bookings that were imported with it
-        coalesce((
-          select r.imported_at from private.import_rows r where r.legacy_table = 'vouchers' and r.id = v.id
-        ), '-infinity') as known_since,
         min(b.created_at) as first_booked,
         range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id = auth.uid()) as mine,
-        range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others
+        range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (where b.holder_id <> auth.uid()) as others,
+        range_agg(tstzrange(b.created_at, b.cancelled_at)) filter (
+          where b.holder_id = auth.uid() and exists (
+            select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
+          )
+        ) as imported
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
       left join public.voucher_bookings b on b.voucher_id = v.id and b.holder_id <> v.issuer_id
@@ -1021,9 +1022,15 @@ begin
     join public.contracts c on c.id = l.contract_id
     where c.created_by = h.issuer_id
       and (
-        l.created_at > h.known_since and (h.first_booked is null or h.first_booked > l.created_at)
-        or h.issued_to = auth.uid()
-        or coalesce(h.mine @> l.created_at, false)
+        h.issued_to = auth.uid()
+        -- for whom an imported one was is known only by the bookings that were imported
+        or case
+          when exists (
+            select from private.import_rows r
+            where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
+          ) then coalesce(h.imported @> l.created_at, false)
+          else h.first_booked is null or h.first_booked > l.created_at or coalesce(h.mine @> l.created_at, false)
+        end
       )
       and not coalesce(h.others @> l.created_at, false);
   return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
@@ -9462,6 +9469,10 @@ comment on column private.import_rows.digest is
 comment on column private.import_rows.amount is
   'The exact amount of the source in minor units: a transfer''s may have fractions of them, which are rounded.';
 comment on column private.import_rows.run is 'The run that wrote the row (private.import_runs).';
+
+-- who sees a document asks whether its link was imported
+create index import_rows_contract_link_id_idx on private.import_rows (private.import_uuid(id))
+where legacy_table = 'contract_links';
 
 alter table private.import_rows enable row level security;
 

@@ -168,6 +168,7 @@ def test_every_table_is_mapped_without_events_or_fees(
         "2026-03-01T10:00:00+00:00"
     )
     assert one(connection, "select owner_id = private.thinker_id('anna') from public.rooms where id = 'desk'")
+    assert len(call(connection, thinker("ben"), "list_contracts", voucher_id="v-1")) == 1
     # else each applicant would read its address
     assert one(connection, "select private.uid_of(created_by) from public.properties") == "clara"
     # the document is found by its link, as before
@@ -263,14 +264,19 @@ def test_who_books_here_does_not_see_what_was_linked_for_another_before(
     call(connection, thinker("eve"), "book_voucher", voucher_id="v-2", slot_start=slot)
     booking: dict[str, Value] = {"id": "b-2", "voucher_id": "v-2", "slot_start": slot, "status": status}
     link: dict[str, Value] = {"id": "cl-2", "voucher_id": "v-2", "room_id": None}
+    # linked in the old store while eve has the slot here
+    later = one(connection, "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
     after = write(
         tmp_path / "after.sqlite",
         ("vouchers", offer),
         ("voucher_bookings", booking | {"slot_end": "2031-03-02T10:00:00.000Z"}),
+        ("contracts", {"id": "ct-2", "storage_url": "contracts/ct-2/a.pdf"}),
         ("contract_links", link),
+        ("contract_links", link | {"id": "cl-3", "contract_id": "ct-2", "created_at": later}),
     )
-    assert take(after)["tables"]["voucher_bookings"]["rejected"] == 1
-    assert [documents(connection, uid) for uid in ("anna", "eve")] == [1, 0]
+    report = take(after)["tables"]
+    assert (report["voucher_bookings"]["rejected"], report["contract_links"]["rejected"]) == (1, 0)
+    assert [documents(connection, uid) for uid in ("anna", "eve")] == [2, 0]
 
 
 def test_a_voucher_that_is_booked_without_a_booking_is_its_holders(

@@ -24,4 +24,8 @@ comment on column private.import_rows.amount is
   'The exact amount of the source in minor units: a transfer''s may have fractions of them, which are rounded.';
 comment on column private.import_rows.run is 'The run that wrote the row (private.import_runs).';
 
+-- who sees a document asks whether its link was imported
+create index import_rows_contract_link_id_idx on private.import_rows (private.import_uuid(id))
+where legacy_table = 'contract_links';
+
 alter table private.import_rows enable row level security;
