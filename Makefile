@@ -13,7 +13,7 @@ PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-quick test-clock mutations bench bench-compare lint format migration docs clean
+.PHONY: help run dev test test-quick test-clock mutations bench bench-compare lint format migration docs types clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ migration: .venv/.synced-dev ## Write supabase/migrations and access_rules.txt f
 
 docs: .venv/.synced-dev ## Write the generated part of docs/database.md again
 	@.venv/bin/python -m tests.support.database_page
+
+types: .venv/.synced-dev ## Write supabase/types/database.ts again: the types of the schema for supabase-js
+	@.venv/bin/python -m tests.support.database_types
 
 clean: ## Remove the environment and the caches; the data stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache tests/node/node_modules

@@ -11,6 +11,7 @@ import { PostgresConnection } from "@supabase/lite/postgres";
 import { errors, jwtVerify } from "jose";
 import { Kysely, PostgresDialect, sql } from "kysely";
 import pg from "pg";
+import { connectionOptions } from "./connections.mjs";
 
 const SCHEMA = process.env.PGRST_DB_SCHEMAS;
 const ANON = process.env.PGRST_DB_ANON_ROLE;
@@ -90,18 +91,6 @@ function setUp({ claims, timeZone, method, headers }, roles, hoisted) {
 async function callBefore(connection, roles) {
   const name = roles.authenticator?.["pgrst.db_pre_request"];
   if (name) await sql`select ${sql.id(...name.split("."))}()`.execute(connection);
-}
-
-function connectionOptions(uri) {
-  // JavaScript refuses a URL without a host
-  const url = new URL(uri.replace("@/", "@localhost/"));
-  return {
-    host: url.searchParams.get("host") ?? url.hostname,
-    port: Number(url.port || 5432),
-    user: url.username,
-    password: url.password,
-    database: url.pathname.slice(1),
-  };
 }
 
 // values as PostgREST returns them: the database's own JSON
