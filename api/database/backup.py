@@ -191,6 +191,7 @@ def restore(url: str, file: Path, on_size: Callable[[int], None], step: Step) ->
     migrations.migrate(url)
     with connect(url) as connection:
         connection.execute("select private.follow_new_users()")
+        connection.execute("select private.open_bucket()")
         connection.execute("select private.install_jobs()")
         connection.execute("analyze")
         wrong = [

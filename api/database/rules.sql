@@ -241,6 +241,21 @@ rule as (
       select from pg_trigger t
       where t.tgrelid = to_regclass('auth.users') and t.tgname = 'tg_users__make_thinker' and t.tgenabled <> 'D'
     )
+  union all
+  select 'documents in Supabase Storage', 'are read as public.contracts'
+  where to_regclass('storage.objects') is null
+    or (
+      select count(*) = 6 and bool_and(c.relrowsecurity)
+      from pg_policy p
+      join pg_class c on c.oid = p.polrelid
+      where c.oid = to_regclass('storage.objects')
+        and p.polpermissive = (p.polname = 'thinkers read the documents that they see')
+        and p.polname in (
+          'thinkers read the documents that they see', 'nobody else reads documents', 'outsiders have no documents',
+          'only the server stores documents', 'only the server changes documents', 'only the server deletes documents'
+        )
+        and coalesce(pg_get_expr(p.polqual, c.oid), pg_get_expr(p.polwithcheck, c.oid)) like '%contracts%'
+    )
 )
 
 select distinct r.object, regexp_replace(r.rule, '\s+', ' ', 'g') as rule

@@ -7,6 +7,7 @@ import pytest
 
 from api.database.rules import DECLARED, differences, opened_by_others, read_rules, refuse_other_rules
 from api.errors import PortalError
+from tests.support.supabase import STORAGE
 
 RUN_IT = "sql/ and supabase/access_rules.txt differ: run make migration"
 
@@ -109,9 +110,20 @@ OPENED: list[tuple[str, str]] = [
         "create schema if not exists auth; create table auth.users (id uuid)",
         "missing: users of Supabase Auth: become thinkers",
     ),
+    (STORAGE, "missing: documents in Supabase Storage: are read as public.contracts"),
+    (
+        f"{STORAGE}; select private.open_bucket();"
+        ' alter policy "nobody else reads documents" on storage.objects using (true)',
+        "missing: documents in Supabase Storage: are read as public.contracts",
+    ),
+    (
+        f"{STORAGE}; select private.open_bucket(); alter table storage.objects disable row level security",
+        "missing: documents in Supabase Storage: are read as public.contracts",
+    ),
 ]
 
 ALLOWED = [
+    f"{STORAGE}; select private.open_bucket()",
     "create table public.notes (id int); grant all on public.notes to anon",
     "create role metabase_of_a_test; grant usage on schema stats to metabase_of_a_test",
     "create trigger hook after insert on public.rooms for each row execute function private.tg_append_only__refuse()",
