@@ -30,6 +30,9 @@ LONGEST_NAME = 250
 _LONGEST_KEY = 1024
 """The bytes of a key of S3, with the prefix of STORAGE_URL."""
 
+_ESCAPES = str.maketrans({"=": "=3D", "%": "=25", "~": "=7E"})
+"""Supabase Storage refuses % and ~ in keys, which paths of the table contracts have; see private.sees_document."""
+
 _FAILURE = "the store of documents (STORAGE_URL and AWS_*, or DATA_DIR) fails: %.300s"
 
 _log = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ class Storage:
         self._store: ObjectStore
         self._folder: Path | None = None
         self._prefix = ""
+        self._is_supabase = False
         self._min_free = settings.min_free_mib * 1024 * 1024
         if settings.storage_url is None:
             self._folder = settings.data_dir
@@ -80,11 +84,13 @@ class Storage:
         else:
             self._store = from_url(settings.storage_url)
             self._prefix = urlsplit(settings.storage_url).path.strip("/")
+            # obstore reads the variable itself
+            self._is_supabase = os.environ.get("AWS_ENDPOINT_URL", "").rstrip("/").endswith("/storage/v1/s3")
 
     def takes(self, path: str) -> bool:
         """Whether the store can have a document at this path of the table contracts: a longer one is nowhere."""
         if self._folder is None:
-            return len(f"{self._prefix}/{path}".lstrip("/").encode()) <= _LONGEST_KEY
+            return len(f"{self._prefix}/{self._key(path)}".lstrip("/").encode()) <= _LONGEST_KEY
         return all(len(name.encode()) <= LONGEST_NAME for name in path.split("/"))
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> Stored:
@@ -103,7 +109,7 @@ class Storage:
 
         self._require_free_space()
         try:
-            await obstore.put_async(self._store, path, limited())
+            await obstore.put_async(self._store, self._key(path), limited())
         except BaseException as error:
             self._remove_folder_of(path)
             if isinstance(error, (BaseError, OSError)):
@@ -133,7 +139,7 @@ class Storage:
         if not self.takes(path):
             raise FileNotFoundError(path)
         try:
-            async for chunk in _chunks(await obstore.get_async(self._store, path)):
+            async for chunk in _chunks(await obstore.get_async(self._store, self._key(path))):
                 yield chunk
         except FileNotFoundError:
             raise
@@ -158,7 +164,7 @@ class Storage:
         Raises ApiError, before the first chunk: storage_away, also if the document is missing or has another size.
         """
         try:
-            found = await obstore.get_async(self._store, path, options={"range": (part.start, part.stop)})
+            found = await obstore.get_async(self._store, self._key(path), options={"range": (part.start, part.stop)})
         except (BaseError, OSError) as error:
             _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error
@@ -172,13 +178,17 @@ class Storage:
         if not self.takes(path):
             return
         try:
-            await obstore.delete_async(self._store, path)
+            await obstore.delete_async(self._store, self._key(path))
         except FileNotFoundError:
             pass
         except (BaseError, OSError) as error:
             _log.error(_FAILURE, error)
             raise ApiError("storage_away") from error
         self._remove_folder_of(path)
+
+    def _key(self, path: str) -> str:
+        """The key in the store of a document at this path of the table contracts."""
+        return path.translate(_ESCAPES) if self._is_supabase else path
 
     def _require_free_space(self) -> None:
         """Raises ApiError where the disk, which may be the database's too, would become too full."""

@@ -1176,19 +1176,23 @@ comment on function private.require_service is
   'Raises: not_a_server (403).';
 
 -- sql/15_access/sees_document.sql
-create function private.sees_document(path text)
+create function private.sees_document(name text)
 returns boolean
 language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  -- as api/storage.py writes keys
+  path constant text := replace(replace(replace(sees_document.name, '=7E', '~'), '=25', '%'), '=3D', '=');
 begin
-  return exists (select from public.contracts c where c.storage_url = sees_document.path collate "C");
+  return exists (select from public.contracts c where c.storage_url = path collate "C");
 end;
 $$;
 
 comment on function private.sees_document is
-  'True if the caller sees the document at this path in public.contracts. For policies of Supabase Storage.';
+  'True if the caller sees the document with this key in Supabase Storage: its path in public.contracts, in which '
+  '=, % and ~ are written as =3D, =25 and =7E. For policies of storage.objects.';
 
 grant execute on function private.sees_document to authenticated;
 

@@ -1,15 +1,18 @@
 """Uploads into a store that speaks S3, configured by STORAGE_URL and AWS_* only."""
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
+from api.actor import Actor
 from api.settings import load_settings
 from tests.contracts.test_upload import MAX, MIB, contracts_in, noise
 from tests.support.acting import one
@@ -19,12 +22,27 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
+# at /storage/v1/s3 it is as strict with keys as Supabase Storage
 SERVER = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
+import re, sys
+from threading import Thread
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+moto = DomainDispatcherApplication(create_backend_app)
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path.startswith("/storage/v1/s3/"):
+        environ["PATH_INFO"] = environ["RAW_URI"] = environ["REQUEST_URI"] = path.removeprefix("/storage/v1/s3")
+        if re.search(r"[^A-Za-z0-9_/!.*'() &$@=;:+,?-]", path):
+            start_response("400 Bad Request", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>InvalidKey</Code></Error>"]
+    return moto(environ, start_response)
+
+server = make_server("127.0.0.1", 0, application, threaded=True)
+Thread(target=server.serve_forever, daemon=True).start()
+print(server.port, flush=True)
 sys.stdin.read()
 """
 
@@ -53,11 +71,18 @@ def bucket(s3: str) -> str:
 
 
 @pytest.fixture
-def portal(s3: str, bucket: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def portal(s3: str, bucket: str, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The app with its documents in the folder `portal` of the bucket."""
+    with serving(database, monkeypatch, storage="s3://documents/portal", endpoint=s3) as url:
+        yield url
+
+
+@contextmanager
+def serving(database: str, monkeypatch: pytest.MonkeyPatch, *, storage: str, endpoint: str) -> Iterator[str]:
+    """The app with its documents in this bucket."""
     for name, value in {
-        "STORAGE_URL": "s3://documents/portal",
-        "AWS_ENDPOINT_URL": s3,
+        "STORAGE_URL": storage,
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ALLOW_HTTP": "true",
         "AWS_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "key",
@@ -119,3 +144,26 @@ def test_a_missing_bucket_is_an_unavailable_store(
     assert (answer.status, answer.body) == (503, {"ok": False, "error": "document store not available"})
     assert contracts_in(database) == 0
     assert "STORAGE_URL" in caplog.text
+
+
+def test_supabase_storage_takes_every_name(
+    s3: str, bucket: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(database, monkeypatch, storage="s3://documents", endpoint=f"{s3}/storage/v1/s3") as portal:
+        answer = upload(portal, file(b"text", "Vertrag ~1=2 für X.pdf"))
+        assert answer.status == 200
+        contract = answer.body["contract"]
+        assert contract["storageUrl"] == f"contracts/{contract['id']}/Vertrag%20~1%3D2%20f%C3%BCr%20X.pdf"
+        [key] = keys(bucket)
+        assert key == f"contracts/{contract['id']}/Vertrag=2520=7E1=253D2=2520f=25C3=25BCr=2520X.pdf"
+        assert httpx.get(f"{portal}/api/contracts/{contract['id']}/document").content == b"text"
+        assert upload(portal, file(b"text", "a b.pdf"), field("voucherId", "unknown")).status == 404
+        assert keys(bucket) == [key]
+    # and the policies of its bucket find the row by the key
+    with psycopg.connect(database) as connection:
+        claims = json.dumps(Actor("authenticated", "ada", {"role": "admin"}).claims())
+        connection.execute(
+            "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)", (claims,)
+        )
+        assert one(connection, "select private.sees_document(%s)", key) is True
+        assert one(connection, "select private.sees_document(%s)", key.replace("=7E1", "=7E2")) is False
