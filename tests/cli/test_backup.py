@@ -16,6 +16,7 @@ from api.settings import ROOT
 from tests.cli.running import PORTAL, portal
 from tests.support.acting import call_or_reason, thinker
 from tests.support.databases import EMBEDDED, Server, run_server
+from tests.support.supabase import STORAGE
 from tests.support.usage import rows, use
 from tests.support.waiting import wait_for_row
 
@@ -134,7 +135,7 @@ def test_a_dump_is_restored_into_another_cluster(target: str, used: str, dumps: 
 
 def test_a_dump_is_restored_into_a_supabase_project(target: str, used: str, dumps: Path) -> None:
     with psycopg.connect(target, autocommit=True) as connection:
-        connection.execute(SUPABASE)
+        connection.execute(f"{SUPABASE};{STORAGE}")
         portal("restore", str(dumps / "portal"), DATABASE_URL=target)
         # the table of the host has the portal's trigger
         with connection.transaction(force_rollback=True):
@@ -155,6 +156,7 @@ def test_the_plain_commands_of_the_documentation_restore(
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("create role metabase")
         connection.execute(SUPABASE.replace("alter default privileges grant all on tables to anon;", ""))
+        connection.execute(STORAGE)
     environment = os.environ | {"OLD": used, "NEW": target}
     result = subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", commands],
