@@ -3022,6 +3022,8 @@ declare
   voucher     public.vouchers;
   first_start timestamptz;
   last_start  timestamptz;
+  span        tstzrange;
+  taken       tstzmultirange;
   exclusive   boolean;
   slots       jsonb;
 begin
@@ -3038,6 +3040,22 @@ begin
   );
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
+  span := tstzrange(first_start, greatest(first_start, last_start + make_interval(mins => voucher.duration_minutes)));
+
+  -- once: compared with each slot of a year, thousands of bookings take seconds
+  select range_agg(tstzrange(b.slot_start, b.slot_end)) into taken
+  from public.voucher_bookings b
+  where b.voucher_id = voucher.id
+    and b.status = 'booked'
+    and tstzrange(b.slot_start, b.slot_end) && span;
+  if exclusive then
+    select coalesce(range_agg(tstzrange(b.slot_start, b.slot_end)), '{}') + coalesce(taken, '{}') into taken
+    from public.voucher_bookings b
+    where b.issuer_id = voucher.issuer_id
+      and b.status = 'booked'
+      and b.no_overlap_across_vouchers
+      and tstzrange(b.slot_start, b.slot_end) && span;
+  end if;
 
   select coalesce(
     jsonb_agg(
@@ -3052,23 +3070,7 @@ begin
   )
   into slots
   from private.slots_of(voucher, first_start, last_start) as slot
-  where not exists (
-    select from public.voucher_bookings b
-    where b.voucher_id = voucher.id
-      and b.status = 'booked'
-      and tstzrange(b.slot_start, b.slot_end)
-        && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
-  )
-  and not (
-    exclusive and exists (
-      select from public.voucher_bookings b
-      where b.issuer_id = voucher.issuer_id
-        and b.status = 'booked'
-        and b.no_overlap_across_vouchers
-        and tstzrange(b.slot_start, b.slot_end)
-          && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
-    )
-  );
+  where not coalesce(taken && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes)), false);
 
   return slots;
 end;
@@ -10406,6 +10408,28 @@ begin
     raise sqlstate 'IM400' using message = 'date_in_the_future';
   end if;
 
+  -- before login tokens are sought in them, which takes minutes in megabytes
+  if import_refuse.legacy_table = 'telemetry_events' then
+    if exists (
+      select from private.import_staging s
+      where s.n = any (import_refuse.ns) and char_length(s.content ->> 'type') > 255
+    ) then
+      raise check_violation using message = 'too long', constraint = 'telemetry_type_has_1_to_255_characters';
+    end if;
+    if exists (
+      select from private.import_staging s
+      where s.n = any (import_refuse.ns) and char_length(s.content ->> 'path') > 4096
+    ) then
+      raise check_violation using message = 'too long', constraint = 'path_has_at_most_4096_characters';
+    end if;
+    if exists (
+      select from private.import_staging s
+      where s.n = any (import_refuse.ns) and octet_length(s.content ->> 'meta') > 65536
+    ) then
+      raise sqlstate 'IM400' using message = 'json_unreasonable';
+    end if;
+  end if;
+
   -- what somebody made here under an id of the source is not what the source's rows mean
   if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
     select from private.import_staging s
@@ -10436,8 +10460,9 @@ end;
 $$;
 
 comment on function private.import_refuse is
-  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with voucher_missing and application_missing '
-  'where the row would become part of what somebody made here under that id; with issuer_differs.';
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
+  'is too long before its login tokens are hidden; with voucher_missing and application_missing where the row would '
+  'become part of what somebody made here under that id; with issuer_differs.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)

@@ -15,6 +15,8 @@ declare
   voucher     public.vouchers;
   first_start timestamptz;
   last_start  timestamptz;
+  span        tstzrange;
+  taken       tstzmultirange;
   exclusive   boolean;
   slots       jsonb;
 begin
@@ -31,6 +33,22 @@ begin
   );
   -- at most a year, which limits the response to 8,784 slots
   last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
+  span := tstzrange(first_start, greatest(first_start, last_start + make_interval(mins => voucher.duration_minutes)));
+
+  -- once: compared with each slot of a year, thousands of bookings take seconds
+  select range_agg(tstzrange(b.slot_start, b.slot_end)) into taken
+  from public.voucher_bookings b
+  where b.voucher_id = voucher.id
+    and b.status = 'booked'
+    and tstzrange(b.slot_start, b.slot_end) && span;
+  if exclusive then
+    select coalesce(range_agg(tstzrange(b.slot_start, b.slot_end)), '{}') + coalesce(taken, '{}') into taken
+    from public.voucher_bookings b
+    where b.issuer_id = voucher.issuer_id
+      and b.status = 'booked'
+      and b.no_overlap_across_vouchers
+      and tstzrange(b.slot_start, b.slot_end) && span;
+  end if;
 
   select coalesce(
     jsonb_agg(
@@ -45,23 +63,7 @@ begin
   )
   into slots
   from private.slots_of(voucher, first_start, last_start) as slot
-  where not exists (
-    select from public.voucher_bookings b
-    where b.voucher_id = voucher.id
-      and b.status = 'booked'
-      and tstzrange(b.slot_start, b.slot_end)
-        && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
-  )
-  and not (
-    exclusive and exists (
-      select from public.voucher_bookings b
-      where b.issuer_id = voucher.issuer_id
-        and b.status = 'booked'
-        and b.no_overlap_across_vouchers
-        and tstzrange(b.slot_start, b.slot_end)
-          && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes))
-    )
-  );
+  where not coalesce(taken && tstzrange(slot, slot + make_interval(mins => voucher.duration_minutes)), false);
 
   return slots;
 end;
