@@ -20,6 +20,28 @@ begin
     raise sqlstate 'IM400' using message = 'date_in_the_future';
   end if;
 
+  -- before login tokens are sought in them, which takes minutes in megabytes
+  if import_refuse.legacy_table = 'telemetry_events' then
+    if exists (
+      select from private.import_staging s
+      where s.n = any (import_refuse.ns) and char_length(s.content ->> 'type') > 255
+    ) then
+      raise check_violation using message = 'too long', constraint = 'telemetry_type_has_1_to_255_characters';
+    end if;
+    if exists (
+      select from private.import_staging s
+      where s.n = any (import_refuse.ns) and char_length(s.content ->> 'path') > 4096
+    ) then
+      raise check_violation using message = 'too long', constraint = 'path_has_at_most_4096_characters';
+    end if;
+    if exists (
+      select from private.import_staging s
+      where s.n = any (import_refuse.ns) and octet_length(s.content ->> 'meta') > 65536
+    ) then
+      raise sqlstate 'IM400' using message = 'json_unreasonable';
+    end if;
+  end if;
+
   -- what somebody made here under an id of the source is not what the source's rows mean
   if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
     select from private.import_staging s
@@ -50,5 +72,6 @@ end;
 $$;
 
 comment on function private.import_refuse is
-  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with voucher_missing and application_missing '
-  'where the row would become part of what somebody made here under that id; with issuer_differs.';
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
+  'is too long before its login tokens are hidden; with voucher_missing and application_missing where the row would '
+  'become part of what somebody made here under that id; with issuer_differs.';
