@@ -70,13 +70,17 @@ class TrustedCaller(Caller):
 
 
 class SessionCaller(Caller):
-    """Is a page of a browser session, which acts as the thinkers that it claims (`SessionCalls`)."""
+    """Is a page of a browser session, which acts as the thinkers that it claims (`SessionCalls`).
+
+    `has_called` is whether a call was made for it: those of a session that has ended are refused.
+    """
 
     kind = "session"
 
     def __init__(self, session: BrowserSession) -> None:
         """Take the session of the cookie."""
         self.session = session
+        self.has_called = False
 
     def as_thinker(self, uid: str) -> Actor:
         """Any thinker, which the session claims before it acts."""
@@ -134,6 +138,7 @@ def calls_of(request: Connection) -> Calls:
     if isinstance(request.user, SessionCaller):
         settings: Settings = request.app.state.settings
         known, session_id = settings.claim_known_ids, request.user.session.id
+        request.user.has_called = True
         return SessionCalls(calls, session_id, claims=not is_read, client=client, known=known)
     return calls
 
@@ -168,8 +173,9 @@ class CallerMiddleware(AbstractAuthenticationMiddleware):
 
         async def send_renewed(message: Message) -> None:
             is_success = message["type"] == "http.response.start" and message["status"] < 400
-            # other callers than the session are answered without a look whether it has ended
-            if is_success and isinstance(caller := scope.get("user"), SessionCaller) and caller.session.is_old:
+            caller = scope.get("user") if is_success else None
+            # without a call of the session nobody has looked whether it has ended
+            if isinstance(caller, SessionCaller) and caller.has_called and caller.session.is_old:
                 connection = ASGIConnection[Any, Any, Any, Any](scope)
                 renewed = connection.app.state.sessions.cookie(connection, caller.session)
                 MutableScopeHeaders.from_message(message).add("set-cookie", renewed)

@@ -399,6 +399,11 @@ def test_an_ended_session_is_not_renewed(public_url: str, shared_database: str, 
     assert jwt.decode(renewed, options={"verify_signature": False})["sub"] != str(session)
     answer = httpx.get(f"{public_url}/api/presence/catalog/apis", headers={**SAME, "Cookie": cookie})
     assert (answer.status_code, answer.headers.get_list("set-cookie")) == (200, [])
+    # answered without a call, so that nobody has looked whether the session has ended
+    answer = httpx.post(
+        f"{public_url}/api/presence/match", headers={**SAME, "Cookie": cookie}, json={"thinker_id": "anna"}
+    )
+    assert (answer.status_code, answer.headers.get_list("set-cookie")) == (200, [])
 
 
 def test_a_copied_cookie_ends_with_the_session(anna: Browser, shared_database: str) -> None:
