@@ -8,7 +8,9 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from api.http import etag
-from api.legacy.routing import IS_HEAD
+
+IS_HEAD = "is_head"
+"""The name in a request's state that tells that it was a HEAD."""
 
 # without backtracking, which takes hours for a header of spaces
 _RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18}+)\s*+-\s*+(\d{0,18}+)\s*+", re.ASCII | re.IGNORECASE)

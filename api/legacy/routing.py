@@ -10,14 +10,12 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
 
 from api.http import etag
+from api.http.ranges import IS_HEAD
 
 # generation 1 read a repeated parameter as an array, which equals nothing; generation 2 took the first
 _FIRST_WINS = ("/api/voucher/bookings", "/api/mortgage/", "/api/contracts/", "/api/admin/")
 # the rest of the path is an id, which is case-sensitive
 _ID_FOLLOWS = "/api/telbank/transfers/"
-
-IS_HEAD = "is_head"
-"""The name in a request's state that tells that it was a HEAD."""
 
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 
