@@ -14,7 +14,7 @@ from psycopg import sql
 from api.exports.manifest import Sequence, Totals
 
 LEFT_OUT = {
-    "private.request_counts": "the requests of this minute, for rate limits",
+    "private.request_counts": "the requests of this minute and the uploads of this day, for rate limits",
     "private.import_staging": "the batch that an import is writing",
 }
 """The tables that are not exported, and what they hold."""

@@ -12,6 +12,7 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway import Row
 from api.http.body import PortalRequest
+from api.http.callers import limited_client
 from api.http.dependencies import IdempotencyKey, InjectedStorage, InjectedUploads
 from api.http.idempotency import REPLAYED
 from api.http.openapi import ANY_KEY, error_responses
@@ -127,6 +128,7 @@ async def upload(
             **links,
             # the right may have been lost since the check, while the document was stored
             as_thinker=actor.role != "service_role",
+            client=limited_client(request),
             idempotency_key=idempotency_key,
         )
     except BaseException as error:

@@ -638,6 +638,7 @@ create table private.settings (
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
   document_bytes_a_thinker bigint not null default 1073741824,
+  upload_bytes_a_day  bigint   not null default 2147483648,
   bytes_a_day         bigint   not null default 134217728,
   invoice_number      text     collate "C" not null default '{year}-{number}',
   payment_days        integer  not null default 30,
@@ -668,7 +669,7 @@ create table private.settings (
       claims_a_minute,
       telemetry_a_day,
       telemetry_types_a_day,
-      document_bytes, document_bytes_a_thinker, bytes_a_day
+      document_bytes, document_bytes_a_thinker, upload_bytes_a_day, bytes_a_day
     ) >= 0
   )
 );
@@ -710,6 +711,9 @@ comment on column private.settings.document_bytes is
   'How many bytes all documents may have together; each counts as 64 KiB at least. At first 100 GiB.';
 comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
+comment on column private.settings.upload_bytes_a_day is
+  'How many bytes the documents may have that one client address uploads within 24 hours, each in blocks of 64 KiB, '
+  'because thinkers are free. At first 2 GiB.';
 comment on column private.settings.bytes_a_day is
   'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
 comment on column private.settings.past_bookings is
@@ -2202,8 +2206,8 @@ create unlogged table private.request_counts (
 );
 
 comment on table private.request_counts is
-  'The number of requests of each client in its current minute, for the rate limits of /api. Unlogged: lost after a '
-  'crash. Written by count_request.';
+  'The number of requests of each client in its current minute, for the rate limits of /api, and of blocks of 64 KiB '
+  'that it uploaded within 24 hours. Unlogged: lost after a crash. Written by count_request.';
 comment on column private.request_counts.client is 'The limited route and the client''s address.';
 
 create index request_counts_window_ends_at_idx on private.request_counts (window_ends_at);
@@ -2211,7 +2215,7 @@ create index request_counts_window_ends_at_idx on private.request_counts (window
 alter table private.request_counts enable row level security;
 
 -- sql/30_rate_limits/functions/count_request.sql
-create function public.count_request(client text, number integer default 1)
+create function public.count_request(client text, number integer default 1, period interval default '1 minute')
 returns jsonb
 language plpgsql
 security definer
@@ -2221,7 +2225,7 @@ as $$
 declare
   moment  timestamptz := clock_timestamp();
   -- a window that ends later was opened before the clock was set back, and would refuse the client for too long
-  latest  timestamptz := moment + interval '2 minutes';
+  latest  timestamptz := moment + 2 * count_request.period;
   counted private.request_counts;
 begin
   perform private.require_service();
@@ -2232,7 +2236,7 @@ begin
   end if;
 
   insert into private.request_counts as c (client, requests, window_ends_at)
-  values (left(count_request.client, 255), greatest(count_request.number, 1), moment + interval '60 seconds')
+  values (left(count_request.client, 255), greatest(count_request.number, 1), moment + count_request.period)
   on conflict on constraint request_counts_pkey do update
   set requests = case
         when c.window_ends_at > moment and c.window_ends_at < latest then c.requests + excluded.requests
@@ -2265,9 +2269,9 @@ end;
 $$;
 
 comment on function public.count_request is
-  'Counts requests of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
-  'The count is exact over any number of servers, each of which may count some before they come. Returns {requests, '
-  'seconds_left}; a read-only database counts nothing. '
+  'Counts requests of a client (a route and an address) in a window that begins with its first request and lasts for '
+  'the period, always the same one for a client. The count is exact over any number of servers, each of which may '
+  'count some before they come. Returns {requests, seconds_left}; a read-only database counts nothing. '
   'Raises: not_a_server (403).';
 
 grant execute on function public.count_request to service_role;
@@ -4069,6 +4073,7 @@ create function public.record_contract(
   room_id         text    default null,
   as_thinker      boolean default false,
   matched         boolean default false,
+  client          text    default null,
   idempotency_key text    default null
 )
 returns jsonb
@@ -4118,7 +4123,7 @@ begin
     end if;
   end if;
 
-  perform private.require_space_for_document(creator, record_contract.byte_size);
+  perform private.require_space_for_document(creator, record_contract.byte_size, record_contract.client);
 
   -- one statement, so that the trigger that writes the event also sees the link
   with new_contract as (
@@ -4151,9 +4156,10 @@ $$;
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
   'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the '
-  'right to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
-  '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
-  'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'right to link it now (private.require_contract_link); else the server is trusted to link anything. client is the '
+  'address whose uploads are counted (private.settings.upload_bytes_a_day). Returns {contract, link_id}. A repeated '
+  'request may have another contract_id and storage_url, which are new with each upload. A repeated call with '
+  'the same idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
   'not_a_server, not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429); storage_full (507).';
@@ -4195,7 +4201,7 @@ comment on function private.require_contract_link is
   'Raises: not_your_room (403); voucher_not_found (404).';
 
 -- sql/45_documents/functions/require_space_for_document.sql
-create function private.require_space_for_document(creator uuid, byte_size bigint)
+create function private.require_space_for_document(creator uuid, byte_size bigint, client text)
 returns void
 language plpgsql
 set search_path = ''
@@ -4205,6 +4211,7 @@ declare
   of_all     numeric;
   of_creator numeric;
   most       private.settings;
+  uploaded   jsonb;
 begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
   perform pg_advisory_xact_lock(private.lock_number('require_space_for_document'));
@@ -4223,13 +4230,21 @@ begin
   if added + coalesce(of_all, 0) > most.document_bytes then
     raise sqlstate 'PT507' using message = 'storage_full';
   end if;
+  if require_space_for_document.client is not null then
+    uploaded := public.count_request(
+      'upload|' || require_space_for_document.client, ceil(added / 65536)::int, interval '24 hours'
+    );
+    if (uploaded ->> 'requests')::bigint * 65536 > most.upload_bytes_a_day then
+      raise sqlstate 'PT429' using message = 'daily_limit_reached', detail = 'upload_bytes_a_day';
+    end if;
+  end if;
 end;
 $$;
 
 comment on function private.require_space_for_document is
-  'Checks that one more document stays within what private.settings allows a thinker, if one is given, and all '
-  'documents together. A document counts as 64 KiB at least (private.document_total). '
-  'Raises: your_documents_full (403); storage_full (507).';
+  'Checks that one more document stays within what private.settings allows a thinker and a client address, if they '
+  'are given, and all documents together. A document counts as 64 KiB at least (private.document_total). '
+  'Raises: not_a_server, your_documents_full (403); daily_limit_reached (429); storage_full (507).';
 
 -- sql/45_documents/triggers/tg_contracts__count.sql
 create function private.tg_contracts__count()

@@ -94,6 +94,18 @@ def test_an_address_has_a_number_of_uploads_a_minute(limited: str, shared_folder
     assert upload_from(limited, "127.0.3.2") == 200
 
 
+def test_an_address_has_a_number_of_bytes_a_day(limited: str, shared_database: str, shared_folder: Path) -> None:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute("update private.settings set upload_bytes_a_day = 2 * 65536")
+        answers = [upload_from(limited, "127.0.4.1") for _ in range(2)]
+        before = documents(shared_folder)
+        answers.append(upload_from(limited, "127.0.4.1"))
+        assert documents(shared_folder) == before
+        answers.append(upload_from(limited, "127.0.4.2"))
+        connection.execute("update private.settings set upload_bytes_a_day = default")
+    assert answers == [200, 200, 429, 200]
+
+
 @pytest.mark.parametrize("limit", ["document_bytes", "document_bytes_a_thinker"])
 def test_a_document_over_the_limits_leaves_nothing(
     shared_portal: str, shared_database: str, shared_folder: Path, limit: str

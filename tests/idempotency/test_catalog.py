@@ -31,7 +31,7 @@ VALUES: Mapping[str, Any] = {
 }
 
 # different in each upload of the same document, or how the server checks it
-NOT_OF_THE_REQUEST = {"record_contract": {"contract_id", "storage_url", "as_thinker", "matched"}}
+NOT_OF_THE_REQUEST = {"record_contract": {"contract_id", "storage_url", "as_thinker", "matched", "client"}}
 
 
 def called_by_posts() -> set[str]:

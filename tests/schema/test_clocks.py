@@ -97,3 +97,15 @@ def test_a_rate_limit_ends_after_a_minute(session: psycopg.Connection, ahead: Li
     counted = act(session, SERVER, "count_request", client="c")
     assert counted["requests"] == (101 if refused else 1)
     assert counted["seconds_left"] <= 60
+
+
+@pytest.mark.parametrize(("ahead", "refused"), [("23 hours", True), ("3 days", False)])
+def test_the_limit_of_uploads_ends_after_a_day(
+    session: psycopg.Connection, ahead: LiteralString, refused: bool
+) -> None:
+    session.execute(
+        f"insert into private.request_counts values ('c', 100, clock_timestamp() + interval '{ahead}')".encode()
+    )
+    counted = act(session, SERVER, "count_request", client="c", number=3, period="24 hours")
+    assert counted["requests"] == (103 if refused else 3)
+    assert 3600 < counted["seconds_left"] <= 86_400

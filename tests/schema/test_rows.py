@@ -150,6 +150,7 @@ def test_an_invalid_row_is_refused_by_its_rule(
         ("events_kept = '1001 years'", "events_are_kept_for_a_month_to_a_millennium"),
         ("document_bytes = -1", "limits_are_not_negative"),
         ("document_bytes_a_thinker = -1", "limits_are_not_negative"),
+        ("upload_bytes_a_day = -1", "limits_are_not_negative"),
         ("only_row = false", "there_is_one_row"),
     ],
 )

@@ -37,7 +37,7 @@ OPENED: list[tuple[str, str]] = [
     ("grant create on schema public to authenticated", "not declared: schema public: grant create to authenticated"),
     (
         "grant execute on function public.count_request to anon",
-        "not declared: function public.count_request(text,integer): grant execute to anon",
+        "not declared: function public.count_request(text,integer,interval): grant execute to anon",
     ),
     ("grant execute on function private.charge to public", "grant execute to authenticated"),
     (

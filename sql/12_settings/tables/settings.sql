@@ -16,6 +16,7 @@ create table private.settings (
   telemetry_types_a_day integer not null default 200,
   document_bytes      bigint   not null default 107374182400,
   document_bytes_a_thinker bigint not null default 1073741824,
+  upload_bytes_a_day  bigint   not null default 2147483648,
   bytes_a_day         bigint   not null default 134217728,
   invoice_number      text     collate "C" not null default '{year}-{number}',
   payment_days        integer  not null default 30,
@@ -46,7 +47,7 @@ create table private.settings (
       claims_a_minute,
       telemetry_a_day,
       telemetry_types_a_day,
-      document_bytes, document_bytes_a_thinker, bytes_a_day
+      document_bytes, document_bytes_a_thinker, upload_bytes_a_day, bytes_a_day
     ) >= 0
   )
 );
@@ -88,6 +89,9 @@ comment on column private.settings.document_bytes is
   'How many bytes all documents may have together; each counts as 64 KiB at least. At first 100 GiB.';
 comment on column private.settings.document_bytes_a_thinker is
   'How many bytes the documents of one thinker may have; each counts as 64 KiB at least. At first 1 GiB.';
+comment on column private.settings.upload_bytes_a_day is
+  'How many bytes the documents may have that one client address uploads within 24 hours, each in blocks of 64 KiB, '
+  'because thinkers are free. At first 2 GiB.';
 comment on column private.settings.bytes_a_day is
   'How many bytes of texts and JSON one thinker may write on a day (UTC): others list some of them.';
 comment on column private.settings.past_bookings is

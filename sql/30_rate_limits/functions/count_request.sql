@@ -1,4 +1,4 @@
-create function public.count_request(client text, number integer default 1)
+create function public.count_request(client text, number integer default 1, period interval default '1 minute')
 returns jsonb
 language plpgsql
 security definer
@@ -8,7 +8,7 @@ as $$
 declare
   moment  timestamptz := clock_timestamp();
   -- a window that ends later was opened before the clock was set back, and would refuse the client for too long
-  latest  timestamptz := moment + interval '2 minutes';
+  latest  timestamptz := moment + 2 * count_request.period;
   counted private.request_counts;
 begin
   perform private.require_service();
@@ -19,7 +19,7 @@ begin
   end if;
 
   insert into private.request_counts as c (client, requests, window_ends_at)
-  values (left(count_request.client, 255), greatest(count_request.number, 1), moment + interval '60 seconds')
+  values (left(count_request.client, 255), greatest(count_request.number, 1), moment + count_request.period)
   on conflict on constraint request_counts_pkey do update
   set requests = case
         when c.window_ends_at > moment and c.window_ends_at < latest then c.requests + excluded.requests
@@ -52,9 +52,9 @@ end;
 $$;
 
 comment on function public.count_request is
-  'Counts requests of a client (a route and an address) in a window of 60 seconds that begins with its first request. '
-  'The count is exact over any number of servers, each of which may count some before they come. Returns {requests, '
-  'seconds_left}; a read-only database counts nothing. '
+  'Counts requests of a client (a route and an address) in a window that begins with its first request and lasts for '
+  'the period, always the same one for a client. The count is exact over any number of servers, each of which may '
+  'count some before they come. Returns {requests, seconds_left}; a read-only database counts nothing. '
   'Raises: not_a_server (403).';
 
 grant execute on function public.count_request to service_role;

@@ -9,6 +9,7 @@ create function public.record_contract(
   room_id         text    default null,
   as_thinker      boolean default false,
   matched         boolean default false,
+  client          text    default null,
   idempotency_key text    default null
 )
 returns jsonb
@@ -58,7 +59,7 @@ begin
     end if;
   end if;
 
-  perform private.require_space_for_document(creator, record_contract.byte_size);
+  perform private.require_space_for_document(creator, record_contract.byte_size, record_contract.client);
 
   -- one statement, so that the trigger that writes the event also sees the link
   with new_contract as (
@@ -91,9 +92,10 @@ $$;
 comment on function public.record_contract is
   'Records a document whose bytes a trusted server has stored, and links it to a voucher, a room or both. A room that '
   'does not exist is created (type contract, owned by the actor). With as_thinker the actor itself must have the '
-  'right to link it now (private.require_contract_link); else the server is trusted to link anything. Returns '
-  '{contract, link_id}. A repeated request may have another contract_id and storage_url, which are new with each '
-  'upload. A repeated call with the same idempotency_key returns the stored response (private.replay_response). '
+  'right to link it now (private.require_contract_link); else the server is trusted to link anything. client is the '
+  'address whose uploads are counted (private.settings.upload_bytes_a_day). Returns {contract, link_id}. A repeated '
+  'request may have another contract_id and storage_url, which are new with each upload. A repeated call with '
+  'the same idempotency_key returns the stored response (private.replay_response). '
   'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
   'not_a_server, not_your_room, your_documents_full (403); voucher_not_found (404); request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429); storage_full (507).';

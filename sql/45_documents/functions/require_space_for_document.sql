@@ -1,4 +1,4 @@
-create function private.require_space_for_document(creator uuid, byte_size bigint)
+create function private.require_space_for_document(creator uuid, byte_size bigint, client text)
 returns void
 language plpgsql
 set search_path = ''
@@ -8,6 +8,7 @@ declare
   of_all     numeric;
   of_creator numeric;
   most       private.settings;
+  uploaded   jsonb;
 begin
   -- until the end of the transaction, so that documents that are stored at the same time are counted
   perform pg_advisory_xact_lock(private.lock_number('require_space_for_document'));
@@ -26,10 +27,18 @@ begin
   if added + coalesce(of_all, 0) > most.document_bytes then
     raise sqlstate 'PT507' using message = 'storage_full';
   end if;
+  if require_space_for_document.client is not null then
+    uploaded := public.count_request(
+      'upload|' || require_space_for_document.client, ceil(added / 65536)::int, interval '24 hours'
+    );
+    if (uploaded ->> 'requests')::bigint * 65536 > most.upload_bytes_a_day then
+      raise sqlstate 'PT429' using message = 'daily_limit_reached', detail = 'upload_bytes_a_day';
+    end if;
+  end if;
 end;
 $$;
 
 comment on function private.require_space_for_document is
-  'Checks that one more document stays within what private.settings allows a thinker, if one is given, and all '
-  'documents together. A document counts as 64 KiB at least (private.document_total). '
-  'Raises: your_documents_full (403); storage_full (507).';
+  'Checks that one more document stays within what private.settings allows a thinker and a client address, if they '
+  'are given, and all documents together. A document counts as 64 KiB at least (private.document_total). '
+  'Raises: not_a_server, your_documents_full (403); daily_limit_reached (429); storage_full (507).';
