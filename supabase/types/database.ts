@@ -1194,7 +1194,7 @@ export type Database = {
         Returns: undefined
       }
       count_request: {
-        Args: { client: string; number?: number }
+        Args: { client: string; number?: number; period?: string }
         Returns: Json
       }
       dashboard: { Args: Record<PropertyKey, never>; Returns: Json }
@@ -1374,6 +1374,7 @@ export type Database = {
         Args: {
           as_thinker?: boolean
           byte_size: number
+          client?: string
           contract_id: string
           hash_sha256: string
           idempotency_key?: string
