@@ -101,6 +101,25 @@ def test_no_text_of_a_stranger_is_markup(connection: psycopg.Connection, tmp_pat
     assert "\x1b" not in text
 
 
+def test_a_long_name_leaves_the_other_columns_their_width(connection: psycopg.Connection, tmp_path: Path) -> None:
+    long = "W" * 255
+    charge(connection, "2025-03-05", 250, payer=long)
+    charge(connection, "2025-03-06", 250, payer="anna")
+    [text] = paper(settled(), tmp_path / "p.pdf")
+    # in one piece, as it can be copied: among the facts, the totals and the items
+    assert text.replace(" ", "").count(long) == 3
+
+    places: dict[str, list[tuple[float, float]]] = {}
+    [page] = PdfReader(tmp_path / "p.pdf").pages
+    page.extract_text(visitor_text=lambda text, at, *_: places.setdefault(text.strip(), []).append((at[4], at[5])))
+    # the columns of the items: "what for" has more than the payer
+    what, payer, amount = (places[head][-1][0] for head in ("Wofür, und wie berechnet", "Zahler", "Betrag"))
+    assert payer - what > amount - payer > 100
+    # the name takes four lines in the totals, which have a height of 72 points with one, and ten among the items
+    assert places["Summen nach Zahlern"][0][1] - places["Posten"][0][1] > 100
+    assert places["05.03.2025"][-1][1] - places["06.03.2025"][-1][1] > 90
+
+
 def test_each_page_has_its_number_and_the_same_statement_the_same_bytes(
     connection: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -152,6 +171,8 @@ def test_the_route_answers_with_the_same_paper(
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
         assert answer.headers["content-disposition"] == f'inline; filename="statement-{settlement}.pdf"'
         assert answer.content == (tmp_path / "p.pdf").read_bytes()
+    # it keeps the memory of each paper, in the process of the server for as long as that runs
+    assert "typst" not in sys.modules
 
     def status(path: str) -> int:
         return httpx.get(f"{shared_portal}{path}").status_code

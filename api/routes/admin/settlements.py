@@ -20,7 +20,7 @@ from api.models.times import Millis
 from api.paper.statement import Language, statement_pdf
 
 MAX_PAPER = 1000
-"""Fee events of a PDF: more would take seconds, and 90 MiB of memory for each thousand."""
+"""Fee events of a PDF: more would take seconds."""
 
 Status: TypeAlias = Literal["open", "invoiced", "paid", "written_off", "voided"]
 
@@ -284,7 +284,7 @@ async def get_paper(
     if row["fee_events"] > MAX_PAPER:
         raise ApiError("statement_too_long")
     try:
-        # half a second, during which the thread leaves the others their time
+        # half a second, in a process that ends
         pdf = await asyncio.to_thread(statement_pdf, row, row["items"], Language(language or Language.GERMAN))
     except ImportError as error:
         raise ApiError("pdf_not_installed") from error
