@@ -1,33 +1,18 @@
 """The shutdown: the server reports that it is not ready, finishes running requests, and exits."""
 
 import signal
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.server.running import Running, run_portal
-from tests.support.serving import Connection
+from tests.server.running import run_portal
+from tests.support.serving import Connection, idle
 from tests.support.waiting import wait_for_row, wait_until
 
 pytestmark = pytest.mark.slow
-
-HEALTH = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-def idle(running: Running) -> socket.socket:
-    """Returns a connection whose first request has been answered."""
-    address = urlsplit(running.url)
-    connection = socket.create_connection((address.hostname, address.port), timeout=60)
-    connection.sendall(HEALTH)
-    answer = b""
-    while not answer.endswith(b'{"ok":true}'):
-        answer += connection.recv(4096)
-    return connection
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -38,7 +23,7 @@ def test_it_finishes_what_it_began_and_hangs_up_on_idle_clients(database: str, t
         psycopg.connect(database, autocommit=True) as watching,
         Connection(running.url) as connection,
         ThreadPoolExecutor(1) as thread,
-        closing(idle(running)) as other,
+        closing(idle(running.url)) as other,
     ):
         holding.execute("lock table public.vouchers")
         slow = thread.submit(connection.get, "/api/voucher/list")

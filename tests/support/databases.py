@@ -222,6 +222,11 @@ class ContainerServer(Server):
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres:test@{self._address}/{database}"
 
+    def inner_url(self) -> str:
+        """Returns the URL of the database `postgres` for another container."""
+        networks = self._container.get_wrapped_container().attrs["NetworkSettings"]["Networks"]
+        return f"postgresql://postgres:test@{networks['bridge']['IPAddress']}:5432/postgres"
+
     def dump_schema(self, database: str) -> str:
         code, output = self._container.exec(["pg_dump", "--schema-only", "-U", "postgres", database])
         assert code == 0, output

@@ -109,3 +109,14 @@ class Connection:
 
 def _named(headers: Mapping[str, str]) -> dict[str, str | bytes]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def idle(url: str) -> socket.socket:
+    """Returns a connection whose first request has been answered."""
+    address = urlsplit(url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=60)
+    connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b'{"ok":true}'):
+        answer += connection.recv(4096)
+    return connection
