@@ -8588,7 +8588,10 @@ begin
       and exists (
         select from public.settlement_lines own
         join public.settlement_lines shared on shared.fee_event_id = own.fee_event_id
-        where own.settlement_id = settlement.id and shared.settlement_id = s.id
+        join public.fee_events e on e.id = own.fee_event_id
+        where own.settlement_id = settlement.id
+          and shared.settlement_id = s.id
+          and (payer is null or e.payer_id = payer)
       )
   ) o;
 
@@ -8623,8 +8626,8 @@ comment on function private.settlement_statement is
   'adjusted_cents), payers (each with fee_events and total_cents), payments, the settlements with the same lines that '
   'it replaces or that replaced it (id, number, status), and, as items, its lines (private.statement_lines) ordered by '
   'id, which is the order of time: max_rows of them, from 1 to 10000, after the one with the id `after`. With payer '
-  'only the lines and payments of this payer, and their sums as total_cents and paid_cents; and write_off_reason only '
-  'if a part of its debt was given up.';
+  'only the lines, payments and other settlements of this payer, and their sums as total_cents and paid_cents; and '
+  'write_off_reason only if a part of its debt was given up.';
 
 -- sql/65_fees/functions/take_off_credits.sql
 create function private.take_off_credits(settlement_id uuid)

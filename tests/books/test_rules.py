@@ -433,6 +433,27 @@ def test_the_credit_of_what_is_paid_pays_later_charges(books: psycopg.Connection
     assert violations(books) == {}
 
 
+def test_a_payer_reads_of_the_settlements_that_have_its_own_lines(books: psycopg.Connection) -> None:
+    paid = owe(books, "ben", 80, "2025-12-10")
+    [made] = month(books, "2025-12-01")
+    move(books, "invoice", str(made["id"]))
+    move(books, "pay", str(made["id"]))
+    owe(books, "anna", 100, "2026-01-10")
+    owe(books, "ben", 50, "2026-01-11")
+    [first] = month(books, "2026-01-01")
+    move(books, "void", str(first["id"]), reason="wrong")
+    # more than ben owes for January, which waits with it
+    adjust(books, paid, None)
+    [second] = settle(books, "2026-01-01", "2100-01-01")
+    assert second["total_cents"] == 100
+    readers = {
+        uid: act(books, thinker(uid), "get_statement", settlement_id=UUID(str(first["id"])))["replaced_by"]
+        for uid in ("anna", "ben", "togethersystems")
+    }
+    named = [{"id": str(second["id"]), "number": None, "status": "open"}]
+    assert readers == {"anna": named, "ben": [], "togethersystems": named}
+
+
 def test_the_reason_of_a_write_off_is_for_those_whose_debt_it_is(books: psycopg.Connection) -> None:
     for n, (uid, amount) in enumerate({"anna": 100, "ben": 50, "clara": 60, "dora": 70}.items()):
         owe(books, uid, amount, f"2026-01-1{n}")
