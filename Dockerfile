@@ -7,9 +7,9 @@ RUN python3 -m venv /uv && /uv/bin/pip install --no-cache-dir uv==0.13.9
 ENV UV_PROJECT_ENVIRONMENT=/opt/portal UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 # a layer of their own, which changes with the lock file only
 COPY pyproject.toml uv.lock ./
-RUN /uv/bin/uv sync --frozen --no-cache --no-dev --extra pdf --no-install-project
+RUN /uv/bin/uv sync --frozen --no-cache --no-dev --extra pdf --extra otel --no-install-project
 COPY . .
-RUN /uv/bin/uv sync --frozen --no-cache --no-dev --extra pdf --no-editable
+RUN /uv/bin/uv sync --frozen --no-cache --no-dev --extra pdf --extra otel --no-editable
 
 FROM $BASE
 # PostgreSQL, which runs here where there is no DATABASE_URL, wants a user with a name

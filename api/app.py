@@ -1,5 +1,7 @@
 """The application: its routes, and what every request passes through."""
 
+from typing import TYPE_CHECKING
+
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
@@ -7,6 +9,7 @@ from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
+from api.errors import PortalError
 from api.gateway import REPLAYED_HEADER, Gateway
 from api.gateway.direct import DirectGateway
 from api.gateway.shares import Shares
@@ -37,6 +40,9 @@ from api.settings import Settings
 from api.storage import Storage
 from api.tokens import Tokens
 
+if TYPE_CHECKING:
+    from api.tracing import Tracing
+
 API: list[ControllerRouterHandler] = [
     presence.router,
     voucher.router,
@@ -57,13 +63,19 @@ API: list[ControllerRouterHandler] = [
 def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
     """The application for these settings: on the project at SUPABASE_URL, or else the database at a libpq URL."""
     storage, uploads, tokens = Storage(settings), Uploads(), Tokens(settings)
-    gateway, rooms = _gateway(settings, tokens, database_url), Rooms(tokens, database_url)
+    gateway, rooms, tracing = _gateway(settings, tokens, database_url), Rooms(tokens, database_url), _tracing(settings)
+    if tracing is not None:
+        gateway = tracing.of_calls(gateway)
     key, shares = settings.ts_api_key, Shares(gateway)
     metrics = Metrics(shares.usage)
     app = LegacyRouting(
         Litestar(
             _routes(settings),
-            lifespan=[lambda _: gateway.open(), lambda _: rooms.open()],
+            lifespan=[
+                *([] if tracing is None else [lambda _: tracing.exporting()]),
+                lambda _: gateway.open(),
+                lambda _: rooms.open(),
+            ],
             state=State(
                 {
                     "settings": settings,
@@ -95,7 +107,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
             openapi_config=openapi_config(settings),
         )
     )
-    return Wire(app, Observer(settings, metrics))
+    return Wire(app, Observer(settings, metrics, tracing))
 
 
 def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Gateway:
@@ -106,6 +118,20 @@ def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Ga
         return DataApiGateway(settings, tokens)
     assert database_url is not None
     return DirectGateway(database_url)
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    """Raises PortalError where spans are wanted and the packages are missing."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    try:
+        # takes a third of a second, and its packages are extra
+        from api.tracing import Tracing
+    except ImportError as error:
+        raise PortalError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of the extra `otel`: docs/monitoring.md says how."
+        ) from error
+    return Tracing()
 
 
 def _routes(settings: Settings) -> list[ControllerRouterHandler]:

@@ -25,7 +25,8 @@ from api.gateway.shares import Shares, Usage
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder; prometheus_client reads it when it is imported."""
 
-_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
+"""Those that are told apart: a client may choose any other, and each would be kept."""
 
 _UPGRADED = 101
 
@@ -70,7 +71,7 @@ class Metrics:
     def count(self, method: str, route: str, status: int | None, seconds: float) -> None:
         """Count a request that has ended, without an answer if its status is None."""
         # a client may choose any method: each would be a series that is kept for ever
-        key = method if method in _METHODS else "other", route, status
+        key = method if method in METHODS else "other", route, status
         requests, latency = self._known.get(key) or self._child(*key)
         requests.inc()
         if status != _UPGRADED:

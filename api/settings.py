@@ -202,6 +202,7 @@ class Settings(BaseSettings):
     client_address_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-For"
     request_timeout: int = Field(default=20, ge=1, le=3600)
     log_level: Annotated[Literal["info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_web_address)] | None = None
     stop_delay: int = Field(default=0, ge=0, le=3600)
     storage_url: Annotated[str, AfterValidator(_store)] | None = None
     min_free_mib: int = Field(default=1024, ge=0)

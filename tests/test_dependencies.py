@@ -10,8 +10,14 @@ from pathlib import Path
 
 from api.settings import ROOT
 
-# what an extra of a dependency brings, and what only works with one version of a dependency
-PARTS = {"cryptography": "pyjwt", "psycopg-pool": "psycopg", "pydantic-core": "pydantic"}
+# what an extra of a dependency brings, what only works with one version of a dependency, and what shares its namespace
+PARTS = {"cryptography": "pyjwt", "psycopg-pool": "psycopg", "pydantic-core": "pydantic"} | {
+    f"opentelemetry-{part}": "opentelemetry-sdk"
+    for part in (
+        "api", "exporter-http-transport", "exporter-otlp-common", "exporter-otlp-proto-common", "proto",
+        "semantic-conventions",
+    )
+}  # fmt: skip
 
 
 def test_runtime_dependencies_are_those_that_api_imports() -> None:

@@ -3,7 +3,7 @@
 import re
 import time
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from litestar.types import HTTPScope, WebSocketScope
 
@@ -13,8 +13,11 @@ from api.http.proxies import is_proxy
 from api.metrics import Metrics
 from api.settings import Settings
 
+if TYPE_CHECKING:
+    from api.tracing import RequestSpan, Tracing
+
 _TOKEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""A request id that is believed; anything else could be a text of kilobytes, or forge a field."""
+"""A request id or a traceparent that is believed; anything else could be a text of kilobytes, or forge a field."""
 
 _MAX_UID = 255
 """Characters of a uid; what is longer is refused later, and would make a long line."""
@@ -31,6 +34,7 @@ class Observation:
     id: str
     metrics: Metrics
     method: str  # that of the scope changes later: HEAD becomes GET
+    span: "RequestSpan | None" = None
     status: int | None = None
     _began: float = field(default_factory=time.perf_counter)
 
@@ -50,27 +54,37 @@ class Observation:
             method=self.method,
             route=route,
             ms=round(seconds * 1000, 2),
+            **self._end_span(route),
         )
+
+    def _end_span(self, route: str) -> dict[str, str]:
+        """What the line has of the span, if there is one."""
+        if self.span is None:
+            return {}
+        self.span.end(self.id, self.method, route, self.status)
+        return {"trace": self.span.trace_id}
 
 
 class Observer:
     """Observes requests."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Take TRUSTED_PROXIES, which may name requests, and what counts them."""
+    def __init__(self, settings: Settings, metrics: Metrics, tracing: "Tracing | None") -> None:
+        """Take TRUSTED_PROXIES, which may name requests, what counts them, and what makes spans of them."""
         self._settings = settings
+        self._tracing = tracing
         self.metrics = metrics
 
     def begin(self, scope: HTTPScope | WebSocketScope) -> Observation:
         """Give a request its id, which the lines have that are written meanwhile."""
-        id_ = self._sent_id(scope) or logs.new_request_id()
+        id_ = self._sent(b"x-request-id", scope) or logs.new_request_id()
         logs.request_id.set(id_)
-        return Observation(scope, id_, self.metrics, str(scope.get("method", "GET")))
+        span = self._tracing.begin(self._sent(b"traceparent", scope)) if self._tracing is not None else None
+        return Observation(scope, id_, self.metrics, str(scope.get("method", "GET")), span)
 
-    def _sent_id(self, scope: HTTPScope | WebSocketScope) -> str | None:
-        """The `X-Request-ID` of a trusted proxy, if it is a simple token."""
+    def _sent(self, header: bytes, scope: HTTPScope | WebSocketScope) -> str | None:
+        """A header of a trusted proxy, if it is a simple token."""
         if not self._settings.trusted_proxies or not scope["client"]:
             return None
-        sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        sent = [value for name, value in scope["headers"] if name == header]
         is_believed = len(sent) == 1 and _TOKEN.fullmatch(sent[0]) and is_proxy(scope["client"][0], self._settings)
         return sent[0].decode() if is_believed else None
