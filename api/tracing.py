@@ -5,14 +5,14 @@ Needs the packages of the extra `otel`.
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from threading import Thread
 from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Span, SpanKind, StatusCode
@@ -25,9 +25,13 @@ from api.metrics import METHODS
 
 _TRACEPARENT = TraceContextTextMapPropagator()
 
+_STOP_SECONDS = 5
+"""For the spans that are left at a stop; requests that are left have as many."""
+
 _log = logging.getLogger(__name__)
-# it would tell of each batch that a collector does not take
-logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+# these would tell of each batch that a collector does not take, of each span that is dropped, and the collector's key
+for _name in ("exporter", "sdk._shared_internal", "util.re"):
+    logging.getLogger(f"opentelemetry.{_name}").setLevel(logging.CRITICAL)
 
 
 class Tracing:
@@ -35,18 +39,25 @@ class Tracing:
 
     def __init__(self) -> None:
         """Begin to make spans, which are dropped until they are exported."""
-        name = os.environ.get("OTEL_SERVICE_NAME") or "togethersystems"
-        self._provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
+        named = Resource.create().merge(Resource({"service.name": "togethersystems"}))
+        resource = named.merge(OTELResourceDetector().detect())  # OTEL_* may give another name
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._tracer = self._provider.get_tracer("togethersystems")
 
     @asynccontextmanager
     async def exporting(self) -> AsyncIterator[None]:
-        """Export the spans in a thread; at the end those that are left."""
-        self._provider.add_span_processor(BatchSpanProcessor(_Exporter()))
+        """Export the spans in a thread; at the end those that are left, as far as the time goes."""
+        exporter = _Exporter()
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         try:
             yield
         finally:
-            await asyncio.to_thread(self._provider.shutdown)
+            # a daemon, because a collector that does not answer would hold the process for half a minute
+            thread = Thread(target=self._provider.shutdown, daemon=True)
+            thread.start()
+            await asyncio.to_thread(thread.join, _STOP_SECONDS)
+            if thread.is_alive():
+                exporter.tell(fails=True)
 
     def begin(self, traceparent: str | None) -> "RequestSpan":
         """Begin the span of a request, within that of a proxy if there is one; calls of this task are within it."""
@@ -122,13 +133,16 @@ class _Exporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans. Those that no collector takes are lost."""
         result = self._exporter.export(spans)
-        fails = result is not SpanExportResult.SUCCESS
+        self.tell(fails=result is not SpanExportResult.SUCCESS)
+        return result
+
+    def tell(self, *, fails: bool) -> None:
+        """Write a line where this has changed."""
         if fails and not self._fails:
             _log.warning("spans are lost: no collector at OTEL_EXPORTER_OTLP_ENDPOINT takes them")
         elif self._fails and not fails:
             _log.warning("the collector at OTEL_EXPORTER_OTLP_ENDPOINT takes spans again")
         self._fails = fails
-        return result
 
     def shutdown(self) -> None:
         """Give up what is being sent."""

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,7 +108,9 @@ def test_a_request_has_a_span_with_its_calls_in_it(database: str, tmp_path: Path
                 traceparent=PROXY,
             )
             missing = client.get(f"/api/telbank/transfers/{SECRET}", x_ts_apikey=KEY)
-            assert (answer.status, missing.status) == (200, 404)
+            unmatched = client.get(f"/api/{SECRET}/{SECRET}", x_ts_apikey=KEY)
+            assert (answer.status, missing.status, unmatched.status) == (200, 404, 404)
+        collector.wait_for("GET unmatched")
         request = collector.wait_for("POST /api/presence/heartbeat")
         call = collector.wait_for("send_heartbeat")
         refused = collector.wait_for("GET /api/telbank/transfers/{transfer_id}")
@@ -178,6 +181,43 @@ def test_without_a_collector_requests_go_on_and_one_line_tells(database: str, tm
             assert client.get("/health/live").status == 200
     assert running.process.returncode == 0
     assert running.log.read_text().count("OTEL") == 1
+
+
+def test_a_collector_that_never_answers_holds_no_stop(database: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with run_portal(
+            database,
+            tmp_path,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            # longer than any test
+            OTEL_EXPORTER_OTLP_TIMEOUT="3600",
+            **SOON,
+        ) as running:
+            silent.accept()[0].close()
+            with Connection(running.url) as client:
+                assert client.get("/health/live").status == 200
+            assert "spans are lost" not in running.log.read_text()
+        assert running.process.returncode == 0
+    # it waited for its own time, and not for that of OpenTelemetry, which tells of nothing
+    assert running.log.read_text().count("spans are lost") == 1
+
+
+def test_settings_of_opentelemetry_count_and_a_wrong_one_is_told(
+    database: str, tmp_path: Path, collector: Collector
+) -> None:
+    settings = {
+        "OTEL_RESOURCE_ATTRIBUTES": "service.name=mine",
+        "OTEL_EXPORTER_OTLP_HEADERS": SECRET,
+        "OTEL_TRACES_SAMPLER": "nonsense",
+    }
+    with traced(database, tmp_path, collector, **settings):
+        wait_until(lambda: bool(collector.bodies))
+    [request, *_] = [ExportTraceServiceRequest.FromString(body) for body in collector.bodies]
+    named = {attribute.key: attribute.value.string_value for attribute in request.resource_spans[0].resource.attributes}
+    assert named["service.name"] == "mine"
+    assert "nonsense" in (tmp_path / "log").read_text()
+    # as it may be the collector's key
+    assert SECRET not in (tmp_path / "log").read_text()
 
 
 def test_without_the_packages_it_does_not_start(tmp_path: Path) -> None:
