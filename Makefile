@@ -13,7 +13,7 @@ PYTEST := .venv/bin/pytest -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-quick test-clock mutations bench bench-compare lint format migration docs types clean
+.PHONY: help run dev test test-quick test-clock mutations bench bench-compare cluster lint format migration docs types clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: .venv/.synced-dev ## Measure the API beside what it is made of (BENCH_SEC
 
 bench-compare: .venv/.synced-dev ## Hold two results of make bench against each other (A=file B=file)
 	@exec .venv/bin/python -m tests.bench compare $(A) $(B)
+
+cluster: .venv/.synced-dev ## Run a Patroni cluster of three PostgreSQL servers on this machine until Ctrl-C (docs/cluster.md)
+	@exec .venv/bin/python -m tests.cluster
 
 lint: .venv/.synced-dev ## Check format, style, types and migrations
 	.venv/bin/ruff format --check .

@@ -88,8 +88,12 @@ def api_error(state: str, message: str, detail: str, constraint: str = "") -> Ap
     if state[:2] in ("40", "55") or state in ("57014", "25P03", "25P04"):
         _log.warning("database busy: %s %s", state, message)
         return ApiError("busy")
-    # connection, resources, operator intervention, operating system
-    if state[:2] in ("08", "53", "57", "58"):
+    # so a pooler reports that it has lost its connection to the server, at whatever moment
+    if state[:2] == "08":
+        _log.warning("connection lost: %s %s", state, message)
+        return ApiError("outcome_unknown")
+    # resources, operator intervention, operating system
+    if state[:2] in ("53", "57", "58"):
         _log.warning("database away: %s %s", state, message)
         return ApiError("database_away")
     return None

@@ -5,13 +5,14 @@ import json
 import logging
 import select
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
 import msgspec
 import psycopg
@@ -30,6 +31,9 @@ from api.gateway.shares import PATIENCE_SECONDS
 
 CALL_SECONDS = 15.0
 """How long to wait for a server that neither answers nor closes the connection."""
+
+RETRY_SECONDS = 0.25
+"""How long a request without a connection waits until it has another one made."""
 
 LOCK_PATIENCE = "3s"
 """How long to wait for a lock, instead of exhausting the pool behind an open transaction in Studio.
@@ -80,6 +84,7 @@ class DirectGateway:
         """Take a libpq URL. `open` it before the first call."""
         # of functions that were called; only a migration changes them
         self._known: dict[str, _Known] = {}
+        self._made: WeakSet[_Connection] = WeakSet()
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             database_url,
             connection_class=_Connection,
@@ -87,14 +92,16 @@ class DirectGateway:
                 "autocommit": True,
                 # whatever DATABASE_URL and PGCLIENTENCODING say
                 "client_encoding": "utf8",
-                "connect_timeout": 3,
+                # of several hosts the second is asked while the request still waits
+                "connect_timeout": 2,
+                # ends a call whose server's machine is gone
+                "tcp_user_timeout": 5000,
                 "application_name": "togethersystems-api",
             },
             min_size=0,
             max_size=self.connections,
             open=False,
-            configure=_prepare_nothing_behind_poolers,
-            timeout=PATIENCE_SECONDS,
+            configure=self._configure,
             # no background retries with growing delays: the next request opens a new connection
             reconnect_timeout=0.0,
         )
@@ -113,15 +120,15 @@ class DirectGateway:
             as_actor = _AS_ACTOR if known else _AS_ACTOR_AT_FIRST, [_parameter(value) for value in acting]
             statement = _statement(function, *params, is_list=known is not None and known.is_list)
             calling = statement, [_parameter(value) for value in params.values()]
-            async with asyncio.timeout(CALL_SECONDS), self._connection() as connection:
+            async with self._connection() as connection:
                 acted, called = await connection.run(as_actor, calling)
-        except TimeoutError as error:
-            _log.warning("no answer in %s s", CALL_SECONDS)
-            raise ApiError("outcome_unknown") from error
         except PoolTimeout as error:
             _log.warning("no connection: %s", error)
-            raise ApiError("busy" if self._pool.get_stats()["pool_size"] else "database_away") from error
+            raise ApiError("busy" if any(not each.closed for each in self._made) else "database_away") from error
         except psycopg.Error as error:
+            if error.sqlstate is None:
+                # those that nobody uses may lead to the same server, which is gone or hangs
+                await self._pool.drain()
             raise _api_error(error) from error
         except (UnicodeError, RecursionError) as error:
             raise ApiError("value_invalid", "text that is not Unicode, or nested too deep") from error
@@ -136,17 +143,40 @@ class DirectGateway:
     async def _connection(self) -> AsyncIterator["_Connection"]:
         """A live connection of the pool; those that the server has closed meanwhile are discarded."""
         for _ in range(self.connections):
-            connection = await self._pool.getconn()
+            connection = await self._next_connection()
             if _is_alive(connection):
                 break
             await connection.close()
             await self._pool.putconn(connection)
         else:
-            connection = await self._pool.getconn()
+            connection = await self._next_connection()
         try:
             yield connection
         finally:
             await self._pool.putconn(connection)
+
+    async def _configure(self, connection: "_Connection") -> None:
+        """Prepare no statements where a pooler may give the next transaction another connection.
+
+        A pooler makes up the number of the server's process that it tells its client.
+        """
+        try:
+            # while the pool waits for it, it makes no other
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                cursor = await connection.execute("select pg_backend_pid()", prepare=False)
+        except BaseException:
+            await connection.close()
+            raise
+        connection.prepares = await cursor.fetchone() == (connection.info.backend_pid,)
+        self._made.add(connection)
+
+    async def _next_connection(self) -> "_Connection":
+        """A connection of the pool. Raises PoolTimeout where none can be made while the request waits."""
+        # the pool itself tries once to make one: the next server of a cluster may need a second to take over
+        for _ in range(round(PATIENCE_SECONDS / RETRY_SECONDS) - 1):
+            with suppress(PoolTimeout):
+                return await self._pool.getconn(RETRY_SECONDS)
+        return await self._pool.getconn(RETRY_SECONDS)
 
 
 class _Connection(AsyncConnection[Any]):
@@ -180,7 +210,8 @@ class _Connection(AsyncConnection[Any]):
                     pgconn.send_query_prepared(name, values)
                     prepared.append((statement, name))
             pgconn.pipeline_sync()
-            results = await self.wait(_results(pgconn))
+            # not cancelled then: a commit that waits for a replica would become visible without it
+            results = await self.wait(_results(pgconn), timeout=CALL_SECONDS)
             pgconn.exit_pipeline_mode()
         except BaseException:
             await self.close()
@@ -214,15 +245,6 @@ def _results(pgconn: PGconn) -> PQGen[list[PGresult]]:
         if found[0].status == ExecStatus.PIPELINE_SYNC:
             return results
         results += found
-
-
-async def _prepare_nothing_behind_poolers(connection: _Connection) -> None:
-    """Prepare no statements where a pooler may give the next transaction another connection.
-
-    A pooler makes up the number of the server's process that it tells its client.
-    """
-    cursor = await connection.execute("select pg_backend_pid()", prepare=False)
-    connection.prepares = await cursor.fetchone() == (connection.info.backend_pid,)
 
 
 @cache

@@ -78,6 +78,7 @@ CASES = {
     "disk full": Case(503, refusal("53100", "could not extend file"), "database_read_only", "53100"),
     "I/O error": Case(500, refusal("58030", "could not read block"), "database_away", "58030"),
     "stopped": Case(503, refusal("57P01", "terminating connection"), "database_away", "57P01"),
+    "pooler lost its server": Case(503, refusal("08P01", "server conn crashed?"), "outcome_unknown", "08P01"),
     "too long": Case(500, refusal("25P04", "transaction timeout"), "busy", "25P04"),
     # gateways: the API key
     "key invalid": Case(401, {"message": "Invalid API key", "hint": "..."}, "database_away", "SUPABASE_ANON_KEY"),

@@ -31,6 +31,8 @@ def run_pooler(url: str) -> Iterator[str]:
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n* = {target}\n[pgbouncer]\npool_mode = transaction\nauth_type = any\n"
             f"unix_socket_dir = {folder}\nlisten_port = 6432\ndefault_pool_size = {CONNECTIONS}\n"
+            # seconds after which it asks again for a server that was away: by default 15
+            "server_login_retry = 1\n"
         )
         user = None
         if os.geteuid() == 0:
