@@ -9,6 +9,7 @@ from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -87,7 +88,8 @@ def http(
 ) -> None:
     """Import what the lists of running servers show: legacy ones, or ones like this.
 
-    URL is the address of a server; programs on several ports are several servers. IMPORT_API_KEY is the API key of all.
+    URL is the address of a server; programs on several ports are several servers. IMPORT_API_KEY is the API key of all,
+    which have to be on one host then.
     All lists are read before anything is written. Run it again, with the same URLs, for what is new or has changed.
     Lists do not show everything: the command says what is missing. The exit code is 3 if a row was rejected.
 
@@ -98,6 +100,8 @@ def http(
     from api.imports.http import open_http  # imported late: other commands do not need it
 
     key = load_settings().import_api_key
+    if key is not None and len({urlsplit(url).hostname for url in urls}) > 1:
+        raise PortalError("IMPORT_API_KEY is the key of one host: import the others by a command of their own.")
     with ExitStack() as opened:
         with progress(_RateColumn()) as bar:
             task = bar.add_task("Reading", total=None)

@@ -204,6 +204,11 @@ rule as (
   from pg_roles r
   where r.rolname = 'authenticator' and 'constraint_exclusion=off' = any (r.rolconfig)
   union all
+  -- the planner compiles regular expressions without it
+  select 'role ' || r.rolname, 'has a plan_cache_mode=force_generic_plan'
+  from pg_roles r
+  where r.rolname = 'authenticator' and 'plan_cache_mode=force_generic_plan' = any (r.rolconfig)
+  union all
   -- it reads bodies of any size where another function, or none, is called before
   select 'role ' || r.rolname, 'has a pgrst.db_pre_request=public.check_request'
   from pg_roles r

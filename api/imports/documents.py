@@ -111,15 +111,20 @@ class _DiffersError(Exception):
 async def load_documents(
     connection: psycopg.Connection, storage: Storage, place: Place, advance: Callable[[], None] = lambda: None
 ) -> Documents:
-    """Stores each imported document that has the size and the hash that the table says.
+    """Stores each imported document that has the size and the hash that the table says, and that no other row claims.
 
     What the store has already stays. Raises ApiError: storage_full, storage_away; PortalError: a bucket that fails.
     """
     documents = Documents()
     rows = connection.execute(
-        "select c.storage_url, c.byte_size, c.hash_sha256 from public.contracts c"
-        " where c.id in ("
-        "   select private.import_uuid(r.id) from private.import_rows r where r.legacy_table = 'contracts'"
+        "select c.storage_url, c.byte_size, c.hash_sha256"
+        " from private.import_rows r"
+        " join public.contracts c on c.id = private.import_uuid(r.id)"
+        " where r.legacy_table = 'contracts' and not exists ("
+        # whose the document is nobody knows then
+        "   select from private.import_rejects j"
+        "   where j.legacy_table = 'contracts' and j.resolved_at is null"
+        "     and (j.row_id = r.id or j.content ->> 'storage_url' = c.storage_url)"
         " )"
         " order by c.created_at, c.id"
     ).fetchall()

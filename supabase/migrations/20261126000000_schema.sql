@@ -30,6 +30,8 @@ alter default privileges revoke execute on functions from public;
 -- Before each request it calls public.check_request, which measures the body.
 -- PostgreSQL compares nested filters on a partitioned table with themselves, to leave out what no row can match: twice
 -- as long for every two levels. It finds the partitions without that.
+-- A planner that knows the values of filters compiles each regular expression, before a policy can refuse it, and keeps
+-- megabytes of it.
 do $$
 declare
   setting record;
@@ -42,7 +44,8 @@ begin
         ('authenticated', 'statement_timeout', '2s'), ('authenticated', 'lock_timeout', '1900ms'),
         ('authenticator', 'pgrst.db_prepared_statements', 'false'),
         ('authenticator', 'pgrst.db_pre_request', 'public.check_request'),
-        ('authenticator', 'constraint_exclusion', 'off')
+        ('authenticator', 'constraint_exclusion', 'off'),
+        ('authenticator', 'plan_cache_mode', 'force_generic_plan')
     ) as s (role, name, value) on s.role = r.rolname
     where not exists (select from unnest(r.rolconfig) as line where split_part(line, '=', 1) = s.name)
   loop
@@ -1693,7 +1696,10 @@ begin
   if claim_thinker.uid collate "C" !~ '^[A-Za-z0-9._-]{1,64}$'
     or claim_thinker.uid collate "C" ~* '^(thinker-[0-9a-f]{12}$|erased-|[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$)'
     -- computed from a session, which claims it before anybody sees it
-    or (claim_thinker.uid like 'guest-%' and exists (select from public.thinkers t where t.id = thinker))
+    or (
+      claim_thinker.uid collate "C" ~* '^guest-'
+      and (claim_thinker.uid not like 'guest-%' or exists (select from public.thinkers t where t.id = thinker))
+    )
     or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
     or exists (select from public.fee_versions f where f.beneficiary_id = thinker)
     or exists (select from public.settlements s where s.beneficiary_id = thinker)
@@ -3333,8 +3339,10 @@ as $$
     or coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id, voucher.issued_to), false)
     or voucher.issued_to is null and voucher.valid_until > now() and case voucher.status
       when 'issued' then voucher.holder_id is null
-      -- every thinker who knows the id may book its free slots
-      when 'booked' then auth.uid() is not null
+      -- every thinker who knows the id may book its free slots; the bookings of an imported voucher may still come
+      when 'booked' then auth.uid() is not null and exists (
+        select from public.voucher_bookings b where b.voucher_id = voucher.id
+      )
       else false
     end
 $$;
@@ -9584,6 +9592,7 @@ create table private.import_rows (
   legacy_table text        collate "C" not null,
   id           text        collate "C" not null,
   source       text        collate "C" not null,
+  shown_by     text[]      collate "C" not null default '{}',
   hash         uuid        not null,
   digest       bigint      not null,
   amount       numeric,
@@ -9599,6 +9608,7 @@ create table private.import_rows (
 comment on table private.import_rows is
   'Every row that was imported: by it an import goes on after an interruption, and a repeated one changes nothing.';
 comment on column private.import_rows.id is 'The id in the source; private.import_uuid makes a UUID of it.';
+comment on column private.import_rows.shown_by is 'Other sources that have the same row.';
 comment on column private.import_rows.hash is 'The hash of the whole row of the source.';
 comment on column private.import_rows.digest is
   'The hash of the imported columns as they were written. A row that has another one by now was changed here.';
@@ -10019,6 +10029,10 @@ begin
         bool_or(
           not exists (
             select from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
+          ) and not exists (
+            select from private.import_rejects j
+            where j.legacy_table = import_batch.legacy_table and j.hash = s.hash
+              and j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
           )
         ) as is_new
       from private.import_staging s
@@ -10028,6 +10042,12 @@ begin
     where c.thinker_id = named.id and c.session_id is null and (c.claimed_at is null or named.is_new);
   end if;
 
+  update private.import_rows r
+  set shown_by = r.shown_by || i.source
+  from private.import_staging s
+  cross join (select i.source from private.import_runs i where i.id = import_batch.run) i
+  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash
+    and i.source <> all (r.source || r.shown_by);
   -- subqueries, because a join may begin with all rows that were ever imported
   delete from private.import_staging s
   where s.hash = (
@@ -10230,12 +10250,14 @@ comment on function private.import_names is
   'and each text in its meta, in which the legacy servers had no fixed keys.';
 
 -- sql/68_import/functions/import_prerequisites.sql
-create function private.import_prerequisites(legacy_table text, ns integer[])
+create function private.import_prerequisites(legacy_table text, ns integer[], run integer)
 returns void
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  origin constant text := (select i.source from private.import_runs i where i.id = import_prerequisites.run);
 begin
   perform private.import_thinkers(import_prerequisites.ns);
 
@@ -10261,7 +10283,8 @@ begin
       set created_by = excluded.created_by
       -- an imported one is no operator's, which every applicant may read
       where properties.created_by is null and exists (
-        select from private.import_rows r where r.legacy_table = 'properties' and r.id = properties.id
+        select from private.import_rows r
+        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.source || r.shown_by)
       );
     when 'mortgage_offers' then
       if exists (
@@ -10282,7 +10305,7 @@ begin
       if exists (
         select from private.import_mortgage_offers m
         where m.n = any (import_prerequisites.ns)
-          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id)
+          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id, origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -10297,10 +10320,18 @@ begin
       if exists (
         select from private.import_contract_links m
         left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by)
+        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by, origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
+      -- the old servers let everybody store in any room: one of several creators becomes nobody's
+      update public.rooms o
+      set owner_id = null
+      where o.meta = '{"source": "import"}' and o.owner_id is not null and exists (
+        select from private.import_contract_links m
+        left join public.contracts c on c.id = m.contract_id
+        where m.n = any (import_prerequisites.ns) and m.room_id = o.id and c.created_by is distinct from o.owner_id
+      );
     else null;
   end case;
 end;
@@ -10365,6 +10396,12 @@ exception when others then
     on conflict on constraint a_row_is_rejected_once do update
     set reason = excluded.reason, detail = excluded.detail, run = excluded.run;
   end if;
+  -- a mended row is theirs: until then nobody may claim them
+  begin
+    perform private.import_thinkers(import_range.ns[1:1]);
+  exception
+    when others then null; -- it may be a uid that cannot be stored
+  end;
   delete from private.import_staging s where s.n = import_range.ns[1];
 end;
 $$;
@@ -10404,12 +10441,14 @@ comment on function private.import_reason is
   'one of docs/import.md; null for an error that is not the row''s, such as a full disk.';
 
 -- sql/68_import/functions/import_refuse.sql
-create function private.import_refuse(legacy_table text, ns integer[])
+create function private.import_refuse(legacy_table text, ns integer[], run integer)
 returns void
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  origin constant text := (select i.source from private.import_runs i where i.id = import_refuse.run);
 begin
   if exists (select from private.import_staging s where s.n = any (import_refuse.ns) and s.unreadable) then
     raise sqlstate 'IM400' using message = 'text_unreadable';
@@ -10448,11 +10487,14 @@ begin
     end if;
   end if;
 
-  -- what somebody made here under an id of the source is not what the source's rows mean
+  -- what somebody made here under an id of the source, also after its own row was erased, or what another source has
+  -- under it, is not what the source's rows mean
   if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and not exists (
-      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
+      select from private.import_rows r
+      join public.vouchers v on v.id = r.id and v.created_at <= r.imported_at
+      where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.source || r.shown_by)
     )
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
@@ -10469,18 +10511,30 @@ begin
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
       select from private.import_rows r
+      join public.mortgage_applications a on a.id = r.id and a.created_at <= r.imported_at
       where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
+        and origin = any (r.source || r.shown_by)
     )
   ) then
     raise sqlstate 'IM409' using message = 'application_missing';
+  end if;
+  if import_refuse.legacy_table = 'contract_links' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and not exists (
+      select from private.import_rows r
+      where r.legacy_table = 'contracts' and r.id = s.content ->> 'contract_id'
+        and origin = any (r.source || r.shown_by)
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'contract_missing';
   end if;
 end;
 $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
-  'is too long before its login tokens are hidden; with voucher_missing and application_missing where the row would '
-  'become part of what somebody made here under that id; with issuer_differs.';
+  'is too long before its login tokens are hidden; with voucher_missing, application_missing and contract_missing '
+  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)
@@ -10579,30 +10633,57 @@ comment on function private.import_report is
   'the rounding of fractions of a minor unit added.';
 
 -- sql/68_import/functions/import_room_is_taken.sql
-create function private.import_room_is_taken(room text, owner uuid)
+create function private.import_room_is_taken(room text, owner uuid, origin text)
 returns boolean
 language sql
 stable
 set search_path = ''
 as $$
-  select exists (
-    select from public.rooms o
-    where o.id = import_room_is_taken.room
-      and o.owner_id is distinct from import_room_is_taken.owner
-      -- made by an import: of a document, or of an offer
-      and o.meta <> '{"source": "import"}'
-      and not exists (
-        select from private.import_rows r
-        where r.legacy_table = 'mortgage_offers'
-          and r.id = substr(o.id, 1 + length('mortgage:offer:'))
-          and o.id = 'mortgage:offer:' || r.id
-      )
-  )
+  select
+    -- the parties of a mortgage have a room by its name, whether it was made or not
+    exists (
+      select from public.mortgage_offers o
+      where o.id = substr(import_room_is_taken.room, 1 + length('mortgage:offer:'))
+        and import_room_is_taken.room = 'mortgage:offer:' || o.id
+        and o.lender_id is distinct from import_room_is_taken.owner
+        and not exists (
+          select from private.import_rows r
+          where r.legacy_table = 'mortgage_offers' and r.id = o.id and o.created_at <= r.imported_at
+            and import_room_is_taken.origin = any (r.source || r.shown_by)
+        )
+    )
+    or exists (
+      select from public.mortgage_contracts c where import_room_is_taken.room = 'mortgage:contract:' || c.id
+    )
+    or exists (
+      select from public.rooms o
+      where o.id = import_room_is_taken.room
+        and o.owner_id is distinct from import_room_is_taken.owner
+        and (
+          -- made by an import: of a document, or of an offer
+          o.meta <> '{"source": "import"}'
+          and not exists (
+            select from private.import_rows r
+            where r.legacy_table = 'mortgage_offers'
+              and r.id = substr(o.id, 1 + length('mortgage:offer:'))
+              and o.id = 'mortgage:offer:' || r.id
+          )
+          -- of this source
+          or exists (
+            select from public.contract_links l
+            where l.room_id = o.id and not exists (
+              select from private.import_rows r
+              where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
+                and import_room_is_taken.origin = any (r.source || r.shown_by)
+            )
+          )
+        )
+    )
 $$;
 
 comment on function private.import_room_is_taken is
-  'Whether a room of this id exists that neither an import has made nor this thinker owns: its owner would see what an '
-  'import puts into it.';
+  'Whether a room of this id is one that neither this source has brought nor this thinker owns: those who have it '
+  'would see what an import puts into it.';
 
 -- sql/68_import/functions/import_thinkers.sql
 create function private.import_thinkers(ns integer[])
@@ -10751,12 +10832,13 @@ declare
   fresh     integer[];
   known     integer[];
   changed   text[];
+  given     text[];
   refusal   text;
   origin    text;
   is_stored boolean;
 begin
-  perform private.import_refuse(import_write.legacy_table, import_write.ns);
-  perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
+  perform private.import_refuse(import_write.legacy_table, import_write.ns, import_write.run);
+  perform private.import_prerequisites(import_write.legacy_table, import_write.ns, import_write.run);
 
   select array_agg(s.n) filter (where not s.is_known), array_agg(s.n) filter (where s.is_known)
   into fresh, known
@@ -10779,7 +10861,14 @@ begin
            join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
            where s.n = m.n and m.n = any ($3) and %s = r.digest
              and r.source <> (select i.source from private.import_runs i where i.id = $1)
-           returning s.n
+           returning s.n, s.id
+         ),
+         kept as (
+           update private.import_rows r
+           set shown_by = r.shown_by || i.source
+           from same
+           cross join (select i.source from private.import_runs i where i.id = $1) i
+           where r.legacy_table = $2 and r.id = same.id and i.source <> all (r.shown_by)
          )
          select array(select n from unnest($3) as n except select n from same)',
         import_write.legacy_table, of_mapped
@@ -10808,7 +10897,7 @@ begin
 
     -- only what differs: most columns of bookings never change
     execute format(
-      'select array_remove(array[%s], null)
+      'select array_remove(array[%s], null), array_remove(array[%s], null)
        from private.import_%s m
        join public.%I t on t.id = m.id
        where m.n = any ($1)',
@@ -10816,8 +10905,27 @@ begin
         select string_agg(format('case when bool_or(t.%1$I is distinct from m.%1$I) then %1$L end', c.name), ', ')
         from unnest(columns) as c (name)
       ),
+      (
+        select coalesce(
+          string_agg(
+            format('case when bool_or(t.%1$I is distinct from m.%1$I and m.%1$I is not null) then %1$L end', a.attname),
+            ', '
+          ),
+          'null::text'
+        )
+        from pg_catalog.pg_constraint c
+        join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+        where c.conrelid = to_regclass(format('public.%I', import_write.legacy_table)) and c.contype = 'f'
+          and a.attname = any (columns)
+          -- who booked a voucher
+          and (import_write.legacy_table, a.attname) <> ('vouchers', 'holder_id')
+      ),
       import_write.legacy_table, import_write.legacy_table
-    ) into changed using known;
+    ) into changed, given using known;
+    if given <> '{}' then
+      -- no server ever gave a row to another: this one is of another store
+      raise sqlstate 'IM409' using message = 'append_only', detail = array_to_string(given, ', ');
+    end if;
     if changed <> '{}' then
       execute format(
         'update public.%I t set %s from private.import_%s m where m.n = any ($1) and t.id = m.id',

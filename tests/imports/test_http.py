@@ -182,13 +182,14 @@ def test_a_server_of_generation_2_shows_the_rows_of_its_d1(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
     take(write(tmp_path / "d1.sqlite"))
-    before = connection.execute("select legacy_table, id, source, hash from private.import_rows").fetchall()
+    rows = "select legacy_table, id, source, hash from private.import_rows order by 1, 2"
+    before = connection.execute(rows).fetchall()
     with site(generation_2()) as running:
         report = take_from(running.url, IMPORT_API_KEY="key")
         for table in ("voucher_bookings", "transfers", "contracts", "events"):
             part = report["tables"][table]
             assert (part["read"], part["unchanged"], part["rows"]) == (1, 1, 0), table
-        assert connection.execute("select legacy_table, id, source, hash from private.import_rows").fetchall() == before
+        assert connection.execute(rows).fetchall() == before
 
         # other content, which becomes the same here; and what the other source does not know
         running.routes["/api/admin/events"] = items(EVENT | {"meta": dict(reversed(EVENT["meta"].items()))})  # type: ignore[attr-defined]
@@ -196,8 +197,7 @@ def test_a_server_of_generation_2_shows_the_rows_of_its_d1(
         running.routes["/api/voucher/bookings"] = items(cancelled)
         report = take_from(running.url, IMPORT_API_KEY="key")
     assert report["tables"]["events"]["unchanged"] == 1
-    assert rejects(connection) == [("voucher_bookings", "b-1", "id_twice")]
-    assert one(connection, "select detail from private.import_rejects") == "imported from d1"
+    assert rejects(connection) == [("voucher_bookings", "b-1", "voucher_missing")]
 
     # an operator decides that it is the newer state
     listed = tmp_path / "rejects.json"

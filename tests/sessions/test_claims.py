@@ -230,6 +230,7 @@ def test_the_guest_of_a_session_is_nobody_elses(connection: psycopg.Connection) 
     assert claim(connection, ONE, guest) == DONE
     connection.execute("select private.release_thinker(%s)", (guest,))
     assert claim(connection, OTHER, guest, known=True) == "not_yourself"
+    assert claim(connection, OTHER, guest.upper()) == "not_yourself"
 
 
 @pytest.mark.parametrize(("function", "uid"), [("claim_thinker", "tom"), ("prove_thinker", HEX)])

@@ -32,7 +32,10 @@ begin
   if claim_thinker.uid collate "C" !~ '^[A-Za-z0-9._-]{1,64}$'
     or claim_thinker.uid collate "C" ~* '^(thinker-[0-9a-f]{12}$|erased-|[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$)'
     -- computed from a session, which claims it before anybody sees it
-    or (claim_thinker.uid like 'guest-%' and exists (select from public.thinkers t where t.id = thinker))
+    or (
+      claim_thinker.uid collate "C" ~* '^guest-'
+      and (claim_thinker.uid not like 'guest-%' or exists (select from public.thinkers t where t.id = thinker))
+    )
     or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
     or exists (select from public.fee_versions f where f.beneficiary_id = thinker)
     or exists (select from public.settlements s where s.beneficiary_id = thinker)

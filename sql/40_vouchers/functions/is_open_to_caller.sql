@@ -8,8 +8,10 @@ as $$
     or coalesce(auth.uid() in (voucher.issuer_id, voucher.holder_id, voucher.issued_to), false)
     or voucher.issued_to is null and voucher.valid_until > now() and case voucher.status
       when 'issued' then voucher.holder_id is null
-      -- every thinker who knows the id may book its free slots
-      when 'booked' then auth.uid() is not null
+      -- every thinker who knows the id may book its free slots; the bookings of an imported voucher may still come
+      when 'booked' then auth.uid() is not null and exists (
+        select from public.voucher_bookings b where b.voucher_id = voucher.id
+      )
       else false
     end
 $$;

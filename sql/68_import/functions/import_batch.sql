@@ -31,6 +31,10 @@ begin
         bool_or(
           not exists (
             select from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
+          ) and not exists (
+            select from private.import_rejects j
+            where j.legacy_table = import_batch.legacy_table and j.hash = s.hash
+              and j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
           )
         ) as is_new
       from private.import_staging s
@@ -40,6 +44,12 @@ begin
     where c.thinker_id = named.id and c.session_id is null and (c.claimed_at is null or named.is_new);
   end if;
 
+  update private.import_rows r
+  set shown_by = r.shown_by || i.source
+  from private.import_staging s
+  cross join (select i.source from private.import_runs i where i.id = import_batch.run) i
+  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash
+    and i.source <> all (r.source || r.shown_by);
   -- subqueries, because a join may begin with all rows that were ever imported
   delete from private.import_staging s
   where s.hash = (

@@ -1,9 +1,11 @@
-create function private.import_prerequisites(legacy_table text, ns integer[])
+create function private.import_prerequisites(legacy_table text, ns integer[], run integer)
 returns void
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  origin constant text := (select i.source from private.import_runs i where i.id = import_prerequisites.run);
 begin
   perform private.import_thinkers(import_prerequisites.ns);
 
@@ -29,7 +31,8 @@ begin
       set created_by = excluded.created_by
       -- an imported one is no operator's, which every applicant may read
       where properties.created_by is null and exists (
-        select from private.import_rows r where r.legacy_table = 'properties' and r.id = properties.id
+        select from private.import_rows r
+        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.source || r.shown_by)
       );
     when 'mortgage_offers' then
       if exists (
@@ -50,7 +53,7 @@ begin
       if exists (
         select from private.import_mortgage_offers m
         where m.n = any (import_prerequisites.ns)
-          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id)
+          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id, origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -65,10 +68,18 @@ begin
       if exists (
         select from private.import_contract_links m
         left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by)
+        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by, origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
+      -- the old servers let everybody store in any room: one of several creators becomes nobody's
+      update public.rooms o
+      set owner_id = null
+      where o.meta = '{"source": "import"}' and o.owner_id is not null and exists (
+        select from private.import_contract_links m
+        left join public.contracts c on c.id = m.contract_id
+        where m.n = any (import_prerequisites.ns) and m.room_id = o.id and c.created_by is distinct from o.owner_id
+      );
     else null;
   end case;
 end;

@@ -50,6 +50,12 @@ exception when others then
     on conflict on constraint a_row_is_rejected_once do update
     set reason = excluded.reason, detail = excluded.detail, run = excluded.run;
   end if;
+  -- a mended row is theirs: until then nobody may claim them
+  begin
+    perform private.import_thinkers(import_range.ns[1:1]);
+  exception
+    when others then null; -- it may be a uid that cannot be stored
+  end;
   delete from private.import_staging s where s.n = import_range.ns[1];
 end;
 $$;

@@ -1,9 +1,11 @@
-create function private.import_refuse(legacy_table text, ns integer[])
+create function private.import_refuse(legacy_table text, ns integer[], run integer)
 returns void
 language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  origin constant text := (select i.source from private.import_runs i where i.id = import_refuse.run);
 begin
   if exists (select from private.import_staging s where s.n = any (import_refuse.ns) and s.unreadable) then
     raise sqlstate 'IM400' using message = 'text_unreadable';
@@ -42,11 +44,14 @@ begin
     end if;
   end if;
 
-  -- what somebody made here under an id of the source is not what the source's rows mean
+  -- what somebody made here under an id of the source, also after its own row was erased, or what another source has
+  -- under it, is not what the source's rows mean
   if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and not exists (
-      select from private.import_rows r where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id'
+      select from private.import_rows r
+      join public.vouchers v on v.id = r.id and v.created_at <= r.imported_at
+      where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.source || r.shown_by)
     )
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
@@ -63,15 +68,27 @@ begin
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
       select from private.import_rows r
+      join public.mortgage_applications a on a.id = r.id and a.created_at <= r.imported_at
       where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
+        and origin = any (r.source || r.shown_by)
     )
   ) then
     raise sqlstate 'IM409' using message = 'application_missing';
+  end if;
+  if import_refuse.legacy_table = 'contract_links' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and not exists (
+      select from private.import_rows r
+      where r.legacy_table = 'contracts' and r.id = s.content ->> 'contract_id'
+        and origin = any (r.source || r.shown_by)
+    )
+  ) then
+    raise sqlstate 'IM409' using message = 'contract_missing';
   end if;
 end;
 $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
-  'is too long before its login tokens are hidden; with voucher_missing and application_missing where the row would '
-  'become part of what somebody made here under that id; with issuer_differs.';
+  'is too long before its login tokens are hidden; with voucher_missing, application_missing and contract_missing '
+  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs.';

@@ -13,12 +13,13 @@ declare
   fresh     integer[];
   known     integer[];
   changed   text[];
+  given     text[];
   refusal   text;
   origin    text;
   is_stored boolean;
 begin
-  perform private.import_refuse(import_write.legacy_table, import_write.ns);
-  perform private.import_prerequisites(import_write.legacy_table, import_write.ns);
+  perform private.import_refuse(import_write.legacy_table, import_write.ns, import_write.run);
+  perform private.import_prerequisites(import_write.legacy_table, import_write.ns, import_write.run);
 
   select array_agg(s.n) filter (where not s.is_known), array_agg(s.n) filter (where s.is_known)
   into fresh, known
@@ -41,7 +42,14 @@ begin
            join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
            where s.n = m.n and m.n = any ($3) and %s = r.digest
              and r.source <> (select i.source from private.import_runs i where i.id = $1)
-           returning s.n
+           returning s.n, s.id
+         ),
+         kept as (
+           update private.import_rows r
+           set shown_by = r.shown_by || i.source
+           from same
+           cross join (select i.source from private.import_runs i where i.id = $1) i
+           where r.legacy_table = $2 and r.id = same.id and i.source <> all (r.shown_by)
          )
          select array(select n from unnest($3) as n except select n from same)',
         import_write.legacy_table, of_mapped
@@ -70,7 +78,7 @@ begin
 
     -- only what differs: most columns of bookings never change
     execute format(
-      'select array_remove(array[%s], null)
+      'select array_remove(array[%s], null), array_remove(array[%s], null)
        from private.import_%s m
        join public.%I t on t.id = m.id
        where m.n = any ($1)',
@@ -78,8 +86,27 @@ begin
         select string_agg(format('case when bool_or(t.%1$I is distinct from m.%1$I) then %1$L end', c.name), ', ')
         from unnest(columns) as c (name)
       ),
+      (
+        select coalesce(
+          string_agg(
+            format('case when bool_or(t.%1$I is distinct from m.%1$I and m.%1$I is not null) then %1$L end', a.attname),
+            ', '
+          ),
+          'null::text'
+        )
+        from pg_catalog.pg_constraint c
+        join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+        where c.conrelid = to_regclass(format('public.%I', import_write.legacy_table)) and c.contype = 'f'
+          and a.attname = any (columns)
+          -- who booked a voucher
+          and (import_write.legacy_table, a.attname) <> ('vouchers', 'holder_id')
+      ),
       import_write.legacy_table, import_write.legacy_table
-    ) into changed using known;
+    ) into changed, given using known;
+    if given <> '{}' then
+      -- no server ever gave a row to another: this one is of another store
+      raise sqlstate 'IM409' using message = 'append_only', detail = array_to_string(given, ', ');
+    end if;
     if changed <> '{}' then
       execute format(
         'update public.%I t set %s from private.import_%s m where m.n = any ($1) and t.id = m.id',

@@ -1,0 +1,187 @@
+"""What others have under an id of the source, here or in another source, gets no rows of the source."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api.actor import SERVER
+from api.errors import PortalError
+from tests.cli.running import run
+from tests.imports.conftest import Take
+from tests.imports.legacy import ROWS, Value, write
+from tests.support.acting import call, call_or_reason, one, thinker
+
+OFFER_ROOM = "mortgage:offer:mort-offer-1"
+
+
+def rejects(connection: psycopg.Connection) -> dict[str, str]:
+    """What waits, and why."""
+    rows = "select row_id, reason from private.import_rejects where resolved_at is null order by 1"
+    return dict(connection.execute(rows).fetchall())
+
+
+def take_from_another(
+    take: Take, connection: psycopg.Connection, file: Path, *rows: tuple[str, Mapping[str, Value]]
+) -> None:
+    """Imports rows as those of another source."""
+    take(write(file, *rows, good=False))
+    for table in ("import_rows", "import_runs"):
+        connection.execute(f"update private.{table} set source = 'https://eve.example'".encode())
+
+
+def sees(connection: psycopg.Connection, uid: str) -> list[str]:
+    """Returns the ids of the documents and offers that a thinker sees."""
+    offers = call(connection, thinker(uid), "list_mortgage_offers", role="borrower")
+    return [found["id"] for found in [*call(connection, thinker(uid), "list_contracts"), *offers]]
+
+
+def test_rows_of_another_source_get_none_of_this_one(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    take_from_another(
+        take, connection, tmp_path / "eve.sqlite",
+        ("vouchers", {"issuer_uid": "eve", "holder_uid": None, "status": "issued"}),
+        ("mortgage_applications", {"borrower_uid": "eve"}),
+        ("mortgage_applications", {"id": "app-2", "borrower_uid": "eve"}),
+        ("mortgage_offers", {"application_id": "app-2", "lender_uid": "eve"}),
+        ("contracts", {"created_by": "eve"}),
+        ("contracts", {"id": "ct-9", "storage_url": "contracts/ct-9/x", "created_by": "eve"}),
+        ("contract_links", {"id": "cl-9", "contract_id": "ct-9", "voucher_id": None}),
+    )  # fmt: skip
+    before = sees(connection, "eve")
+    file = write(
+        tmp_path / "d1.sqlite",
+        ("contracts", {"id": "ct-2", "storage_url": "contracts/ct-2/x"}),
+        ("contract_links", {"id": "cl-2", "contract_id": "ct-2", "room_id": None}),
+        ("contract_links", {"id": "cl-3", "contract_id": "ct-2", "voucher_id": None, "room_id": OFFER_ROOM}),
+        ("contract_links", {"id": "cl-4", "contract_id": "ct-2", "voucher_id": None}),
+        ("mortgage_offers", {"id": "mort-offer-2"}),
+    )
+    for _ in range(2):
+        take(file)
+        assert rejects(connection) == {
+            "app-1": "id_twice", "b-1": "voucher_missing", "cl-1": "voucher_missing", "cl-2": "voucher_missing",
+            "cl-3": "room_taken", "cl-4": "room_taken", "ct-1": "id_twice", "mort-offer-1": "application_missing",
+            "mort-offer-2": "application_missing", "house-1": "id_taken", "v-1": "id_twice",
+        }  # fmt: skip
+    assert sees(connection, "eve") == before
+
+    # nor does a bucket give the bytes of the one to the other
+    (tmp_path / "bucket" / "ct-1").mkdir(parents=True)
+    (tmp_path / "bucket" / "ct-1" / "Vertrag.pdf").write_bytes(b"abc")
+    told = run("import", "contracts", str(tmp_path / "bucket"), DATA_DIR=str(tmp_path / "data")).stdout
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.name == "Vertrag.pdf"], told
+
+
+def test_a_row_that_two_sources_show_is_of_both(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    take_from_another(
+        take, connection, tmp_path / "d1.sqlite", *((table, {}) for table in ROWS if table != "contract_links")
+    )
+    take(write(tmp_path / "d1.sqlite", ("contract_links", {}), good=False))
+    assert rejects(connection) == {}
+    assert one(connection, "select count(*) from private.import_rows where shown_by = '{d1}'") == len(ROWS) - 1
+
+
+def test_an_offer_that_was_made_here_gets_no_documents(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    connection.execute("select private.ensure_thinker('eve')")
+    connection.execute("update public.thinkers set roles = '{lender}' where public_id = 'eve'")
+    call(connection, thinker("mallory"), "apply_for_mortgage", application_id="app-evil")
+    call(
+        connection, thinker("eve"), "offer_mortgage", application_id="app-evil", offer_id="mort-offer-1", room_refs={},
+        loan={}, interest={}, repayment={},
+    )  # fmt: skip
+    take(write(tmp_path / "d1.sqlite", ("contract_links", {"voucher_id": None, "room_id": OFFER_ROOM})))
+    assert rejects(connection) == {"cl-1": "room_taken", "mort-offer-1": "room_taken"}
+    assert [sees(connection, uid) for uid in ("eve", "mallory")] == [[], ["mort-offer-1"]]
+
+
+def test_a_document_that_was_stored_here_is_not_linked(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    stored = "01a21da8-a4f3-7ca3-a219-9ba7ade8702d"
+    connection.execute(
+        "insert into public.contracts (id, name, storage_url, byte_size, hash_sha256, created_by)"
+        " select %s, 'x', 'contracts/x/x', 1, repeat('a', 64), private.ensure_thinker('sam')",
+        (stored,),
+    )
+    take(write(tmp_path / "d1.sqlite", ("contract_links", {"contract_id": stored})))
+    assert rejects(connection) == {"cl-1": "contract_missing"}
+
+
+@pytest.mark.parametrize("table", ["vouchers", "mortgage_applications"])
+def test_what_was_made_here_after_an_imported_row_was_deleted_gets_no_rows(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, table: str
+) -> None:
+    file = tmp_path / "d1.sqlite"
+    take(
+        write(
+            file,
+            *((table, {}) for table in ("properties", "vouchers", "mortgage_applications", "contracts")),
+            good=False,
+        )
+    )
+    connection.execute(f"delete from public.{table}".encode())
+    if table == "vouchers":
+        call(connection, thinker("eve"), "issue_voucher", voucher_id="v-1")
+        write(file, ("contract_links", {}), good=False)
+        expected = {"cl-1": "voucher_missing"}
+    else:
+        call(connection, thinker("eve"), "apply_for_mortgage", application_id="app-1")
+        write(file, ("mortgage_offers", {}), good=False)
+        expected = {"mort-offer-1": "application_missing"}
+    take(file)
+    assert rejects(connection) == expected
+
+
+def test_a_booked_voucher_is_nobodys_to_book_before_its_bookings_are_here(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    changes = {"valid_from": "2099-01-01T09:00:00.000Z", "valid_until": "2099-01-01T12:00:00.000Z"}
+    take(write(tmp_path / "d1.sqlite", ("vouchers", changes), good=False))
+    # as it is until the run ends, which reserves it
+    connection.execute("update public.vouchers set issued_to = null")
+    slot = "2099-01-01T09:00:00Z"
+    told = call_or_reason(connection, thinker("eve"), "book_voucher", voucher_id="v-1", slot_start=slot)
+    assert told == "voucher_not_found"
+    assert call(connection, thinker("ben"), "book_voucher", voucher_id="v-1", slot_start=slot)
+
+
+def test_a_room_of_several_creators_is_nobodys(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "d1.sqlite",
+        ("contracts", {"id": "ct-0", "storage_url": "contracts/ct-0/x", "created_by": "eve"}),
+        ("contract_links", {"id": "cl-0", "contract_id": "ct-0", "voucher_id": None}),
+        good=False,
+    )
+    take(file)
+    owner = "select private.uid_of(owner_id) from public.rooms where id = 'desk'"
+    assert one(connection, owner) == "eve"
+    take(write(file, ("vouchers", {}), ("contracts", {}), ("contract_links", {}), good=False))
+    assert rejects(connection) == {}
+    assert one(connection, owner) is None
+    assert [len(sees(connection, uid)) for uid in ("eve", "anna")] == [1, 1]
+
+
+def test_nobody_claims_a_thinker_whose_rows_were_all_rejected(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    take(write(tmp_path / "d1.sqlite", ("vouchers", {"issuer_uid": "rita", "status": "?"}), good=False))
+    assert list(rejects(connection)) == ["v-1"]
+    claim = partial(call_or_reason, connection, SERVER, "claim_thinker", uid="rita")
+    assert claim(session_id=uuid4()) == "not_yourself"
+    # nor does a row that stays rejected take back what an operator releases
+    assert claim(session_id=uuid4(), known=True) == ""
+    connection.execute("select private.release_thinker('rita')")
+    take(tmp_path / "d1.sqlite")
+    assert claim(session_id=uuid4()) == ""
+
+
+def test_a_key_goes_to_one_host(connection: psycopg.Connection) -> None:
+    with pytest.raises(PortalError, match="IMPORT_API_KEY is the key of one host"):
+        run("import", "http", "http://127.0.0.1:9", "http://localhost:9", IMPORT_API_KEY="key")
