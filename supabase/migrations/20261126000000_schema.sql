@@ -5179,7 +5179,27 @@ begin
   from public.mortgage_applications a
   where a.id = new.application_id;
 
-  if offered is null then
+  -- {"amount": 1, "principal": "25000000"}: a larger principal beside it counts, up to what the borrower asked for; any
+  -- other number may be a time or the sum of the repayments
+  select max(n.number) into largest
+  from (
+    select
+      case
+        when jsonb_typeof(v.value) = 'number'
+          or (jsonb_typeof(v.value) = 'string' and v.value #>> '{}' ~ '^[0-9]{1,16}([.][0-9]{1,16})?$')
+          then (v.value #>> '{}')::numeric
+      end as number
+    from (
+      select new.loan as value
+      where jsonb_typeof(new.loan) = 'object'
+      union all
+      select jsonb_path_query(new.loan, '$.*[*] ? (@.type() == "object")')
+    ) o
+    cross join lateral jsonb_each(o.value) v
+    where lower(v.key collate "C") in ('amount', 'principal')
+  ) n
+  where n.number < 9007199254740992;
+  if offered is null and (desired is not null or coalesce(largest, 0) = 0) then
     new.loan_amount := desired;
     new.loan_currency := desired_currency;
     return new;
@@ -5193,33 +5213,19 @@ begin
   end if;
   new.loan_currency := coalesce(named, desired_currency, 'EUR');
 
-  -- {"amount": 1, "principal": "25000000"}: a larger principal beside it counts, up to what the borrower asked for; any
-  -- other number may be a time or the sum of the repayments
-  select max(n.number) into largest
-  from (
-    select
-      case
-        when jsonb_typeof(v.value) = 'number'
-          or (jsonb_typeof(v.value) = 'string' and v.value #>> '{}' ~ '^[0-9]{1,16}([.][0-9]{1,16})?$')
-          then (v.value #>> '{}')::numeric
-      end as number
-    from (
-      select new.loan as value
-      union all
-      select jsonb_path_query(new.loan, '$.*[*] ? (@.type() == "object")')
-    ) o
-    cross join lateral jsonb_each(o.value) v
-    where lower(v.key collate "C") in ('amount', 'principal')
-  ) n
-  where n.number < 9007199254740992;
-  new.loan_amount := case when largest is null then offered else greatest(offered, round(least(largest, desired))) end;
+  new.loan_amount := case
+    when offered is null then round(largest)
+    when largest is null then offered
+    else greatest(offered, round(least(largest, desired)))
+  end;
   return new;
 end;
 $$;
 
 comment on function private.tg_mortgage_offers__set_loan is
   'Sets the loan that is offered: {amount, currency} of the lender''s loan, otherwise the application''s desired '
-  'loan. If the lender''s loan has a larger amount or principal (a number, also as a text) in it, or in an object '
+  'loan, otherwise the largest amount or principal that the lender''s loan has as a text or within. '
+  'If the lender''s loan has a larger amount or principal (a number, also as a text) in it, or in an object '
   'in it, that counts, at most the desired loan. '
   'Raises: currency_unknown (400).';
 
@@ -7752,7 +7758,8 @@ as $$
       div(
         sum(abs(d.amount_cents)) over (
           partition by d.beneficiary_id, d.currency, d.is_credit, d.large_payer
-          order by d.payer_id, case when d.large_payer is not null then d.id end
+          -- a charge and what takes it back are in one part
+          order by d.payer_id, case when d.large_payer is not null then coalesce(d.reverses, d.adjusts, d.id) end
         ),
         4e18
       ) as number
@@ -11330,6 +11337,27 @@ begin
           9, 'vouchers', 'deleted',
           $s$delete from public.vouchers v
            where v.id = any ($6) and not exists (select from public.contract_links l where l.voucher_id = v.id)$s$
+        ),
+        (
+          -- who uses such an id again begins a history of its own
+          10, 'events', 'pseudonym',
+          $s$update public.events e
+           set subject_id = $4 || ':' || v.n
+           from unnest($6) with ordinality v (id, n)
+           where e.subject_type = 'voucher' and e.subject_id = v.id
+             and not exists (select from public.vouchers o where o.id = v.id)$s$
+        ),
+        (
+          12, 'events', 'pseudonym', -- before they are deleted
+          $s$update public.events e
+           set subject_id = $4 || ':' || a.n
+           from (
+             select a.id, row_number() over () as n
+             from public.mortgage_applications a
+             where a.borrower_id = $1
+               and not exists (select from public.mortgage_offers o where o.application_id = a.id)
+           ) a
+           where e.subject_type = 'mortgage_application' and e.subject_id = a.id$s$
         ),
         (
           -- it offers nothing more; the figures know the template, an invoice names service and title

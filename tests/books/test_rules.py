@@ -332,6 +332,28 @@ def test_the_extreme_amounts_of_one_payer_are_apart(books: psycopg.Connection) -
     assert violations(books) == {}
 
 
+def test_the_extreme_amounts_of_one_payer_are_settled_with_what_takes_them_back(books: psycopg.Connection) -> None:
+    largest, number = 9_007_199_254_740_991, 500
+    with unchecked(books):
+        books.execute(
+            "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+            "   beneficiary_id, payer_id, base_cents, rate, fixed_cents, unrounded)"
+            " select 'transfer.logged', 'transfer', 'in-' || i, %s, 'EUR', %s, %s, %s, 0, 0, %s, %s"
+            " from generate_series(1, %s) i",
+            (largest, day("2026-01-10"), PORTAL, thinker_named(books, "mallory"), largest, largest, number),
+        )
+        books.execute(
+            "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, created_at,"
+            "   beneficiary_id, payer_id, reverses)"
+            " select c.fee_id, c.subject_type, c.subject_id, -c.amount_cents, c.currency, c.created_at,"
+            "   c.beneficiary_id, c.payer_id, c.id"
+            " from public.fee_events c"
+        )
+    made = month(books, "2026-01-01")
+    assert {m["total_cents"] for m in made} == {0}
+    assert sum(m["fee_events"] for m in made) == 2 * number
+
+
 def test_a_negative_total_that_is_not_carried_cannot_be_paid(books: psycopg.Connection) -> None:
     [made] = carried(books, False)
     assert made["total_cents"] == -60

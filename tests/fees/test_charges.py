@@ -292,6 +292,9 @@ LOANS: list[tuple[object, dict[str, object], tuple[int, str] | None]] = [
     (None, {}, None),
     ({"amount": "much"}, {}, None),
     ({"amount": 100}, {}, (100, "EUR")),
+    # nor the offer a number as its amount: what it names otherwise is no way around the fee
+    ({"amount": "20000000", "currency": "CHF"}, {}, (20000000, "CHF")),
+    ({"principal": 20000000}, {}, (20000000, "EUR")),
     ({"amount": 100, "currency": "JPY"}, {}, (100, "JPY")),
 ]
 

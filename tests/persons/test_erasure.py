@@ -326,6 +326,20 @@ def test_the_same_uid_begins_anew(world: psycopg.Connection) -> None:
         erase(world, "nobody")
 
 
+def test_who_uses_an_id_of_an_erased_person_again_begins_a_history(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    act(world, thinker("anna"), "issue_voucher", voucher_id="v-hers")
+    act(world, thinker("anna"), "apply_for_mortgage", application_id="a-hers")
+    erase(world, "anna")
+    subjects = {("voucher", "v-hers"), ("mortgage_application", "a-hers")}
+    logged = "select distinct subject_type, subject_id from public.events where subject_id like '_-hers'"
+    assert world.execute(logged).fetchall() == []
+    act(world, thinker("ben"), "issue_voucher", voucher_id="v-hers")
+    act(world, thinker("ben"), "apply_for_mortgage", application_id="a-hers")
+    assert set(world.execute(logged).fetchall()) == subjects
+    assert violations(world) == {}
+
+
 def test_only_an_erasure_opens_the_log(world: psycopg.Connection) -> None:
     end_obligations(world)
     erase(world, "anna")

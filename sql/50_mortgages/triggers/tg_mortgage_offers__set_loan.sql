@@ -15,7 +15,27 @@ begin
   from public.mortgage_applications a
   where a.id = new.application_id;
 
-  if offered is null then
+  -- {"amount": 1, "principal": "25000000"}: a larger principal beside it counts, up to what the borrower asked for; any
+  -- other number may be a time or the sum of the repayments
+  select max(n.number) into largest
+  from (
+    select
+      case
+        when jsonb_typeof(v.value) = 'number'
+          or (jsonb_typeof(v.value) = 'string' and v.value #>> '{}' ~ '^[0-9]{1,16}([.][0-9]{1,16})?$')
+          then (v.value #>> '{}')::numeric
+      end as number
+    from (
+      select new.loan as value
+      where jsonb_typeof(new.loan) = 'object'
+      union all
+      select jsonb_path_query(new.loan, '$.*[*] ? (@.type() == "object")')
+    ) o
+    cross join lateral jsonb_each(o.value) v
+    where lower(v.key collate "C") in ('amount', 'principal')
+  ) n
+  where n.number < 9007199254740992;
+  if offered is null and (desired is not null or coalesce(largest, 0) = 0) then
     new.loan_amount := desired;
     new.loan_currency := desired_currency;
     return new;
@@ -29,33 +49,19 @@ begin
   end if;
   new.loan_currency := coalesce(named, desired_currency, 'EUR');
 
-  -- {"amount": 1, "principal": "25000000"}: a larger principal beside it counts, up to what the borrower asked for; any
-  -- other number may be a time or the sum of the repayments
-  select max(n.number) into largest
-  from (
-    select
-      case
-        when jsonb_typeof(v.value) = 'number'
-          or (jsonb_typeof(v.value) = 'string' and v.value #>> '{}' ~ '^[0-9]{1,16}([.][0-9]{1,16})?$')
-          then (v.value #>> '{}')::numeric
-      end as number
-    from (
-      select new.loan as value
-      union all
-      select jsonb_path_query(new.loan, '$.*[*] ? (@.type() == "object")')
-    ) o
-    cross join lateral jsonb_each(o.value) v
-    where lower(v.key collate "C") in ('amount', 'principal')
-  ) n
-  where n.number < 9007199254740992;
-  new.loan_amount := case when largest is null then offered else greatest(offered, round(least(largest, desired))) end;
+  new.loan_amount := case
+    when offered is null then round(largest)
+    when largest is null then offered
+    else greatest(offered, round(least(largest, desired)))
+  end;
   return new;
 end;
 $$;
 
 comment on function private.tg_mortgage_offers__set_loan is
   'Sets the loan that is offered: {amount, currency} of the lender''s loan, otherwise the application''s desired '
-  'loan. If the lender''s loan has a larger amount or principal (a number, also as a text) in it, or in an object '
+  'loan, otherwise the largest amount or principal that the lender''s loan has as a text or within. '
+  'If the lender''s loan has a larger amount or principal (a number, also as a text) in it, or in an object '
   'in it, that counts, at most the desired loan. '
   'Raises: currency_unknown (400).';
 

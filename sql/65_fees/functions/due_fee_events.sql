@@ -26,7 +26,8 @@ as $$
       div(
         sum(abs(d.amount_cents)) over (
           partition by d.beneficiary_id, d.currency, d.is_credit, d.large_payer
-          order by d.payer_id, case when d.large_payer is not null then d.id end
+          -- a charge and what takes it back are in one part
+          order by d.payer_id, case when d.large_payer is not null then coalesce(d.reverses, d.adjusts, d.id) end
         ),
         4e18
       ) as number

@@ -154,6 +154,27 @@ begin
            where v.id = any ($6) and not exists (select from public.contract_links l where l.voucher_id = v.id)$s$
         ),
         (
+          -- who uses such an id again begins a history of its own
+          10, 'events', 'pseudonym',
+          $s$update public.events e
+           set subject_id = $4 || ':' || v.n
+           from unnest($6) with ordinality v (id, n)
+           where e.subject_type = 'voucher' and e.subject_id = v.id
+             and not exists (select from public.vouchers o where o.id = v.id)$s$
+        ),
+        (
+          12, 'events', 'pseudonym', -- before they are deleted
+          $s$update public.events e
+           set subject_id = $4 || ':' || a.n
+           from (
+             select a.id, row_number() over () as n
+             from public.mortgage_applications a
+             where a.borrower_id = $1
+               and not exists (select from public.mortgage_offers o where o.application_id = a.id)
+           ) a
+           where e.subject_type = 'mortgage_application' and e.subject_id = a.id$s$
+        ),
+        (
           -- it offers nothing more; the figures know the template, an invoice names service and title
           10, 'vouchers', 'emptied',
           $s$update public.vouchers v
