@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from api.errors import PortalError
 from api.gateway import REPLAYED_HEADER, Gateway
 from api.gateway.direct import DirectGateway
+from api.gateway.replica import ReplicatedGateway
 from api.gateway.shares import Shares
 from api.http.admin_sessions import AdminSessions
 from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
@@ -117,6 +118,8 @@ def _gateway(settings: Settings, tokens: Tokens, database_url: str | None) -> Ga
 
         return DataApiGateway(settings, tokens)
     assert database_url is not None
+    if settings.database_read_url is not None:
+        return ReplicatedGateway(database_url, settings.database_read_url)
     return DirectGateway(database_url)
 
 

@@ -174,6 +174,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     database_url: Annotated[str, AfterValidator(_postgresql_url)] | None = Field(default=None, repr=False)
+    database_read_url: Annotated[str, AfterValidator(_postgresql_url)] | None = Field(default=None, repr=False)
     supabase_url: Annotated[str, AfterValidator(_project)] | None = None
     supabase_anon_key: Annotated[SecretStr, AfterValidator(_ascii)] | None = None
     data_dir: Annotated[Path, AfterValidator(_folder)] = HOME / ".data"
