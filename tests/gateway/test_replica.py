@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -33,27 +34,28 @@ def primary() -> Iterator[Server]:
 
 
 @pytest.fixture
-def standby(primary: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def standby(primary: Server) -> Iterator[str]:
     """The URL of a replica of it."""
-    folder = tmp_path_factory.mktemp("r")
     user = "embedded_postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="portal-") as name:
+        folder = Path(name)
+        data = folder / "data"
+        if user:
+            shutil.chown(folder, user)
 
-    def run(program: str, *arguments: str) -> None:
-        with (folder / "output").open("ab") as output:
-            command = [str(EMBEDDED / program), *arguments]
-            subprocess.run(command, user=user, cwd="/", check=True, stdout=output, stderr=output)
+        def run(program: str, *arguments: str) -> None:
+            # into a file, not a pipe: the server that pg_ctl starts would keep a pipe open
+            with (folder / "output").open("ab") as output:
+                command = [str(EMBEDDED / program), *arguments]
+                subprocess.run(command, user=user, cwd="/", check=True, stdout=output, stderr=output)
 
-    if user:
-        for above in (folder, *folder.parents[:2]):
-            above.chmod(above.stat().st_mode | 0o711)
-        shutil.chown(folder, user)
-    run("pg_basebackup", "-d", primary.url(), "-D", str(folder / "data"), "-R", "-c", "fast", "--no-sync")
-    with (folder / "data" / "postgresql.conf").open("a") as file:
-        file.write(f"unix_socket_directories = '{folder}'\n")
-    run("pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "start")
-    yield f"postgresql://postgres@/postgres?host={folder}"
-    if (folder / "data" / "postmaster.pid").exists():
-        run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "-w", "stop")
+        run("pg_basebackup", "-d", primary.url(), "-D", str(data), "-R", "-c", "fast", "--no-sync")
+        with (data / "postgresql.conf").open("a") as file:
+            file.write(f"unix_socket_directories = '{folder}'\n")
+        run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "start")
+        yield f"postgresql://postgres@/postgres?host={folder}"
+        if (data / "postmaster.pid").exists():
+            run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
 
 
 @asynccontextmanager
