@@ -132,7 +132,8 @@ def _tracing(settings: Settings) -> "Tracing | None":
         from api.tracing import Tracing
     except ImportError as error:
         raise PortalError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of the extra `otel`: docs/monitoring.md says how."
+            "OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of the extra `otel`: pip install "
+            "'togethersystems-backend[otel]', or in a checkout .uv/bin/uv sync --inexact --extra otel."
         ) from error
     return Tracing()
 

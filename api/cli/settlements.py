@@ -456,7 +456,10 @@ def _write_pdf(output: Path, settlement: Record, pages: Iterable[list[Record]], 
     try:
         pdf = statement_pdf(settlement, chain.from_iterable(pages), language)
     except ImportError as error:
-        raise PortalError("A PDF needs the packages of the extra `pdf`: docs/operation.md says how.") from error
+        raise PortalError(
+            "A PDF needs the packages of the extra `pdf`: pip install 'togethersystems-backend[pdf]', "
+            "or in a checkout .uv/bin/uv sync --inexact --extra pdf."
+        ) from error
     with open_binary_output(output) as file:
         file.write(pdf)
 
