@@ -10049,13 +10049,20 @@ begin
     where c.thinker_id = named.id and c.session_id is null and (c.claimed_at is null or named.is_new);
   end if;
 
-  update private.import_rows r
-  set shown_by = r.shown_by || i.source
-  from private.import_staging s
-  cross join (select i.source from private.import_runs i where i.id = import_batch.run) i
-  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash
-    and i.source <> all (r.source || r.shown_by);
   -- subqueries, because a join may begin with all rows that were ever imported
+  update private.import_rows r
+  set shown_by = r.shown_by || (select i.source from private.import_runs i where i.id = import_batch.run)
+  where r.legacy_table = import_batch.legacy_table
+    and r.id = any (
+      array(
+        select s.id
+        from private.import_staging s
+        where s.hash = (
+          select o.hash from private.import_rows o where o.legacy_table = import_batch.legacy_table and o.id = s.id
+        )
+      )
+    )
+    and (select i.source from private.import_runs i where i.id = import_batch.run) <> all (r.source || r.shown_by);
   delete from private.import_staging s
   where s.hash = (
     select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
@@ -10334,10 +10341,15 @@ begin
       -- the old servers let everybody store in any room: one of several creators becomes nobody's
       update public.rooms o
       set owner_id = null
-      where o.meta = '{"source": "import"}' and o.owner_id is not null and exists (
-        select from private.import_contract_links m
-        left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns) and m.room_id = o.id and c.created_by is distinct from o.owner_id
+      where o.id = any (
+        array(
+          select m.room_id
+          from private.import_contract_links m
+          join public.rooms r on r.id = m.room_id and r.meta = '{"source": "import"}'
+          left join public.contracts c on c.id = m.contract_id
+          where m.n = any (import_prerequisites.ns) and r.owner_id is not null
+            and c.created_by is distinct from r.owner_id
+        )
       );
     else null;
   end case;
@@ -10498,11 +10510,12 @@ begin
   -- under it, is not what the source's rows mean
   if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and not exists (
-      select from private.import_rows r
-      join public.vouchers v on v.id = r.id and v.created_at <= r.imported_at
+    where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and (
+      -- no join, which may begin with all rows that were ever imported
+      select (select v.created_at from public.vouchers v where v.id = r.id) <= r.imported_at
+      from private.import_rows r
       where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.source || r.shown_by)
-    )
+    ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
   end if;
@@ -10516,22 +10529,22 @@ begin
   end if;
   if import_refuse.legacy_table = 'mortgage_offers' and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
-      select from private.import_rows r
-      join public.mortgage_applications a on a.id = r.id and a.created_at <= r.imported_at
+    where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and (
+      select (select a.created_at from public.mortgage_applications a where a.id = r.id) <= r.imported_at
+      from private.import_rows r
       where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
         and origin = any (r.source || r.shown_by)
-    )
+    ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'application_missing';
   end if;
   if import_refuse.legacy_table = 'contract_links' and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and not exists (
-      select from private.import_rows r
+    where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and (
+      select origin = any (r.source || r.shown_by)
+      from private.import_rows r
       where r.legacy_table = 'contracts' and r.id = s.content ->> 'contract_id'
-        and origin = any (r.source || r.shown_by)
-    )
+    ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'contract_missing';
   end if;

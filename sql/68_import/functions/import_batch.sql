@@ -44,13 +44,20 @@ begin
     where c.thinker_id = named.id and c.session_id is null and (c.claimed_at is null or named.is_new);
   end if;
 
-  update private.import_rows r
-  set shown_by = r.shown_by || i.source
-  from private.import_staging s
-  cross join (select i.source from private.import_runs i where i.id = import_batch.run) i
-  where r.legacy_table = import_batch.legacy_table and r.id = s.id and r.hash = s.hash
-    and i.source <> all (r.source || r.shown_by);
   -- subqueries, because a join may begin with all rows that were ever imported
+  update private.import_rows r
+  set shown_by = r.shown_by || (select i.source from private.import_runs i where i.id = import_batch.run)
+  where r.legacy_table = import_batch.legacy_table
+    and r.id = any (
+      array(
+        select s.id
+        from private.import_staging s
+        where s.hash = (
+          select o.hash from private.import_rows o where o.legacy_table = import_batch.legacy_table and o.id = s.id
+        )
+      )
+    )
+    and (select i.source from private.import_runs i where i.id = import_batch.run) <> all (r.source || r.shown_by);
   delete from private.import_staging s
   where s.hash = (
     select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id

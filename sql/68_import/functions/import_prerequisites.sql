@@ -75,10 +75,15 @@ begin
       -- the old servers let everybody store in any room: one of several creators becomes nobody's
       update public.rooms o
       set owner_id = null
-      where o.meta = '{"source": "import"}' and o.owner_id is not null and exists (
-        select from private.import_contract_links m
-        left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns) and m.room_id = o.id and c.created_by is distinct from o.owner_id
+      where o.id = any (
+        array(
+          select m.room_id
+          from private.import_contract_links m
+          join public.rooms r on r.id = m.room_id and r.meta = '{"source": "import"}'
+          left join public.contracts c on c.id = m.contract_id
+          where m.n = any (import_prerequisites.ns) and r.owner_id is not null
+            and c.created_by is distinct from r.owner_id
+        )
       );
     else null;
   end case;

@@ -48,11 +48,12 @@ begin
   -- under it, is not what the source's rows mean
   if import_refuse.legacy_table in ('voucher_bookings', 'contract_links') and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and not exists (
-      select from private.import_rows r
-      join public.vouchers v on v.id = r.id and v.created_at <= r.imported_at
+    where s.n = any (import_refuse.ns) and s.content ->> 'voucher_id' <> '' and (
+      -- no join, which may begin with all rows that were ever imported
+      select (select v.created_at from public.vouchers v where v.id = r.id) <= r.imported_at
+      from private.import_rows r
       where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.source || r.shown_by)
-    )
+    ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
   end if;
@@ -66,22 +67,22 @@ begin
   end if;
   if import_refuse.legacy_table = 'mortgage_offers' and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and not exists (
-      select from private.import_rows r
-      join public.mortgage_applications a on a.id = r.id and a.created_at <= r.imported_at
+    where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and (
+      select (select a.created_at from public.mortgage_applications a where a.id = r.id) <= r.imported_at
+      from private.import_rows r
       where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
         and origin = any (r.source || r.shown_by)
-    )
+    ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'application_missing';
   end if;
   if import_refuse.legacy_table = 'contract_links' and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and not exists (
-      select from private.import_rows r
+    where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and (
+      select origin = any (r.source || r.shown_by)
+      from private.import_rows r
       where r.legacy_table = 'contracts' and r.id = s.content ->> 'contract_id'
-        and origin = any (r.source || r.shown_by)
-    )
+    ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'contract_missing';
   end if;
