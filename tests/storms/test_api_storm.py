@@ -123,11 +123,13 @@ def book_and_cancel(line: Line, ask: Ask, progress: Progress, books: Books, seed
     """Books slots that others want too, and cancels its own bookings."""
     dice = random.Random(seed)
     holder = f"holder-{seed}"
-    untried = [(offer.id, hour) for offer in OFFERS for hour in range(SLOTS // 4)]
-    dice.shuffle(untried)
+    untried: list[tuple[str, int]] = []
     mine: list[Booking] = []
 
     while progress.begins():
+        if not untried:
+            untried = [(offer.id, hour) for offer in OFFERS for hour in range(SLOTS // 4)]
+            dice.shuffle(untried)
         if mine and dice.random() < 0.4:
             kind = "cancel"
             booking = mine.pop(dice.randrange(len(mine)))
