@@ -1,4 +1,4 @@
-"""What Supabase Realtime sends of presence and rooms, and to whom."""
+"""Supabase Realtime sends changes of presence and rooms to those who may read the row."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.support.databases import run_server
 
 ANNA, BEN = thinker("anna"), thinker("ben")
 
-# As Realtime asks who sees a changed row: by one prepared statement, in a function that becomes each listener in turn.
+# Realtime checks who sees a changed row with one prepared statement, in a function that acts as each listener in turn.
 SEEN_BY = """
 create function pg_temp.seen_by(entity regclass, id text, listeners jsonb[])
 returns setof boolean

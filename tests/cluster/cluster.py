@@ -297,7 +297,7 @@ class Cluster:
 
     @contextmanager
     def proxy(self) -> Iterator[int]:
-        """Runs HAProxy before the cluster; yields the port that leads to whoever is the primary.
+        """Runs HAProxy before the cluster; yields the port that leads to the current primary.
 
         A server whose Patroni does not say within two seconds that it is the primary loses its connections.
         """

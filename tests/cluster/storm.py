@@ -70,7 +70,7 @@ class Watch(Progress):
 
 
 class WatchedLine(Line):
-    """A connection that notes what it is told instead of an answer."""
+    """A connection that records the errors it gets instead of answers."""
 
     def __init__(self, url: str, watch: Watch) -> None:
         up = Event()
