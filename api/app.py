@@ -19,6 +19,7 @@ from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
 from api.http.callers import CallerMiddleware
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import mark_replayed, read_key
+from api.http.incoming import Incoming
 from api.http.observation import Observer
 from api.http.openapi import RequestSchemas, openapi_config
 from api.http.pages import EXPOSED, read_page
@@ -89,6 +90,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "sessions": Sessions(settings, tokens) if settings.has_sessions else None,
                     "admin_sessions": AdminSessions(key.get_secret_value(), tokens) if key else None,
                     "errors": ErrorCount(),
+                    "incoming": Incoming(),
                     "turns": Turns(),
                     "rooms": rooms,
                 }

@@ -16,10 +16,12 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import Operation, RequestBody
+from litestar.types import Empty
 
 from api.errors import ApiError
 from api.gateway import Calls
 from api.http.callers import Caller, calls_of
+from api.http.incoming import Incoming
 from api.http.proxies import client_address
 from api.http.sessions import BrowserSession
 
@@ -94,17 +96,23 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         return calls_of(self)
 
     async def body(self) -> bytes:
-        """The body as it was sent, or `{}`. Raises ApiError invalid_json where the client has hung up."""
-        try:
-            return await super().body() or b"{}"
-        except InternalServerException as error:
-            # nobody will read this
-            raise ApiError("invalid_json") from error
+        """The body as it was sent, or `{}`.
+
+        Raises ApiError: invalid_json where the client has hung up; busy where too many bodies arrive.
+        """
+        if self._body is Empty:
+            incoming: Incoming = self.app.state.incoming
+            try:
+                self._body = await incoming.receive(client_address(self), self.stream()) or b"{}"
+            except InternalServerException as error:
+                # nobody will read this
+                raise ApiError("invalid_json") from error
+        return self._body
 
     async def json(self) -> object:
         """The parsed body.
 
-        Raises ApiError: busy where too many bodies of the address wait; too_large, also of what it is without its
+        Raises ApiError: busy where too many bodies arrive or wait; too_large, also of what it is without its
         compression; unsupported_encoding; invalid_json, also for lone surrogates, which
         PostgreSQL cannot store, and for exponents of 19 digits; json_unreasonable for too many values, arrays or
         objects; value_invalid for a NUL; and the code in the route's opt `user_header` if that header is missing, which

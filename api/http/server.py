@@ -270,11 +270,14 @@ class _Protocol(H11Protocol):
         return self.scope["path"] == web_socket.PATH and self.scope["method"] == "GET" and is_ascii
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection to a WebSocketProtocol, unless there are too many."""
+        """Hand the connection to a WebSocketProtocol, unless there are too many, or more than a handshake was sent."""
         open_ones = sum(isinstance(other, WebSocketProtocol) for other in self.connections)
         if open_ones >= self.config.max_web_sockets:
             self.transport.write(_BUSY)
             self.transport.close()
+        elif self.conn.trailing_data[0]:
+            # uvicorn would drop what no client sends before it has the answer
+            self.send_400_response("")
         else:
             super().handle_websocket_upgrade(event)
 

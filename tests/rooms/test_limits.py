@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from api.http import server as http_server
 from api.http import web_socket
+from api.http.web_socket import BAD_REQUEST
 from api.routes import room_chat
 from tests.rooms.talking import handshake_refusal, heard, joined, match, refusal, rest, say, send, talking, text_heard
 from tests.support.serving import Connection, serve, settings_in
@@ -31,11 +32,11 @@ EMPTY_PART, EMPTY_REST = b"\x01\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
 
 
 @contextmanager
-def raw(url: str, head: bytes = b"GET /ws HTTP/1.1\r\n") -> Iterator[socket.socket]:
-    """Yields a connection that has sent a handshake."""
+def raw(url: str, head: bytes = b"GET /ws HTTP/1.1\r\n", rest: bytes = b"") -> Iterator[socket.socket]:
+    """Yields a connection that has sent a handshake, and what follows it."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as client:
-        client.sendall(head + b"Host: localhost\r\n" + UPGRADE + b"\r\n")
+        client.sendall(head + b"Host: localhost\r\n" + UPGRADE + b"\r\n" + rest)
         yield client
 
 
@@ -201,6 +202,11 @@ def test_only_a_get_of_the_chat_becomes_a_web_socket(shared_portal: str) -> None
     ):
         with raw(shared_portal, head) as client:
             assert received(client)[9:12] == status, head[:20]
+
+
+def test_a_handshake_with_messages_behind_it_is_refused(shared_portal: str) -> None:
+    with raw(shared_portal, rest=PING) as client:
+        assert received(client) == BAD_REQUEST
 
 
 def test_messages_before_the_answer_to_the_handshake_write_no_line(

@@ -14,8 +14,9 @@ import h11
 import pytest
 
 from api.errors import ApiError
-from api.http import body
+from api.http import body, incoming
 from api.http.body import MAX_WAITING_BYTES, Turns
+from api.http.incoming import Incoming
 from api.http.server import StrictConnection
 from api.http.web_socket import BAD_REQUEST
 from api.settings import ROOT
@@ -186,6 +187,44 @@ def test_the_bodies_of_an_address_that_wait_have_a_limit() -> None:
             pass
 
     asyncio.run(ask())
+
+
+def test_of_too_many_unfinished_bodies_that_of_the_longest_silent_client_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incoming, "MAX_INCOMING_BYTES", 3)
+    ended: dict[str, str] = {}
+
+    async def ask() -> None:
+        bodies = Incoming()
+        sent: dict[str, asyncio.Queue[bytes]] = {name: asyncio.Queue() for name in ("first", "second", "third")}
+
+        async def parts(name: str) -> AsyncIterator[bytes]:
+            while part := await sent[name].get():
+                yield part
+                sent[name].task_done()
+            sent[name].task_done()
+
+        async def receive(name: str) -> None:
+            try:
+                ended[name] = (await bodies.receive("mallory's", parts(name))).decode()
+            except ApiError as error:
+                ended[name] = error.code
+
+        async def send(name: str, part: bytes) -> None:
+            sent[name].put_nowait(part)
+            await sent[name].join()
+
+        async with asyncio.TaskGroup() as tasks:
+            for name in sent:
+                tasks.create_task(receive(name))
+            for name in ("first", "second", "first", "third"):
+                await send(name, b"x")
+            for name in sent:
+                sent[name].put_nowait(b"")
+
+    asyncio.run(ask())
+    assert ended == {"first": "xx", "second": "busy", "third": "x"}
 
 
 def test_a_compressed_body_is_unpacked_in_the_turn_of_its_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The configurations in docs/proxy.md, with nginx and Caddy themselves."""
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -77,6 +78,13 @@ def test_the_portal_knows_the_clients_address_and_https(proxy: Proxy, shared_dat
     # the page of the same origin may use the cookie
     cookie, origin = headers["set-cookie"].partition(";")[0], f"https://{NAME}:{proxy.port}"
     assert ask(proxy, "GET", "/api/voucher/list", Cookie=cookie, Origin=origin, X_TS_APIKEY="")[0] == 200
+
+
+def test_a_client_chooses_no_request_id(proxy: Proxy) -> None:
+    forged: dict[str, Any] = {"X_Request_ID": "forged"}
+    for path in ("/health", "/ws"):
+        chosen = ask(proxy, "GET", path, **forged)[1]["x-request-id"]
+        assert re.fullmatch("[0-9a-f-]{32,}", chosen), path
 
 
 def test_two_thinkers_talk_through_the_proxy(proxy: Proxy, shared_database: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
+from api.http import incoming
 from api.http import server as http_server
 from api.http.server import Server
 from tests.cli.running import PORTAL
@@ -235,6 +237,25 @@ def test_a_proxy_may_have_all_connections(small: str) -> None:
         for client in clients:
             client.sendall(b"{}" + b" " * 998)
             assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+def test_of_too_many_unfinished_bodies_one_of_the_largest_address_is_given_up(
+    small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "MAX_INCOMING_BYTES", 100_000)
+    body = b'{"issuerUid": "anna"}'.ljust(60_000)
+    sent = ISSUE + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with (
+        connected(small, sent[:40_000], "127.0.0.2") as anna,
+        connected(small, sent[:40_000]) as mallory,
+        connected(small, sent[:40_000]) as other_of_mallory,
+    ):
+        refused, *_ = select.select([anna, mallory, other_of_mallory], [], [], 30)[0]
+        assert refused is not anna
+        assert refused.recv(65536).startswith(b"HTTP/1.1 503 ")
+        for client in {anna, mallory, other_of_mallory} - {refused}:
+            client.sendall(sent[40_000:])
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("chunk", [b"1\r\n \r\n", b"100\r\n" + b" " * 256 + b"\r\n"], ids=["a byte", "256 bytes"])
