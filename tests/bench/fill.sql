@@ -64,5 +64,3 @@ union all
 select 'voucher.book', holder_id, 'voucher_booking', id from public.voucher_bookings where voucher_id like 'open-%';
 
 set session_replication_role = origin;
-
-vacuum analyze;

@@ -3,6 +3,12 @@
 -- would write, so that no invariant is violated.
 set session_replication_role = replica;
 
+-- otherwise the events would have to move
+select private.make_import_partitions(array(
+  select to_char(at, 'YYYY-MM')
+  from generate_series(date_trunc('month', now() - interval '400 days', 'UTC'), now(), interval '1 month') as at
+));
+
 insert into public.thinkers (id, public_id, created_at)
 select private.thinker_id('t' || i), 't' || i, now() - interval '400 days' * (i / current_setting('busy_year.thinkers')::int::float)
 from generate_series(1, current_setting('busy_year.thinkers')::int) as i;
@@ -89,5 +95,3 @@ cross join lateral generate_series(1, n.missing) as i
 join people p on p.n = i * 7919::bigint % current_setting('busy_year.thinkers')::int;
 
 set session_replication_role = origin;
-
-select private.make_event_partitions();
