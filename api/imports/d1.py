@@ -120,16 +120,17 @@ class D1:
 
     def _computes(self, table: str) -> bool:
         """Whether a table has generated columns: a few bytes of a file would be rows of hundreds of megabytes."""
-        columns = self._database.execute("select hidden from pragma_table_xinfo(?)", (table,))
-        return any(hidden in _GENERATED for (hidden,) in columns)
+        # no pragma function: a view of the file may have its name
+        columns = self._database.execute(f"pragma table_xinfo({_quoted(table)})")
+        return any(hidden in _GENERATED for *_, hidden in columns)
 
     def _count(self) -> dict[str, int]:
         """The number of rows of each table, but for those of SQLite and Cloudflare themselves.
 
         Raises PortalError where they are more than fit into the file: its pages refer to one another again and again.
         """
-        query = "select c.page_count * s.page_size from pragma_page_count c, pragma_page_size s"
-        left = self._database.execute(query).fetchone()[0] // _LEAST
+        [pages], [page] = (self._database.execute(f"pragma page_{of}").fetchone() for of in ("count", "size"))
+        left = pages * page // _LEAST
         counts: dict[str, int] = {}
         for name in sorted(self._tables):
             if not name.startswith(("sqlite_", "_cf_")):

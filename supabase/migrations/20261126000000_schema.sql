@@ -10733,11 +10733,24 @@ begin
   -- the order in which other transactions create them, too
   order by 1
   on conflict do nothing;
+
+  -- somebody else may have named one of them since the batch began
+  if exists (select from private.claims c where c.session_id is null) then
+    delete from private.claims c
+    using (
+      select private.thinker_id(u.uid) as id
+      from private.import_staging s
+      cross join lateral private.import_uids(s.content) as u (uid)
+      where s.n = any (import_thinkers.ns)
+    ) named
+    where c.thinker_id = named.id and c.session_id is null and c.claimed_at is null;
+  end if;
 end;
 $$;
 
 comment on function private.import_thinkers is
-  'Creates the thinkers whose uids the rows of a batch name, as of the first row that names them.';
+  'Creates the thinkers whose uids the rows of a batch name, as of the first row that names them. '
+  'They are nobody''s to claim.';
 
 -- sql/68_import/functions/import_uids.sql
 create function private.import_uids(content jsonb)

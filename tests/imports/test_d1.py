@@ -550,6 +550,21 @@ def test_nobody_claims_a_thinker_that_is_imported_but_was_named_before(
     assert waiting == [("zoe",)]
 
 
+def test_nobody_claims_a_thinker_that_is_named_while_it_is_imported(
+    connection: psycopg.Connection, shared_database: str, take: Take, tmp_path: Path
+) -> None:
+    # a later batch with its uid would find it named
+    file = write(tmp_path / "d1.sqlite", ("vouchers", {"holder_uid": "ben"}), good=False)
+    with psycopg.connect(shared_database) as naming, ThreadPoolExecutor() as threads:
+        with naming.transaction():
+            call(naming, thinker("sam"), "issue_voucher", holder_uid="ben")
+            taken = threads.submit(take, file)
+            wait_for_row(connection, "select from pg_locks where not granted")
+        taken.result(timeout=60)
+    assert one(connection, "select count(*) from public.thinkers where public_id = 'ben'") == 1
+    assert one(connection, "select count(*) from private.claims") == 0
+
+
 def test_a_second_row_of_an_id_in_the_source_never_replaces_the_first(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
@@ -852,6 +867,18 @@ def test_a_file_that_computes_columns_is_refused(tmp_path: Path, kind: str) -> N
         database.execute(f"create table properties (id text, address text as (hex(zeroblob(2000000))) {kind})")
     with pytest.raises(PortalError, match="computes columns of properties"):
         run("import", "d1", str(file))
+
+
+def test_views_of_a_file_are_not_asked(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    file = write(tmp_path / "d1.sqlite")
+    with closing(sqlite3.connect(file)) as database, database:
+        for name, columns in {
+            "page_count": "1e9 as page_count",
+            "page_size": "1e9 as page_size",
+            "table_xinfo": "2 as hidden",
+        }.items():
+            database.execute(f"create view pragma_{name} as select {columns}")
+    assert take(file)["tables"]["vouchers"]["written"] == 1
 
 
 @pytest.mark.parametrize("statement", ["create table QQ (id text)", "alter table properties add column QQ text"])
