@@ -314,6 +314,18 @@ def test_an_erasure_is_refused_while_something_is_left(world: psycopg.Connection
         assert refusal(world, "anna") == "mortgage offer anna-1, which is open"
 
 
+def test_an_operator_closes_offers_that_others_book_again_and_again(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        times = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
+        call(connection, thinker("anna"), "issue_voucher", voucher_id="offer", **times)
+        close = re.search(r"`(update public.vouchers set status = 'cancelled' where [^`]+)`", PAGE)
+        assert close
+        connection.execute(close[1].replace("thinker-0123456789ab", "anna").encode())
+        booking = {"voucher_id": "offer", "slot_start": times["valid_from"]}
+        assert outcome(connection, thinker("eve"), "book_voucher", **booking) == "PT404"
+        assert erase(connection, "anna")["pseudonym"]
+
+
 def test_the_same_uid_begins_anew(world: psycopg.Connection) -> None:
     end_obligations(world)
     erase(world, "anna")
