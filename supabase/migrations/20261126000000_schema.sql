@@ -9599,7 +9599,7 @@ create table private.import_rows (
   legacy_table text        collate "C" not null,
   id           text        collate "C" not null,
   source       text        collate "C" not null,
-  shown_by     text[]      collate "C" not null default '{}',
+  shown_by     text[]      collate "C" not null,
   hash         uuid        not null,
   digest       bigint      not null,
   amount       numeric,
@@ -9615,7 +9615,8 @@ create table private.import_rows (
 comment on table private.import_rows is
   'Every row that was imported: by it an import goes on after an interruption, and a repeated one changes nothing.';
 comment on column private.import_rows.id is 'The id in the source; private.import_uuid makes a UUID of it.';
-comment on column private.import_rows.shown_by is 'Other sources that have the same row.';
+comment on column private.import_rows.source is 'The source that brought it.';
+comment on column private.import_rows.shown_by is 'This source, and others that have the same row.';
 comment on column private.import_rows.hash is 'The hash of the whole row of the source.';
 comment on column private.import_rows.digest is
   'The hash of the imported columns as they were written. A row that has another one by now was changed here.';
@@ -10062,7 +10063,7 @@ begin
         )
       )
     )
-    and (select i.source from private.import_runs i where i.id = import_batch.run) <> all (r.source || r.shown_by);
+    and (select i.source from private.import_runs i where i.id = import_batch.run) <> all (r.shown_by);
   delete from private.import_staging s
   where s.hash = (
     select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
@@ -10298,7 +10299,7 @@ begin
       -- an imported one is no operator's, which every applicant may read
       where properties.created_by is null and exists (
         select from private.import_rows r
-        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.source || r.shown_by)
+        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.shown_by)
       );
     when 'mortgage_offers' then
       if exists (
@@ -10514,7 +10515,7 @@ begin
       -- no join, which may begin with all rows that were ever imported
       select (select v.created_at from public.vouchers v where v.id = r.id) <= r.imported_at
       from private.import_rows r
-      where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.source || r.shown_by)
+      where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.shown_by)
     ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
@@ -10533,7 +10534,7 @@ begin
       select (select a.created_at from public.mortgage_applications a where a.id = r.id) <= r.imported_at
       from private.import_rows r
       where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
-        and origin = any (r.source || r.shown_by)
+        and origin = any (r.shown_by)
     ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'application_missing';
@@ -10541,7 +10542,7 @@ begin
   if import_refuse.legacy_table = 'contract_links' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and (
-      select origin = any (r.source || r.shown_by)
+      select origin = any (r.shown_by)
       from private.import_rows r
       where r.legacy_table = 'contracts' and r.id = s.content ->> 'contract_id'
     ) is not true
@@ -10669,7 +10670,7 @@ as $$
         and not exists (
           select from private.import_rows r
           where r.legacy_table = 'mortgage_offers' and r.id = o.id and o.created_at <= r.imported_at
-            and import_room_is_taken.origin = any (r.source || r.shown_by)
+            and import_room_is_taken.origin = any (r.shown_by)
         )
     )
     or exists (
@@ -10694,7 +10695,7 @@ as $$
             where l.room_id = o.id and not exists (
               select from private.import_rows r
               where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-                and import_room_is_taken.origin = any (r.source || r.shown_by)
+                and import_room_is_taken.origin = any (r.shown_by)
             )
           )
         )
@@ -11004,8 +11005,8 @@ begin
          insert into public.%I as t (%s) select %s from mapped returning %s as digest
        ),
        kept as (
-         insert into private.import_rows (legacy_table, id, source, hash, digest, amount, currency, run)
-         select $2, m.legacy_id, i.source, m.hash, m.digest, m.exact_amount, m.exact_currency, i.id
+         insert into private.import_rows (legacy_table, id, source, shown_by, hash, digest, amount, currency, run)
+         select $2, m.legacy_id, i.source, array[i.source], m.hash, m.digest, m.exact_amount, m.exact_currency, i.id
          from mapped m
          cross join (select i.id, i.source from private.import_runs i where i.id = $1) i
          returning digest

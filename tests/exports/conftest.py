@@ -20,8 +20,8 @@ insert into private.currencies (exponent, code) values (8, 'XBT');
 insert into private.idempotency_keys (actor, key, fingerprint, response)
 values ('authenticated', E'a "key",\\n\\\\.\\nof lines', sha256('x'), '{"n": 1.10e-20, "t": "\\u0001"}');
 insert into private.import_runs (source, input) values ('d1', '{}');
-insert into private.import_rows (legacy_table, id, source, hash, digest, amount, run)
-values ('transfers', '\\N', 'd1', md5('x')::uuid, -9223372036854775808, 0.100, 1);
+insert into private.import_rows (legacy_table, id, source, shown_by, hash, digest, amount, run)
+values ('transfers', '\\N', 'd1', '{d1}', md5('x')::uuid, -9223372036854775808, 0.100, 1);
 insert into private.import_rejects (source, legacy_table, hash, content, reason, detail, run)
 values ('d1', 'vouchers', md5('y')::uuid, 'null', 'json_invalid', '', 1);
 insert into private.erased_uids (hash) values (sha256('gone'));

@@ -57,7 +57,7 @@ begin
         )
       )
     )
-    and (select i.source from private.import_runs i where i.id = import_batch.run) <> all (r.source || r.shown_by);
+    and (select i.source from private.import_runs i where i.id = import_batch.run) <> all (r.shown_by);
   delete from private.import_staging s
   where s.hash = (
     select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id

@@ -32,7 +32,7 @@ begin
       -- an imported one is no operator's, which every applicant may read
       where properties.created_by is null and exists (
         select from private.import_rows r
-        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.source || r.shown_by)
+        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.shown_by)
       );
     when 'mortgage_offers' then
       if exists (

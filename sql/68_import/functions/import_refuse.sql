@@ -52,7 +52,7 @@ begin
       -- no join, which may begin with all rows that were ever imported
       select (select v.created_at from public.vouchers v where v.id = r.id) <= r.imported_at
       from private.import_rows r
-      where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.source || r.shown_by)
+      where r.legacy_table = 'vouchers' and r.id = s.content ->> 'voucher_id' and origin = any (r.shown_by)
     ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
@@ -71,7 +71,7 @@ begin
       select (select a.created_at from public.mortgage_applications a where a.id = r.id) <= r.imported_at
       from private.import_rows r
       where r.legacy_table = 'mortgage_applications' and r.id = s.content ->> 'application_id'
-        and origin = any (r.source || r.shown_by)
+        and origin = any (r.shown_by)
     ) is not true
   ) then
     raise sqlstate 'IM409' using message = 'application_missing';
@@ -79,7 +79,7 @@ begin
   if import_refuse.legacy_table = 'contract_links' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'contract_id' <> '' and (
-      select origin = any (r.source || r.shown_by)
+      select origin = any (r.shown_by)
       from private.import_rows r
       where r.legacy_table = 'contracts' and r.id = s.content ->> 'contract_id'
     ) is not true

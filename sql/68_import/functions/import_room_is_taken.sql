@@ -14,7 +14,7 @@ as $$
         and not exists (
           select from private.import_rows r
           where r.legacy_table = 'mortgage_offers' and r.id = o.id and o.created_at <= r.imported_at
-            and import_room_is_taken.origin = any (r.source || r.shown_by)
+            and import_room_is_taken.origin = any (r.shown_by)
         )
     )
     or exists (
@@ -39,7 +39,7 @@ as $$
             where l.room_id = o.id and not exists (
               select from private.import_rows r
               where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-                and import_room_is_taken.origin = any (r.source || r.shown_by)
+                and import_room_is_taken.origin = any (r.shown_by)
             )
           )
         )

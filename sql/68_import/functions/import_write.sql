@@ -152,8 +152,8 @@ begin
          insert into public.%I as t (%s) select %s from mapped returning %s as digest
        ),
        kept as (
-         insert into private.import_rows (legacy_table, id, source, hash, digest, amount, currency, run)
-         select $2, m.legacy_id, i.source, m.hash, m.digest, m.exact_amount, m.exact_currency, i.id
+         insert into private.import_rows (legacy_table, id, source, shown_by, hash, digest, amount, currency, run)
+         select $2, m.legacy_id, i.source, array[i.source], m.hash, m.digest, m.exact_amount, m.exact_currency, i.id
          from mapped m
          cross join (select i.id, i.source from private.import_runs i where i.id = $1) i
          returning digest

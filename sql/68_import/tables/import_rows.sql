@@ -2,7 +2,7 @@ create table private.import_rows (
   legacy_table text        collate "C" not null,
   id           text        collate "C" not null,
   source       text        collate "C" not null,
-  shown_by     text[]      collate "C" not null default '{}',
+  shown_by     text[]      collate "C" not null,
   hash         uuid        not null,
   digest       bigint      not null,
   amount       numeric,
@@ -18,7 +18,8 @@ create table private.import_rows (
 comment on table private.import_rows is
   'Every row that was imported: by it an import goes on after an interruption, and a repeated one changes nothing.';
 comment on column private.import_rows.id is 'The id in the source; private.import_uuid makes a UUID of it.';
-comment on column private.import_rows.shown_by is 'Other sources that have the same row.';
+comment on column private.import_rows.source is 'The source that brought it.';
+comment on column private.import_rows.shown_by is 'This source, and others that have the same row.';
 comment on column private.import_rows.hash is 'The hash of the whole row of the source.';
 comment on column private.import_rows.digest is
   'The hash of the imported columns as they were written. A row that has another one by now was changed here.';
