@@ -8,11 +8,20 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sized
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -24,6 +33,15 @@ from api.gateway.shares import Shares, Usage
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the folder; prometheus_client reads it when it is imported."""
+
+_MEMORY = Path("/dev/shm")  # noqa: S108
+
+_GAUGES = "gauge_livesum"
+_FILES = ("counter", "histogram", _GAUGES)
+"""What prometheus_client writes of a process, each into a file that it maps into its memory."""
+
+_FILE_BYTES = 2**20
+"""What is reserved of each: more than all routes need."""
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 """Those that are told apart: a client may choose any other, and each would be kept."""
@@ -37,6 +55,34 @@ _FIGURES_SECONDS = 5.0
 """How long the figures of the database are used again."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def shared_folder(processes: int) -> TemporaryDirectory[str]:
+    """A folder for the files of so many processes: in memory, or where that has no space on the disk."""
+    with suppress(OSError):
+        if shutil.disk_usage(_MEMORY).free > 2 * processes * len(_FILES) * _FILE_BYTES:
+            return TemporaryDirectory(prefix="portal-metrics-", dir=_MEMORY)
+    return TemporaryDirectory(prefix="portal-metrics-")
+
+
+def reserve(folder: Path, number: int) -> None:
+    """Make the files of the process of this number. If they are there from one that has died, its counters go on.
+
+    They have no holes: where the disk has no space for one, writing into it would kill the process.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)  # systemd deletes what a user who has logged out has in memory
+    for name in _FILES:
+        file = folder / f"{name}_{number}.db"
+        if not file.exists():
+            file.write_bytes(bytes(_FILE_BYTES))
+        elif name == _GAUGES:
+            with file.open("r+b") as gauges:
+                gauges.write(bytes(8))  # how much of the file is used
+
+
+def write_as(number: int) -> None:
+    """Write what this process counts into the files of this number."""
+    values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -10,20 +11,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from time import monotonic, sleep
 
 from litestar.types import ASGIApp
-from prometheus_client.multiprocess import mark_process_dead
 
-from api import logs
+from api import logs, metrics
 from api.database import has_sessions
 from api.errors import PortalError
 from api.http.server import Server
-from api.metrics import FOLDER
 from api.settings import Settings
 
 _NOT_STARTED = 3
 """The exit code of a worker that could not begin to serve."""
+
+_SOON = 60.0
+_PAUSE = 1.0
+"""Seconds: a worker that dies so soon after its start has a reason that the next one may have too, which would take all
+of a core for its start."""
 
 _FAILURE = "The server did not start; the lines above say why."
 
@@ -56,33 +61,39 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
         if not server.started:
             raise PortalError(_FAILURE)
         return
-    workers: list[SpawnProcess] = []
-    metrics = TemporaryDirectory(prefix="portal-metrics-")
-    os.environ[FOLDER] = metrics.name  # of the workers: this process has imported prometheus_client without it
+    workers: dict[int, SpawnProcess] = {}
+    began: dict[int, float] = {}
+    folder = metrics.shared_folder(processes)
+    os.environ[metrics.FOLDER] = folder.name
     try:
         while True:
-            while len(workers) < processes:
-                worker = _context.Process(target=_work, args=(make_app, settings, listener))
-                worker.start()
-                workers.append(worker)
-            wait([worker.sentinel for worker in workers])
-            for worker in [worker for worker in workers if worker.exitcode is not None]:
-                workers.remove(worker)
-                mark_process_dead(worker.pid, metrics.name)  # type: ignore[no-untyped-call]
+            for number in set(range(processes)) - set(workers):
+                metrics.reserve(Path(folder.name), number)
+                began[number] = monotonic()
+                workers[number] = _context.Process(target=_work, args=(make_app, settings, listener, number))
+                workers[number].start()
+            wait([worker.sentinel for worker in workers.values()])
+            for number, worker in list(workers.items()):
+                if worker.exitcode is None:
+                    continue
+                del workers[number]
                 if worker.exitcode == _NOT_STARTED:
                     raise PortalError(_FAILURE)
                 _log.error("a worker has ended with exit code %s, and is replaced", worker.exitcode)
+                if monotonic() - began[number] < _SOON:
+                    sleep(_PAUSE)
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.terminate()
-        for worker in workers:
+        for worker in workers.values():
             worker.join()
-        metrics.cleanup()
+        folder.cleanup()
 
 
-def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket) -> None:
+def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.socket, number: int) -> None:
     """Serve in this process until it gets a signal to stop, or its parent process is killed."""
     logs.configure(settings)
+    metrics.write_as(number)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
     _end_with_parent(seconds=0)  # it may have been killed while this process started
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -98,4 +109,6 @@ def _end_with_parent(seconds: float | None = None) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     if wait([parent.sentinel], seconds):
+        # memory, which nothing else would give back
+        shutil.rmtree(os.environ[metrics.FOLDER], ignore_errors=True)
         os._exit(1)

@@ -1,14 +1,22 @@
 """Several processes serve on one port; none of them is missed when it dies, and all of them end together."""
 
+import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
+from litestar.types import ASGIApp
 
+from api.errors import PortalError
+from api.http import workers as http_workers
 from api.http.workers import workers_for
+from api.metrics import FOLDER
 from tests.cli.running import PORTAL
 from tests.server.running import Running, run_portal
 from tests.support.pooler import run_pooler
@@ -48,8 +56,31 @@ def test_workers_end_with_the_server(running: Running, ending: signal.Signals) -
 def test_workers_end_with_a_server_that_is_killed(running: Running) -> None:
     workers = running.workers()
     assert workers
+    [folder] = {worker.environ()[FOLDER] for worker in workers}
     running.process.kill()
     wait_until(lambda: not any(worker.is_running() for worker in workers))
+    assert not Path(folder).exists()
+
+
+def dying(folder: Path) -> ASGIApp:
+    """In a worker, ends it with exit code 7; the third does not start at all."""
+    if multiprocessing.parent_process() is not None:
+        (folder / str(os.getpid())).touch()
+        os._exit(7 if len(list(folder.iterdir())) < 3 else 3)
+    return cast(ASGIApp, None)
+
+
+@pytest.mark.parametrize(("soon", "pauses"), [(3600, {1}), (0, set())])
+def test_one_that_dies_soon_is_replaced_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: int, pauses: set[float]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setenv(FOLDER, "")  # which is changed
+    monkeypatch.setattr(http_workers, "_SOON", soon)
+    monkeypatch.setattr(http_workers, "sleep", slept.append)
+    with socket.socket() as listener, pytest.raises(PortalError):
+        http_workers.serve(partial(dying, tmp_path), settings_in(tmp_path), listener, 2)
+    assert set(slept) == pauses
 
 
 def test_without_the_setting_each_core_has_a_worker_unless_rooms_could_not_be_shared(
