@@ -1,5 +1,6 @@
 """The client behind the proxies in TRUSTED_PROXIES: its address, and whether it uses https."""
 
+import asyncio
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
@@ -34,6 +35,16 @@ def is_https(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
     settings: Settings = request.app.state.settings
     forwarded: str = request.headers.get("x-forwarded-proto", "")
     return is_proxy(_peer(request), settings) and forwarded.partition(",")[0].strip().lower() == "https"
+
+
+def peer_of(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+    """The address and the port at the other end of a connection, as it was accepted.
+
+    uvicorn asks the socket, which does not know them any more where the client has reset the connection already: all
+    such clients would be one.
+    """
+    peer = transport.get_extra_info("peername")
+    return (peer[0], peer[1]) if peer else None
 
 
 def _peer(request: ASGIConnection[Any, Any, Any, Any]) -> str:

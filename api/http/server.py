@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from api.errors import ApiError
 from api.http import web_socket
 from api.http.memory import give_back_large_blocks
-from api.http.proxies import is_proxy, network_of
+from api.http.proxies import is_proxy, network_of, peer_of
 from api.http.web_socket import WebSocketProtocol
 from api.settings import Settings
 
@@ -167,6 +167,7 @@ class _Protocol(H11Protocol):
         self._has_next_request = False
         self._unread = 0
         self._unread_until: float | None = None
+        self.client = peer_of(transport)
         peer = self.client[0] if self.client else ""
         self.network = network_of(peer)
         most = self.config.max_connections

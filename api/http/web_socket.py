@@ -14,7 +14,7 @@ from websockets.frames import CloseCode
 from websockets.protocol import Event
 from websockets.server import ServerProtocol
 
-from api.http.proxies import network_of
+from api.http.proxies import network_of, peer_of
 
 PATH = "/ws"
 
@@ -51,6 +51,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over the connection."""
         super().connection_made(transport)
+        self.client = peer_of(transport)
         self.network = network_of(self.client[0] if self.client else "")
 
     def data_received(self, data: bytes) -> None:

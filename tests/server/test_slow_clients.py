@@ -7,6 +7,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -369,6 +370,32 @@ def test_a_reader_that_has_hung_up_is_not_answered(tmp_path: Path) -> None:
         asyncio.run(ask(f"http://127.0.0.1:{listener.getsockname()[1]}"))
     # who writes may send and forget
     assert begun == ["POST/gone", "GET/here"]
+
+
+def test_a_client_that_has_reset_its_connection_has_its_address(tmp_path: Path) -> None:
+    """Those who do would share one limit, beside that of their address."""
+    clients: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            clients.append(scope["client"][0] if scope["client"] else "unknown")
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    post = b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        # before the server accepts it
+        with connected(url, post, "127.0.0.2") as gone:
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server = Server(app, settings_in(tmp_path))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        with connected(url, post, "127.0.0.3") as client:
+            received(client)
+        server.should_exit = True
+        thread.join()
+    assert clients == ["127.0.0.2", "127.0.0.3"]
 
 
 class Running(NamedTuple):
