@@ -44,7 +44,7 @@ _FILE_BYTES = 2**20
 """What is reserved of each: more than all routes need."""
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
-"""Those that are told apart: a client may choose any other, and each would be kept."""
+"""Those that are told apart. A client may choose any other: each would be a series for ever, and a long line."""
 
 _UPGRADED = 101
 
@@ -116,8 +116,7 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int | None, seconds: float) -> None:
         """Count a request that has ended, without an answer if its status is None."""
-        # a client may choose any method: each would be a series that is kept for ever
-        key = method if method in METHODS else "other", route, status
+        key = method, route, status
         requests, latency = self._known.get(key) or self._child(*key)
         requests.inc()
         if status != _UPGRADED:

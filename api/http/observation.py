@@ -10,7 +10,7 @@ from litestar.types import HTTPScope, WebSocketScope
 from api import logs
 from api.http.callers import Caller
 from api.http.proxies import is_proxy
-from api.metrics import Metrics
+from api.metrics import METHODS, Metrics
 from api.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Observer:
         id_ = self._sent(b"x-request-id", scope) or logs.new_request_id()
         logs.request_id.set(id_)
         span = self._tracing.begin(self._sent(b"traceparent", scope)) if self._tracing is not None else None
-        return Observation(scope, id_, self.metrics, str(scope.get("method", "GET")), span)
+        method = str(scope.get("method", "GET"))
+        return Observation(scope, id_, self.metrics, method if method in METHODS else "other", span)
 
     def _sent(self, header: bytes, scope: HTTPScope | WebSocketScope) -> str | None:
         """A header of a trusted proxy, if it is a simple token."""

@@ -52,7 +52,7 @@ def test_each_request_has_a_line(running: Running) -> None:
             client.get("/api/voucher/list"),
             client.get("/api/voucher/list", authorization=f"Bearer {token}"),
             client.ask("HEAD", "/health/live"),
-            client.ask("BREW", "/pot"),
+            client.ask("BREW" * 3000, "/pot"),
         ]
     _, *written = lines(running, 7)
     got = [tuple(line[name] for name in ("method", "route", "status", "caller")) for line in written]
@@ -62,7 +62,7 @@ def test_each_request_has_a_line(running: Running) -> None:
         ("GET", "/api/voucher/list", 401, "anon"),
         ("GET", "/api/voucher/list", 200, "thinker"),
         ("HEAD", "/health/live", 200, "anon"),
-        ("BREW", "unmatched", 404, "anon"),
+        ("other", "unmatched", 404, "anon"),
     ]
     assert [line["actor"] for line in written[:3]] == ["service", "anna", "anon"]
     assert re.fullmatch(r"[\w-]+", written[3]["actor"])
