@@ -60,6 +60,9 @@ STOPPING = "stopping"
 CONNECTIONS = "connections"
 """The name in the state of the server's life of its connections."""
 
+_STOP_SECONDS = 5
+"""What requests have to end, before the server hangs up on their clients."""
+
 _VERIFY = "/api/presence/verify"
 """Answers with a token; everybody may ask for one."""
 
@@ -115,6 +118,18 @@ class Server(uvicorn.Server):
         self._stops_at = self._stops_at or now + self.config.settings.stop_delay
         return now >= self._stops_at or self.force_exit
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Give requests time to end, then hang up on their clients, then cancel those that still run.
+
+        uvicorn would cancel all at once: uploads would leave folders, and each request a traceback in the log.
+        """
+        asyncio.get_running_loop().call_later(_STOP_SECONDS, self._hang_up)
+        await super().shutdown(sockets)
+
+    def _hang_up(self) -> None:
+        for connection in cast("list[_Protocol | WebSocketProtocol]", list(self.server_state.connections)):
+            connection.transport.abort()
+
     def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Write at most one line a minute where the system has no more files: asyncio tries again for ever."""
         error = context.get("exception")
@@ -143,7 +158,7 @@ class _Config(uvicorn.Config):
             server_header=False,
             proxy_headers=False,  # TRUSTED_PROXIES decides
             timeout_keep_alive=settings.request_timeout,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=_STOP_SECONDS + 1,
             reset_contextvars=True,  # a request must not see those of an earlier one on its connection (`replayed`)
         )
         self.settings = settings

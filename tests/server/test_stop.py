@@ -2,13 +2,14 @@
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.server.running import run_portal
+from tests.support.forms import begun, file
 from tests.support.serving import Connection, idle
 from tests.support.waiting import wait_for_row, wait_until
 
@@ -37,6 +38,26 @@ def test_it_finishes_what_it_began_and_hangs_up_on_idle_clients(database: str, t
 
         assert slow.result().status == 200
         assert running.process.wait() == 0
+
+
+def test_what_it_does_not_finish_leaves_nothing(database: str, tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "index.html").write_bytes(b"x" * 2**24)
+    contracts = tmp_path / "contracts"
+    body = b'POST /api/voucher/issue HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"issuerUid": '
+    with run_portal(database, tmp_path, WORKERS="1", PORTAL_DIR=str(pages)) as running, ExitStack() as clients:
+        for _ in range(2):
+            clients.enter_context(begun(running.url, file(b"x" * 2**20), 2**22))
+        unread, unfinished = (clients.enter_context(closing(idle(running.url))) for _ in range(2))
+        unread.sendall(b"GET / HTTP/1.1\r\nHost: portal.localhost\r\n\r\n")
+        assert unread.recv(12) == b"HTTP/1.1 200"
+        unfinished.sendall(body)
+        wait_until(lambda: len(list(contracts.glob("*/*"))) == 2)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait() == 0
+    assert list(contracts.iterdir()) == []
+    assert "Traceback" not in running.log.read_text()
 
 
 def test_it_serves_for_a_while_after_it_has_said_that_it_stops(database: str, tmp_path: Path) -> None:
