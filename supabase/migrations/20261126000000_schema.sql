@@ -7473,8 +7473,10 @@ create view private.unsettled_fee_events
 with (security_invoker = true)
 as
 select
-  e.id, e.beneficiary_id, e.payer_id, e.currency, e.amount_cents, e.reverses, e.adjusts, e.created_at, c.closed_until
+  e.id, e.beneficiary_id, e.payer_id, e.currency, e.amount_cents, e.reverses, e.adjusts,
+  coalesce(o.created_at, e.created_at) as counts_at, c.closed_until
 from public.fee_events e
+left join public.fee_events o on o.id = coalesce(e.reverses, e.adjusts) and o.settlement_id is null
 left join (
   select
     s.beneficiary_id, s.currency,
@@ -7488,8 +7490,10 @@ left join (
 where e.settlement_id is null;
 
 comment on view private.unsettled_fee_events is
-  'The fee events in no settlement. closed_until: the day before which everything is invoiced for the beneficiary in '
-  'the currency, or null. An earlier fee event counts in the first settlement of a later period.';
+  'The fee events in no settlement. counts_at: when it was written; what corrects a charge that is in no settlement '
+  'either counts with it, so that nobody owes what was given back before it was settled. closed_until: the day '
+  'before which everything is invoiced for the beneficiary in the currency, or null. An earlier fee event counts in '
+  'the first settlement of a later period.';
 
 -- sql/65_fees/functions/adjust_fee.sql
 create function public.adjust_fee(
@@ -7746,7 +7750,7 @@ as $$
       case when sum(abs(u.amount_cents)) over payer >= 4e18 then coalesce(u.payer_id::text, '') end as large_payer
     from private.unsettled_fee_events u
     cross join private.settings s
-    where u.created_at < due_fee_events.period_to::timestamp at time zone s.time_zone
+    where u.counts_at < due_fee_events.period_to::timestamp at time zone s.time_zone
       and coalesce(u.closed_until < due_fee_events.period_to, true)
       and u.id not in (select private.waiting_credits())
     window payer as (partition by u.beneficiary_id, u.currency, u.payer_id)
@@ -7777,10 +7781,10 @@ as $$
 $$;
 
 comment on function private.due_fee_events is
-  'The fee events that are in no settlement and were written before the day period_to, in the time zone of '
-  'private.settings. Without those of a beneficiary and currency for which a period up to that day is invoiced: they '
-  'count in a later one. Without the credits of an invoice that is not paid (private.waiting_credits), and without '
-  'those of a payer whose sum, for a beneficiary and currency, is negative, as '
+  'The fee events that are in no settlement and count before the day period_to, in the time zone of '
+  'private.settings (private.unsettled_fee_events). Without those of a beneficiary and currency for which a period up '
+  'to that day is invoiced: they count in a later one. Without the credits of an invoice that is not paid '
+  '(private.waiting_credits), and without those of a payer whose sum, for a beneficiary and currency, is negative, as '
   'private.settings.carries_negative_totals says: the credit of one payer must not pay the debt of another, nor keep '
   'it from being settled. part names the settlements of a beneficiary and currency: usually it is empty. Credits that '
   'are not carried are apart from charges, and where a sum may exceed a bigint there are several parts, so that the '
@@ -7804,7 +7808,7 @@ as $$
     from (
       select
         e.beneficiary_id, e.currency, e.payer_id, e.amount_cents,
-        date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
+        date_trunc('month', greatest((e.counts_at at time zone s.time_zone)::date, e.closed_until))::date as month
       from private.unsettled_fee_events e
       cross join private.settings s
       where e.id not in (select private.waiting_credits())
@@ -8462,7 +8466,8 @@ $$;
 
 comment on function public.settle_fees is
   'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
-  'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
+  'until (not including) period_to, days in the time zone of private.settings; and what has corrected these fee events '
+  'since. Fee events left over from earlier '
   'periods (committed late, period missed or voided) are included; those of an invoiced period count in a later one, '
   'and the negative sum of a payer waits (private.due_fee_events). Creates one settlement per beneficiary and '
   'currency, with its lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run '

@@ -64,6 +64,12 @@ class Entry:
     at: datetime
     takes_back: bool = False
     settlement: str | None = None
+    corrects: "Entry | None" = None
+
+    @property
+    def counts_at(self) -> datetime:
+        """When it counts: a correction with its charge, unless that is settled."""
+        return self.corrects.at if self.corrects and self.corrects.settlement is None else self.at
 
 
 @dataclass
@@ -125,7 +131,10 @@ class Bookkeeper:
 
     def correct(self, entries: list[Entry], amount: int, at: datetime, *, takes_back: bool) -> None:
         """Adds a correction of a charge."""
-        self.entries.append(replace(entries[0], amount=amount, at=at, takes_back=takes_back, settlement=None))
+        correction = replace(
+            entries[0], amount=amount, at=at, takes_back=takes_back, settlement=None, corrects=entries[0]
+        )
+        self.entries.append(correction)
 
     def take_back(self, subject: str, at: datetime) -> None:
         """Reverses what is left of the charges of a subject that no operator has reversed."""
@@ -148,7 +157,11 @@ class Bookkeeper:
         groups: dict[tuple[str, str, str | None], list[Entry]] = {}
         for entry in self.entries:
             of = (entry.beneficiary, entry.currency)
-            if entry.settlement is None and entry.at < midnight(period_to) and self.closed_until(*of) < period_to:
+            if (
+                entry.settlement is None
+                and entry.counts_at < midnight(period_to)
+                and self.closed_until(*of) < period_to
+            ):
                 groups.setdefault((*of, entry.payer), []).append(entry)
         due: dict[tuple[str, str], list[Entry]] = {}
         for (beneficiary, currency, _), entries in groups.items():

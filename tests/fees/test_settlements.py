@@ -101,6 +101,18 @@ def test_each_moment_belongs_to_one_month(books: psycopg.Connection, zone: str, 
     assert first[1] == second[0]
 
 
+def test_what_was_given_back_before_it_is_settled_is_not_owed(books: psycopg.Connection) -> None:
+    booking = booked(books)
+    books.execute("set local session_replication_role = replica")
+    books.execute("update public.fee_events set created_at = '2025-01-31T12:00Z'")
+    books.execute("set local session_replication_role = origin")
+    # in a later month
+    cancel(books, booking)
+    assert one(books, "select private.settle_due_months()") == 1
+    assert stored(books) == [("2025-01-01", "2025-02-01", 0, "EUR", "open")]
+    assert violations(books) == {}
+
+
 def test_missed_months_are_settled_separately(books: psycopg.Connection) -> None:
     for moment, amount in [("2025-01-15T12:00", 1), ("2025-02-10T12:00", 2), ("2025-02-20T12:00", 3)]:
         charge(books, amount, at(moment))

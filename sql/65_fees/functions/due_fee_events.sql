@@ -14,7 +14,7 @@ as $$
       case when sum(abs(u.amount_cents)) over payer >= 4e18 then coalesce(u.payer_id::text, '') end as large_payer
     from private.unsettled_fee_events u
     cross join private.settings s
-    where u.created_at < due_fee_events.period_to::timestamp at time zone s.time_zone
+    where u.counts_at < due_fee_events.period_to::timestamp at time zone s.time_zone
       and coalesce(u.closed_until < due_fee_events.period_to, true)
       and u.id not in (select private.waiting_credits())
     window payer as (partition by u.beneficiary_id, u.currency, u.payer_id)
@@ -45,10 +45,10 @@ as $$
 $$;
 
 comment on function private.due_fee_events is
-  'The fee events that are in no settlement and were written before the day period_to, in the time zone of '
-  'private.settings. Without those of a beneficiary and currency for which a period up to that day is invoiced: they '
-  'count in a later one. Without the credits of an invoice that is not paid (private.waiting_credits), and without '
-  'those of a payer whose sum, for a beneficiary and currency, is negative, as '
+  'The fee events that are in no settlement and count before the day period_to, in the time zone of '
+  'private.settings (private.unsettled_fee_events). Without those of a beneficiary and currency for which a period up '
+  'to that day is invoiced: they count in a later one. Without the credits of an invoice that is not paid '
+  '(private.waiting_credits), and without those of a payer whose sum, for a beneficiary and currency, is negative, as '
   'private.settings.carries_negative_totals says: the credit of one payer must not pay the debt of another, nor keep '
   'it from being settled. part names the settlements of a beneficiary and currency: usually it is empty. Credits that '
   'are not carried are apart from charges, and where a sum may exceed a bigint there are several parts, so that the '

@@ -15,7 +15,7 @@ as $$
     from (
       select
         e.beneficiary_id, e.currency, e.payer_id, e.amount_cents,
-        date_trunc('month', greatest((e.created_at at time zone s.time_zone)::date, e.closed_until))::date as month
+        date_trunc('month', greatest((e.counts_at at time zone s.time_zone)::date, e.closed_until))::date as month
       from private.unsettled_fee_events e
       cross join private.settings s
       where e.id not in (select private.waiting_credits())

@@ -87,7 +87,8 @@ $$;
 
 comment on function public.settle_fees is
   'Settles every fee event that is in no settlement and was written before the end of the period: from period_from '
-  'until (not including) period_to, days in the time zone of private.settings. Fee events left over from earlier '
+  'until (not including) period_to, days in the time zone of private.settings; and what has corrected these fee events '
+  'since. Fee events left over from earlier '
   'periods (committed late, period missed or voided) are included; those of an invoiced period count in a later one, '
   'and the negative sum of a payer waits (private.due_fee_events). Creates one settlement per beneficiary and '
   'currency, with its lines, and returns them with their fee_events, reversals and adjustments (counts). With dry_run '

@@ -2,8 +2,10 @@ create view private.unsettled_fee_events
 with (security_invoker = true)
 as
 select
-  e.id, e.beneficiary_id, e.payer_id, e.currency, e.amount_cents, e.reverses, e.adjusts, e.created_at, c.closed_until
+  e.id, e.beneficiary_id, e.payer_id, e.currency, e.amount_cents, e.reverses, e.adjusts,
+  coalesce(o.created_at, e.created_at) as counts_at, c.closed_until
 from public.fee_events e
+left join public.fee_events o on o.id = coalesce(e.reverses, e.adjusts) and o.settlement_id is null
 left join (
   select
     s.beneficiary_id, s.currency,
@@ -17,5 +19,7 @@ left join (
 where e.settlement_id is null;
 
 comment on view private.unsettled_fee_events is
-  'The fee events in no settlement. closed_until: the day before which everything is invoiced for the beneficiary in '
-  'the currency, or null. An earlier fee event counts in the first settlement of a later period.';
+  'The fee events in no settlement. counts_at: when it was written; what corrects a charge that is in no settlement '
+  'either counts with it, so that nobody owes what was given back before it was settled. closed_until: the day '
+  'before which everything is invoiced for the beneficiary in the currency, or null. An earlier fee event counts in '
+  'the first settlement of a later period.';
