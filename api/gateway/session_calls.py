@@ -1,5 +1,6 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
+import asyncio
 import base64
 import hashlib
 from dataclasses import replace
@@ -12,6 +13,7 @@ import msgspec
 from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Row
+from api.gateway.shares import PATIENCE_SECONDS
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 """As of a page of SQL (`private.read_page`)."""
@@ -42,13 +44,17 @@ class SessionCalls:
     link with a token adds its thinker to anybody's session, which must not write as that one unasked.
     """
 
-    def __init__(self, calls: Calls, session_id: UUID, *, claims: bool, client: str | None, known: bool) -> None:
+    def __init__(
+        self, calls: Calls, session_id: UUID, turn: asyncio.Lock, *, claims: bool, client: str | None, known: bool
+    ) -> None:
         """Take the calls of the request, its session, and what `claim_thinker` takes of the claims that it makes.
 
+        `turn` is held while a list is read, of which one client could read many at once.
         Without `claims` (a request that only reads) a session without thinkers sees what everybody may see.
         """
         self._calls = calls
         self._session_id = session_id
+        self._turn = turn
         self._claims = claims
         self._client = client
         self._known = known
@@ -76,7 +82,7 @@ class SessionCalls:
         elif not thinkers:
             own = [replace(actor, uid=guest, session_id=None)]  # nobody, who sees what everybody may see
         if function in _NEWEST_FIRST:
-            return await self._list(function, own + proven, params)
+            return await self._list_in_turn(function, own + proven, params)
         attempts = [(each, params) for each in own]
         if not self._claims or function in _OF_A_PARTY:
             attempts += [(each, params) for each in proven]
@@ -114,10 +120,24 @@ class SessionCalls:
                 refusals.append(error)
         raise refusals[0]
 
+    async def _list_in_turn(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
+        """See `_list`. Raises ApiError `busy` where other lists of the client take long."""
+        if len(actors) == 1:
+            return await self._list(function, actors, params)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise ApiError("busy") from error
+        try:
+            return await self._list(function, actors, params)
+        finally:
+            self._turn.release()
+
     async def _list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """One page of the rows that any of the thinkers may see."""
         most = max(1, int(str(params["max_rows"])) // len(actors))
-        rows: list[Row] | None = None
+        pages: list[list[Row]] = []
         refusals = []
         for actor in actors:
             try:
@@ -127,11 +147,11 @@ class SessionCalls:
                     raise
                 refusals.append(error)
             else:
-                # one after the other: all pages together could be sixty megabytes
-                rows = page if rows is None else _cut(_merged([rows, page], newest_first=_NEWEST_FIRST[function]))
-        if rows is None:
+                # whole, all of them could have seventy megabytes
+                pages.append(_cut(page, MAX_PAGE_BYTES // len(actors)))
+        if not pages:
             raise refusals[0]
-        return rows
+        return _cut(_merged(pages, newest_first=_NEWEST_FIRST[function]), MAX_PAGE_BYTES)
 
 
 def _guest(session_id: UUID) -> str:
@@ -154,12 +174,12 @@ def _merged(pages: list[list[Row]], *, newest_first: bool) -> list[Row]:
     return [*in_order[:place], in_order[place] | {"next": end["next"]}]
 
 
-def _cut(rows: list[Row]) -> list[Row]:
-    """As many of the rows as a page may have bytes, at least one; the last one has the cursor of the next page."""
+def _cut(rows: list[Row], most: int) -> list[Row]:
+    """As many of the rows as have so many bytes, at least one; the last one has the cursor of the next page."""
     size = 0
     for count, row in enumerate(rows):
         size += len(msgspec.json.encode(row))
-        if size > MAX_PAGE_BYTES and count:
+        if size > most and count:
             last = rows[count - 1]
             key = msgspec.json.encode([last["created_at"], str(last["id"])])
             return [*rows[: count - 1], last | {"next": base64.urlsafe_b64encode(key).decode()}]

@@ -43,6 +43,7 @@ class Shares:
         reads = asyncio.Semaphore(connections * 3 // 8)
         self._of_client = max(1, connections // 4)
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
             (False, False): _Share(gateway, usage, callers, everything),
@@ -62,6 +63,10 @@ class Shares:
         if client is None:
             return share
         return share.within(self._clients.setdefault(client, _Client(self._of_client)))
+
+    def turn(self, client: str) -> asyncio.Lock:
+        """What a client holds while it does what it may do once at a time."""
+        return self._turns.setdefault(client, asyncio.Lock())
 
     async def ping(self) -> bool:
         """Whether the database can be written. All requests at one time share one call, on a connection of its own."""

@@ -139,7 +139,8 @@ def calls_of(request: Connection) -> Calls:
         settings: Settings = request.app.state.settings
         known, session_id = settings.claim_known_ids, request.user.session.id
         request.user.has_called = True
-        return SessionCalls(calls, session_id, claims=not is_read, client=client, known=known)
+        turn = shares.turn(client or str(session_id))
+        return SessionCalls(calls, session_id, turn, claims=not is_read, client=client, known=known)
     return calls
 
 

@@ -197,7 +197,7 @@ def test_a_thinker_that_goes_meanwhile_ends_no_session(shared_database: str) -> 
     async def ask(function: str, **params: object) -> None:
         gateway = Losing(shared_database)
         async with gateway.open():
-            calls = SessionCalls(gateway, session, claims=False, client=None, known=False)
+            calls = SessionCalls(gateway, session, asyncio.Lock(), claims=False, client=None, known=False)
             await calls.call(function, Actor("authenticated"), **params)
 
     with psycopg.connect(shared_database, autocommit=True) as connection:
@@ -206,6 +206,33 @@ def test_a_thinker_that_goes_meanwhile_ends_no_session(shared_database: str) -> 
             with pytest.raises(ApiError) as refusal:
                 asyncio.run(ask(function, **params))
             assert refusal.value.code == "busy"
+
+
+def test_lists_of_several_thinkers_are_read_one_after_another(shared_database: str) -> None:
+    session = uuid4()
+    asked: list[str | None] = []
+
+    class Recording(DirectGateway):
+        """Tells for whom a list was asked."""
+
+        async def call(self, function: str, actor: Actor, **params: object) -> Any:
+            if function == "list_transfers":
+                asked.append(actor.uid)
+            return await super().call(function, actor, **params)
+
+    async def ask() -> None:
+        gateway = Recording(shared_database)
+        async with gateway.open():
+            calls = SessionCalls(gateway, session, asyncio.Lock(), claims=False, client=None, known=False)
+            lists = [calls.call("list_transfers", Actor("authenticated"), max_rows=10) for _ in range(2)]
+            await asyncio.gather(*lists)
+
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        for _ in range(2):
+            call(connection, SERVER, "claim_thinker", session_id=session, uid=uuid4().hex[:22])
+    asyncio.run(ask())
+    assert len(set(asked)) == 2
+    assert asked == asked[:2] * 2
 
 
 def test_lists_of_several_thinkers_keep_their_order(anna: Browser, public: Connection) -> None:
