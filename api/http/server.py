@@ -218,8 +218,10 @@ class _Protocol(H11Protocol):
     @property
     def waits_for_client(self) -> bool:
         """Whether it waits for a request, for the rest of one, or for the client to read an answer."""
-        waits = self.is_idle or self.cycle.more_body or self.flow.write_paused
-        return waits and not self.transport.is_closing()
+        if self.transport.is_closing():
+            # it is closed when the client has read what is left
+            return self.transport.get_write_buffer_size() > 0
+        return self.is_idle or self.cycle.more_body or self.flow.write_paused
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request."""

@@ -215,6 +215,15 @@ def test_of_too_many_that_do_not_read_the_longest_silent_is_closed(small: str) -
         wait_until(partial(is_served, small))
 
 
+def test_an_answer_that_ends_its_connection_makes_room_where_it_is_not_read(small: str) -> None:
+    last = b"GET /admin/vega.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with ExitStack() as stack:
+        for n in range(12):
+            client = stack.enter_context(connected(small, last, f"127.0.1.{1 + n}"))
+            assert client.recv(1) == b"H"
+        assert is_served(small)
+
+
 def test_an_address_gets_a_part_of_the_connections(small: str, shared_database: str) -> None:
     issue = b'{"issuerUid": "anna"}'
     request = ISSUE + b"Content-Length: %d\r\n\r\n%b" % (len(issue), issue)
