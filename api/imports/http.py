@@ -165,10 +165,13 @@ class _Server:
         raise PortalError(f"{url} answers 429 again and again.")
 
     def _content(self, answer: httpx.Response) -> bytes | memoryview:
-        """The body: a file that is gone when nothing refers to it."""
+        """The body: a file that is gone when nothing refers to it. Raises PortalError: encoded, or too long."""
+        # a few bytes would become gigabytes before they are counted
+        if (encoding := answer.headers.get("Content-Encoding", "identity").strip().lower()) != "identity":
+            raise PortalError(f"{answer.url} answers in the encoding {encoding}, though it was asked for none.")
         with tempfile.TemporaryFile() as file:
             commas = 0
-            for chunk in answer.iter_bytes():
+            for chunk in answer.iter_raw():
                 self._left -= len(chunk)
                 commas += chunk.count(b",")
                 if file.tell() + len(chunk) > _MAX_ANSWER or commas > _MAX_COMMAS or self._left < 0:

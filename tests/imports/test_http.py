@@ -1,5 +1,6 @@
 """The lists of running servers: those of both generations, of one like this, and of hostile ones."""
 
+import gzip
 import json
 import sqlite3
 from collections import Counter
@@ -283,6 +284,13 @@ HOSTILE: dict[str, tuple[Route, str]] = {
     "no row": (items(5), "lists something that is no row"),
     "large": (items("x" * 4000), "answers more than a list can have"),
     "many": (items(*[1] * 600), "answers more than a list can have"),
+    # a list that would be read if it was decoded
+    "encoded": (
+        lambda _, __: Reply(
+            gzip.compress(b'{"items":[]}'), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        ),
+        "answers in the encoding gzip",
+    ),
     "short": (lambda _, __: Reply({}, headers={"Content-Length": "9"}), "Cannot read"),
     "endless": (page(VOUCHER, after="x"), "begins again and again"),
     "ended": (ends, "ended in the middle"),
