@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -113,6 +114,8 @@ async def load_documents(
 ) -> Documents:
     """Stores each imported document that has the size and the hash that the table says, and that no other row claims.
 
+    One whose file may be that of another row, under another spelling of its path, is differing.
+
     What the store has already stays. Raises ApiError: storage_full, storage_away; PortalError: a bucket that fails.
     """
     documents = Documents()
@@ -128,6 +131,16 @@ async def load_documents(
         " )"
         " order by c.created_at, c.id"
     ).fetchall()
+    claims = Counter(
+        name
+        for (path,) in connection.execute(
+            "select c.storage_url from public.contracts c"
+            " union select j.content ->> 'storage_url' from private.import_rejects j"
+            " where j.legacy_table = 'contracts' and j.resolved_at is null"
+            "   and j.content ->> 'storage_url' like 'contracts/%'"
+        )
+        for name in _names(path)
+    )
     for path, size, sha256 in rows:
         documents.read += 1
         expected = Stored(size, sha256)
@@ -135,6 +148,8 @@ async def load_documents(
             documents.missing.append(path)
         elif await storage.find(path) == expected:
             documents.already_there += 1
+        elif any(claims[name] > 1 for name in _names(path)):
+            documents.differing.append(path)
         elif (chunks := await place.open(path)) is None:
             documents.missing.append(path)
         else:
@@ -148,9 +163,13 @@ async def load_documents(
 
 
 def _names(path: str) -> list[str]:
-    """The names that a document may have: the servers encoded them, tools that copy a bucket may decode them."""
-    inner = path.removeprefix("contracts/")
-    names = dict.fromkeys((path, unquote(path), inner, unquote(inner)))
+    """The names that a document may have: the servers encoded them, tools that copy a bucket may decode them.
+
+    A path that no server has encoded has no other spelling: it may be an alias of somebody else's.
+    """
+    decoded = unquote(path)
+    spellings = (path, decoded) if quote(decoded, safe="/!'()*") == path else (path,)
+    names = dict.fromkeys(name for spelling in spellings for name in (spelling, spelling.removeprefix("contracts/")))
     return [name for name in names if "\0" not in name and _is_inside(name)]
 
 

@@ -48,6 +48,40 @@ def test_documents_are_stored_if_they_have_their_hash(
     assert json.loads(run("import", "contracts", str(bucket), "--json").stdout)["stored"] == 1
 
 
+@pytest.mark.usefixtures("connection")
+@pytest.mark.parametrize(
+    ("hers", "alias", "file", "differing"),
+    [
+        # only the first is how a server encodes
+        ("ct-1/secret.txt", "%63t-1/secret.txt", "ct-1/secret.txt", []),
+        ("ct-1/a-b.txt", "ct-1/a%2Db.txt", "ct-1/a-b.txt", []),
+        ("ct-1/a", "contracts/ct-1%2Fa", "ct-1/a", []),
+        # whose file it is, only the tool that copied it knows
+        ("ct-1/a%20b.txt", "ct-1/a b.txt", "ct-1/a b.txt", ["alias", "hers"]),
+        ("ct-1/a%20b.txt", "ct-1/a%2520b.txt", "ct-1/a%20b.txt", ["alias", "hers"]),
+    ],
+)
+def test_another_spelling_of_a_path_gives_nobody_the_bytes(
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hers: str, alias: str, file: str, differing: list[str]
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    paths = {"hers": f"contracts/{hers}", "alias": f"contracts/{alias}"}
+    take(
+        write(
+            tmp_path / "d1.sqlite",
+            ("contracts", {"storage_url": paths["hers"]}),
+            ("contracts", {"id": "ct-9", "storage_url": paths["alias"], "created_by": "eve"}),
+            good=False,
+        )
+    )
+    stored = tmp_path / "bucket" / "contracts" / file
+    stored.parent.mkdir(parents=True)
+    stored.write_text("abc")
+    report = json.loads(run("import", "contracts", str(tmp_path / "bucket"), "--json").stdout)
+    assert sorted(report["differing"]) == sorted(paths[name] for name in differing)
+    assert (report["stored"], report["missing"]) == ((0, []) if differing else (1, [paths["alias"]]))
+
+
 def test_a_folder_has_no_file_with_a_name_that_is_too_long(tmp_path: Path) -> None:
     (tmp_path / "ct-1").mkdir()
     assert asyncio.run(Folder(tmp_path).open(f"contracts/ct-1/{'x' * 300}")) is None
