@@ -4,6 +4,9 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
 as $$
 begin
   -- thinkers who acted towards the actor; naming a thinker (such as a voucher's holder) does not reveal it

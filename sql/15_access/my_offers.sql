@@ -4,6 +4,9 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
 as $$
 begin
   return query select o.id from public.mortgage_offers o where o.lender_id = auth.uid();

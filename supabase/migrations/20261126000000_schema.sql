@@ -803,6 +803,9 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
 as $$
 begin
   return query select v.id from public.vouchers v where v.holder_id = auth.uid();
@@ -945,6 +948,9 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
 as $$
 begin
   -- thinkers who acted towards the actor; naming a thinker (such as a voucher's holder) does not reveal it
@@ -986,6 +992,9 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
 as $$
 begin
   return query
@@ -1082,6 +1091,9 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
 as $$
 begin
   return query select o.id from public.mortgage_offers o where o.lender_id = auth.uid();

@@ -9,7 +9,8 @@ import pytest
 from psycopg import sql
 
 from api.actor import Actor
-from tests.support.acting import call, thinker
+from tests.support.acting import call, one, thinker, unchecked
+from tests.support.databases import Server
 
 ANON = Actor("anon")
 ANN = thinker("ann")
@@ -192,3 +193,28 @@ def test_what_is_no_request_has_no_body(session: psycopg.Connection) -> None:
 
 def test_trusted_servers_may_ask_as_they_like(session: psycopg.Connection) -> None:
     assert ask(session, Actor("service_role"), casts(11, kind="text")) is None
+
+
+def test_who_is_in_most_rows_makes_no_plan_of_others(migrated: str, server: Server) -> None:
+    names = "select count(*) from private.held_vouchers(), private.my_contacts(), private.my_contract_links()"
+    scans = "select pg_stat_get_xact_numscans('public.vouchers'::regclass)"
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
+        call(connection, ANN, "issue_voucher")
+        with unchecked(connection):
+            connection.execute(
+                "insert into public.vouchers (id, issuer_id, holder_id, issued_to, status, valid_from, valid_until)"
+                " select 'v' || n, id, id, id, 'booked', now(), now() + interval '1 hour'"
+                " from public.thinkers, generate_series(1, 5000) n where public_id = 'ann'"
+            )
+        connection.execute("analyze")
+        # plans are made for the first caller
+        for caller in (ANN, thinker("eve")):
+            with connection.transaction():
+                connection.execute(
+                    "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                    (caller.role, json.dumps(caller.claims())),
+                )
+                before = one(connection, scans)
+                connection.execute(names)
+                scanned = one(connection, scans) - before
+    assert scanned == 0
