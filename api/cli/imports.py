@@ -150,7 +150,7 @@ def contracts(
         console.print(f"{found.read} documents: {found.stored} stored, {found.already_there} already there.")
         Table(console, "problem", "document").print(
             Row((problem, path), style="red")
-            for problem, paths in (("missing", found.missing), ("another hash", found.differing))
+            for problem, paths in (("missing", found.missing), ("another hash, or claimed twice", found.differing))
             for path in paths
         )
     if found.missing or found.differing:

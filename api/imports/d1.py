@@ -46,7 +46,7 @@ _LEAST = 4
 _SECONDS = 300
 """How long a statement of a dump, or the opening of a file, may take."""
 
-_STEPS = 100_000
+_STEPS = 1000
 """After how many steps of SQLite a statement is looked at, and Ctrl-C and SIGTERM are noticed."""
 
 _ALLOWED = {
@@ -63,6 +63,9 @@ _IGNORED = {sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_ANALYZE}
 
 _FUNCTIONS = {"replace", "char", "unistr", "unistr_quote"}
 """With which SQLite writes line breaks and control characters."""
+
+_PATTERN = 16
+"""The characters of the longest text that `replace` replaces; SQLite writes marks like `\\n`."""
 
 
 class D1:
@@ -193,6 +196,7 @@ def _execute(dump: Path, path: Path) -> None:
             f"max_page_count = {pages}",
         ):  # fmt: skip
             database.execute(f"pragma {setting}")
+        database.create_function("replace", 3, _replace, deterministic=True)
         database.set_authorizer(_Authorizer())
         started = time.monotonic()
         database.set_progress_handler(lambda: time.monotonic() - started > _SECONDS, _STEPS)
@@ -217,6 +221,15 @@ def _execute(dump: Path, path: Path) -> None:
         database.executescript("".join(part))
         if database.in_transaction:
             database.execute("commit")
+
+
+def _replace(text: str | None, old: str | None, new: str | None) -> str | None:
+    """As SQLite's own, which compares for minutes in one step where the old text is long. Raises ValueError."""
+    if text is None or old is None or new is None:
+        return None
+    if len(old) > _PATTERN or len(text) + text.count(old) * (len(new) - len(old)) > _ROW:
+        raise ValueError("too long")
+    return text.replace(old, new) if old else text
 
 
 def _most(file: Path) -> int:

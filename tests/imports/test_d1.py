@@ -22,7 +22,7 @@ import pytest
 
 from api.actor import SERVER
 from api.errors import PortalError
-from api.imports.d1 import open_d1
+from api.imports.d1 import _replace, open_d1
 from api.imports.loading import begin, finish, load, load_table
 from api.imports.source import TABLES, stage
 from tests.cli.running import PORTAL, portal, run
@@ -706,6 +706,8 @@ def test_a_request_cannot_write_without_its_events(connection: psycopg.Connectio
         f"create table many ({', '.join(f'c{n}' for n in range(101))})",
         # 10 MB of rows
         f"create table t (x); insert into t select {HUNDRED} from {', '.join(TENS[:3])}",
+        # such a text could be compared for minutes, which nothing ends
+        "insert into properties (id) values (replace('x', 'seventeen letters', ''))",
         "no sql at all",
     ],
 )
@@ -732,6 +734,12 @@ def test_a_dump_of_wrangler_is_read(connection: psycopg.Connection, take: Take, 
         """
     )
     assert take(file)["notes"] == ["The table d1_migrations is not imported (4 rows)."]
+
+
+def test_a_replacement_in_a_dump_is_measured_before_it_is_made() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        _replace("x" * 3200, "x", "x" * 3200)
+    assert [_replace("aba", "a", "cc"), _replace("aba", "", "c"), _replace(None, "a", "b")] == ["ccbcc", "aba", None]
 
 
 def test_a_long_line_of_a_dump_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
