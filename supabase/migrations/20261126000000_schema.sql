@@ -11252,6 +11252,8 @@ declare
 begin
   -- one erasure at a time
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
+  -- nor while a batch of an import that has asked for erased uids may still write this one; before any row is locked
+  perform pg_advisory_xact_lock(private.lock_number('import_batch'));
   if not exists (select from public.thinkers t where t.id = thinker) then
     raise sqlstate 'PT404' using message = 'thinker_not_found';
   end if;

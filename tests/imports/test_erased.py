@@ -1,5 +1,6 @@
 """An import does not bring back who was erased."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,7 @@ from tests.imports.conftest import Take
 from tests.imports.legacy import Value, write
 from tests.support.acting import one
 from tests.support.charging import violations
+from tests.support.waiting import wait_until
 
 
 def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
@@ -31,6 +33,37 @@ def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, ta
     assert one(connection, "select count(*) from public.telemetry_events") == 2
     assert one(connection, "select count(*) from public.thinkers where public_id = 'anna'") == 0
     assert one(connection, "select array_agg(distinct content) from private.import_rejects") == [{}]
+
+
+def test_who_is_erased_while_a_batch_is_imported_does_not_come_back(
+    connection: psycopg.Connection, shared_database: str, take: Take, tmp_path: Path
+) -> None:
+    connection.execute("select private.ensure_thinker('anna')")
+    file = write(
+        tmp_path / "d1.sqlite",
+        ("telemetry_events", {"actor_uid": "zoe"}),
+        ("telemetry_events", {"id": "te-2", "actor_uid": "anna"}),
+        good=False,
+    )
+    waiting = "select count(*) from pg_locks where not granted"
+    with (
+        psycopg.connect(shared_database) as naming,
+        psycopg.connect(shared_database, autocommit=True) as operator,
+        ThreadPoolExecutor() as threads,
+    ):
+        with naming.transaction():
+            # the batch has looked who is erased, and waits for this one
+            naming.execute("select private.ensure_thinker('zoe')")
+            taken = threads.submit(take, file)
+            wait_until(lambda: one(connection, waiting) == 1)
+            erasing = threads.submit(one, operator, "select private.erase_thinker('anna')")
+            wait_until(lambda: erasing.done() or one(connection, waiting) == 2)
+        assert taken.result(timeout=60)["tables"]["telemetry_events"]["written"] == 2
+        assert erasing.result(timeout=60)["rows"]["telemetry_events"] == {"deleted": 1}
+    assert one(connection, "select array_agg(public_id) from public.thinkers where public_id in ('anna', 'zoe')") == [
+        "zoe"
+    ]
+    assert one(connection, "select count(*) from public.telemetry_events") == 1
 
 
 @pytest.mark.parametrize(
