@@ -11854,7 +11854,10 @@ insert into private.jobs (name, schedule, late_after, description) values
   ('presence-offline', '* * * * *', '5 minutes', 'Sets thinkers to offline after a minute without a heartbeat.'),
   -- hourly, because a run gives up during a long query on the log
   ('purge-old-events', '10 * * * *', '26 hours', 'Creates event partitions for the next months, and drops old ones.'),
-  ('purge-idempotency-keys', '20 * * * *', '130 minutes', 'Deletes idempotency keys after 24 hours.'),
+  (
+    'purge-idempotency-keys', '20 * * * *', '130 minutes',
+    'Deletes idempotency keys after 24 hours, and expired counters of requests.'
+  ),
   ('cleanup-cron-history', '40 3 * * *', '26 hours', 'Deletes job logs older than 14 days.'),
   ('check-invariants', '0 4 * * *', '26 hours', 'Fails if an invariant is violated, and names it.');
 
@@ -12113,6 +12116,12 @@ as $$
 declare
   deleted bigint;
 begin
+  -- a client's address stays no longer; of a request that counts now another run deletes it
+  delete from private.request_counts c
+  where c.client in (
+    select o.client from private.request_counts o where o.window_ends_at < now() for update skip locked
+  );
+
   delete from private.idempotency_keys k where k.created_at < now() - interval '24 hours';
   get diagnostics deleted = row_count;
   return deleted;
@@ -12120,7 +12129,7 @@ end;
 $$;
 
 comment on function private.job_purge_idempotency_keys is
-  'Deletes idempotency keys older than 24 hours. Returns their number.';
+  'Deletes idempotency keys older than 24 hours, and expired counters of requests. Returns the number of the keys.';
 
 -- sql/70_jobs/functions/job_purge_old_events.sql
 create function private.job_purge_old_events()

@@ -110,6 +110,18 @@ def test_idempotency_keys_are_deleted_after_a_day(connection: psycopg.Connection
     assert left == [("-1",), ("0",)]
 
 
+def test_addresses_are_deleted_when_their_window_has_ended(connection: psycopg.Connection) -> None:
+    with connection.transaction():
+        connection.execute(
+            "insert into private.request_counts (client, requests, window_ends_at)"
+            " select format('192.0.2.%s', seconds), 1, now() + seconds * interval '1 s'"
+            " from unnest(array[-1, 0, 1]) as seconds"
+        )
+        assert run(connection, "purge-idempotency-keys") == Run(0, None)
+    left = connection.execute("select client from private.request_counts order by client").fetchall()
+    assert left == [("192.0.2.0",), ("192.0.2.1",)]
+
+
 def test_events_are_kept_as_long_as_the_settings_say(connection: psycopg.Connection) -> None:
     connection.execute("set timezone = 'UTC'")
     connection.execute(

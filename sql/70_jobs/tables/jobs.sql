@@ -29,7 +29,10 @@ insert into private.jobs (name, schedule, late_after, description) values
   ('presence-offline', '* * * * *', '5 minutes', 'Sets thinkers to offline after a minute without a heartbeat.'),
   -- hourly, because a run gives up during a long query on the log
   ('purge-old-events', '10 * * * *', '26 hours', 'Creates event partitions for the next months, and drops old ones.'),
-  ('purge-idempotency-keys', '20 * * * *', '130 minutes', 'Deletes idempotency keys after 24 hours.'),
+  (
+    'purge-idempotency-keys', '20 * * * *', '130 minutes',
+    'Deletes idempotency keys after 24 hours, and expired counters of requests.'
+  ),
   ('cleanup-cron-history', '40 3 * * *', '26 hours', 'Deletes job logs older than 14 days.'),
   ('check-invariants', '0 4 * * *', '26 hours', 'Fails if an invariant is violated, and names it.');
 
