@@ -155,7 +155,10 @@ class SessionCalls:
 
 
 def _guest(session_id: UUID) -> str:
-    """The uid of a session that has named none; nobody can compute the session from it."""
+    """The uid of a session that has named none; nobody can compute the session from it.
+
+    No other session may claim it (`claim_thinker`, which computes it, too).
+    """
     return f"guest-{hashlib.sha256(b'guest' + session_id.bytes).hexdigest()[:22]}"
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from api.actor import SERVER, Actor
+from api.gateway.session_calls import _guest
 from tests.support.acting import act, act_or_reason, call, call_or_reason, connections, one, thinker
 from tests.support.parallel import at_once
 from tests.support.waiting import wait_until
@@ -225,7 +226,11 @@ def test_a_released_shared_token_ends_its_session(connection: psycopg.Connection
 
 
 def test_the_guest_of_a_session_is_nobody_elses(connection: psycopg.Connection) -> None:
-    guest = "guest-0123456789abcdef012345"
+    guest = _guest(ONE)
+    # not even before the session has claimed it, nor where somebody has named it
+    assert claim(connection, OTHER, guest) == "not_yourself"
+    act(connection, thinker("sam"), "issue_voucher", holder_uid=guest)
+    assert claim(connection, OTHER, guest) == "not_yourself"
     assert claim(connection, ONE, guest) == DONE
     assert claim(connection, ONE, guest) == DONE
     connection.execute("select private.release_thinker(%s)", (guest,))

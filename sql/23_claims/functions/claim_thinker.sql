@@ -31,10 +31,12 @@ begin
   -- no look-alikes. Those of tokens and of users of Supabase Auth need a proof, the others are no page's
   if claim_thinker.uid collate "C" !~ '^[A-Za-z0-9._-]{1,64}$'
     or claim_thinker.uid collate "C" ~* '^(thinker-[0-9a-f]{12}$|erased-|[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$)'
-    -- computed from a session, which claims it before anybody sees it
+    -- that of its own session only, as api/gateway/session_calls.py computes it: tokens name their session to others
     or (
       claim_thinker.uid collate "C" ~* '^guest-'
-      and (claim_thinker.uid not like 'guest-%' or exists (select from public.thinkers t where t.id = thinker))
+      and claim_thinker.uid <> 'guest-' || left(
+        encode(sha256('guest'::bytea || uuid_send(claim_thinker.session_id)), 'hex'), 22
+      )
     )
     or exists (select from public.thinkers t where t.id = thinker and t.roles <> '{}')
     or exists (select from public.fee_versions f where f.beneficiary_id = thinker)
