@@ -81,7 +81,8 @@ endef
 .venv/.synced .venv/.synced-dev: pyproject.toml uv.lock | $(UV)
 	$(check_python)
 	@echo "Fetching the dependencies into .venv ..."
-	@$(UV) sync --frozen --quiet --python "$$(command -v $(PYTHON))" $(SYNC)
+	@# not the name that PATH finds: for a shim of pyenv uv would make .venv anew, also beneath servers that run
+	@$(UV) sync --frozen --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(SYNC)
 	@touch $@
 
 .uv/bin/uv:
