@@ -135,7 +135,8 @@ def _tracing(settings: Settings) -> "Tracing | None":
     except ImportError as error:
         raise PortalError(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of the extra `otel`: pip install "
-            "'togethersystems-backend[otel]', or in a checkout .uv/bin/uv sync --inexact --extra otel."
+            "'togethersystems-backend[otel]', or in a checkout "
+            ".uv/bin/uv sync --frozen --inexact --no-dev --extra otel."
         ) from error
     return Tracing()
 

@@ -4,7 +4,6 @@ import asyncio
 
 from litestar import Response, get
 from litestar.datastructures import State
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from api.http.body import PortalRequest
 from api.http.callers import TrustedCaller
@@ -27,6 +26,6 @@ async def read_metrics(request: PortalRequest, state: State) -> Response[bytes]:
     of_server = await asyncio.to_thread(metrics.text)
     return Response(
         of_server + figures_text(found, settings.data_dir),
-        media_type=CONTENT_TYPE_PLAIN_0_0_4,
+        media_type="text/plain; version=0.0.4",  # Litestar adds the encoding
         headers={"Cache-Control": "no-store"},
     )

@@ -13,7 +13,7 @@ def read_metrics(url: str, **headers: str) -> Samples:
     """Returns the samples of a server."""
     answer = httpx.get(f"{url}/metrics", headers={name.replace("_", "-"): value for name, value in headers.items()})
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
     families = text_string_to_metric_families(answer.text)
     return {
