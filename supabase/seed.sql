@@ -621,11 +621,28 @@ begin
     select from public.fee_versions v where v.fee_id = f.id and v.valid_from <= first::timestamp at time zone zone
   );
 
+  -- what was given back after its charge was settled is not there yet
+  create temporary table demo_reversals on commit drop as
+  select e.*
+  from public.fee_events e
+  join public.fee_events c on c.id = e.reverses
+  where e.created_at >= (
+    date_trunc('month', c.created_at at time zone zone) + interval '1 month 1 day 9 hours'
+  ) at time zone zone;
+  delete from public.fee_events e using demo_reversals r where e.id = r.id;
+
   -- past months are settled and paid, francs in part only; of the last month EUR is invoiced, and other currencies are
   -- open
   for month in
     select generate_series(date_trunc('month', first::timestamp), today - interval '1 month', interval '1 month')
   loop
+    with past as (
+      delete from demo_reversals r
+      where r.created_at < (month + interval '1 month 1 day 9 hours') at time zone zone
+      returning *
+    )
+    insert into public.fee_events
+    select * from past;
     for settlement in
       select jsonb_array_elements(public.settle_fees(month::date, (month + interval '1 month')::date))
     loop
@@ -641,6 +658,9 @@ begin
       end if;
     end loop;
   end loop;
+
+  insert into public.fee_events
+  select * from demo_reversals;
 
   -- date settlements and payments back
   alter table public.settlements disable trigger tg_settlements__move;
@@ -696,7 +716,7 @@ begin
   alter table public.events enable trigger tg_events__refuse_row;
   alter table public.events enable trigger tg_events__refuse;
 
-  drop table demo_days, demo_people, demo_accepted, demo_sittings;
+  drop table demo_days, demo_people, demo_accepted, demo_sittings, demo_reversals;
   drop function pg_temp.dice, pg_temp.one_of, pg_temp.moment, pg_temp.working_day;
 end;
 $$;
