@@ -17,6 +17,7 @@ import pytest
 from api.database import embedded
 from api.database.embedded import PROGRAMS, run_embedded
 from api.errors import PortalError
+from tests.support.acting import one
 from tests.support.waiting import wait_until
 
 
@@ -216,11 +217,12 @@ def test_a_server_that_ended_is_started_again(data_dir: Path, monkeypatch: pytes
 
 def test_a_server_that_does_not_stop_must(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "STOP_SECONDS", 0.1)
-    with run_embedded(data_dir):
+    with run_embedded(data_dir) as url:
         server = postmaster(data_dir)
-        [checkpointer] = [child for child in server.children() if "checkpointer" in child.cmdline()[0]]
+        with psycopg.connect(url) as connection:
+            checkpointer = one(connection, "select pid from pg_stat_activity where backend_type = 'checkpointer'")
         # as when the disk is full while it recovers
-        checkpointer.suspend()
+        psutil.Process(checkpointer).suspend()
     assert not server.is_running()
     with run_embedded(data_dir) as url:
         assert folder_of(url)
