@@ -213,7 +213,7 @@ def test_lists_of_several_thinkers_are_read_one_after_another(shared_database: s
     asked: list[str | None] = []
 
     class Recording(DirectGateway):
-        """Tells for whom a list was asked."""
+        """Records the thinker of each list."""
 
         async def call(self, function: str, actor: Actor, **params: object) -> Any:
             if function == "list_transfers":
