@@ -40,9 +40,13 @@ _SEND_BUFFER = 256 * 1024
 
 MAX_CONNECTIONS = 512
 
-_ACCEPTED_AT_ONCE = 32
 _QUEUE = 1024
-_OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
+"""Connections that wait until a process accepts them."""
+
+_ACCEPTED_AT_ONCE = 1
+"""Of several processes the first to wake would otherwise accept all that wait, and the others had nothing to do."""
+
+_OTHER_FILES = 96
 """Files that are not connections: of Python, of the database's connections, and connections that are being closed."""
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -94,7 +98,7 @@ class Server(uvicorn.Server):
         self._stops_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, with a long queue of which asyncio accepts only a few connections before it serves them."""
+        """Start, with a long queue, from which asyncio accepts a few connections at once."""
         asyncio.get_running_loop().set_exception_handler(self._handle_exception)
         self.lifespan.state[CONNECTIONS] = self.server_state.connections
         await super().startup(sockets)

@@ -6,15 +6,18 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
+from litestar import Litestar, get
 from litestar.types import ASGIApp
 
 from api.errors import PortalError
 from api.http import workers as http_workers
+from api.http.server import Server
 from api.http.workers import workers_for
 from api.metrics import FOLDER
 from tests.cli.running import PORTAL
@@ -51,6 +54,29 @@ def test_workers_end_with_the_server(running: Running, ending: signal.Signals) -
     assert running.process.wait() == 0
     assert [worker for worker in workers if worker.is_running()] == []
     assert [line for line in running.log.read_text().splitlines() if ALL_IS_WELL not in line] == []
+
+
+def test_a_process_leaves_most_of_many_new_connections_to_others(tmp_path: Path) -> None:
+    waiting = 0
+
+    @get("/")
+    async def count() -> None:
+        nonlocal waiting
+        with suppress(BlockingIOError):
+            while True:
+                listener.accept()[0].close()
+                waiting += 1
+        server.should_exit = True
+
+    server = Server(Litestar([count], openapi_config=None), settings_in(tmp_path))
+    with socket.socket() as listener, ExitStack() as clients:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        for _ in range(64):
+            client = clients.enter_context(socket.create_connection(listener.getsockname()))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.run(sockets=[listener])
+    assert waiting > 32
 
 
 def test_workers_end_with_a_server_that_is_killed(running: Running) -> None:
