@@ -1,8 +1,9 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
-import asyncio
 import base64
 import hashlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,6 @@ import msgspec
 from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Row
-from api.gateway.shares import PATIENCE_SECONDS
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 """As of a page of SQL (`private.read_page`)."""
@@ -34,6 +34,9 @@ _OF_A_PARTY = ("cancel_booking", "sign_mortgage_contract")
 _OF_A_ROOM = ("check_contract_link", "record_contract")
 """What the thinker of a token may do, too, in the room into which the page was matched as that thinker."""
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""What a client does within is done once at a time (`Shares.turn`)."""
+
 
 class SessionCalls:
     """Calls functions as the thinkers of a session.
@@ -45,11 +48,11 @@ class SessionCalls:
     """
 
     def __init__(
-        self, calls: Calls, session_id: UUID, turn: asyncio.Lock, *, claims: bool, client: str | None, known: bool
+        self, calls: Calls, session_id: UUID, turn: Turn, *, claims: bool, client: str | None, known: bool
     ) -> None:
         """Take the calls of the request, its session, and what `claim_thinker` takes of the claims that it makes.
 
-        `turn` is held while a list is read, of which one client could read many at once.
+        A merged list is read within a `turn`, because one client could read many at once.
         Without `claims` (a request that only reads) a session without thinkers sees what everybody may see.
         """
         self._calls = calls
@@ -82,7 +85,7 @@ class SessionCalls:
         elif not thinkers:
             own = [replace(actor, uid=guest, session_id=None)]  # nobody, who sees what everybody may see
         if function in _NEWEST_FIRST:
-            return await self._list_in_turn(function, own + proven, params)
+            return await self._list(function, own + proven, params)
         attempts = [(each, params) for each in own]
         if not self._claims or function in _OF_A_PARTY:
             attempts += [(each, params) for each in proven]
@@ -120,24 +123,17 @@ class SessionCalls:
                 refusals.append(error)
         raise refusals[0]
 
-    async def _list_in_turn(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
-        """See `_list`. Raises ApiError `busy` where other lists of the client take long."""
+    async def _list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
+        """One page of the rows that any of the thinkers may see."""
         if len(actors) == 1:
             # nothing to merge: the page is as long as it may be
             page: list[Row] = await self._call_as(actors[0], function, params)
             return page
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise ApiError("busy") from error
-        try:
-            return await self._list(function, actors, params)
-        finally:
-            self._turn.release()
+        async with self._turn():
+            return await self._merged_list(function, actors, params)
 
-    async def _list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
-        """One page of the rows that any of the thinkers may see."""
+    async def _merged_list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
+        """See `_list`: the pages of several thinkers, each with a part of the rows and the bytes."""
         most = max(1, int(str(params["max_rows"])) // len(actors))
         pages: list[list[Row]] = []
         refusals = []

@@ -4,7 +4,8 @@ docs/operation.md, "Connections" has the figures.
 """
 
 import asyncio
-from contextlib import nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -64,9 +65,19 @@ class Shares:
             return share
         return share.within(self._clients.setdefault(client, _Client(self._of_client)))
 
-    def turn(self, client: str) -> asyncio.Lock:
-        """What a client holds while it does what it may do once at a time."""
-        return self._turns.setdefault(client, asyncio.Lock())
+    @asynccontextmanager
+    async def turn(self, client: str) -> AsyncIterator[None]:
+        """Waits for what the client may do once at a time. Raises ApiError `busy` where its other turns take long."""
+        turn = self._turns.setdefault(client, asyncio.Lock())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise ApiError("busy") from error
+        try:
+            yield
+        finally:
+            turn.release()
 
     async def ping(self) -> bool:
         """Whether the database can be written. All requests at one time share one call, on a connection of its own."""

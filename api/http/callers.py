@@ -3,6 +3,7 @@
 import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from functools import partial
 from typing import Any, Literal
 
 from litestar.connection import ASGIConnection
@@ -139,7 +140,7 @@ def calls_of(request: Connection) -> Calls:
         settings: Settings = request.app.state.settings
         known, session_id = settings.claim_known_ids, request.user.session.id
         request.user.has_called = True
-        turn = shares.turn(client or str(session_id))
+        turn = partial(shares.turn, client or str(session_id))
         return SessionCalls(calls, session_id, turn, claims=not is_read, client=client, known=known)
     return calls
 

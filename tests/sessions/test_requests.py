@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from api.errors import ApiError
 from api.gateway import session_calls
 from api.gateway.direct import DirectGateway
 from api.gateway.session_calls import SessionCalls
+from api.gateway.shares import Shares
 from api.settings import Settings
 from api.tokens import Tokens
 from tests.sessions.conftest import SAME, Browser
@@ -197,7 +200,7 @@ def test_a_thinker_that_goes_meanwhile_ends_no_session(shared_database: str) -> 
     async def ask(function: str, **params: object) -> None:
         gateway = Losing(shared_database)
         async with gateway.open():
-            calls = SessionCalls(gateway, session, asyncio.Lock(), claims=False, client=None, known=False)
+            calls = SessionCalls(gateway, session, nullcontext, claims=False, client=None, known=False)
             await calls.call(function, Actor("authenticated"), **params)
 
     with psycopg.connect(shared_database, autocommit=True) as connection:
@@ -223,7 +226,8 @@ def test_lists_of_several_thinkers_are_read_one_after_another(shared_database: s
     async def ask() -> None:
         gateway = Recording(shared_database)
         async with gateway.open():
-            calls = SessionCalls(gateway, session, asyncio.Lock(), claims=False, client=None, known=False)
+            turn = partial(Shares(gateway).turn, "a client")
+            calls = SessionCalls(gateway, session, turn, claims=False, client=None, known=False)
             lists = [calls.call("list_transfers", Actor("authenticated"), max_rows=10) for _ in range(2)]
             await asyncio.gather(*lists)
 
