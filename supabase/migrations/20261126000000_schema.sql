@@ -10283,6 +10283,29 @@ comment on function private.import_names is
   'The texts of a legacy row that are or may be uids: those of private.import_uids, and of an event also its subject '
   'and each text in its meta, in which the legacy servers had no fixed keys.';
 
+-- sql/68_import/functions/import_people.sql
+create function private.import_people(ns integer[])
+returns void
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  insert into public.thinkers (id, public_id)
+  select distinct private.thinker_id(u.uid), u.uid
+  from private.import_staging s
+  cross join lateral private.import_uids(s.content) as u (uid)
+  where s.n = any (import_people.ns) and char_length(u.uid) <= 255
+    and not exists (select from private.erased_uids e where e.hash = sha256(convert_to(u.uid, 'UTF8')))
+  order by 1
+  on conflict do nothing;
+end;
+$$;
+
+comment on function private.import_people is
+  'Creates the thinkers whose uids rejected rows of a batch name, without those that were erased: a later row is '
+  'theirs, and until then they are nobody''s to claim.';
+
 -- sql/68_import/functions/import_prerequisites.sql
 create function private.import_prerequisites(legacy_table text, ns integer[], run integer)
 returns void
@@ -10438,8 +10461,9 @@ exception when others then
   -- a mended row is theirs: until then nobody may claim them
   begin
     perform private.import_thinkers(import_range.ns[1:1]);
-  exception
-    when others then null; -- it may be a uid that cannot be stored
+  exception when others then
+    -- its time cannot be read, or one of its uids cannot be stored
+    perform private.import_people(import_range.ns[1:1]);
   end;
   delete from private.import_staging s where s.n = import_range.ns[1];
 end;
@@ -10539,6 +10563,18 @@ begin
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
   end if;
+  if import_refuse.legacy_table = 'properties' and exists (
+    select from private.import_staging s
+    join public.properties p on p.id = s.id
+    where s.n = any (import_refuse.ns) and s.is_known and p.created_by is not null
+      and not exists (
+        select from public.mortgage_applications a
+        join private.import_rows r on r.legacy_table = 'mortgage_applications' and r.id = a.id
+        where a.property_id = p.id and a.borrower_id = p.created_by
+      )
+  ) then
+    raise sqlstate 'IM409' using message = 'changed_here';
+  end if;
   if import_refuse.legacy_table = 'voucher_bookings' and exists (
     select from private.import_staging s
     join public.vouchers v on v.id = s.content ->> 'voucher_id'
@@ -10574,22 +10610,29 @@ $$;
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
   'is too long before its login tokens are hidden; with voucher_missing, application_missing and contract_missing '
-  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs.';
+  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs; '
+  'with changed_here where somebody made an erased property here again.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  with refused as (
-    delete from private.import_staging s
+declare
+  ns constant integer[] := array(
+    select s.n
+    from private.import_staging s
     where exists (
       select from private.import_names(import_refuse_erased.legacy_table, s.content) as u (uid)
       join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
     )
-    returning s.id, s.hash
+  );
+begin
+  perform private.import_people(ns);
+  with refused as (
+    delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
   select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash, '{}', 'thinker_erased', i.id, now()
@@ -10598,7 +10641,8 @@ as $$
   where i.id = import_refuse_erased.run
   on conflict on constraint a_row_is_rejected_once do update
   set content = excluded.content, reason = excluded.reason, detail = null, run = excluded.run,
-    resolved_at = excluded.resolved_at
+    resolved_at = excluded.resolved_at;
+end;
 $$;
 
 comment on function private.import_refuse_erased is

@@ -1,14 +1,17 @@
 """An import does not bring back who was erased."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from api.actor import SERVER
 from tests.imports.conftest import Take
 from tests.imports.legacy import Value, write
-from tests.support.acting import one
+from tests.support.acting import call, call_or_reason, one, thinker
 from tests.support.charging import violations
 from tests.support.waiting import wait_until
 
@@ -33,6 +36,30 @@ def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, ta
     assert one(connection, "select count(*) from public.telemetry_events") == 2
     assert one(connection, "select count(*) from public.thinkers where public_id = 'anna'") == 0
     assert one(connection, "select array_agg(distinct content) from private.import_rejects") == [{}]
+
+
+def test_nobody_claims_the_other_people_of_an_erased_thinkers_rows(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    connection.execute("select private.ensure_thinker('anna')")
+    one(connection, "select private.erase_thinker('anna')")
+    file = write(tmp_path / "d1.sqlite", ("vouchers", {"issuer_uid": "anna", "holder_uid": "hilda"}), good=False)
+    assert rejected(take(file)) == {"vouchers": 1}
+    claim = partial(call_or_reason, connection, SERVER, "claim_thinker", session_id=uuid4())
+    assert claim(uid="hilda") == "not_yourself"
+    assert one(connection, "select count(*) from public.thinkers where public_id = 'anna'") == 0
+
+
+def test_an_erased_property_that_is_made_again_stays_of_who_made_it(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    unknown = ("properties", {"address": None, "meta": None})
+    take(write(tmp_path / "d1.sqlite", unknown, ("mortgage_applications", {"borrower_uid": "clara"}), good=False))
+    one(connection, "select private.erase_thinker('clara')")
+    call(connection, thinker("eve"), "apply_for_mortgage", property_id="house-1")
+    assert rejected(take(write(tmp_path / "newer.sqlite", ("properties", {}), good=False))) == {"properties": 1}
+    assert one(connection, "select reason from private.import_rejects") == "changed_here"
+    assert one(connection, "select address from public.properties") is None
 
 
 def test_who_is_erased_while_a_batch_is_imported_does_not_come_back(

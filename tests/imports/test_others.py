@@ -173,10 +173,11 @@ def test_a_room_of_several_creators_is_nobodys(connection: psycopg.Connection, t
     assert [len(sees(connection, uid)) for uid in ("eve", "anna")] == [1, 1]
 
 
+@pytest.mark.parametrize("wrong", [{"status": "?"}, {"created_at": "03.03.2026 10:00"}, {"holder_uid": "x" * 256}])
 def test_nobody_claims_a_thinker_whose_rows_were_all_rejected(
-    connection: psycopg.Connection, take: Take, tmp_path: Path
+    connection: psycopg.Connection, take: Take, tmp_path: Path, wrong: dict[str, Value]
 ) -> None:
-    take(write(tmp_path / "d1.sqlite", ("vouchers", {"issuer_uid": "rita", "status": "?"}), good=False))
+    take(write(tmp_path / "d1.sqlite", ("vouchers", {"issuer_uid": "rita", **wrong}), good=False))
     assert list(rejects(connection)) == ["v-1"]
     claim = partial(call_or_reason, connection, SERVER, "claim_thinker", uid="rita")
     assert claim(session_id=uuid4()) == "not_yourself"

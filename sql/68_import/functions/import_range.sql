@@ -53,8 +53,9 @@ exception when others then
   -- a mended row is theirs: until then nobody may claim them
   begin
     perform private.import_thinkers(import_range.ns[1:1]);
-  exception
-    when others then null; -- it may be a uid that cannot be stored
+  exception when others then
+    -- its time cannot be read, or one of its uids cannot be stored
+    perform private.import_people(import_range.ns[1:1]);
   end;
   delete from private.import_staging s where s.n = import_range.ns[1];
 end;

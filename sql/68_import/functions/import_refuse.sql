@@ -57,6 +57,18 @@ begin
   ) then
     raise sqlstate 'IM409' using message = 'voucher_missing';
   end if;
+  if import_refuse.legacy_table = 'properties' and exists (
+    select from private.import_staging s
+    join public.properties p on p.id = s.id
+    where s.n = any (import_refuse.ns) and s.is_known and p.created_by is not null
+      and not exists (
+        select from public.mortgage_applications a
+        join private.import_rows r on r.legacy_table = 'mortgage_applications' and r.id = a.id
+        where a.property_id = p.id and a.borrower_id = p.created_by
+      )
+  ) then
+    raise sqlstate 'IM409' using message = 'changed_here';
+  end if;
   if import_refuse.legacy_table = 'voucher_bookings' and exists (
     select from private.import_staging s
     join public.vouchers v on v.id = s.content ->> 'voucher_id'
@@ -92,4 +104,5 @@ $$;
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
   'is too long before its login tokens are hidden; with voucher_missing, application_missing and contract_missing '
-  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs.';
+  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs; '
+  'with changed_here where somebody made an erased property here again.';
