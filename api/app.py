@@ -19,7 +19,7 @@ from api.http.body import MAX_BODY_BYTES, PortalRequest, Turns
 from api.http.callers import CallerMiddleware
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.idempotency import mark_replayed, read_key
-from api.http.incoming import Incoming
+from api.http.incoming import Incoming, Places
 from api.http.observation import Observer
 from api.http.openapi import RequestSchemas, openapi_config
 from api.http.pages import EXPOSED, read_page
@@ -92,6 +92,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "errors": ErrorCount(),
                     "incoming": Incoming(),
                     "turns": Turns(),
+                    "places": Places(),
                     "rooms": rooms,
                 }
             ),

@@ -6,7 +6,7 @@ import re
 import time
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from weakref import WeakValueDictionary
@@ -20,8 +20,9 @@ from litestar.types import Empty
 
 from api.errors import ApiError
 from api.gateway import Calls
-from api.http.callers import Caller, calls_of
-from api.http.incoming import Incoming
+from api.gateway.shares import PATIENCE_SECONDS
+from api.http.callers import Caller, calls_of, limited_client
+from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, Incoming
 from api.http.proxies import client_address
 from api.http.sessions import BrowserSession
 
@@ -73,15 +74,23 @@ class Turns:
     async def of(self, address: str, size: int) -> AsyncIterator[None]:
         """The turn of an address for a body of this size.
 
-        Raises ApiError `busy` where bodies of MAX_WAITING_BYTES wait, whose clients may have hung up.
+        Raises ApiError `busy` where bodies of MAX_WAITING_BYTES wait, whose clients may have hung up, or the others
+        take long.
         """
         bodies = self._addresses.setdefault(address, _Address())
         if bodies.size and bodies.size + size > MAX_WAITING_BYTES:
             raise ApiError("busy")
         bodies.size += size
         try:
-            async with bodies.turn:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS) if bodies.turn.locked() else nullcontext():
+                    await bodies.turn.acquire()
+            except TimeoutError as error:
+                raise ApiError("busy") from error
+            try:
                 yield
+            finally:
+                bodies.turn.release()
         finally:
             bodies.size -= size
 
@@ -121,6 +130,8 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         try:
             body = await self.body()
             async with self.app.state.turns.of(client_address(self), len(body)):
+                if _is_large(self._beginning(body)):
+                    await self.app.state.places.take(limited_client(self), self.scope)
                 began = time.monotonic()
                 try:
                     body = self._decompressed(body)
@@ -144,15 +155,33 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
             raise ApiError(missing_user)
         return value
 
+    def _beginning(self, body: bytes) -> bytes:
+        """Enough of the body, without its compression, to see whether it is large."""
+        if not self._is_compressed():
+            return body[: LARGE_BODY_BYTES + 1]
+        with suppress(zlib.error):
+            return _decompressor().decompress(body, LARGE_BODY_BYTES + 1)
+        return b""  # it is refused
+
     def _decompressed(self, body: bytes) -> bytes:
+        if not self._is_compressed():
+            return body
+        most = self.route_handler.resolve_request_max_body_size() or MAX_BODY_BYTES
+        return _inflated(body, most) or b"{}"
+
+    def _is_compressed(self) -> bool:
         match self.headers.get("content-encoding", "").lower():
             case "" | "identity":
-                return body
+                return False
             case "gzip" | "x-gzip" | "deflate":
-                most = self.route_handler.resolve_request_max_body_size() or MAX_BODY_BYTES
-                return _inflated(body, most) or b"{}"
+                return True
             case _:
                 raise ApiError("unsupported_encoding")
+
+
+def _is_large(beginning: bytes) -> bool:
+    values = beginning.count(b"[") + beginning.count(b"{") + beginning.count(b",")
+    return len(beginning) > LARGE_BODY_BYTES or values > LARGE_BODY_VALUES
 
 
 def _require_few_values(body: bytes) -> None:
@@ -172,7 +201,7 @@ def _holds_nul(encoded: bytes) -> bool:
 
 
 def _inflated(body: bytes, most: int) -> bytes:
-    inflate = zlib.decompressobj(wbits=47)  # 47: detect a gzip or zlib header
+    inflate = _decompressor()
     try:
         plain = inflate.decompress(body, most + 1)
     except zlib.error as error:
@@ -182,6 +211,10 @@ def _inflated(body: bytes, most: int) -> bytes:
     if not inflate.eof:
         raise ApiError("invalid_json")
     return plain
+
+
+def _decompressor() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=47)  # 47: detect a gzip or zlib header
 
 
 def _reject_constant(name: str) -> object:

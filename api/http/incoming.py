@@ -1,14 +1,29 @@
-"""Bodies that clients are still sending: what they take of memory together."""
+"""The bodies of requests: what they take of memory together, while they arrive and when they are parsed."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from litestar.types import HTTPScope
 
 from api.errors import ApiError
+from api.gateway.shares import PATIENCE_SECONDS
 
 MAX_INCOMING_BYTES = 64 * 1024 * 1024
 """Of the bodies that a server process has not received whole."""
+
+LARGE_BODY_BYTES = 32 * 1024
+LARGE_BODY_VALUES = 500
+"""A body with more bytes, or more values, is large: a megabyte of JSON can become 13 MB of objects."""
+
+MAX_LARGE_BODIES = 8
+"""Large bodies that a server process has parsed, and whose requests have not ended."""
+
+_PLACE = "place"
+"""The name in a request's state of what it holds for its large body."""
 
 
 @dataclass(eq=False)
@@ -59,3 +74,30 @@ class Incoming:
         given_up = next(body for body in self._bodies if body.address == most)
         del self._bodies[given_up]
         given_up.timeout.reschedule(asyncio.get_running_loop().time())
+
+
+class Places:
+    """The places of large bodies, which are parsed only within one. A client has one of them at a time."""
+
+    def __init__(self) -> None:
+        """Begin with all of them free."""
+        self._places = asyncio.Semaphore(MAX_LARGE_BODIES)
+        self._clients: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def take(self, client: str | None, scope: HTTPScope) -> None:
+        """Wait for a place, which the request has until `give_back`. Raises ApiError `busy` where all stay taken."""
+        held: AsyncExitStack = scope["state"].setdefault(_PLACE, AsyncExitStack())
+        limits = [self._places] if client is None else [self._clients.setdefault(client, asyncio.Lock()), self._places]
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                for limit in limits:
+                    await held.enter_async_context(limit)
+        except TimeoutError as error:
+            raise ApiError("busy") from error
+
+    @staticmethod
+    async def give_back(scope: HTTPScope) -> None:
+        """Give back the place of a request that has ended, if it has one."""
+        held: AsyncExitStack | None = scope["state"].pop(_PLACE, None)
+        if held is not None:
+            await held.aclose()

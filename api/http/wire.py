@@ -14,6 +14,7 @@ from litestar.types import (
     WebSocketScope,
 )
 
+from api.http.incoming import Places
 from api.http.observation import Observation, Observer
 from api.http.server import CONNECTIONS, STOPPING
 
@@ -48,6 +49,7 @@ class Wire:
             try:
                 await self._answer(scope, receive, send, observed)
             finally:
+                await Places.give_back(scope)
                 observed.end()
         elif scope["type"] == ScopeType.WEBSOCKET:
             await self._talk(scope, receive, send)

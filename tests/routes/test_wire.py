@@ -1,6 +1,8 @@
 """What every request and answer has, whatever the route: one length, and headers that keep it with its caller."""
 
 import asyncio
+import gzip
+import json
 import re
 import socket
 import time
@@ -8,19 +10,22 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import h11
 import pytest
+from litestar.types import HTTPScope
 
 from api.errors import ApiError
 from api.http import body, incoming
 from api.http.body import MAX_WAITING_BYTES, Turns
-from api.http.incoming import Incoming
+from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, MAX_LARGE_BODIES, Incoming, Places
 from api.http.server import StrictConnection
 from api.http.web_socket import BAD_REQUEST
 from api.settings import ROOT
 from tests.support.serving import Connection, serve, settings_in
+from tests.support.waiting import wait_until
 
 KEY = "a long random text"
 PAGE = "https://portal.example.org"
@@ -225,6 +230,74 @@ def test_of_too_many_unfinished_bodies_that_of_the_longest_silent_client_is_give
 
     asyncio.run(ask())
     assert ended == {"first": "xx", "second": "busy", "third": "x"}
+
+
+@pytest.mark.parametrize(
+    ("meta", "is_large"),
+    [
+        ("x" * 100, False),
+        ([0] * 100, False),
+        ("x" * LARGE_BODY_BYTES, True),
+        ([0] * LARGE_BODY_VALUES, True),
+        ([[]] * (LARGE_BODY_VALUES // 2), True),
+        ([{}] * (LARGE_BODY_VALUES // 2), True),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_large_body_has_a_place_until_its_request_has_ended(
+    url: str, monkeypatch: pytest.MonkeyPatch, meta: object, encoding: str, *, is_large: bool
+) -> None:
+    done: list[str] = []
+    take, give_back, inflated = Places.take, Places.give_back, body._inflated
+
+    async def recorded_take(places: Places, client: str | None, scope: HTTPScope) -> None:
+        done.append("take")
+        await take(places, client, scope)
+
+    def recorded(content: bytes, most: int) -> bytes:
+        done.append("unpack")
+        return inflated(content, most)
+
+    async def recorded_end(scope: HTTPScope) -> None:
+        await give_back(scope)
+        done.append("end")
+
+    monkeypatch.setattr(Places, "take", recorded_take)
+    monkeypatch.setattr(Places, "give_back", recorded_end)
+    monkeypatch.setattr(body, "_inflated", recorded)
+    sent = json.dumps({"type": "x", "meta": meta}).encode()
+    with Connection(url) as connection:
+        raw, headers = (gzip.compress(sent), {"Content-Encoding": "gzip"}) if encoding == "gzip" else (sent, {})
+        headers |= {"X-TS-APIKEY": KEY, "Content-Type": "application/json"}
+        answer = connection.ask("POST", "/api/telemetry", raw=raw, headers=headers)
+    assert answer.status == 200
+    wait_until(lambda: "end" in done)
+    assert done == ["take"] * is_large + ["unpack"] * (encoding == "gzip") + ["end"]
+
+
+def test_a_client_has_one_place_for_a_large_body_and_others_have_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "PATIENCE_SECONDS", 0.001)
+
+    def request() -> HTTPScope:
+        return cast(HTTPScope, {"state": {}})
+
+    async def ask() -> None:
+        places, first = Places(), request()
+        await places.take("mallory's", first)
+        for _ in range(2):
+            refused = request()
+            with pytest.raises(ApiError, match="busy"):
+                await places.take("mallory's", refused)
+            await Places.give_back(refused)
+        for n in range(MAX_LARGE_BODIES - 1):
+            await places.take(f"another's {n}", request())
+        refused = request()
+        with pytest.raises(ApiError, match="busy"):
+            await places.take(None, refused)
+        await Places.give_back(first)
+        await places.take("mallory's", request())
+
+    asyncio.run(ask())
 
 
 def test_a_compressed_body_is_unpacked_in_the_turn_of_its_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
