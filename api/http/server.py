@@ -6,8 +6,10 @@ uvicorn limits neither the number of connections nor the time for a header, a bo
 import asyncio
 import errno
 import logging
+import os
 import resource
 import socket
+import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
@@ -43,8 +45,13 @@ MAX_CONNECTIONS = 512
 _QUEUE = 1024
 """Connections that wait until a process accepts them."""
 
-_ACCEPTED_AT_ONCE = 1
-"""Of several processes the first to wake would otherwise accept all that wait, and the others had nothing to do."""
+_ACCEPTED_AT_ONCE = 32
+
+_BUSY_SECONDS = 0.005
+"""Of CPU between two looks for new connections: an event loop that needs less has little else to do."""
+
+_LATELY_SECONDS = 0.5
+"""Between two looks for new connections while some wait."""
 
 _OTHER_FILES = 96
 """Files that are not connections: of Python, of the database's connections, and connections that are being closed."""
@@ -101,8 +108,9 @@ class Server(uvicorn.Server):
         """Start, with a long queue, from which asyncio accepts a few connections at once."""
         asyncio.get_running_loop().set_exception_handler(self._handle_exception)
         self.lifespan.state[CONNECTIONS] = self.server_state.connections
-        await super().startup(sockets)
-        for listener in sockets or []:
+        listeners: list[socket.socket] = [_Listener(fileno=os.dup(listener.fileno())) for listener in sockets or []]
+        await super().startup(listeners)
+        for listener in listeners:
             listener.listen(_QUEUE)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # of each connection
 
@@ -144,6 +152,34 @@ class Server(uvicorn.Server):
             _log.error("new connections have to wait: %s (`ulimit -n` sets how many)", error.strerror)
 
 
+class _Listener(socket.socket):
+    """A socket from which the event loop accepts connections one by one where it has little else to do.
+
+    Of several processes the first to wake would otherwise accept all that wait, and the others had nothing to do.
+    """
+
+    _left: int | None = None
+    """How many more the event loop may accept before it serves; None before it asks for the first."""
+
+    _asked = _worked = 0.0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises BlockingIOError where there is none, or others are to be served before it."""
+        now, work = time.monotonic(), time.thread_time()
+        if self._left is None:
+            is_busy = now - self._asked < _LATELY_SECONDS and work - self._worked > _BUSY_SECONDS
+            self._left = _ACCEPTED_AT_ONCE if is_busy else 1
+        try:
+            if self._left == 0:
+                raise BlockingIOError
+            connection = super().accept()
+        except OSError:
+            self._left, self._asked, self._worked = None, now, work
+            raise
+        self._left -= 1
+        return connection
+
+
 class _Config(uvicorn.Config):
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         super().__init__(
@@ -155,7 +191,7 @@ class _Config(uvicorn.Config):
             ws_ping_interval=web_socket.PING_SECONDS,
             ws_ping_timeout=web_socket.PING_SECONDS,
             ws_per_message_deflate=False,  # a message of a kilobyte could become one of a megabyte
-            backlog=_ACCEPTED_AT_ONCE,
+            backlog=_ACCEPTED_AT_ONCE + 1,  # the last one is refused by the listener
             log_config=None,  # api/logs.py decides
             log_level="error",  # below are only lines that any client can make it write
             access_log=False,

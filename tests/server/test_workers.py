@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -16,6 +17,7 @@ from litestar import Litestar, get
 from litestar.types import ASGIApp
 
 from api.errors import PortalError
+from api.http import server as http_server
 from api.http import workers as http_workers
 from api.http.server import Server
 from api.http.workers import workers_for
@@ -77,6 +79,23 @@ def test_a_process_leaves_most_of_many_new_connections_to_others(tmp_path: Path)
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         server.run(sockets=[listener])
     assert waiting > 32
+
+
+def test_a_busy_process_takes_many_new_connections_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_LATELY_SECONDS", 600.0)
+    with http_server._Listener() as listener, ExitStack() as clients:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        for _ in range(9):
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        clients.enter_context(listener.accept()[0])
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        began = time.thread_time()
+        while time.thread_time() < began + 2 * http_server._BUSY_SECONDS:
+            pass
+        for _ in range(8):
+            clients.enter_context(listener.accept()[0])
 
 
 def test_workers_end_with_a_server_that_is_killed(running: Running) -> None:
