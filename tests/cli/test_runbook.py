@@ -60,8 +60,9 @@ def test_a_database_comes_back_to_a_moment(folder: Path) -> None:
         [[moment]] = connection.execute("select clock_timestamp()::text").fetchall()
         connection.execute("update public.vouchers set title = 'wrong'")
         # the recovery ends at the first change after the moment
-        assert "rules hold." in shell(names, back, MOMENT=moment)
-    with run_embedded(folder / ".restored") as url, psycopg.connect(url) as connection:
+        [base] = folder.glob("base-*")
+        assert "rules hold." in shell(names, back, MOMENT=moment, BASE=base.name)
+    with run_embedded(folder / ".moment") as url, psycopg.connect(url) as connection:
         assert rows(connection) == before
         assert connection.execute("insert into public.rooms (id) values ('x')").rowcount == 1
 
