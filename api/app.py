@@ -137,7 +137,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
         raise PortalError(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of the extra `otel`: pip install "
             "'togethersystems-backend[otel]', or in a checkout "
-            ".uv/bin/uv sync --frozen --inexact --no-dev --extra otel."
+            "uv sync --frozen --inexact --no-dev --extra otel (.uv/bin/uv, where make fetched it)."
         ) from error
     return Tracing()
 

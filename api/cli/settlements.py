@@ -458,7 +458,7 @@ def _write_pdf(output: Path, settlement: Record, pages: Iterable[list[Record]], 
     except ImportError as error:
         raise PortalError(
             "A PDF needs the packages of the extra `pdf`: pip install 'togethersystems-backend[pdf]', "
-            "or in a checkout .uv/bin/uv sync --frozen --inexact --no-dev --extra pdf."
+            "or in a checkout uv sync --frozen --inexact --no-dev --extra pdf (.uv/bin/uv, where make fetched it)."
         ) from error
     with open_binary_output(output) as file:
         file.write(pdf)
