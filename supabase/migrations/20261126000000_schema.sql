@@ -10583,6 +10583,28 @@ begin
   ) then
     raise sqlstate 'IM409' using message = 'issuer_differs';
   end if;
+  if import_refuse.legacy_table = 'mortgage_applications' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and not s.is_known and s.content ->> 'property_id' <> ''
+      and (select true from public.properties p where p.id = s.content ->> 'property_id')
+      and (
+        select origin = any (r.shown_by)
+        from private.import_rows r
+        where r.legacy_table = 'properties' and r.id = s.content ->> 'property_id'
+      ) is not true
+      -- an application of this source may have made it
+      and not exists (
+        select from public.mortgage_applications a
+        where a.property_id = s.content ->> 'property_id' and (
+          select a.created_at <= r.imported_at and origin = any (r.shown_by)
+          from private.import_rows r
+          where r.legacy_table = 'mortgage_applications' and r.id = a.id
+        )
+        offset 0
+      )
+  ) then
+    raise sqlstate 'IM409' using message = 'property_taken';
+  end if;
   if import_refuse.legacy_table = 'mortgage_offers' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and s.content ->> 'application_id' <> '' and (
@@ -10609,9 +10631,9 @@ $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
-  'is too long before its login tokens are hidden; with voucher_missing, application_missing and contract_missing '
-  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs; '
-  'with changed_here where somebody made an erased property here again.';
+  'is too long before its login tokens are hidden; with voucher_missing, property_taken, application_missing and '
+  'contract_missing where the row would become part of what somebody made here under that id, or another source; with '
+  'issuer_differs; with changed_here where somebody made an erased property here again.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)

@@ -91,6 +91,29 @@ def test_a_row_that_two_sources_show_is_of_both(connection: psycopg.Connection, 
     )
 
 
+def test_an_application_joins_no_property_of_others(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    def application(n: int, house: int) -> tuple[str, Mapping[str, Value]]:
+        return "mortgage_applications", {"id": f"app-{n}", "property_id": f"house-{house}", "borrower_uid": "mallory"}
+
+    call(connection, thinker("clara"), "apply_for_mortgage", property_id="house-1")
+    take_from_another(take, connection, tmp_path / "eve.sqlite", ("properties", {"id": "house-2"}), application(3, 3))
+    file = write(
+        tmp_path / "d1.sqlite",
+        ("properties", {"id": "house-4"}),
+        *(application(n, n - 10) for n in range(11, 16)),
+        *(("mortgage_offers", {"id": f"offer-{n}", "application_id": f"app-{n}"}) for n in range(11, 16)),
+        good=False,
+    )
+    others = {f"app-{n}": "property_taken" for n in range(11, 14)}
+    missing = {f"offer-{n}": "application_missing" for n in range(11, 14)}
+    take(file)
+    assert rejects(connection) == others | missing
+    # its own, with and without a row of the property, may have another one later
+    take(write(file, application(24, 4), application(25, 5), good=False))
+    assert rejects(connection) == others | missing
+    assert one(connection, "select count(*) from public.mortgage_applications where id like 'app-_5'") == 2
+
+
 def test_an_offer_that_was_made_here_gets_no_documents(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
