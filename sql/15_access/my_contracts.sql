@@ -12,7 +12,7 @@ begin
     select c.contract_id
     from public.mortgage_contracts c
     where c.contract_id is not null
-      and (c.offer_id in (select private.my_offers()) or private.may_act_as('notary'));
+      and (c.offer_id in (select private.my_offers()) or (select private.may_act_as('notary')));
 end;
 $$;
 

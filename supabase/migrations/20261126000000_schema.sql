@@ -1074,7 +1074,7 @@ begin
     select c.contract_id
     from public.mortgage_contracts c
     where c.contract_id is not null
-      and (c.offer_id in (select private.my_offers()) or private.may_act_as('notary'));
+      and (c.offer_id in (select private.my_offers()) or (select private.may_act_as('notary')));
 end;
 $$;
 
@@ -3263,11 +3263,12 @@ begin
 
   -- only a party locks the voucher
   if not private.is_service() and not exists (
+    -- each by its key: the plan for a caller who is in many bookings would be that of everybody
     select from public.voucher_bookings b
-    where case
-        when cancel_booking.booking_id is null then b.voucher_id = cancel_booking.voucher_id
-        else b.id = cancel_booking.booking_id
-      end
+    where b.id = cancel_booking.booking_id and auth.uid() in (b.holder_id, b.issuer_id)
+    union all
+    select from public.voucher_bookings b
+    where cancel_booking.booking_id is null and b.voucher_id = cancel_booking.voucher_id
       and auth.uid() in (b.holder_id, b.issuer_id)
   ) then
     if exists (select from public.voucher_bookings b where b.id = cancel_booking.booking_id) then
@@ -7646,15 +7647,17 @@ begin
 
   select s.id into wrong
   from public.settlements s
-  left join lateral (
+  left join (
     select
+      l.settlement_id,
       sum(e.amount_cents) as total,
-      count(*) filter (where e.settlement_id = s.id) as linked,
+      count(*) filter (where e.settlement_id = l.settlement_id) as linked,
       count(*) as lines
     from public.settlement_lines l
     join public.fee_events e on e.id = l.fee_event_id
-    where l.settlement_id = s.id
-  ) l on true
+    where l.settlement_id = any (check_settlement_totals.settlements)
+    group by l.settlement_id
+  ) l on l.settlement_id = s.id
   where s.id = any (check_settlement_totals.settlements)
     and (
       s.total_cents <> coalesce(l.total, 0)
@@ -8782,13 +8785,24 @@ stable
 rows 1000
 set search_path = ''
 as $$
-  select w.id
-  from (
-    select e.id, sum(e.amount_cents) over (partition by c.id) as cents
+  -- the corrections first: there are few of them, and many lines of settlements for each payer who owes
+  with correction as materialized (
+    select e.id, e.amount_cents, c.id as charge_id, c.settlement_id, c.payer_id
     from public.fee_events e
     join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
-    join private.receivable_facts r on r.settlement_id = c.settlement_id and r.payer_id = c.payer_id
-    where e.settlement_id is null and r.status = 'invoiced' and r.cents > 0
+    where e.settlement_id is null and (e.reverses is not null or e.adjusts is not null)
+      and c.settlement_id is not null
+  )
+  select w.id
+  from (
+    select k.id, sum(k.amount_cents) over (partition by k.charge_id) as cents
+    from correction k
+    join (
+      select r.settlement_id, r.payer_id
+      from private.receivable_facts r
+      where r.status = 'invoiced' and r.cents > 0
+      offset 0
+    ) r on r.settlement_id = k.settlement_id and r.payer_id = k.payer_id
   ) w
   where w.cents < 0
 $$;
@@ -9277,21 +9291,24 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  created uuid[] := array(select n.id from new_rows n);
 begin
   -- this trigger may be earlier than that of the fee events
-  perform private.write_settlement_lines(array[new.id]);
-  perform private.check_settlement_totals(array[new.id]);
+  perform private.write_settlement_lines(created);
+  perform private.check_settlement_totals(created);
   return null;
 end;
 $$;
 
 comment on function private.tg_settlements__total is
-  'After a settlement was created: writes its lines, and checks that its total is the sum of the fee events that the '
-  'same statement linked to it.';
+  'After settlements were created: writes their lines, and checks that the total of each is the sum of the fee events '
+  'that the same statement linked to it.';
 
 create trigger tg_settlements__total
   after insert on public.settlements
-  for each row
+  referencing new table as new_rows
+  for each statement
   execute function private.tg_settlements__total();
 
 -- sql/65_fees/triggers/tg_settlements__write_event.sql

@@ -865,3 +865,16 @@ def test_the_price_of_a_voucher_stays_while_it_is_booked(books: psycopg.Connecti
     cancel(books, booking)
     books.execute("update public.vouchers set price_amount = 600 where id = 'v'")
     assert violations(books) == {}
+
+
+def test_more_settlements_at_once_read_the_fee_events_no_more_often(books: psycopg.Connection) -> None:
+    """One charge in each of many currencies costs those nothing who make them."""
+    scans = "select pg_stat_get_xact_numscans('public.fee_events'::regclass)"
+    read = []
+    for currencies in (10, 40):
+        for currency in one(books, "select (array_agg(code))[:%s] from private.currencies", currencies):
+            charge(books, currency=currency)
+        before = one(books, scans)
+        assert len(settle(books)) == currencies
+        read.append(one(books, scans) - before)
+    assert read[0] == read[1]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPSConnection
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from tests.rooms.talking import heard, join, match, say, text_heard
 from tests.support.forms import CONTENT_TYPE, END, PATH, file
 from tests.support.proxies import NAME, Proxy, caddy, nginx, running
 from tests.support.serving import serve, settings_in
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +121,17 @@ def test_a_large_document_goes_through_and_no_larger_body(proxy: Proxy, path: st
     with suppress(OSError):  # the proxy does not read the rest
         assert ask(proxy, "POST", path, file(b"x" * 28 * MIB) + END, **form)[0] == 413
     assert ask(proxy, "POST", "/api/voucher/issue", b" " * MIB + b"{}")[0] == 413
+
+
+def test_nginx_keeps_few_uploads_of_an_address(portal: str, tmp_path: Path) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {MIB}\r\n\r\nx".encode()
+    form = {"Content_Type": CONTENT_TYPE}
+    with running(nginx, tmp_path, portal) as proxy, ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(secured(proxy, "127.0.1.1")).sendall(head)
+        wait_until(lambda: ask(proxy, "POST", PATH, file(b"x") + END, "127.0.1.1", **form)[0] == 503)
+        assert ask(proxy, "GET", "/health", None, "127.0.1.1")[0] == 200
+        assert ask(proxy, "POST", PATH, file(b"x") + END, "127.0.1.2", **form)[0] == 200
 
 
 def test_three_hundred_clients_that_stop_leave_others_alone(proxy: Proxy) -> None:

@@ -30,11 +30,12 @@ begin
 
   -- only a party locks the voucher
   if not private.is_service() and not exists (
+    -- each by its key: the plan for a caller who is in many bookings would be that of everybody
     select from public.voucher_bookings b
-    where case
-        when cancel_booking.booking_id is null then b.voucher_id = cancel_booking.voucher_id
-        else b.id = cancel_booking.booking_id
-      end
+    where b.id = cancel_booking.booking_id and auth.uid() in (b.holder_id, b.issuer_id)
+    union all
+    select from public.voucher_bookings b
+    where cancel_booking.booking_id is null and b.voucher_id = cancel_booking.voucher_id
       and auth.uid() in (b.holder_id, b.issuer_id)
   ) then
     if exists (select from public.voucher_bookings b where b.id = cancel_booking.booking_id) then

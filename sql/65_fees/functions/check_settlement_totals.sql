@@ -15,15 +15,17 @@ begin
 
   select s.id into wrong
   from public.settlements s
-  left join lateral (
+  left join (
     select
+      l.settlement_id,
       sum(e.amount_cents) as total,
-      count(*) filter (where e.settlement_id = s.id) as linked,
+      count(*) filter (where e.settlement_id = l.settlement_id) as linked,
       count(*) as lines
     from public.settlement_lines l
     join public.fee_events e on e.id = l.fee_event_id
-    where l.settlement_id = s.id
-  ) l on true
+    where l.settlement_id = any (check_settlement_totals.settlements)
+    group by l.settlement_id
+  ) l on l.settlement_id = s.id
   where s.id = any (check_settlement_totals.settlements)
     and (
       s.total_cents <> coalesce(l.total, 0)

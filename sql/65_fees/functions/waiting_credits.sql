@@ -5,13 +5,24 @@ stable
 rows 1000
 set search_path = ''
 as $$
-  select w.id
-  from (
-    select e.id, sum(e.amount_cents) over (partition by c.id) as cents
+  -- the corrections first: there are few of them, and many lines of settlements for each payer who owes
+  with correction as materialized (
+    select e.id, e.amount_cents, c.id as charge_id, c.settlement_id, c.payer_id
     from public.fee_events e
     join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
-    join private.receivable_facts r on r.settlement_id = c.settlement_id and r.payer_id = c.payer_id
-    where e.settlement_id is null and r.status = 'invoiced' and r.cents > 0
+    where e.settlement_id is null and (e.reverses is not null or e.adjusts is not null)
+      and c.settlement_id is not null
+  )
+  select w.id
+  from (
+    select k.id, sum(k.amount_cents) over (partition by k.charge_id) as cents
+    from correction k
+    join (
+      select r.settlement_id, r.payer_id
+      from private.receivable_facts r
+      where r.status = 'invoiced' and r.cents > 0
+      offset 0
+    ) r on r.settlement_id = k.settlement_id and r.payer_id = k.payer_id
   ) w
   where w.cents < 0
 $$;

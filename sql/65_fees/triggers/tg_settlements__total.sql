@@ -4,19 +4,22 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  created uuid[] := array(select n.id from new_rows n);
 begin
   -- this trigger may be earlier than that of the fee events
-  perform private.write_settlement_lines(array[new.id]);
-  perform private.check_settlement_totals(array[new.id]);
+  perform private.write_settlement_lines(created);
+  perform private.check_settlement_totals(created);
   return null;
 end;
 $$;
 
 comment on function private.tg_settlements__total is
-  'After a settlement was created: writes its lines, and checks that its total is the sum of the fee events that the '
-  'same statement linked to it.';
+  'After settlements were created: writes their lines, and checks that the total of each is the sum of the fee events '
+  'that the same statement linked to it.';
 
 create trigger tg_settlements__total
   after insert on public.settlements
-  for each row
+  referencing new table as new_rows
+  for each statement
   execute function private.tg_settlements__total();
