@@ -48,6 +48,8 @@ _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 _BYTE_ORDER_MARK = "\ufeff"
 """Some editors begin a file with it; then it is part of the first name in `.env`."""
 
+_PATHS = {"DATA_DIR", "PORTAL_DIR", "JWT_KEY_FILE"}
+
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 MIN_SECRET_LENGTH = 32
@@ -271,15 +273,20 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """The settings of this process; the environment overrides `.env`.
 
-    `.env` is loaded into the environment, where the storage library finds its AWS_* variables too.
-    Raises PortalError with the names of the invalid variables.
+    `.env` is loaded into the environment, where the storage library finds its AWS_* variables too; its relative paths
+    are relative to its folder. Raises PortalError with the names of the invalid variables.
     """
+    given = set(os.environ)
     try:
         load_dotenv(HOME / ".env")
     except (UnicodeError, OSError) as error:
         raise PortalError(f"{HOME / '.env'} cannot be read: it must be a file of UTF-8.") from error
     for name in [name for name in os.environ if name.startswith(_BYTE_ORDER_MARK)]:
         os.environ.setdefault(name.removeprefix(_BYTE_ORDER_MARK), os.environ.pop(name))
+    for name in _PATHS - given:
+        # what is refused because of how it begins must go on beginning so
+        if re.match(r"[^~\s'\"]", path := os.environ.get(name, "")):
+            os.environ[name] = str(HOME / path)
     problems = []
     for name, value in os.environ.items():
         if name.startswith("AWS_"):

@@ -147,6 +147,28 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, monkeypatch: pyt
         load_settings()
 
 
+def test_a_relative_path_is_relative_to_what_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.settings.load_dotenv", load_dotenv)
+    monkeypatch.setattr("api.settings.HOME", tmp_path)
+    for name in ("DATA_DIR", "PORTAL_DIR", "JWT_KEY_FILE"):
+        monkeypatch.setenv(name, "")  # so that the environment is put back
+        monkeypatch.delenv(name)
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "keys.json").touch()
+    (tmp_path / ".env").write_text("DATA_DIR=data\nPORTAL_DIR=./pages\nJWT_KEY_FILE=keys.json\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for settings in (load_settings(), load_settings()):
+        paths = (settings.data_dir, settings.portal_dir, settings.jwt_key_file)
+        assert paths == (tmp_path / "data", tmp_path / "pages", tmp_path / "keys.json")
+    monkeypatch.setenv("DATA_DIR", "data")
+    assert load_settings().data_dir == tmp_path / "elsewhere" / "data"
+    monkeypatch.delenv("DATA_DIR")
+    (tmp_path / ".env").write_text("DATA_DIR=~nobody-has-this-name/data\n")
+    with pytest.raises(PortalError, match="there is no user"):
+        load_settings()
+
+
 def test_a_project_has_public_keys() -> None:
     secret = SecretStr("x" * 32)
     settings = Settings(supabase_url="https://x.supabase.co/", supabase_anon_key=secret, jwt_secret=(secret,))

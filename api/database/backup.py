@@ -141,8 +141,13 @@ def count_tables(url: str) -> int:
 def backup(url: str, file: Path, step: Step) -> None:
     """Writes a backup of the database.
 
-    Raises PortalError where the file exists or cannot be written, and where pg_dump is missing or fails.
+    Raises PortalError where the database has no migration, the file exists or cannot be written, and where pg_dump is
+    missing or fails.
     """
+    if all(migration.state == "pending" for migration in migrations.status(url)):
+        raise PortalError(
+            "The database has nothing of the portal: check DATABASE_URL, or DATA_DIR and the current folder."
+        )
     if file.exists():
         raise PortalError(f"{file} exists: name another file.")
     part = file.with_name(f"{file.name}.part")

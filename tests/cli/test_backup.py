@@ -219,6 +219,12 @@ def test_a_backup_is_not_overwritten_and_is_private(used: str, dumps: Path) -> N
         portal("backup", str(dumps / "portal"), DATABASE_URL=used)
 
 
+def test_an_empty_database_is_not_backed_up(empty_database: str, tmp_path: Path) -> None:
+    with pytest.raises(PortalError, match="has nothing of the portal"):
+        portal("backup", str(tmp_path / "portal.zip"), DATABASE_URL=empty_database)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_programs_older_than_the_server_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_programs(18)[0] == EMBEDDED
     with pytest.raises(PortalError, match="no pg_dump of version 99 or newer: install it"):
