@@ -5065,7 +5065,10 @@ begin
     on conflict (id) do nothing;
   end if;
   -- another negotiation had this id, whose documents the parties of this offer would see
-  if exists (select from public.rooms r where r.id = room and r.owner_id is distinct from lender) then
+  if exists (
+    select from public.rooms r
+    where r.id = room and (r.owner_id is distinct from lender or r.meta = '{"source": "import"}')
+  ) then
     raise sqlstate 'PT409' using message = 'offer_exists';
   end if;
 
@@ -10378,6 +10381,8 @@ begin
       on conflict (id) do nothing;
       if exists (
         select from private.import_mortgage_offers m
+        -- one that another source has brought may be the same
+        join private.import_staging s on s.n = m.n and not s.is_known
         where m.n = any (import_prerequisites.ns)
           and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id, origin)
       ) then
@@ -10768,7 +10773,6 @@ as $$
       select from public.mortgage_offers o
       where o.id = substr(import_room_is_taken.room, 1 + length('mortgage:offer:'))
         and import_room_is_taken.room = 'mortgage:offer:' || o.id
-        and o.lender_id is distinct from import_room_is_taken.owner
         and not exists (
           select from private.import_rows r
           where r.legacy_table = 'mortgage_offers' and r.id = o.id and o.created_at <= r.imported_at
@@ -10782,31 +10786,41 @@ as $$
       select from public.rooms o
       where o.id = import_room_is_taken.room
         and o.owner_id is distinct from import_room_is_taken.owner
+        -- made by an import: of a document, or of an offer
+        and o.meta <> '{"source": "import"}'
+        and not exists (
+          select from private.import_rows r
+          where r.legacy_table = 'mortgage_offers'
+            and r.id = substr(o.id, 1 + length('mortgage:offer:'))
+            and o.id = 'mortgage:offer:' || r.id
+        )
+    )
+    or exists (
+      select from public.rooms o
+      where o.id = import_room_is_taken.room
+        -- a borrower reads with the owner, from the offer on
         and (
-          -- made by an import: of a document, or of an offer
-          o.meta <> '{"source": "import"}'
-          and not exists (
+          o.owner_id is distinct from import_room_is_taken.owner
+          or starts_with(o.id, 'mortgage:offer:') and not exists (
+            select from public.mortgage_offers m where m.id = substr(o.id, 1 + length('mortgage:offer:'))
+          )
+        )
+        -- of another source; no join, which may begin with all documents
+        and exists (
+          select from public.contract_links l
+          where l.room_id = o.id and not exists (
             select from private.import_rows r
-            where r.legacy_table = 'mortgage_offers'
-              and r.id = substr(o.id, 1 + length('mortgage:offer:'))
-              and o.id = 'mortgage:offer:' || r.id
+            where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
+              and import_room_is_taken.origin = any (r.shown_by)
           )
-          -- of this source
-          or exists (
-            select from public.contract_links l
-            where l.room_id = o.id and not exists (
-              select from private.import_rows r
-              where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-                and import_room_is_taken.origin = any (r.shown_by)
-            )
-          )
+          offset 0
         )
     )
 $$;
 
 comment on function private.import_room_is_taken is
-  'Whether a room of this id is one that neither this source has brought nor this thinker owns: those who have it '
-  'would see what an import puts into it.';
+  'Whether a room of this id is one that neither this source has brought nor this thinker owns, or one of an offer or '
+  'with documents that others have brought: those who have it would see what an import puts into it.';
 
 -- sql/68_import/functions/import_thinkers.sql
 create function private.import_thinkers(ns integer[])

@@ -14,6 +14,7 @@ from tests.cli.running import run
 from tests.imports.conftest import Take
 from tests.imports.legacy import ROWS, Value, write
 from tests.support.acting import call, call_or_reason, one, thinker
+from tests.support.databases import empty
 
 OFFER_ROOM = "mortgage:offer:mort-offer-1"
 
@@ -127,6 +128,47 @@ def test_an_offer_that_was_made_here_gets_no_documents(
     take(write(tmp_path / "d1.sqlite", ("contract_links", {"voucher_id": None, "room_id": OFFER_ROOM})))
     assert rejects(connection) == {"cl-1": "room_taken", "mort-offer-1": "room_taken"}
     assert [sees(connection, uid) for uid in ("eve", "mallory")] == [[], ["mort-offer-1"]]
+
+
+def test_a_room_of_an_offer_gets_no_documents_of_another_one(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    # eve's server says that lena made eve the offer that lena made clara
+    forged: tuple[tuple[str, Mapping[str, Value]], ...] = (
+        ("mortgage_applications", {"id": "app-2", "property_id": "", "borrower_uid": "eve"}),
+        ("mortgage_offers", {"application_id": "app-2"}),
+    )
+    documents: tuple[tuple[str, Mapping[str, Value]], ...] = (
+        ("contracts", {"created_by": "lena"}),
+        ("contract_links", {"voucher_id": None, "room_id": OFFER_ROOM}),
+    )
+    take_from_another(take, connection, tmp_path / "first.sqlite", *forged)
+    take(write(tmp_path / "second.sqlite", *documents, good=False))
+    assert rejects(connection) == {"cl-1": "room_taken"}
+    assert sees(connection, "eve") == ["mort-offer-1"]
+
+    # nor does an offer, made here or elsewhere, open the room of documents that were there before
+    empty(connection.info.dsn)
+    take_from_another(take, connection, tmp_path / "third.sqlite", *documents)
+    take(write(tmp_path / "fourth.sqlite", *forged, good=False))
+    assert rejects(connection) == {"mort-offer-1": "room_taken"}
+    offer = {"application_id": "app-2", "offer_id": "mort-offer-1"}
+    assert call_or_reason(connection, thinker("lena", "lender"), "offer_mortgage", **offer) == "offer_exists"
+    assert sees(connection, "eve") == []
+
+
+def test_a_later_document_joins_those_of_its_creator_in_the_room_of_an_offer(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    room = {"voucher_id": None, "room_id": OFFER_ROOM}
+    file = write(tmp_path / "d1.sqlite", ("contracts", {"created_by": "lena"}), ("contract_links", room))
+    take(file)
+    # lena stores one here
+    connection.execute(
+        "insert into public.contract_links (contract_id, room_id) select id, %s from public.contracts", (OFFER_ROOM,)
+    )
+    take(write(file, ("contract_links", {**room, "id": "cl-2"}), good=False))
+    assert rejects(connection) == {}
 
 
 def test_a_document_that_was_stored_here_is_not_linked(

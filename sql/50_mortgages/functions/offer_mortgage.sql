@@ -85,7 +85,10 @@ begin
     on conflict (id) do nothing;
   end if;
   -- another negotiation had this id, whose documents the parties of this offer would see
-  if exists (select from public.rooms r where r.id = room and r.owner_id is distinct from lender) then
+  if exists (
+    select from public.rooms r
+    where r.id = room and (r.owner_id is distinct from lender or r.meta = '{"source": "import"}')
+  ) then
     raise sqlstate 'PT409' using message = 'offer_exists';
   end if;
 

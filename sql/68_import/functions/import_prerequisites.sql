@@ -52,6 +52,8 @@ begin
       on conflict (id) do nothing;
       if exists (
         select from private.import_mortgage_offers m
+        -- one that another source has brought may be the same
+        join private.import_staging s on s.n = m.n and not s.is_known
         where m.n = any (import_prerequisites.ns)
           and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id, origin)
       ) then

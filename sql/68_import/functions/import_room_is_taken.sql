@@ -10,7 +10,6 @@ as $$
       select from public.mortgage_offers o
       where o.id = substr(import_room_is_taken.room, 1 + length('mortgage:offer:'))
         and import_room_is_taken.room = 'mortgage:offer:' || o.id
-        and o.lender_id is distinct from import_room_is_taken.owner
         and not exists (
           select from private.import_rows r
           where r.legacy_table = 'mortgage_offers' and r.id = o.id and o.created_at <= r.imported_at
@@ -24,28 +23,38 @@ as $$
       select from public.rooms o
       where o.id = import_room_is_taken.room
         and o.owner_id is distinct from import_room_is_taken.owner
+        -- made by an import: of a document, or of an offer
+        and o.meta <> '{"source": "import"}'
+        and not exists (
+          select from private.import_rows r
+          where r.legacy_table = 'mortgage_offers'
+            and r.id = substr(o.id, 1 + length('mortgage:offer:'))
+            and o.id = 'mortgage:offer:' || r.id
+        )
+    )
+    or exists (
+      select from public.rooms o
+      where o.id = import_room_is_taken.room
+        -- a borrower reads with the owner, from the offer on
         and (
-          -- made by an import: of a document, or of an offer
-          o.meta <> '{"source": "import"}'
-          and not exists (
+          o.owner_id is distinct from import_room_is_taken.owner
+          or starts_with(o.id, 'mortgage:offer:') and not exists (
+            select from public.mortgage_offers m where m.id = substr(o.id, 1 + length('mortgage:offer:'))
+          )
+        )
+        -- of another source; no join, which may begin with all documents
+        and exists (
+          select from public.contract_links l
+          where l.room_id = o.id and not exists (
             select from private.import_rows r
-            where r.legacy_table = 'mortgage_offers'
-              and r.id = substr(o.id, 1 + length('mortgage:offer:'))
-              and o.id = 'mortgage:offer:' || r.id
+            where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
+              and import_room_is_taken.origin = any (r.shown_by)
           )
-          -- of this source
-          or exists (
-            select from public.contract_links l
-            where l.room_id = o.id and not exists (
-              select from private.import_rows r
-              where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-                and import_room_is_taken.origin = any (r.shown_by)
-            )
-          )
+          offset 0
         )
     )
 $$;
 
 comment on function private.import_room_is_taken is
-  'Whether a room of this id is one that neither this source has brought nor this thinker owns: those who have it '
-  'would see what an import puts into it.';
+  'Whether a room of this id is one that neither this source has brought nor this thinker owns, or one of an offer or '
+  'with documents that others have brought: those who have it would see what an import puts into it.';
