@@ -235,7 +235,7 @@ def _of_database(figures: Row | None) -> Iterable[GaugeMetricFamily]:
     yield _gauge("portal_invariants_violated", meaning, None if violated is None else len(violated))
     for name, field, meaning in (
         ("portal_unsettled_fees_cents", "cents", "Fee events in no settlement, in minor units."),
-        ("portal_unsettled_fees_age_seconds", "age", "The age of the oldest of them."),
+        ("portal_unsettled_fees_age_seconds", "age", "The age of the oldest charge, but for payers in credit."),
     ):
         yield _gauge(name, meaning, {fee["currency"]: fee[field] for fee in fees}, "currency")
     yield _gauge("portal_event_partitions", "Partitions of the log of events.", figures["partitions"])

@@ -14007,6 +14007,8 @@ security definer
 set search_path = ''
 set timezone = 'UTC'
 set jit = off
+-- else the sums of many payers would be made on the disk
+set work_mem = '32MB'
 set statement_timeout = '2s'
 as $$
 declare
@@ -14053,11 +14055,20 @@ begin
         '[]'
       )
       from (
-        select e.currency, sum(e.amount_cents) as cents, min(e.created_at) as oldest
-        from public.fee_events e
-        where e.settlement_id is null
-        group by e.currency
-        order by count(*) desc, e.currency
+        select
+          p.currency, sum(p.cents) as cents,
+          -- the negative sum of a payer waits for later charges, for as long as there are none
+          min(p.oldest_charge) filter (where p.cents >= 0) as oldest
+        from (
+          select
+            e.currency, sum(e.amount_cents) as cents, count(*) as fee_events,
+            min(e.created_at) filter (where e.amount_cents >= 0) as oldest_charge
+          from public.fee_events e
+          where e.settlement_id is null
+          group by e.currency, e.beneficiary_id, e.payer_id
+        ) p
+        group by p.currency
+        order by sum(p.fee_events) desc, p.currency
         limit 24
       ) f
     ),
@@ -14070,8 +14081,9 @@ $$;
 comment on function public.system_metrics is
   'What GET /metrics says of the database: {jobs ({name, age (seconds since its last successful run began, or null), '
   'is_late, is_failing}), violated (the invariants that the last run of the job check-invariants found violated, with '
-  'their numbers of rows; null if there was none), unsettled_fees ({currency, cents, age (seconds since the oldest)}: '
-  'the 24 most used currencies), partitions (of the events), bytes (of the database)}. '
+  'their numbers of rows; null if there was none), unsettled_fees ({currency, cents, age (seconds since the '
+  'oldest charge, but for payers whose sum is negative; null if there is none)}: the 24 most used currencies), '
+  'partitions (of the events), bytes (of the database)}. '
   'Raises: query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.system_metrics to authenticated, service_role;

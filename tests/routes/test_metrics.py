@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.charging import charge, reverse
 from tests.support.databases import Server
 from tests.support.jobs import charge_last_month
 from tests.support.metrics import read_metrics
@@ -125,6 +126,22 @@ def test_fees_in_no_settlement_are_told_by_currency(portal: str, database: str) 
     }
     # a week and as much of this month as is over
     assert 6 < read["portal_unsettled_fees_age_seconds", "EUR"] / 86400 < 39
+
+
+def test_a_credit_that_waits_has_no_age(portal: str, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        for currency, payer in (("CHF", "anna"), ("EUR", "anna"), ("EUR", "ben")):
+            settled = charge(connection, "2025-01-10", 500, currency, payer=payer)
+            connection.execute("select public.settle_fees('2025-01-01', '2025-02-01')")
+            reverse(connection, settled, "2025-02-10")
+        for currency in ("CHF", "EUR"):
+            # the credit is more
+            charge(connection, "2025-02-11", 100, currency, payer="anna")
+        charge(connection, "yesterday", 800, payer="ben")
+    read = read_metrics(portal)
+    ages = {name[1]: age for name, age in read.items() if name[0] == "portal_unsettled_fees_age_seconds"}
+    assert ages == {"EUR": pytest.approx(1.5 * 86400, abs=86400)}
+    assert [read["portal_unsettled_fees_cents", currency] for currency in ("CHF", "EUR")] == [-400, -100]
 
 
 def test_a_database_that_is_away_is_told(portal: str, server: Server) -> None:
