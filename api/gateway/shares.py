@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
 from api.actor import SERVER, Actor
@@ -42,7 +42,7 @@ class Shares:
         everything = asyncio.Semaphore(connections - 1)
         callers = asyncio.Semaphore(connections * 5 // 8)
         reads = asyncio.Semaphore(connections * 3 // 8)
-        self._of_client = max(1, connections // 4)
+        self._of_client = max(1, connections // 4), max(1, connections // 8)
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._shares: dict[tuple[bool, bool], _Share] = {
@@ -63,7 +63,7 @@ class Shares:
         share = self._shares[is_operator, is_read]
         if client is None:
             return share
-        return share.within(self._clients.setdefault(client, _Client(self._of_client)))
+        return share.of(self._clients.setdefault(client, _Client(*self._of_client)), is_read=is_read)
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
@@ -91,43 +91,48 @@ class Shares:
         return versions
 
 
-class _Client(asyncio.Semaphore):
-    """The share of one client, who does not wait with more than MOST_OF_CLIENT requests."""
+class _Client:
+    """What one client may do at once: so many calls, and of these so many that read."""
 
-    _requests = 0
-
-    async def acquire(self) -> Literal[True]:
-        """Wait for a part of the share. Raises ApiError `busy` at once where too many wait."""
-        if self._requests >= MOST_OF_CLIENT:
-            # it may have hung up, so that the number of its connections says nothing
-            raise ApiError("busy")
-        self._requests += 1
-        try:
-            return await super().acquire()
-        except BaseException:
-            self._requests -= 1
-            raise
-
-    def release(self) -> None:
-        """Give it back."""
-        self._requests -= 1
-        super().release()
+    def __init__(self, calls: int, reads: int) -> None:
+        self.calls = asyncio.Semaphore(calls)
+        self.reads = asyncio.Semaphore(reads)
+        self.requests = 0
+        """Those that wait or are answered, at most MOST_OF_CLIENT."""
 
 
 class _Share:
     """The calls of one kind of request, each within all of its limits."""
 
-    def __init__(self, gateway: Gateway, usage: Usage, *limits: asyncio.Semaphore) -> None:
+    def __init__(
+        self, gateway: Gateway, usage: Usage, *limits: asyncio.Semaphore, client: _Client | None = None
+    ) -> None:
         self._gateway = gateway
         self._usage = usage
         self._limits = limits
+        self._client = client
 
-    def within(self, limit: asyncio.Semaphore) -> "_Share":
-        """The same share, within one more limit."""
-        return _Share(self._gateway, self._usage, limit, *self._limits)
+    def of(self, client: _Client, *, is_read: bool) -> "_Share":
+        """The same share, within what the client may do."""
+        # a read that waits for others of its client leaves them the writes
+        limits = [client.reads, client.calls] if is_read else [client.calls]
+        return _Share(self._gateway, self._usage, *limits, *self._limits, client=client)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
+        client = self._client
+        if client is None:
+            return await self._call(function, actor, params)
+        if client.requests >= MOST_OF_CLIENT:
+            # it may have hung up, so that the number of its connections says nothing
+            raise ApiError("busy")
+        client.requests += 1
+        try:
+            return await self._call(function, actor, params)
+        finally:
+            client.requests -= 1
+
+    async def _call(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []
         usage = self._usage
         try:

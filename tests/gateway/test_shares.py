@@ -89,6 +89,31 @@ def test_a_client_leaves_connections_for_others(gateway: int, is_read: bool) -> 
     assert 0 < one == still_one < two <= all_of_them
 
 
+@pytest.mark.parametrize("gateway", [DirectGateway.connections, DataApiGateway.connections])
+def test_reads_of_two_clients_leave_reads_for_others_and_their_own_writes(gateway: int) -> None:
+    async def under_way() -> list[int]:
+        held = Held(gateway)
+        shares = Shares(held)
+        counts, tasks = [], []
+        for client, is_read, number in (
+            ("mallory's", True, MANY),
+            ("mallet's", True, MANY),
+            ("anna's", True, 1),
+            ("mallory's", False, 1),
+        ):
+            calls = shares.of(is_operator=False, is_read=is_read, client=client)
+            tasks += [asyncio.ensure_future(calls.call("ping", Actor("anon"))) for _ in range(number)]
+            for _ in tasks:
+                await asyncio.sleep(0)  # lets each of them come as far as it can
+            counts.append(held.under_way)
+        held.answer.set()
+        await asyncio.gather(*tasks)
+        return counts
+
+    _, two, three, write = asyncio.run(under_way())
+    assert (three, write) == (two + 1, two + 2)
+
+
 def test_a_client_that_hangs_up_again_and_again_does_not_wait_with_all_its_requests() -> None:
     async def refused() -> tuple[int, int]:
         held = Held(DirectGateway.connections)
