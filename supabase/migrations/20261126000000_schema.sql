@@ -10143,9 +10143,11 @@ begin
   set resolved_at = now()
   where j.resolved_at is null and j.legacy_table = import_batch.legacy_table
     and j.row_id = any (array(select s.id from private.import_staging s))
-    -- another row of this id stays what it is
+    -- another row of this id, or the row that another source has under it, stays what it is
     and (
-      j.reason not in ('id_taken', 'id_twice') or j.hash = any (array(select s.hash from private.import_staging s))
+      j.hash = any (array(select s.hash from private.import_staging s))
+      or j.reason not in ('id_taken', 'id_twice')
+      and j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
     );
 
   perform set_config('portal.import', '', true);

@@ -92,6 +92,18 @@ def test_a_row_that_two_sources_show_is_of_both(connection: psycopg.Connection, 
     )
 
 
+def test_only_the_same_row_of_another_source_ends_a_reject(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    same = ("voucher_bookings", {"id": "b-2", "slot_start": "2026-03-02T11:00:00Z", "slot_end": "2026-03-02T12:00:00Z"})
+    take_from_another(take, connection, tmp_path / "eve.sqlite", ("voucher_bookings", {"holder_uid": "eve"}), same)
+    connection.execute("update private.import_rejects set source = 'https://eve.example'")
+    assert rejects(connection) == {"b-1": "voucher_missing", "b-2": "voucher_missing"}
+    take(write(tmp_path / "d1.sqlite", ("vouchers", {}), ("voucher_bookings", {}), same, good=False))
+    assert rejects(connection) == {"b-1": "voucher_missing"}
+    assert one(connection, "select count(*) from public.voucher_bookings") == 2
+
+
 def test_an_application_joins_no_property_of_others(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
     def application(n: int, house: int) -> tuple[str, Mapping[str, Value]]:
         return "mortgage_applications", {"id": f"app-{n}", "property_id": f"house-{house}", "borrower_uid": "mallory"}
