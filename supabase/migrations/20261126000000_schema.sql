@@ -9631,6 +9631,10 @@ comment on column private.import_rejects.resolved_at is
 
 create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id) where resolved_at is null;
 
+-- whether a booking of a voucher waits; an index holds no long id
+create index import_rejects_voucher_id_idx on private.import_rejects (left(content ->> 'voucher_id', 256) collate "C")
+where legacy_table = 'voucher_bookings' and resolved_at is null;
+
 alter table private.import_rejects enable row level security;
 
 -- sql/68_import/tables/import_rows.sql
@@ -10904,8 +10908,17 @@ set timezone = 'UTC'
 set datestyle = 'ISO'
 as $$
 declare
-  wrong   constant text := '
-    select v.id, b.holders[1] as holder
+  -- a booking of its own source: whose it is and when it ends is not known yet
+  waits   constant text := '
+    exists (
+      select from private.import_rejects j
+      join private.import_rows o on o.legacy_table = ''vouchers'' and o.id = v.id and j.source = any (o.shown_by)
+      where j.legacy_table = ''voucher_bookings'' and j.resolved_at is null
+        and left(j.content ->> ''voucher_id'', 256) = v.id
+    )';
+  wrong   constant text := format(
+    '
+    select v.id, t.status, t.holder
     from (
       select
         b.voucher_id, count(*) filter (where b.status = ''booked'') as active,
@@ -10915,9 +10928,20 @@ declare
       group by b.voucher_id
     ) b
     join public.vouchers v on v.id = b.voucher_id
+    cross join lateral (
+      select
+        case when b.active > 0 then ''booked'' else ''issued'' end as status,
+        -- with a holder it is no open offer
+        case when b.active > 0 then b.holders[1] when %s then v.holder_id end as holder
+    ) t
     where (b.active > 0 and v.status not in (''booked'', ''consumed''))
       or (b.active = 0 and v.status = ''booked'')
-      or (b.active > 0 and v.status = ''booked'' and not coalesce(v.holder_id = any (b.holders), false))';
+      or (
+        b.active = 0 and v.status = ''issued'' and v.issued_to is null and v.holder_id is not null and t.holder is null
+      )
+      or (b.active > 0 and v.status = ''booked'' and not coalesce(v.holder_id = any (b.holders), false))',
+    waits
+  );
   changed bigint;
 begin
   perform pg_advisory_xact_lock(private.lock_number('import_batch'));
@@ -10935,7 +10959,7 @@ begin
   execute format(
     'with t as (
        update public.vouchers v
-       set status = case when w.holder is null then ''issued'' else ''booked'' end, holder_id = w.holder
+       set status = w.status, holder_id = w.holder
        from (%s) w
        where v.id = w.id
        returning v.*
@@ -10953,10 +10977,11 @@ begin
        where v.status in (''booked'', ''consumed'') and v.holder_id is not null and v.issued_to is null
          and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
          and exists (select from private.import_rows r where r.legacy_table = ''vouchers'' and r.id = v.id)
+         and not %s
        returning v.*
      )
      update private.import_rows r set digest = %s from t where r.legacy_table = ''vouchers'' and r.id = t.id',
-    private.import_digest('vouchers', 't')
+    waits, private.import_digest('vouchers', 't')
   );
   perform set_config('portal.import', '', true);
   return changed;
@@ -10966,7 +10991,7 @@ $$;
 comment on function private.import_voucher_states is
   'Lets status and holder of imported vouchers follow from their bookings, where the legacy servers left them '
   'otherwise: a voucher with an active booking is booked. Returns how many. One that was booked without a booking is '
-  'reserved for its holder.';
+  'reserved for its holder. While a booking of it waits as a reject, it is neither reserved nor an open offer.';
 
 -- sql/68_import/functions/import_write.sql
 create function private.import_write(legacy_table text, ns integer[], run integer)

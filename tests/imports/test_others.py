@@ -14,6 +14,7 @@ from tests.cli.running import run
 from tests.imports.conftest import Take
 from tests.imports.legacy import ROWS, Value, write
 from tests.support.acting import call, call_or_reason, one, thinker
+from tests.support.charging import violations
 from tests.support.databases import empty
 
 OFFER_ROOM = "mortgage:offer:mort-offer-1"
@@ -232,6 +233,57 @@ def test_a_booked_voucher_is_nobodys_to_book_before_its_bookings_are_here(
     told = call_or_reason(connection, thinker("eve"), "book_voucher", voucher_id="v-1", slot_start=slot)
     assert told == "voucher_not_found"
     assert call(connection, thinker("ben"), "book_voucher", voucher_id="v-1", slot_start=slot)
+
+
+def test_a_voucher_is_nobodys_while_a_booking_of_it_waits(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    def booking(n: int, voucher: str, **changes: Value) -> tuple[str, Mapping[str, Value]]:
+        slot = {"slot_start": f"2099-01-01T0{n}:00:00.000Z", "slot_end": f"2099-01-01T0{n + 1}:00:00.000Z"}
+        return "voucher_bookings", {"id": f"b-{n}", "voucher_id": voucher, "holder_uid": "carl"} | slot | changes
+
+    def offered(uid: str) -> list[str]:
+        return [voucher["id"] for voucher in call(connection, thinker(uid), "list_vouchers")]
+
+    window = {"valid_from": "2099-01-01T00:00:00.000Z", "valid_until": "2099-01-01T12:00:00.000Z"}
+    bens: dict[str, Value] = {"holder_uid": "ben", "status": "cancelled", "cancelled_at": "2026-03-06T10:00:00.000Z"}
+    file = write(
+        tmp_path / "d1.sqlite",
+        *(("vouchers", {"id": f"v-{n}", "holder_uid": "carl"} | window) for n in range(1, 4)),
+        # anna's document for ben, who held the voucher before carl
+        booking(1, "v-1", created_at="01.03.2026 11:00", **bens),
+        booking(2, "v-1", created_at="07.03.2026 11:00"),
+        ("contracts", {}), ("contract_links", {"room_id": None}),
+        booking(3, "v-2", **bens), booking(4, "v-2", created_at="?"),
+        booking(5, "v-3", **bens), booking(6, "v-3", created_at="?"),
+        good=False,
+    )  # fmt: skip
+    # what another source says of its voucher of this id counts nothing
+    take_from_another(take, connection, tmp_path / "eve.sqlite", booking(7, "v-4"))
+    connection.execute("update private.import_rejects set source = 'https://eve.example'")
+    write(file, ("vouchers", {"id": "v-4", "holder_uid": "carl"}), good=False)
+
+    waiting = {f"b-{n}": "date_invalid" for n in (1, 2, 4, 6)} | {"b-7": "voucher_missing"}
+    for _ in range(2):
+        report = take(file)
+        assert rejects(connection) == waiting
+        assert (sees(connection, "carl"), offered("eve")) == ([], [])
+        for n, voucher in ((2, "v-1"), (4, "v-2")):
+            slot = f"2099-01-01T0{n}:00:00Z"
+            told = call_or_reason(connection, thinker("eve"), "book_voucher", voucher_id=voucher, slot_start=slot)
+            assert told == "voucher_not_found"
+        assert dict(connection.execute("select id, private.uid_of(issued_to) from public.vouchers").fetchall()) == {
+            "v-1": None, "v-2": None, "v-3": None, "v-4": "carl",
+        }  # fmt: skip
+        assert violations(connection) == {}
+    assert report["statesSet"] == 0
+
+    write(file, booking(4, "v-2"), booking(6, "v-3", **bens), good=False)
+    take(file)
+    assert rejects(connection) == {key: why for key, why in waiting.items() if key not in ("b-4", "b-6")}
+    assert offered("eve") == ["v-3"]
+    assert one(connection, "select status from public.vouchers where id = 'v-2'") == "booked"
+    assert violations(connection) == {}
 
 
 def test_a_room_of_several_creators_is_nobodys(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
