@@ -17,7 +17,7 @@ from websockets.typing import Origin
 
 from tests.rooms.talking import heard, join, match, say, text_heard
 from tests.support.forms import CONTENT_TYPE, END, PATH, file
-from tests.support.proxies import NAME, Proxy, caddy, nginx, running
+from tests.support.proxies import NAME, Proxy, caddy, documented, nginx, running
 from tests.support.serving import serve, settings_in
 from tests.support.waiting import wait_until
 
@@ -121,6 +121,25 @@ def test_a_large_document_goes_through_and_no_larger_body(proxy: Proxy, path: st
     with suppress(OSError):  # the proxy does not read the rest
         assert ask(proxy, "POST", path, file(b"x" * 28 * MIB) + END, **form)[0] == 413
     assert ask(proxy, "POST", "/api/voucher/issue", b" " * MIB + b"{}")[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:"),
+        ("2001:db8:1:2::6", "2001:db8:1:2:"),
+        ("2001:db8:1:2:3::", "2001:db8:1:2:"),
+        ("2001:db8:1::6", "2001:db8:1"),
+        ("2001:db8::4:5:6", "2001:db8"),
+        ("2001:db8::", "2001:db8"),
+        ("::1", "::1"),
+    ],
+)
+def test_nginx_takes_a_network_of_64_bits_for_one_client(address: str, client: str) -> None:
+    patterns = re.findall(r'"~(.*)" \$(\w+);', documented("nginx"))
+    found = [match[name] for text, name in patterns if (match := re.search(text.replace("?<", "?P<"), address))]
+    assert [*found, address][0] == client
 
 
 def test_nginx_keeps_few_uploads_of_an_address(portal: str, tmp_path: Path) -> None:

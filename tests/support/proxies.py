@@ -54,6 +54,7 @@ def nginx(folder: Path, port: int, portal: str) -> list[str]:
         documented("nginx"),
         {
             "listen 443": f"listen 127.0.0.1:{port}",
+            "    listen [::]:443 ssl;\n": "",
             "/etc/letsencrypt/live/portal.example.org/fullchain.pem": str(folder / "certificate.pem"),
             "/etc/letsencrypt/live/portal.example.org/privkey.pem": str(folder / "key.pem"),
             "http://127.0.0.1:8000": portal,
