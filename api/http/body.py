@@ -40,6 +40,9 @@ MAX_VALUES = 50_000
 MAX_WAITING_BYTES = 4 * MAX_BODY_BYTES
 """Of the bodies of one address that wait for their turn."""
 
+MAX_ALL_WAITING_BYTES = 32 * MAX_BODY_BYTES
+"""Of the large bodies of all addresses that wait; small ones take little."""
+
 NOTICEABLE_SECONDS = 0.005
 """An address whose bodies take longer to parse waits as long again: others get half of the event loop's time."""
 
@@ -69,18 +72,23 @@ class Turns:
     def __init__(self) -> None:
         """Begin with no addresses."""
         self._addresses: WeakValueDictionary[str, _Address] = WeakValueDictionary()
+        self._large = 0
 
     @asynccontextmanager
     async def of(self, address: str, size: int) -> AsyncIterator[None]:
         """The turn of an address for a body of this size.
 
-        Raises ApiError `busy` where bodies of MAX_WAITING_BYTES wait, whose clients may have hung up, or the others
-        take long.
+        Raises ApiError `busy` where bodies of MAX_WAITING_BYTES or MAX_ALL_WAITING_BYTES wait, whose clients may have
+        hung up, or the others take long.
         """
         bodies = self._addresses.setdefault(address, _Address())
-        if bodies.size and bodies.size + size > MAX_WAITING_BYTES:
+        large = size if size > LARGE_BODY_BYTES else 0
+        if (bodies.size and bodies.size + size > MAX_WAITING_BYTES) or (
+            large and self._large + large > MAX_ALL_WAITING_BYTES
+        ):
             raise ApiError("busy")
         bodies.size += size
+        self._large += large
         try:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS) if bodies.turn.locked() else nullcontext():
@@ -93,6 +101,7 @@ class Turns:
                 bodies.turn.release()
         finally:
             bodies.size -= size
+            self._large -= large
 
 
 class PortalRequest(Request[Caller, BrowserSession | None, State]):

@@ -19,7 +19,7 @@ from litestar.types import HTTPScope
 
 from api.errors import ApiError
 from api.http import body, incoming
-from api.http.body import MAX_WAITING_BYTES, Turns
+from api.http.body import MAX_ALL_WAITING_BYTES, MAX_WAITING_BYTES, Turns
 from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, MAX_LARGE_BODIES, Incoming, Places
 from api.http.server import StrictConnection
 from api.http.web_socket import BAD_REQUEST
@@ -190,6 +190,20 @@ def test_the_bodies_of_an_address_that_wait_have_a_limit() -> None:
                 pass
         async with turns.of("mallory's", 2 * MAX_WAITING_BYTES):
             pass
+
+    asyncio.run(ask())
+
+
+def test_large_bodies_that_wait_have_a_limit_for_all_addresses() -> None:
+    async def ask() -> None:
+        turns = Turns()
+        for _ in range(2):
+            async with turns.of("mallory's", MAX_ALL_WAITING_BYTES):
+                with pytest.raises(ApiError, match="busy"):
+                    async with turns.of("anna's", LARGE_BODY_BYTES + 1):
+                        pass
+                async with turns.of("anna's", LARGE_BODY_BYTES):
+                    pass
 
     asyncio.run(ask())
 
