@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -22,7 +21,7 @@ from api.errors import ApiError
 from api.gateway import Calls
 from api.gateway.shares import PATIENCE_SECONDS
 from api.http.callers import Caller, calls_of, limited_client
-from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, Incoming
+from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, Incoming, Places
 from api.http.proxies import client_address
 from api.http.sessions import BrowserSession
 
@@ -46,7 +45,11 @@ MAX_ALL_WAITING_BYTES = 32 * MAX_BODY_BYTES
 NOTICEABLE_SECONDS = 0.005
 """An address whose bodies take longer to parse waits as long again: others get half of the event loop's time."""
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?', re.DOTALL)  # matches whatever follows: no second attempt
+MAX_DIGITS = 400
+"""Of a whole number: reading takes the square of them, and SQL refuses what no double holds (309)."""
+
+LARGE_PAUSE = 4
+"""How many times as long as it took to parse a large body no other one is parsed: what follows takes time, too."""
 
 
 @dataclass
@@ -139,22 +142,25 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         try:
             body = await self.body()
             async with self.app.state.turns.of(client_address(self), len(body)):
-                if _is_large(self._beginning(body)):
-                    await self.app.state.places.take(limited_client(self), self.scope)
-                began = time.monotonic()
-                try:
-                    body = self._decompressed(body)
-                    # not lenient as json.loads, which takes lone surrogates that are no escapes
-                    text = body.decode(json.detect_encoding(body))
-                    # in UTF-16 half of another character may look like a quote
-                    _require_few_values(text.encode())
-                    value: object = _DECODER.decode(text)
-                    # only an escape makes a NUL or a lone surrogate, which msgspec refuses
-                    holds_nul = "\\u" in text and _holds_nul(msgspec.json.encode(value))
-                finally:
-                    took = time.monotonic() - began
-                    if took > NOTICEABLE_SECONDS:
-                        await asyncio.sleep(took)
+                is_large = _is_large(self._beginning(body))
+                places: Places = self.app.state.places
+                if is_large:
+                    await places.take(limited_client(self), self.scope)
+                async with places.parsing if is_large else nullcontext():
+                    began = time.monotonic()
+                    try:
+                        body = self._decompressed(body)
+                        # not lenient as json.loads, which takes lone surrogates that are no escapes
+                        text = body.decode(json.detect_encoding(body))
+                        # in UTF-16 half of another character may look like a quote
+                        _require_few_values(text.encode())
+                        value: object = _DECODER.decode(text)
+                        # only an escape makes a NUL or a lone surrogate, which msgspec refuses
+                        holds_nul = "\\u" in text and _holds_nul(msgspec.json.encode(value))
+                    finally:
+                        took = time.monotonic() - began
+                        if took > NOTICEABLE_SECONDS:
+                            await asyncio.sleep(took * LARGE_PAUSE if is_large else took)
         except (ValueError, RecursionError, InvalidOperation) as error:
             raise ApiError("invalid_json") from error
         if holds_nul:
@@ -195,9 +201,12 @@ def _is_large(beginning: bytes) -> bool:
 
 def _require_few_values(body: bytes) -> None:
     """Raise ApiError json_unreasonable for too many values, arrays and objects, before a parser makes them."""
-    # those in texts are none
-    if _has_many_values(body) and _has_many_values(_STRING.sub(b"", body)):
-        raise ApiError("json_unreasonable")
+    if _has_many_values(body):
+        # those in texts are none
+        quoted = body.replace(rb"\\", b"").replace(rb"\"", b"")
+        # each value and each name has two at most; many texts would take long
+        if quoted.count(b'"') > 4 * MAX_VALUES or _has_many_values(b"".join(quoted.split(b'"')[::2])):
+            raise ApiError("json_unreasonable")
 
 
 def _has_many_values(text: bytes) -> bool:
@@ -226,9 +235,15 @@ def _decompressor() -> "zlib._Decompress":
     return zlib.decompressobj(wbits=47)  # 47: detect a gzip or zlib header
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ApiError("json_unreasonable")
+    return int(digits)
+
+
 def _reject_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
 # Decimal keeps every digit: the amounts of a transfer may have more than a double holds
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_reject_constant)
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=_whole, parse_constant=_reject_constant)

@@ -81,6 +81,9 @@ class Places:
 
     def __init__(self) -> None:
         """Begin with all of them free."""
+        self.parsing = asyncio.Lock()
+        """Held while one of them is parsed, and for a pause in which the event loop is for others."""
+
         self._places = asyncio.Semaphore(MAX_LARGE_BODIES)
         self._clients: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
