@@ -1,5 +1,6 @@
 """Serves on one socket in several processes, which share nothing but the database."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -56,7 +57,7 @@ def serve(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
     # even if only workers use an application: a wrong setting is reported once, by this process
     app = make_app()
     if processes == 1:
-        server = Server(app, settings)
+        server = _server(app, settings)
         server.run(sockets=[listener])
         if not server.started:
             raise PortalError(_FAILURE)
@@ -97,11 +98,20 @@ def _work(make_app: Callable[[], ASGIApp], settings: Settings, listener: socket.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal tells the parent, too
     _end_with_parent(seconds=0)  # it may have been killed while this process started
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    server = Server(make_app(), settings)
+    server = _server(make_app(), settings)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(_NOT_STARTED)
+
+
+def _server(app: ASGIApp, settings: Settings) -> Server:
+    """The server of this process, which serves nothing else."""
+    server = Server(app, settings)
+    # the application stays: the garbage collector would look at all of it, while requests wait
+    gc.collect()
+    gc.freeze()
+    return server
 
 
 def _end_with_parent(seconds: float | None = None) -> None:
