@@ -314,7 +314,8 @@ class Cluster:
         file = self.write(self.folder / "proxy.cfg", text)
         with self.run("haproxy", "-db", "-f", file, log=self.folder / "proxy.log") as process:
             try:
-                wait_until(lambda: _answers(self.url_at(port)))
+                # HAProxy leads connections to the servers by turns until it has asked Patroni
+                wait_until(lambda: all(_is_primary(self.url_at(port)) for _ in self.nodes))
                 yield port
             finally:
                 process.kill()
@@ -369,9 +370,9 @@ def _listen(name: str, port: int, target: int) -> str:
     return f"listen {name}\n  bind 127.0.0.1:{port}\n  server target 127.0.0.1:{target}\n"
 
 
-def _answers(url: str) -> bool:
-    with suppress(psycopg.OperationalError), psycopg.connect(url, connect_timeout=2):
-        return True
+def _is_primary(url: str) -> bool:
+    with suppress(psycopg.OperationalError), psycopg.connect(url, connect_timeout=2) as connection:
+        return connection.execute("select pg_is_in_recovery()").fetchone() == (False,)
     return False
 
 
