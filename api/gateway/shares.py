@@ -4,8 +4,8 @@ docs/operation.md, "Connections" has the figures.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -44,7 +44,7 @@ class Shares:
         reads = asyncio.Semaphore(connections * 3 // 8)
         self._of_client = max(1, connections // 4), max(1, connections // 8)
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
             (False, False): _Share(gateway, usage, callers, everything),
@@ -65,19 +65,9 @@ class Shares:
             return share
         return share.of(self._clients.setdefault(client, _Client(*self._of_client)), is_read=is_read)
 
-    @asynccontextmanager
-    async def turn(self, client: str) -> AsyncIterator[None]:
-        """Waits for what the client may do once at a time. Raises ApiError `busy` where its other turns take long."""
-        turn = self._turns.setdefault(client, asyncio.Lock())
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await turn.acquire()
-        except TimeoutError as error:
-            raise ApiError("busy") from error
-        try:
-            yield
-        finally:
-            turn.release()
+    def turn(self, client: str) -> AbstractAsyncContextManager[None]:
+        """What the client may do once at a time (`held`)."""
+        return held(self._turns.setdefault(client, asyncio.Semaphore(1)))
 
     async def ping(self) -> bool:
         """Whether the database can be written. All requests at one time share one call, on a connection of its own."""
@@ -138,7 +128,7 @@ class _Share:
         try:
             usage.waiting += 1
             try:
-                await self._take(taken)
+                await _take(self._limits, taken)
             finally:
                 usage.waiting -= 1
             usage.calls += 1
@@ -150,13 +140,26 @@ class _Share:
             for limit in reversed(taken):
                 limit.release()
 
-    async def _take(self, taken: list[asyncio.Semaphore]) -> None:
-        # most calls wait for nothing, and a timeout costs more than all limits
-        waits = any(limit.locked() for limit in self._limits)
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS) if waits else nullcontext():
-                for limit in self._limits:
-                    await limit.acquire()
-                    taken.append(limit)
-        except TimeoutError as error:
-            raise ApiError("busy") from error
+
+@asynccontextmanager
+async def held(*limits: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Within all of these limits. Raises ApiError `busy` where they stay taken."""
+    taken: list[asyncio.Semaphore] = []
+    try:
+        await _take(limits, taken)
+        yield
+    finally:
+        for limit in reversed(taken):
+            limit.release()
+
+
+async def _take(limits: Iterable[asyncio.Semaphore], taken: list[asyncio.Semaphore]) -> None:
+    # most calls wait for nothing, and a timeout costs more than all limits
+    waits = any(limit.locked() for limit in limits)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS) if waits else nullcontext():
+            for limit in limits:
+                await limit.acquire()
+                taken.append(limit)
+    except TimeoutError as error:
+        raise ApiError("busy") from error

@@ -19,7 +19,7 @@ from litestar.types import Empty
 
 from api.errors import ApiError
 from api.gateway import Calls
-from api.gateway.shares import PATIENCE_SECONDS
+from api.gateway.shares import held
 from api.http.callers import Caller, calls_of, limited_client
 from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, Incoming, Places
 from api.http.proxies import client_address
@@ -65,7 +65,7 @@ class _Address:
     """The bodies of an address: one is parsed, the others wait."""
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
+        self.turn = asyncio.Semaphore(1)
         self.size = 0
 
 
@@ -93,15 +93,8 @@ class Turns:
         bodies.size += size
         self._large += large
         try:
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS) if bodies.turn.locked() else nullcontext():
-                    await bodies.turn.acquire()
-            except TimeoutError as error:
-                raise ApiError("busy") from error
-            try:
+            async with held(bodies.turn):
                 yield
-            finally:
-                bodies.turn.release()
         finally:
             bodies.size -= size
             self._large -= large

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from litestar.types import HTTPScope
 
 from api.errors import ApiError
-from api.gateway.shares import PATIENCE_SECONDS
+from api.gateway.shares import held
 
 MAX_INCOMING_BYTES = 64 * 1024 * 1024
 """Of the bodies that a server process has not received whole."""
@@ -85,22 +85,17 @@ class Places:
         """Held while one of them is parsed, and for a pause in which the event loop is for others."""
 
         self._places = asyncio.Semaphore(MAX_LARGE_BODIES)
-        self._clients: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._clients: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def take(self, client: str | None, scope: HTTPScope) -> None:
         """Wait for a place, which the request has until `give_back`. Raises ApiError `busy` where all stay taken."""
-        held: AsyncExitStack = scope["state"].setdefault(_PLACE, AsyncExitStack())
-        limits = [self._places] if client is None else [self._clients.setdefault(client, asyncio.Lock()), self._places]
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                for limit in limits:
-                    await held.enter_async_context(limit)
-        except TimeoutError as error:
-            raise ApiError("busy") from error
+        place: AsyncExitStack = scope["state"].setdefault(_PLACE, AsyncExitStack())
+        of_client = [] if client is None else [self._clients.setdefault(client, asyncio.Semaphore(1))]
+        await place.enter_async_context(held(*of_client, self._places))
 
     @staticmethod
     async def give_back(scope: HTTPScope) -> None:
         """Give back the place of a request that has ended, if it has one."""
-        held: AsyncExitStack | None = scope["state"].pop(_PLACE, None)
-        if held is not None:
-            await held.aclose()
+        place: AsyncExitStack | None = scope["state"].pop(_PLACE, None)
+        if place is not None:
+            await place.aclose()

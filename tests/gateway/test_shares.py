@@ -67,50 +67,35 @@ def test_each_kind_of_request_leaves_connections_for_the_next(gateway: int) -> N
     assert 0 < lists < callers < lists_of_operators < operators < all_connections == gateway
 
 
+async def under_way(gateway: int, *requests: tuple[str | None, bool, int]) -> list[int]:
+    """How many calls are made after so many requests of each client, which read or not."""
+    held = Held(gateway)
+    shares = Shares(held)
+    counts, tasks = [], []
+    for client, is_read, number in requests:
+        # each request asks for its share
+        calls = [shares.of(is_operator=False, is_read=is_read, client=client) for _ in range(number)]
+        tasks += [asyncio.ensure_future(each.call("ping", Actor("anon"))) for each in calls]
+        for _ in tasks:
+            await asyncio.sleep(0)  # lets each of them come as far as it can
+        counts.append(held.under_way)
+    held.answer.set()
+    await asyncio.gather(*tasks)
+    return counts
+
+
 @pytest.mark.parametrize("is_read", [True, False])
 @pytest.mark.parametrize("gateway", [DirectGateway.connections, DataApiGateway.connections])
 def test_a_client_leaves_connections_for_others(gateway: int, is_read: bool) -> None:
-    async def under_way() -> list[int]:
-        held = Held(gateway)
-        shares = Shares(held)
-        counts, tasks = [], []
-        for client in ("mallory's", "mallory's", "anna's", None):
-            # each request asks for its share
-            calls = [shares.of(is_operator=False, is_read=is_read, client=client) for _ in range(MANY)]
-            tasks += [asyncio.ensure_future(each.call("ping", Actor("anon"))) for each in calls]
-            for _ in tasks:
-                await asyncio.sleep(0)  # lets each of them come as far as it can
-            counts.append(held.under_way)
-        held.answer.set()
-        await asyncio.gather(*tasks)
-        return counts
-
-    one, still_one, two, all_of_them = asyncio.run(under_way())
+    clients = ("mallory's", "mallory's", "anna's", None)
+    one, still_one, two, all_of_them = asyncio.run(under_way(gateway, *((each, is_read, MANY) for each in clients)))
     assert 0 < one == still_one < two <= all_of_them
 
 
 @pytest.mark.parametrize("gateway", [DirectGateway.connections, DataApiGateway.connections])
 def test_reads_of_two_clients_leave_reads_for_others_and_their_own_writes(gateway: int) -> None:
-    async def under_way() -> list[int]:
-        held = Held(gateway)
-        shares = Shares(held)
-        counts, tasks = [], []
-        for client, is_read, number in (
-            ("mallory's", True, MANY),
-            ("mallet's", True, MANY),
-            ("anna's", True, 1),
-            ("mallory's", False, 1),
-        ):
-            calls = shares.of(is_operator=False, is_read=is_read, client=client)
-            tasks += [asyncio.ensure_future(calls.call("ping", Actor("anon"))) for _ in range(number)]
-            for _ in tasks:
-                await asyncio.sleep(0)  # lets each of them come as far as it can
-            counts.append(held.under_way)
-        held.answer.set()
-        await asyncio.gather(*tasks)
-        return counts
-
-    _, two, three, write = asyncio.run(under_way())
+    reads = ("mallory's", True, MANY), ("mallet's", True, MANY), ("anna's", True, 1)
+    _, two, three, write = asyncio.run(under_way(gateway, *reads, ("mallory's", False, 1)))
     assert (three, write) == (two + 1, two + 2)
 
 

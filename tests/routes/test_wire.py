@@ -18,6 +18,7 @@ import pytest
 from litestar.types import HTTPScope
 
 from api.errors import ApiError
+from api.gateway import shares
 from api.http import body, incoming
 from api.http.body import MAX_ALL_WAITING_BYTES, MAX_WAITING_BYTES, Turns
 from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, MAX_LARGE_BODIES, Incoming, Places
@@ -300,7 +301,7 @@ def test_a_large_body_has_a_place_until_its_request_has_ended(
 
 
 def test_a_client_has_one_place_for_a_large_body_and_others_have_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incoming, "PATIENCE_SECONDS", 0.001)
+    monkeypatch.setattr(shares, "PATIENCE_SECONDS", 0.001)
 
     def request() -> HTTPScope:
         return cast(HTTPScope, {"state": {}})
@@ -313,8 +314,9 @@ def test_a_client_has_one_place_for_a_large_body_and_others_have_the_rest(monkey
             with pytest.raises(ApiError, match="busy"):
                 await places.take("mallory's", refused)
             await Places.give_back(refused)
-        for n in range(MAX_LARGE_BODIES - 1):
-            await places.take(f"another's {n}", request())
+        others = [request() for _ in range(MAX_LARGE_BODIES - 1)]
+        for n, other in enumerate(others):
+            await places.take(f"another's {n}", other)
         refused = request()
         with pytest.raises(ApiError, match="busy"):
             await places.take(None, refused)
