@@ -24,6 +24,9 @@ MAX_MESSAGE_BYTES = 32 * 1024
 PING_SECONDS = 20.0
 """How often a client is asked whether it is there, and how long it may take to answer."""
 
+CLOSE_SECONDS = 2.0
+"""How long a client may take to answer a close."""
+
 MAX_FRAMES_AT_ONCE = 100
 """In half a second."""
 
@@ -45,6 +48,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Take what uvicorn hands over."""
         super().__init__(config, server_state, app_state)
         self.conn = self._counting = _CountingProtocol(max_size=config.ws_max_size, logger=self.logger)
+        self.close_timeout = CLOSE_SECONDS
         self.heard = self.loop.time()
         self._unread_since: float | None = None
 

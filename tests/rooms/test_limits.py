@@ -76,6 +76,16 @@ def test_a_connection_that_joins_nothing_is_closed(shared_portal: str, monkeypat
         assert refusal(silent) == ("request body too slow", 4408)
 
 
+def test_a_client_that_does_not_answer_a_close_is_hung_up_on(
+    shared_portal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_chat, "JOIN_SECONDS", 0.1)
+    monkeypatch.setattr(web_socket, "CLOSE_SECONDS", 0.1)
+    with raw(shared_portal) as silent:
+        silent.settimeout(5)  # uvicorn would wait for twice as long
+        assert received(silent).startswith(b"HTTP/1.1 101")
+
+
 def test_more_messages_than_a_person_writes_end_the_connection(shared_portal: str, shared_database: str) -> None:
     room = match(shared_database, "anna", "ben")
     with joined(shared_portal, room, "anna") as anna, joined(shared_portal, room, "ben") as ben:
