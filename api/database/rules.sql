@@ -199,20 +199,18 @@ rule as (
   where r.rolname = 'authenticator'
     and exists (select from unnest(r.rolconfig) as line where line like 'pgrst.db_prepared_statements=%')
   union all
-  -- nested filters on the log take minutes to plan without it
-  select 'role ' || r.rolname, 'has a constraint_exclusion=off'
+  select 'role ' || r.rolname, 'has a ' || s.line
   from pg_roles r
-  where r.rolname = 'authenticator' and 'constraint_exclusion=off' = any (r.rolconfig)
-  union all
-  -- the planner compiles regular expressions without it
-  select 'role ' || r.rolname, 'has a plan_cache_mode=force_generic_plan'
-  from pg_roles r
-  where r.rolname = 'authenticator' and 'plan_cache_mode=force_generic_plan' = any (r.rolconfig)
-  union all
-  -- it reads bodies of any size where another function, or none, is called before
-  select 'role ' || r.rolname, 'has a pgrst.db_pre_request=public.check_request'
-  from pg_roles r
-  where r.rolname = 'authenticator' and 'pgrst.db_pre_request=public.check_request' = any (r.rolconfig)
+  cross join (
+    values
+      -- nested filters on the log take minutes to plan without it
+      ('constraint_exclusion=off'),
+      -- the planner compiles regular expressions without it
+      ('plan_cache_mode=force_generic_plan'),
+      -- PostgREST reads bodies of any size where another function, or none, is called before
+      ('pgrst.db_pre_request=public.check_request')
+  ) as s (line)
+  where r.rolname = 'authenticator' and s.line = any (r.rolconfig)
   union all
   select 'role ' || r.name, 'member of ' || m.roleid::regrole
   from role r
