@@ -335,6 +335,11 @@ def test_mended_rows_are_taken_and_the_bad_ones_stay_away(
     assert (report["tables"]["vouchers"]["unchanged"], report["tables"]["vouchers"]["rejected"]) == (2, 1)
     assert one(connection, "select price_amount from public.vouchers where id = 'v-2'") == 9950
 
+    # as docs/import.md gives a row up
+    connection.execute("update private.import_rejects set resolved_at = now() where row_id = 'v-3'")
+    report = take(file)
+    assert (report["tables"]["vouchers"]["unchanged"], report["tables"]["vouchers"]["rejected"]) == (3, 0)
+
 
 def test_a_reject_is_no_formula_in_a_spreadsheet_and_comes_back(
     connection: psycopg.Connection, take: Take, tmp_path: Path
