@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from websockets.sync.client import connect
@@ -30,7 +31,11 @@ MIB = 1024 * 1024
 @pytest.fixture(scope="module")
 def portal(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an app that trusts a proxy on its machine."""
-    settings = settings_in(tmp_path_factory.mktemp("data"), ts_api_key=KEY, trusted_proxies=(ip_network("127.0.0.1"),))
+    pages = tmp_path_factory.mktemp("pages")
+    (pages / "large.html").write_bytes(b" " * 16 * MIB)
+    settings = settings_in(
+        tmp_path_factory.mktemp("data"), ts_api_key=KEY, trusted_proxies=(ip_network("127.0.0.1"),), portal_dir=pages
+    )
     with serve(settings, shared_database) as url:
         yield url
 
@@ -63,6 +68,12 @@ def ask(
         answer = connection.getresponse()
         answer.read()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+
+
+def opened(folder: Path) -> list[str]:
+    """Returns the files that nginx has open, also those without a name any more."""
+    master = psutil.Process(int((folder / "pid").read_text()))
+    return [str(link.readlink()) for process in master.children() for link in Path(f"/proc/{process.pid}/fd").iterdir()]
 
 
 def test_the_portal_knows_the_clients_address_and_https(proxy: Proxy, shared_database: str) -> None:
@@ -151,6 +162,18 @@ def test_nginx_keeps_few_uploads_of_an_address(portal: str, tmp_path: Path) -> N
         wait_until(lambda: ask(proxy, "POST", PATH, file(b"x") + END, "127.0.1.1", **form)[0] == 503)
         assert ask(proxy, "GET", "/health", None, "127.0.1.1")[0] == 200
         assert ask(proxy, "POST", PATH, file(b"x") + END, "127.0.1.2", **form)[0] == 200
+
+
+def test_nginx_writes_no_answer_that_nobody_reads_to_its_disk(portal: str, tmp_path: Path) -> None:
+    with running(nginx, tmp_path, portal) as proxy, socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", proxy.port))
+        with proxy.tls.wrap_socket(plain, server_hostname=NAME) as silent:
+            silent.sendall(f"GET /large.html HTTP/1.1\r\nHost: {NAME}\r\nX-TS-APIKEY: {KEY}\r\n\r\n".encode())
+            assert silent.recv(12) == b"HTTP/1.1 200"
+            # nginx has one process, which has done by then what it does for the first
+            assert ask(proxy, "GET", "/large.html")[0] == 200
+            assert not [path for path in opened(tmp_path) if str(tmp_path / "proxy") in path]
 
 
 def test_three_hundred_clients_that_stop_leave_others_alone(proxy: Proxy) -> None:
