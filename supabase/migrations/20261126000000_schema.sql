@@ -5922,15 +5922,15 @@ comment on function private.event_partitions is
   'ends_at. Both are null for the default partition, which holds events of months without a partition.';
 
 -- sql/60_events/functions/json_without_tokens.sql
-create function private.json_without_tokens(value jsonb)
+create function private.json_without_tokens(value jsonb, is_part boolean default false)
 returns jsonb
 language plpgsql
 immutable
 set search_path = ''
 as $$
 begin
-  -- nearly all have none
-  if value is null or value::text collate "C" !~* '(mot|sig|token)' then
+  -- nearly all have none; each part of one that has would be printed again at every level
+  if value is null or value in ('{}', '[]') or not is_part and value::text collate "C" !~* '(mot|sig|token)' then
     return value;
   end if;
   case jsonb_typeof(value)
@@ -5940,14 +5940,14 @@ begin
           private.without_tokens(e.key),
           case
             when jsonb_typeof(e.value) = 'string' and e.key collate "C" ~* '^(mot|sig|([a-z]+_)?token)$' then '"***"'
-            else private.json_without_tokens(e.value)
+            else private.json_without_tokens(e.value, is_part => true)
           end
         )
         from jsonb_each(json_without_tokens.value) as e
       );
     when 'array' then
       return (
-        select jsonb_agg(private.json_without_tokens(e.value) order by e.n)
+        select jsonb_agg(private.json_without_tokens(e.value, is_part => true) order by e.n)
         from jsonb_array_elements(json_without_tokens.value) with ordinality as e (value, n)
       );
     when 'string' then
@@ -6696,13 +6696,16 @@ as $$
 begin
   new.type := private.without_tokens(new.type);
   new.path := private.without_tokens(new.path);
+  -- before they are sought in it, which takes seconds in many values
+  perform private.check_json(new.meta);
   new.meta := private.json_without_tokens(new.meta);
   return new;
 end;
 $$;
 
 comment on function private.tg_telemetry_events__hide_tokens is
-  'Takes login tokens out of what pages report: a link with a token signs in everybody who reads it.';
+  'Takes login tokens out of what pages report: a link with a token signs in everybody who reads it. '
+  'Raises: json_unreasonable (400).';
 
 create trigger tg_telemetry_events__hide_tokens
   before insert or update on public.telemetry_events

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from tests.support.acting import call, one, thinker
+from tests.support.acting import call, call_or_reason, one, thinker
 
 HIDDEN = {
     "/manifest-portal.html#mot=abc.DEF-1&ts=17&sig=0f": "/manifest-portal.html#mot=***&ts=17&sig=***",
@@ -30,7 +30,7 @@ HIDDEN_IN_JSON: list[tuple[object, object]] = [
     ({"#mot=abc": {"deep": [["?sig=abc"]]}}, {"#mot=***": {"deep": [["?sig=***"]]}}),
 ]
 KEPT = ["/motto.html", "/p?motor=v8", "/signal?sigma=1", "the token is gone", "/x?mot=&a=1", ""]
-KEPT_IN_JSON: list[object] = [{"token": 17, "mot": None}, {"motto": "x"}, [], {}, "token", 1.5, {'mot":': ""}]
+KEPT_IN_JSON: list[object] = [{"token": 17, "mot": None}, {"motto": "x"}, [], {}, {"token": {}, "mot": []}, "token", 1.5, {'mot":': ""}]
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +81,8 @@ def test_no_field_of_an_event_keeps_a_token(session: psycopg.Connection) -> None
     )
     assert "secret" not in stored
     assert "/?mot=***" in stored
+
+
+def test_large_json_is_refused_before_tokens_are_sought_in_it(session: psycopg.Connection) -> None:
+    event = {"type": "view", "meta": {"mot": "x" * 70_000}}
+    assert call_or_reason(session, thinker("ann"), "record_telemetry", events=[event]) == "json_unreasonable"
