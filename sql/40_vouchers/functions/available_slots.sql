@@ -31,8 +31,12 @@ begin
   first_start := least(
     greatest(voucher.valid_from, available_slots.slots_from, now() + interval '1 microsecond'), voucher.valid_until
   );
-  -- at most a year, which limits the response to 8,784 slots
-  last_start := least(available_slots.slots_to, first_start + interval '1 year' - interval '1 millisecond');
+  -- at most a year, which is 8,784 slots, and 4 MiB: a client may choose an id that is printed as 1.5 KB
+  last_start := least(
+    available_slots.slots_to,
+    first_start + interval '1 year' - interval '1 millisecond',
+    first_start + make_interval(hours => 4194304 / (150 + octet_length(to_json(voucher.id)::text)))
+  );
   span := tstzrange(first_start, greatest(first_start, last_start + make_interval(mins => voucher.duration_minutes)));
 
   -- once: compared with each slot of a year, thousands of bookings take seconds
@@ -72,8 +76,8 @@ $$;
 comment on function public.available_slots is
   'The free slots of a voucher, earliest first: [{voucher_id, slot_start, slot_end}], without those that overlap an '
   'active booking of the voucher, or of any voucher of an issuer with one appointment at a time. Lists slots that '
-  'start between slots_from and slots_to (both included), at most one year; by default the first year that is '
-  'left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
+  'start between slots_from and slots_to (both included), at most one year, and at most 4 MiB; by default the first '
+  'that are left. From its start on a slot is not offered. A voucher that is not open to the caller is not found. '
   'Raises: query_too_large (400); session_ended (401); voucher_not_found (404).';
 
 grant execute on function public.available_slots to anon, authenticated, service_role;
