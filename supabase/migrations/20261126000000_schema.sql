@@ -10223,6 +10223,34 @@ $$;
 comment on function private.import_columns is
   'The columns of a table that are imported: those of its view private.import_<table>, which maps the legacy columns.';
 
+-- sql/68_import/functions/import_creators.sql
+create function private.import_creators(ns integer[], run integer)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update public.properties p
+  set created_by = first.borrower_id
+  from (
+    select distinct on (s.content ->> 'property_id') s.content ->> 'property_id' as property_id, t.id as borrower_id
+    from private.import_staging s
+    join public.thinkers t on t.public_id = s.content ->> 'borrower_uid'
+    where s.n = any (import_creators.ns)
+    order by 1, s.n
+  ) first
+  -- an imported one is no operator's, which every applicant may read
+  where p.id = first.property_id and p.created_by is null and (
+    select (select i.source from private.import_runs i where i.id = import_creators.run) = any (r.shown_by)
+    from private.import_rows r
+    where r.legacy_table = 'properties' and r.id = p.id
+  )
+$$;
+
+comment on function private.import_creators is
+  'Gives properties of a source that are nobody''s to the first borrower whom applications of a batch name for them, '
+  'also where the application is rejected.';
+
 -- sql/68_import/functions/import_digest.sql
 create function private.import_digest(legacy_table text, alias text)
 returns text
@@ -10369,13 +10397,8 @@ begin
       from private.import_mortgage_applications m
       where m.n = any (import_prerequisites.ns) and m.property_id is not null
       order by m.property_id, m.n
-      on conflict (id) do update
-      set created_by = excluded.created_by
-      -- an imported one is no operator's, which every applicant may read
-      where properties.created_by is null and exists (
-        select from private.import_rows r
-        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.shown_by)
-      );
+      on conflict (id) do nothing;
+      perform private.import_creators(import_prerequisites.ns, import_prerequisites.run);
     when 'mortgage_offers' then
       if exists (
         select from private.import_mortgage_offers m
@@ -10500,6 +10523,10 @@ exception when others then
     -- its time cannot be read, or one of its uids cannot be stored
     perform private.import_people(import_range.ns[1:1]);
   end;
+  if import_range.legacy_table = 'mortgage_applications' then
+    -- nor is its property the next applicant's
+    perform private.import_creators(import_range.ns[1:1], import_range.run);
+  end if;
   delete from private.import_staging s where s.n = import_range.ns[1];
 end;
 $$;
@@ -10605,7 +10632,7 @@ begin
       and not exists (
         select from public.mortgage_applications a
         join private.import_rows r on r.legacy_table = 'mortgage_applications' and r.id = a.id
-        where a.property_id = p.id and a.borrower_id = p.created_by
+        where a.property_id = p.id and a.borrower_id = p.created_by and a.created_at <= r.imported_at
       )
   ) then
     raise sqlstate 'IM409' using message = 'changed_here';
@@ -10686,8 +10713,29 @@ declare
       join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
     )
   );
+  firsts constant integer[] := array(
+    select s.n
+    from (
+      select distinct on (s.content ->> 'property_id') s.n from private.import_staging s
+      order by s.content ->> 'property_id', s.n
+    ) s
+    where s.n = any (ns)
+  );
 begin
   perform private.import_people(ns);
+  if import_refuse_erased.legacy_table = 'mortgage_applications' then
+    perform private.import_creators(firsts, import_refuse_erased.run);
+    -- what only an erased borrower has named is not the next applicant's
+    update public.properties p
+    set address = null, meta = '{}'
+    where p.created_by is null and p.id = any (
+      array(select s.content ->> 'property_id' from private.import_staging s where s.n = any (firsts))
+    ) and (
+      select (select i.source from private.import_runs i where i.id = import_refuse_erased.run) = any (r.shown_by)
+      from private.import_rows r
+      where r.legacy_table = 'properties' and r.id = p.id
+    );
+  end if;
   with refused as (
     delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash
   )

@@ -532,6 +532,18 @@ def test_a_released_thinker_is_nobodys_once_an_import_brings_its_rows(
     assert named(session_id=uuid4()) == ""
 
 
+@pytest.mark.parametrize("changes", [{"currency": "QQQ"}, {"created_at": "never"}, {"id": "app-here"}])
+def test_a_property_belongs_to_its_first_applicant_also_while_the_application_is_a_reject(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, changes: dict[str, Value]
+) -> None:
+    call(connection, thinker("mallory"), "apply_for_mortgage", application_id="app-here")
+    later = ("mortgage_applications", {"id": "app-2", "borrower_uid": "mallory"})
+    file = write(tmp_path / "d1.sqlite", ("properties", {}), ("mortgage_applications", changes), later, good=False)
+    part = take(file)["tables"]["mortgage_applications"]
+    assert (part["written"], part["rejected"]) == (1, 1)
+    assert one(connection, "select private.uid_of(created_by) from public.properties") == "clara"
+
+
 def test_an_applicant_does_not_read_the_address_of_an_imported_property(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:

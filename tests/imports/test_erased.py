@@ -50,16 +50,31 @@ def test_nobody_claims_the_other_people_of_an_erased_thinkers_rows(
     assert one(connection, "select count(*) from public.thinkers where public_id = 'anna'") == 0
 
 
+@pytest.mark.parametrize("application", [None, "app-1"], ids=["another application", "the erased one's id"])
 def test_an_erased_property_that_is_made_again_stays_of_who_made_it(
-    connection: psycopg.Connection, take: Take, tmp_path: Path
+    connection: psycopg.Connection, take: Take, tmp_path: Path, application: str | None
 ) -> None:
     unknown = ("properties", {"address": None, "meta": None})
     take(write(tmp_path / "d1.sqlite", unknown, ("mortgage_applications", {"borrower_uid": "clara"}), good=False))
     one(connection, "select private.erase_thinker('clara')")
-    call(connection, thinker("eve"), "apply_for_mortgage", property_id="house-1")
+    call(connection, thinker("eve"), "apply_for_mortgage", application_id=application, property_id="house-1")
     assert rejected(take(write(tmp_path / "newer.sqlite", ("properties", {}), good=False))) == {"properties": 1}
     assert one(connection, "select reason from private.import_rejects") == "changed_here"
     assert one(connection, "select address from public.properties") is None
+
+
+@pytest.mark.parametrize("erased", ["clara", "zoe"])
+def test_the_property_of_an_erased_borrower_is_not_the_next_applicants(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, erased: str
+) -> None:
+    connection.execute("select private.ensure_thinker(%s)", [erased])
+    one(connection, "select private.erase_thinker(%s)", erased)
+    applications = [
+        ("mortgage_applications", {"id": f"app-{uid}", "borrower_uid": uid}) for uid in ("clara", "mallory", "zoe")
+    ]
+    take(write(tmp_path / "d1.sqlite", ("properties", {}), *applications, good=False))
+    found = connection.execute("select address, private.uid_of(created_by) from public.properties").fetchone()
+    assert found == ((None, "mallory") if erased == "clara" else ("Am Markt 1", "clara"))
 
 
 def test_who_is_erased_while_a_batch_is_imported_does_not_come_back(

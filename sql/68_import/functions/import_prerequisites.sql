@@ -27,13 +27,8 @@ begin
       from private.import_mortgage_applications m
       where m.n = any (import_prerequisites.ns) and m.property_id is not null
       order by m.property_id, m.n
-      on conflict (id) do update
-      set created_by = excluded.created_by
-      -- an imported one is no operator's, which every applicant may read
-      where properties.created_by is null and exists (
-        select from private.import_rows r
-        where r.legacy_table = 'properties' and r.id = properties.id and origin = any (r.shown_by)
-      );
+      on conflict (id) do nothing;
+      perform private.import_creators(import_prerequisites.ns, import_prerequisites.run);
     when 'mortgage_offers' then
       if exists (
         select from private.import_mortgage_offers m

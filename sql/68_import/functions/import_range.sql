@@ -57,6 +57,10 @@ exception when others then
     -- its time cannot be read, or one of its uids cannot be stored
     perform private.import_people(import_range.ns[1:1]);
   end;
+  if import_range.legacy_table = 'mortgage_applications' then
+    -- nor is its property the next applicant's
+    perform private.import_creators(import_range.ns[1:1], import_range.run);
+  end if;
   delete from private.import_staging s where s.n = import_range.ns[1];
 end;
 $$;

@@ -64,7 +64,7 @@ begin
       and not exists (
         select from public.mortgage_applications a
         join private.import_rows r on r.legacy_table = 'mortgage_applications' and r.id = a.id
-        where a.property_id = p.id and a.borrower_id = p.created_by
+        where a.property_id = p.id and a.borrower_id = p.created_by and a.created_at <= r.imported_at
       )
   ) then
     raise sqlstate 'IM409' using message = 'changed_here';

@@ -13,8 +13,29 @@ declare
       join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
     )
   );
+  firsts constant integer[] := array(
+    select s.n
+    from (
+      select distinct on (s.content ->> 'property_id') s.n from private.import_staging s
+      order by s.content ->> 'property_id', s.n
+    ) s
+    where s.n = any (ns)
+  );
 begin
   perform private.import_people(ns);
+  if import_refuse_erased.legacy_table = 'mortgage_applications' then
+    perform private.import_creators(firsts, import_refuse_erased.run);
+    -- what only an erased borrower has named is not the next applicant's
+    update public.properties p
+    set address = null, meta = '{}'
+    where p.created_by is null and p.id = any (
+      array(select s.content ->> 'property_id' from private.import_staging s where s.n = any (firsts))
+    ) and (
+      select (select i.source from private.import_runs i where i.id = import_refuse_erased.run) = any (r.shown_by)
+      from private.import_rows r
+      where r.legacy_table = 'properties' and r.id = p.id
+    );
+  end if;
   with refused as (
     delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash
   )

@@ -1,0 +1,26 @@
+create function private.import_creators(ns integer[], run integer)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update public.properties p
+  set created_by = first.borrower_id
+  from (
+    select distinct on (s.content ->> 'property_id') s.content ->> 'property_id' as property_id, t.id as borrower_id
+    from private.import_staging s
+    join public.thinkers t on t.public_id = s.content ->> 'borrower_uid'
+    where s.n = any (import_creators.ns)
+    order by 1, s.n
+  ) first
+  -- an imported one is no operator's, which every applicant may read
+  where p.id = first.property_id and p.created_by is null and (
+    select (select i.source from private.import_runs i where i.id = import_creators.run) = any (r.shown_by)
+    from private.import_rows r
+    where r.legacy_table = 'properties' and r.id = p.id
+  )
+$$;
+
+comment on function private.import_creators is
+  'Gives properties of a source that are nobody''s to the first borrower whom applications of a batch name for them, '
+  'also where the application is rejected.';
