@@ -30,7 +30,16 @@ HIDDEN_IN_JSON: list[tuple[object, object]] = [
     ({"#mot=abc": {"deep": [["?sig=abc"]]}}, {"#mot=***": {"deep": [["?sig=***"]]}}),
 ]
 KEPT = ["/motto.html", "/p?motor=v8", "/signal?sigma=1", "the token is gone", "/x?mot=&a=1", ""]
-KEPT_IN_JSON: list[object] = [{"token": 17, "mot": None}, {"motto": "x"}, [], {}, {"token": {}, "mot": []}, "token", 1.5, {'mot":': ""}]
+KEPT_IN_JSON: list[object] = [
+    {"token": 17, "mot": None},
+    {"motto": "x"},
+    [],
+    {},
+    {"token": {}},
+    "token",
+    1.5,
+    {'mot":': ""},
+]
 
 
 @pytest.fixture(scope="module")
