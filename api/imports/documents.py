@@ -120,13 +120,13 @@ async def load_documents(
     """
     documents = Documents()
     rows = connection.execute(
-        "select c.storage_url, c.byte_size, c.hash_sha256"
+        "select r.id, c.storage_url, c.byte_size, c.hash_sha256"
         " from private.import_rows r"
         " join public.contracts c on c.id = private.import_uuid(r.id)"
         " where r.legacy_table = 'contracts' and not exists ("
-        # whose the document is nobody knows then
+        # whose the document is nobody knows then, or it is an erased thinker's
         "   select from private.import_rejects j"
-        "   where j.legacy_table = 'contracts' and j.resolved_at is null"
+        "   where j.legacy_table = 'contracts' and (j.resolved_at is null or j.reason = 'thinker_erased')"
         "     and (j.row_id = r.id or j.content ->> 'storage_url' = c.storage_url)"
         " )"
         " order by c.created_at, c.id"
@@ -141,10 +141,11 @@ async def load_documents(
         )
         for name in _names(path)
     )
-    for path, size, sha256 in rows:
+    for id_, path, size, sha256 in rows:
         documents.read += 1
         expected = Stored(size, sha256)
-        if not storage.takes(path):
+        # the servers stored none in the folder of another
+        if not path.startswith(f"contracts/{id_}/") or not storage.takes(path):
             documents.missing.append(path)
         elif await storage.find(path) == expected:
             documents.already_there += 1
