@@ -12,7 +12,7 @@ from api.actor import SERVER
 from tests.imports.conftest import Take
 from tests.imports.legacy import Value, write
 from tests.support.acting import call, call_or_reason, one, thinker
-from tests.support.charging import violations
+from tests.support.charging import charge, violations
 from tests.support.waiting import wait_until
 
 
@@ -148,6 +148,21 @@ def test_the_log_does_not_name_an_erased_thinker_again(
         ("ev-6", "json_unreasonable"),
     ]
     assert reasons[0][2] == {}
+
+
+def test_an_imported_event_makes_nobody_an_operator_of_the_books(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    charge(connection, "2025-03-05", 250)
+    connection.execute("set portal.operator = 'alice'")
+    settlement = one(connection, "select public.settle_fees('2025-03-01', '2025-04-01') -> 0 ->> 'id'")
+    connection.execute("reset portal.operator")
+    said: dict[str, Value] = {
+        "type": "settlement.created", "actor_id": "alice", "subject_type": "settlement", "subject_id": settlement,
+    }  # fmt: skip
+    take(write(tmp_path / "d1.sqlite", ("events", said), good=False))
+    one(connection, "select private.erase_thinker('alice')")
+    assert one(connection, "select created_by from public.settlements") == "alice"
 
 
 def rejected(report: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:

@@ -320,3 +320,16 @@ def test_nobody_claims_a_thinker_whose_rows_were_all_rejected(
 def test_a_key_goes_to_one_host(connection: psycopg.Connection) -> None:
     with pytest.raises(PortalError, match="IMPORT_API_KEY is the key of one host"):
         run("import", "http", "http://127.0.0.1:9", "http://localhost:9", IMPORT_API_KEY="key")
+
+
+@pytest.mark.parametrize("event", ["ev-2", "019cdaec-0000-7000-8000-000000000000"])
+def test_an_imported_event_is_none_of_a_change_made_here(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, event: str
+) -> None:
+    call(connection, thinker("anna"), "issue_voucher", voucher_id="v-here")
+    said: dict[str, Value] = {
+        "id": event, "type": "voucher.issue", "subject_type": "voucher", "subject_id": "v-here",
+    }  # fmt: skip
+    take(write(tmp_path / "d1.sqlite", ("events", said), good=False))
+    assert violations(connection) == {}
+    assert one(connection, "select count(*) from public.events where subject_id = 'v-here'") == 2

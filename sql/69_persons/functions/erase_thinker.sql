@@ -258,7 +258,10 @@ begin
       50, o.relation, 'pseudonym',
       format(
         'update public.%I r set %I = $4 where r.%I = $2 and exists (select from public.events e'
-        ' where e.actor_id = $1 and e.type = any (%L) and e.subject_id = r.%I::text and %s)',
+        ' where e.actor_id = $1 and e.type = any (%L) and e.subject_id = r.%I::text and %s'
+        -- what an import brought is no step here
+        ' and not exists (select from private.import_rows i'
+        ' where i.legacy_table = ''events'' and private.import_uuid(i.id) = e.id))',
         o.relation, o.name, o.name, o.types, o.subject, o.same
       )
     from (

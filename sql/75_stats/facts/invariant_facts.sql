@@ -283,7 +283,15 @@ select 'every_write_has_its_event',
         select w.type, w.id, w.times, 0 as logged from private.written_facts w
         union all
         -- most events are presence events, which no row expects
-        select e.type, e.subject_id, null, 1 from public.events e where e.type not like 'presence.%'
+        select e.type, e.subject_id, null, 1
+        from public.events e
+        where e.type not like 'presence.%'
+          -- no imported events, which may say anything; ids of those made here are of version 7, as few others are
+          and get_byte(uuid_send(e.id), 6) / 16 = 7
+          and not exists (
+            select from private.import_rows i
+            where i.legacy_table = 'events' and i.id like '________-____-7%' and private.import_uuid(i.id) = e.id
+          )
       ) changes
       group by changes.type, changes.id
       having sum(changes.times) <> sum(changes.logged)
