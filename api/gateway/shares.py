@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from api.actor import SERVER, Actor
@@ -17,6 +17,10 @@ from api.gateway import Calls, Gateway
 PATIENCE_SECONDS = 3.0
 """How long a request waits for a free connection."""
 
+
+WRITES_OF_THINKER = 2
+"""Calls of one thinker at once: the database counts what a thinker writes, one call after another, and those that wait
+there would take everybody's connections. A second one hears that the first is in progress."""
 
 MOST_OF_CLIENT = 128
 """Requests of one client that wait or are answered: as many as it may have connections, open or closed meanwhile."""
@@ -44,6 +48,7 @@ class Shares:
         reads = asyncio.Semaphore(connections * 3 // 8)
         self._of_client = max(1, connections // 4), max(1, connections // 8)
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
+        self._thinkers: _Thinkers = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
@@ -63,7 +68,8 @@ class Shares:
         share = self._shares[is_operator, is_read]
         if client is None:
             return share
-        return share.of(self._clients.setdefault(client, _Client(*self._of_client)), is_read=is_read)
+        limited = self._clients.setdefault(client, _Client(*self._of_client))
+        return share.of(limited, thinkers=None if is_read else self._thinkers)
 
     def turn(self, client: str) -> AbstractAsyncContextManager[None]:
         """What the client may do once at a time (`held`)."""
@@ -81,6 +87,10 @@ class Shares:
         return versions
 
 
+_Thinkers: TypeAlias = WeakValueDictionary[str, asyncio.Semaphore]
+"""What each thinker may write at once, wherever it comes from."""
+
+
 class _Client:
     """What one client may do at once: so many calls, and of these so many that read."""
 
@@ -95,18 +105,24 @@ class _Share:
     """The calls of one kind of request, each within all of its limits."""
 
     def __init__(
-        self, gateway: Gateway, usage: Usage, *limits: asyncio.Semaphore, client: _Client | None = None
+        self,
+        gateway: Gateway,
+        usage: Usage,
+        *limits: asyncio.Semaphore,
+        client: _Client | None = None,
+        thinkers: _Thinkers | None = None,
     ) -> None:
         self._gateway = gateway
         self._usage = usage
         self._limits = limits
         self._client = client
+        self._thinkers = thinkers
 
-    def of(self, client: _Client, *, is_read: bool) -> "_Share":
-        """The same share, within what the client may do."""
+    def of(self, client: _Client, thinkers: _Thinkers | None) -> "_Share":
+        """The same share, within what the client may do; with the thinkers that write, where it does more than read."""
         # a read that waits for others of its client leaves them the writes
-        limits = [client.reads, client.calls] if is_read else [client.calls]
-        return _Share(self._gateway, self._usage, *limits, *self._limits, client=client)
+        limits = [client.reads, client.calls] if thinkers is None else [client.calls]
+        return _Share(self._gateway, self._usage, *limits, *self._limits, client=client, thinkers=thinkers)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
@@ -124,11 +140,13 @@ class _Share:
 
     async def _call(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []
-        usage = self._usage
+        usage, limits = self._usage, self._limits
+        if self._thinkers is not None and actor.uid is not None:
+            limits = (self._thinkers.setdefault(actor.uid, asyncio.Semaphore(WRITES_OF_THINKER)), *limits)
         try:
             usage.waiting += 1
             try:
-                await _take(self._limits, taken)
+                await _take(limits, taken)
             finally:
                 usage.waiting -= 1
             usage.calls += 1

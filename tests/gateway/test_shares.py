@@ -13,7 +13,7 @@ from api.actor import Actor
 from api.errors import ApiError
 from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
-from api.gateway.shares import MOST_OF_CLIENT, Shares
+from api.gateway.shares import MOST_OF_CLIENT, WRITES_OF_THINKER, Shares
 from tests.support.data_api import JWT_SECRET, through_data_api, token
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection, serve, settings_in
@@ -22,6 +22,8 @@ from tests.support.waiting import wait_for_row
 KEY = "a long random text"
 OPERATOR = {"X-TS-APIKEY": KEY}
 ANNA, BEN = ({"Authorization": f"Bearer {token('authenticated', uid)}"} for uid in ("anna", "ben"))
+
+GUEST = Actor("anon")
 
 MANY = 40
 """More than the gateway has connections."""
@@ -67,7 +69,7 @@ def test_each_kind_of_request_leaves_connections_for_the_next(gateway: int) -> N
     assert 0 < lists < callers < lists_of_operators < operators < all_connections == gateway
 
 
-async def under_way(gateway: int, *requests: tuple[str | None, bool, int]) -> list[int]:
+async def under_way(gateway: int, *requests: tuple[str | None, bool, int], actor: Actor = GUEST) -> list[int]:
     """How many calls are made after so many requests of each client, which read or not."""
     held = Held(gateway)
     shares = Shares(held)
@@ -75,7 +77,7 @@ async def under_way(gateway: int, *requests: tuple[str | None, bool, int]) -> li
     for client, is_read, number in requests:
         # each request asks for its share
         calls = [shares.of(is_operator=False, is_read=is_read, client=client) for _ in range(number)]
-        tasks += [asyncio.ensure_future(each.call("ping", Actor("anon"))) for each in calls]
+        tasks += [asyncio.ensure_future(each.call("ping", actor)) for each in calls]
         for _ in tasks:
             await asyncio.sleep(0)  # lets each of them come as far as it can
         counts.append(held.under_way)
@@ -97,6 +99,12 @@ def test_reads_of_two_clients_leave_reads_for_others_and_their_own_writes(gatewa
     reads = ("mallory's", True, MANY), ("mallet's", True, MANY), ("anna's", True, 1)
     _, two, three, write = asyncio.run(under_way(gateway, *reads, ("mallory's", False, 1)))
     assert (three, write) == (two + 1, two + 2)
+
+
+def test_a_thinker_that_writes_from_many_addresses_leaves_connections_for_others() -> None:
+    writes, reads = [(f"address {n}", False, MANY) for n in range(3)], ("an address", True, 1)
+    counts = asyncio.run(under_way(DirectGateway.connections, *writes, reads, actor=Actor("authenticated", "mallory")))
+    assert counts == [WRITES_OF_THINKER] * 3 + [WRITES_OF_THINKER + 1]
 
 
 def test_a_client_that_hangs_up_again_and_again_does_not_wait_with_all_its_requests() -> None:
