@@ -11663,7 +11663,7 @@ begin
           18, 'import_rejects', 'emptied',
           $s$update private.import_rejects j
            set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
-           where $2 in (select private.import_uids(j.content))$s$
+           where $2 in (select private.import_names(j.legacy_table, j.content))$s$
         )
     ) as s (n, relation, what, statement)
     union all

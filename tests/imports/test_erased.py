@@ -165,6 +165,22 @@ def test_an_imported_event_makes_nobody_an_operator_of_the_books(
     assert one(connection, "select created_by from public.settlements") == "alice"
 
 
+def test_events_that_wait_keep_nothing_of_an_erased_thinker(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    connection.execute("select private.ensure_thinker('clara')")
+    waiting: list[dict[str, Value]] = [
+        {"id": "ev-subject", "subject_type": "thinker", "subject_id": "clara"},
+        {"id": "ev-meta", "meta": '{"to": ["clara"], "words": "Clara Muster"}'},
+        {"id": "ev-other", "meta": '{"words": "Clara Muster"}'},
+    ]
+    take(
+        write(tmp_path / "d1.sqlite", *(("events", {"created_at": "never", **event}) for event in waiting), good=False)
+    )
+    assert one(connection, "select private.erase_thinker('clara')")["rows"]["import_rejects"] == {"emptied": 2}
+    assert one(connection, "select array_agg(row_id) from private.import_rejects where content <> '{}'") == ["ev-other"]
+
+
 def rejected(report: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:
     """How many rows of each table were rejected."""
     return {table: part["rejected"] for table, part in report["tables"].items() if part["rejected"]}
