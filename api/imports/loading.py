@@ -17,11 +17,17 @@ from api.imports.source import TABLES, Source, Staged, stage
 ROWS = 2000
 """The rows of a batch."""
 
+PIECE = 50
+"""The rows of a transaction where a batch has a bad row: they are locked while bad ones are found."""
+
 BYTES = 8 * 2**20
 """The size of a batch, for rows with much text."""
 
+BY_OTHERS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""The errors by which others make a transaction fail."""
+
 ATTEMPTS = 5
-"""How often a transaction is begun that others make fail: by a deadlock, or because it cannot be serialized."""
+"""How often such a transaction is begun."""
 
 T = TypeVar("T")
 
@@ -98,7 +104,7 @@ def load_table(
     *,
     with_partitions: bool = True,
 ) -> None:
-    """Imports rows of one table, a batch a transaction.
+    """Imports rows of one table, a batch a transaction, or several where a row is refused.
 
     A caller with a transaction of its own makes no partitions, whose locks would keep others from signing in until it
     ends: events without a partition go to the default one.
@@ -108,12 +114,21 @@ def load_table(
     for batch in _batches(rows):
         if table == "events" and with_partitions:
             _make_partitions(connection, batch, months)
-        written, updated, unchanged, rejected = _repeat(partial(_load_batch, connection, loaded.run, table, batch))
+        load_part = partial(_load_batch, connection, loaded.run, table)
+        try:
+            parts = [_repeat(partial(load_part, batch, as_one=True))]
+        except (*BY_OTHERS, psycopg.errors.QueryCanceled):
+            raise
+        except psycopg.DatabaseError:
+            # an error that is none of a row comes again
+            pieces = [batch[start : start + PIECE] for start in range(0, len(batch), PIECE)]
+            parts = [_repeat(partial(load_part, piece, as_one=False)) for piece in pieces]
+        for written, updated, unchanged, rejected in parts:
+            counts.written += written
+            counts.updated += updated
+            counts.unchanged += unchanged
+            counts.rejected += rejected
         counts.read += len(batch)
-        counts.written += written
-        counts.updated += updated
-        counts.unchanged += unchanged
-        counts.rejected += rejected
         advance(len(batch))
 
 
@@ -151,7 +166,7 @@ def _report(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> N
 def _repeat(transaction: Callable[[], T]) -> T:
     """Carries out a transaction, again where others made it fail: nothing of it is left then."""
     for _ in range(ATTEMPTS - 1):
-        with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+        with suppress(*BY_OTHERS):
             return transaction()
     return transaction()
 
@@ -169,13 +184,15 @@ def _batches(rows: Iterable[Staged]) -> Iterator[list[Staged]]:
         yield batch
 
 
-def _load_batch(connection: psycopg.Connection, run: int, table: str, batch: list[Staged]) -> tuple[int, int, int, int]:
+def _load_batch(
+    connection: psycopg.Connection, run: int, table: str, batch: list[Staged], *, as_one: bool
+) -> tuple[int, int, int, int]:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("select private.begin_import_batch()")
         with cursor.copy("copy private.import_staging (n, id, hash, content, unreadable, mends) from stdin") as copy:
             for n, row in enumerate(batch):
                 copy.write_row((n, row.id, row.hash, row.content.decode(), row.is_unreadable, row.mends))
-        cursor.execute("select (b).* from private.import_batch(%s, %s) b", (table, run))
+        cursor.execute("select (b).* from private.import_batch(%s, %s, %s) b", (table, run, as_one))
         counts = cursor.fetchone()
     assert counts
     return counts

@@ -679,6 +679,19 @@ def test_a_mended_booking_is_charged_as_the_run_that_rejected_it_charges(
     assert violations(connection) == {}
 
 
+@pytest.mark.parametrize(("bad", "transactions"), [(0, 1), (1, 3)])
+def test_a_batch_with_a_bad_row_is_several_transactions(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, bad: int, transactions: int
+) -> None:
+    pages: list[tuple[str, dict[str, Value]]] = [("telemetry_events", {"id": f"te-{n}"}) for n in range(120)]
+    broken: list[tuple[str, dict[str, Value]]] = [("telemetry_events", {"id": "te-bad", "created_at": "never"})] * bad
+    report = take(write(tmp_path / "d1.sqlite", *broken, *pages, good=False))["tables"]["telemetry_events"]
+    assert {name: report[name] for name in ("read", "written", "rejected")} == {
+        "read": 120 + bad, "written": 120, "rejected": bad,
+    }  # fmt: skip
+    assert one(connection, "select count(distinct imported_at) from private.import_rows") == transactions
+
+
 def test_a_cancellation_during_the_end_of_an_import_stays(connection: psycopg.Connection, shared_database: str) -> None:
     loaded = begin(connection, "d1", {})
     load_table(connection, loaded, "vouchers", [stage(ROWS["vouchers"] | {"status": "issued", "holder_uid": None})])

@@ -1,4 +1,4 @@
-create function private.import_batch(legacy_table text, run integer)
+create function private.import_batch(legacy_table text, run integer, as_one boolean)
 returns table (written bigint, updated bigint, unchanged bigint, rejected bigint)
 language plpgsql
 volatile
@@ -14,6 +14,7 @@ set jit = off
 as $$
 declare
   staged bigint;
+  ns     integer[];
 begin
   perform set_config('portal.import', 'on', true);
   -- one lock for all rows: see tg_voucher_bookings__copy_no_overlap
@@ -80,10 +81,11 @@ begin
   set is_known = true
   where (select true from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id);
 
-  if exists (select from private.import_staging) then
-    perform private.import_range(
-      import_batch.legacy_table, (select array_agg(s.n order by s.n) from private.import_staging s), import_batch.run
-    );
+  ns := array(select s.n from private.import_staging s order by s.n);
+  if ns <> '{}' and import_batch.as_one then
+    perform private.import_write(import_batch.legacy_table, ns, import_batch.run);
+  elsif ns <> '{}' then
+    perform private.import_range(import_batch.legacy_table, ns, import_batch.run);
   end if;
 
   select count(*) filter (where not s.is_known), count(*) filter (where s.is_known and not s.is_unchanged),
@@ -114,4 +116,5 @@ $$;
 comment on function private.import_batch is
   'Imports the rows of private.import_staging into a table, and empties it. Rows that were imported before and have '
   'the same content, from this source or another, are left as they are. Returns how many were written, updated, '
-  'unchanged and rejected.';
+  'unchanged and rejected. With as_one a row that is refused makes the batch fail at once: to find such rows takes '
+  'long, and others wait meanwhile for what the batch has locked.';
