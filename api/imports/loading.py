@@ -202,10 +202,11 @@ def _make_partitions(connection: psycopg.Connection, batch: list[Staged], known:
     """Makes the partitions of the months of events that no batch had before, where no other session is in the way."""
     months = {month for row in batch if (month := _month(row))} - known
     known |= months
-    if months:
+    for month in sorted(months):
         # without a partition of its own a month is in the default partition, until a job makes one
         with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.DataError):
-            connection.execute("select private.make_import_partitions(%s::text[])", (sorted(months),))
+            # each by itself: until the end of the transaction nobody signs in
+            connection.execute("select private.make_import_partitions(%s::text[])", ([month],))
 
 
 def _month(row: Staged) -> str | None:

@@ -629,6 +629,17 @@ def test_a_dry_run_locks_rows_only(connection: psycopg.Connection, shared_databa
     assert locks == set()
 
 
+def test_each_partition_is_made_in_a_transaction_of_its_own(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    months = ["2015-01", "2015-02", "2015-03"]
+    events = [("events", {"id": f"ev-{month}", "created_at": f"{month}-10T11:00:00.000Z"}) for month in months]
+    take(write(tmp_path / "d1.sqlite", *events, good=False))
+    made = "select count(distinct xmin::text), count(*) from pg_class where relname ~ '^events_2015_0[123]$'"
+    assert connection.execute(made).fetchone() == (3, 3)
+    connection.execute("select private.drop_old_event_partitions('13 months')")
+
+
 def test_bookings_are_charged_from_a_day_on_as_of_their_time(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
