@@ -647,6 +647,8 @@ begin
       select jsonb_array_elements(public.settle_fees(month::date, (month + interval '1 month')::date))
     loop
       made := made || (settlement ->> 'id')::uuid;
+      -- all of it was given back
+      continue when (settlement ->> 'total_cents')::bigint = 0;
       if month + interval '2 months' <= today or settlement ->> 'currency' = 'EUR' then
         perform public.invoice_settlement((settlement ->> 'id')::uuid);
       end if;
