@@ -35,7 +35,12 @@ begin
           where b.holder_id = auth.uid() and exists (
             select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
           )
-        ) as imported
+        ) as imported,
+        exists (
+          select from private.import_rejects j
+          where j.legacy_table = 'voucher_bookings' and (j.resolved_at is null or j.reason = 'thinker_erased')
+            and left(j.content ->> 'voucher_id', 256) = v.id
+        ) as is_unsure
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
       left join public.voucher_bookings b on b.voucher_id = v.id and b.holder_id <> v.issuer_id
@@ -51,12 +56,12 @@ begin
     where c.created_by = h.issuer_id
       and (
         h.issued_to = auth.uid()
-        -- for whom an imported one was is known only by the bookings that were imported
+        -- for whom an imported one was is known only by the bookings that were imported, where all of them were
         or case
           when exists (
             select from private.import_rows r
             where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-          ) then coalesce(h.imported @> l.created_at, false)
+          ) then coalesce(h.imported @> l.created_at, false) and not h.is_unsure
           else h.first_booked is null or h.first_booked > l.created_at or coalesce(h.mine @> l.created_at, false)
         end
       )

@@ -1023,7 +1023,12 @@ begin
           where b.holder_id = auth.uid() and exists (
             select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
           )
-        ) as imported
+        ) as imported,
+        exists (
+          select from private.import_rejects j
+          where j.legacy_table = 'voucher_bookings' and (j.resolved_at is null or j.reason = 'thinker_erased')
+            and left(j.content ->> 'voucher_id', 256) = v.id
+        ) as is_unsure
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
       left join public.voucher_bookings b on b.voucher_id = v.id and b.holder_id <> v.issuer_id
@@ -1039,12 +1044,12 @@ begin
     where c.created_by = h.issuer_id
       and (
         h.issued_to = auth.uid()
-        -- for whom an imported one was is known only by the bookings that were imported
+        -- for whom an imported one was is known only by the bookings that were imported, where all of them were
         or case
           when exists (
             select from private.import_rows r
             where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-          ) then coalesce(h.imported @> l.created_at, false)
+          ) then coalesce(h.imported @> l.created_at, false) and not h.is_unsure
           else h.first_booked is null or h.first_booked > l.created_at or coalesce(h.mine @> l.created_at, false)
         end
       )
@@ -9638,9 +9643,9 @@ comment on column private.import_rejects.resolved_at is
 
 create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id) where resolved_at is null;
 
--- whether a booking of a voucher waits; an index holds no long id
+-- whether a booking of a voucher waits, or was an erased thinker's; an index holds no long id
 create index import_rejects_voucher_id_idx on private.import_rejects (left(content ->> 'voucher_id', 256) collate "C")
-where legacy_table = 'voucher_bookings' and resolved_at is null;
+where legacy_table = 'voucher_bookings' and (resolved_at is null or reason = 'thinker_erased');
 
 alter table private.import_rejects enable row level security;
 
@@ -10316,6 +10321,22 @@ $$;
 comment on function private.import_key is
   'The SQL of the id of an imported row, from the SQL of its legacy id.';
 
+-- sql/68_import/functions/import_left.sql
+create function private.import_left(legacy_table text, content jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+return case
+  when legacy_table = 'voucher_bookings' and content ->> 'voucher_id' <> ''
+    then jsonb_build_object('voucher_id', left(content ->> 'voucher_id', 256))
+  else '{}'
+end;
+
+comment on function private.import_left is
+  'What a reject keeps of a row that names an erased thinker: of a booking the voucher, because another one held it '
+  '(private.my_contract_links), and of any other row nothing.';
+
 -- sql/68_import/functions/import_names.sql
 create function private.import_names(legacy_table text, content jsonb)
 returns setof text
@@ -10740,10 +10761,11 @@ begin
     );
   end if;
   with refused as (
-    delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash
+    delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash, s.content
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash, '{}', 'thinker_erased', i.id, now()
+  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
+    private.import_left(import_refuse_erased.legacy_table, r.content), 'thinker_erased', i.id, now()
   from refused r
   cross join private.import_runs i
   where i.id = import_refuse_erased.run
@@ -10755,7 +10777,7 @@ $$;
 
 comment on function private.import_refuse_erased is
   'Takes the rows that name an erased thinker (private.erased_uids) out of a batch. Each is remembered by its hash, '
-  'without its content, as a reject that is settled: a later run knows it.';
+  'without its content (private.import_left), as a reject that is settled: a later run knows it.';
 
 -- sql/68_import/functions/import_report.sql
 create function private.import_report(source text)
@@ -11665,7 +11687,12 @@ begin
         (
           18, 'import_rejects', 'emptied',
           $s$update private.import_rejects j
-           set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
+           set content = case
+                 when j.resolved_at is null then private.import_left(j.legacy_table, j.content) else '{}'
+               end,
+             reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
+             detail = null,
+             resolved_at = coalesce(j.resolved_at, now())
            where $2 in (select private.import_names(j.legacy_table, j.content))$s$
         )
     ) as s (n, relation, what, statement)

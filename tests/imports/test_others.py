@@ -333,3 +333,35 @@ def test_an_imported_event_is_none_of_a_change_made_here(
     take(write(tmp_path / "d1.sqlite", ("events", said), good=False))
     assert violations(connection) == {}
     assert one(connection, "select count(*) from public.events where subject_id = 'v-here'") == 2
+
+
+@pytest.mark.parametrize("carl", ["waits", "is erased before", "is erased while it waits"])
+def test_an_imported_document_is_nobodys_while_a_booking_of_its_voucher_is_not_here(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, carl: str
+) -> None:
+    connection.execute("select private.ensure_thinker('carl')")
+    if carl == "is erased before":
+        connection.execute("select private.erase_thinker('carl')")
+    hours = {"valid_from": "2099-01-01T00:00:00.000Z", "valid_until": "2099-01-01T12:00:00.000Z"}
+    slots = [
+        {"slot_start": f"2099-01-01T0{n}:00:00.000Z", "slot_end": f"2099-01-01T0{n + 1}:00:00.000Z"} for n in (1, 2)
+    ]
+    bad = {"created_at": "never"} if carl != "is erased before" else {"created_at": "2026-03-04T10:00:00.000Z"}
+    take(
+        write(
+            tmp_path / "d1.sqlite",
+            ("vouchers", hours | {"holder_uid": "mallory"}),
+            ("voucher_bookings", {"id": "b-1", "holder_uid": "mallory", **slots[0]}),
+            ("voucher_bookings", {"id": "b-2", "holder_uid": "carl", **slots[1], **bad}),
+            ("contracts", {}),
+            ("contract_links", {"room_id": None}),
+            good=False,
+        )
+    )
+    if carl == "is erased while it waits":
+        connection.execute("select private.erase_thinker('carl')")
+    assert one(connection, "select content ->> 'voucher_id' from private.import_rejects") == "v-1"
+    assert call(connection, thinker("mallory"), "list_contracts") == []
+    # once it is known that carl's booking was none
+    connection.execute("update private.import_rejects set resolved_at = now(), reason = 'value_invalid'")
+    assert len(call(connection, thinker("mallory"), "list_contracts")) == 1

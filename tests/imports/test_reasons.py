@@ -42,7 +42,7 @@ def test_every_reason_is_explained_and_no_other(shared_database: str) -> None:
     }
     named = set(re.findall(r"then '(\w+)'", sources["import_reason"]))
     refused = set(re.findall(r"then ''(\w+)''", sources["import_write"]))
-    refused |= set(re.findall(r"'\{\}', '(\w+)'", sources["import_refuse_erased"]))
+    refused |= set(re.findall(r"r\.content\), '(\w+)'", sources["import_refuse_erased"]))
     assert (len(raised) > 5, len(named) > 5, len(refused)) == (True, True, 3)
 
     table = (ROOT / "docs" / "import.md").read_text().partition("| reason | meaning |")[2].partition("\n\n")[0]

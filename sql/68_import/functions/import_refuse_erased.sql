@@ -37,10 +37,11 @@ begin
     );
   end if;
   with refused as (
-    delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash
+    delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash, s.content
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash, '{}', 'thinker_erased', i.id, now()
+  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
+    private.import_left(import_refuse_erased.legacy_table, r.content), 'thinker_erased', i.id, now()
   from refused r
   cross join private.import_runs i
   where i.id = import_refuse_erased.run
@@ -52,4 +53,4 @@ $$;
 
 comment on function private.import_refuse_erased is
   'Takes the rows that name an erased thinker (private.erased_uids) out of a batch. Each is remembered by its hash, '
-  'without its content, as a reject that is settled: a later run knows it.';
+  'without its content (private.import_left), as a reject that is settled: a later run knows it.';

@@ -23,8 +23,8 @@ comment on column private.import_rejects.resolved_at is
 
 create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id) where resolved_at is null;
 
--- whether a booking of a voucher waits; an index holds no long id
+-- whether a booking of a voucher waits, or was an erased thinker's; an index holds no long id
 create index import_rejects_voucher_id_idx on private.import_rejects (left(content ->> 'voucher_id', 256) collate "C")
-where legacy_table = 'voucher_bookings' and resolved_at is null;
+where legacy_table = 'voucher_bookings' and (resolved_at is null or reason = 'thinker_erased');
 
 alter table private.import_rejects enable row level security;

@@ -248,7 +248,12 @@ begin
         (
           18, 'import_rejects', 'emptied',
           $s$update private.import_rejects j
-           set content = '{}', detail = null, resolved_at = coalesce(j.resolved_at, now())
+           set content = case
+                 when j.resolved_at is null then private.import_left(j.legacy_table, j.content) else '{}'
+               end,
+             reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
+             detail = null,
+             resolved_at = coalesce(j.resolved_at, now())
            where $2 in (select private.import_names(j.legacy_table, j.content))$s$
         )
     ) as s (n, relation, what, statement)
