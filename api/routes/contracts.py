@@ -118,7 +118,7 @@ async def upload(
         row = await request.calls.call(
             "record_contract",
             # a thinker cannot record a document: only this server knows what it stored
-            Actor("service_role", actor.uid),
+            Actor("service_role", actor.uid, session_id=actor.session_id),
             contract_id=form.id,
             name=form.fields.get("name") or form.file_name,
             mime_type=form.mime_type,

@@ -4130,6 +4130,10 @@ begin
     return response;
   end if;
 
+  -- it may have ended since the check, while the document was stored
+  if auth.jwt() ? 'portal_session' then
+    perform private.require_live_session();
+  end if;
   if auth.uid() is not null then
     creator := private.acting_thinker();
   end if;
@@ -5050,6 +5054,8 @@ begin
   end if;
   perform private.check_interest(offer_mortgage.interest_rate);
 
+  -- an import that puts documents into the room of this id looks for offers before
+  perform pg_advisory_xact_lock(private.lock_number(room));
   insert into public.mortgage_offers (
     id, application_id, lender_id, interest_rate, monthly_payment,
     loan, interest, repayment, fees, validity, terms_ref, room_refs
@@ -10449,6 +10455,14 @@ begin
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
     when 'contract_links' then
+      -- an offer under way would not be seen
+      perform pg_advisory_xact_lock(private.lock_number(m.room_id))
+      from (
+        select distinct m.room_id
+        from private.import_contract_links m
+        where m.n = any (import_prerequisites.ns) and starts_with(m.room_id, 'mortgage:offer:')
+        order by m.room_id
+      ) m;
       insert into public.rooms (id, type, owner_id, meta, created_at)
       select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "import"}'::jsonb, m.created_at
       from private.import_contract_links m

@@ -1,6 +1,7 @@
 """What others have under an id of the source, here or in another source, gets no rows of the source."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,7 @@ from tests.imports.legacy import ROWS, Value, write
 from tests.support.acting import call, call_or_reason, one, thinker
 from tests.support.charging import violations
 from tests.support.databases import empty
+from tests.support.waiting import wait_for_row
 
 OFFER_ROOM = "mortgage:offer:mort-offer-1"
 
@@ -365,3 +367,19 @@ def test_an_imported_document_is_nobodys_while_a_booking_of_its_voucher_is_not_h
     # once it is known that carl's booking was none
     connection.execute("update private.import_rejects set resolved_at = now(), reason = 'value_invalid'")
     assert len(call(connection, thinker("mallory"), "list_contracts")) == 1
+
+
+def test_a_room_of_an_offer_under_way_gets_no_documents(
+    connection: psycopg.Connection, shared_database: str, take: Take, tmp_path: Path
+) -> None:
+    call(connection, thinker("mallory"), "apply_for_mortgage", application_id="app-here")
+    link = ("contract_links", {"voucher_id": None, "room_id": OFFER_ROOM})
+    file = write(tmp_path / "d1.sqlite", ("contracts", {}), link, good=False)
+    with psycopg.connect(shared_database) as offering, ThreadPoolExecutor() as threads:
+        with offering.transaction():
+            offer = {"application_id": "app-here", "offer_id": "mort-offer-1", "room_refs": {}}
+            call(offering, thinker("eve", "lender"), "offer_mortgage", **offer)
+            taken = threads.submit(take, file)
+            wait_for_row(connection, "select from pg_locks where not granted")
+        taken.result(timeout=60)
+    assert rejects(connection) == {"cl-1": "room_taken"}

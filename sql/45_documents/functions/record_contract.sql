@@ -34,6 +34,10 @@ begin
     return response;
   end if;
 
+  -- it may have ended since the check, while the document was stored
+  if auth.jwt() ? 'portal_session' then
+    perform private.require_live_session();
+  end if;
   if auth.uid() is not null then
     creator := private.acting_thinker();
   end if;

@@ -61,6 +61,8 @@ begin
   end if;
   perform private.check_interest(offer_mortgage.interest_rate);
 
+  -- an import that puts documents into the room of this id looks for offers before
+  perform pg_advisory_xact_lock(private.lock_number(room));
   insert into public.mortgage_offers (
     id, application_id, lender_id, interest_rate, monthly_payment,
     loan, interest, repayment, fees, validity, terms_ref, room_refs

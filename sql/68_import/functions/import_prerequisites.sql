@@ -55,6 +55,14 @@ begin
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
     when 'contract_links' then
+      -- an offer under way would not be seen
+      perform pg_advisory_xact_lock(private.lock_number(m.room_id))
+      from (
+        select distinct m.room_id
+        from private.import_contract_links m
+        where m.n = any (import_prerequisites.ns) and starts_with(m.room_id, 'mortgage:offer:')
+        order by m.room_id
+      ) m;
       insert into public.rooms (id, type, owner_id, meta, created_at)
       select distinct on (m.room_id) m.room_id, 'contract', c.created_by, '{"source": "import"}'::jsonb, m.created_at
       from private.import_contract_links m
