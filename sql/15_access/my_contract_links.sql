@@ -56,7 +56,7 @@ begin
     where c.created_by = h.issuer_id
       and (
         h.issued_to = auth.uid()
-        -- for whom an imported one was is known only by the bookings that were imported, where all of them were
+        -- the imported bookings say who held the voucher when an imported document was linked, if none is missing
         or case
           when exists (
             select from private.import_rows r

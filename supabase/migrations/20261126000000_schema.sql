@@ -1044,7 +1044,7 @@ begin
     where c.created_by = h.issuer_id
       and (
         h.issued_to = auth.uid()
-        -- for whom an imported one was is known only by the bookings that were imported, where all of them were
+        -- the imported bookings say who held the voucher when an imported document was linked, if none is missing
         or case
           when exists (
             select from private.import_rows r
@@ -10262,8 +10262,8 @@ as $$
 $$;
 
 comment on function private.import_creators is
-  'Gives properties of a source that are nobody''s to the first borrower whom applications of a batch name for them, '
-  'also where the application is rejected.';
+  'Sets the creator of each property that this source has brought and that has none: the borrower of the first '
+  'application among these rows that names it, also where the application is rejected.';
 
 -- sql/68_import/functions/import_digest.sql
 create function private.import_digest(legacy_table text, alias text)
@@ -10562,7 +10562,7 @@ exception when others then
     perform private.import_people(import_range.ns[1:1]);
   end;
   if import_range.legacy_table = 'mortgage_applications' then
-    -- nor is its property the next applicant's
+    -- and the property is not the next applicant's
     perform private.import_creators(import_range.ns[1:1], import_range.run);
   end if;
   delete from private.import_staging s where s.n = import_range.ns[1];
@@ -10751,25 +10751,27 @@ declare
       join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
     )
   );
-  firsts constant integer[] := array(
-    select s.n
-    from (
-      select distinct on (s.content ->> 'property_id') s.n from private.import_staging s
-      order by s.content ->> 'property_id', s.n
-    ) s
-    where s.n = any (ns)
-  );
+  origin constant text := (select i.source from private.import_runs i where i.id = import_refuse_erased.run);
+  firsts integer[];
 begin
   perform private.import_people(ns);
   if import_refuse_erased.legacy_table = 'mortgage_applications' then
+    firsts := array(
+      select s.n
+      from (
+        select distinct on (s.content ->> 'property_id') s.n from private.import_staging s
+        order by s.content ->> 'property_id', s.n
+      ) s
+      where s.n = any (ns)
+    );
     perform private.import_creators(firsts, import_refuse_erased.run);
-    -- what only an erased borrower has named is not the next applicant's
+    -- the next applicant must not read what an erased borrower has named
     update public.properties p
     set address = null, meta = '{}'
     where p.created_by is null and p.id = any (
       array(select s.content ->> 'property_id' from private.import_staging s where s.n = any (firsts))
     ) and (
-      select (select i.source from private.import_runs i where i.id = import_refuse_erased.run) = any (r.shown_by)
+      select origin = any (r.shown_by)
       from private.import_rows r
       where r.legacy_table = 'properties' and r.id = p.id
     );
@@ -10778,11 +10780,10 @@ begin
     delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash, s.content
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select i.source, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
-    private.import_left(import_refuse_erased.legacy_table, r.content), 'thinker_erased', i.id, now()
+  select origin, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
+    private.import_left(import_refuse_erased.legacy_table, r.content), 'thinker_erased',
+    import_refuse_erased.run, now()
   from refused r
-  cross join private.import_runs i
-  where i.id = import_refuse_erased.run
   on conflict on constraint a_row_is_rejected_once do update
   set content = excluded.content, reason = excluded.reason, detail = null, run = excluded.run,
     resolved_at = excluded.resolved_at;

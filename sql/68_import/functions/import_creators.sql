@@ -22,5 +22,5 @@ as $$
 $$;
 
 comment on function private.import_creators is
-  'Gives properties of a source that are nobody''s to the first borrower whom applications of a batch name for them, '
-  'also where the application is rejected.';
+  'Sets the creator of each property that this source has brought and that has none: the borrower of the first '
+  'application among these rows that names it, also where the application is rejected.';

@@ -58,7 +58,7 @@ exception when others then
     perform private.import_people(import_range.ns[1:1]);
   end;
   if import_range.legacy_table = 'mortgage_applications' then
-    -- nor is its property the next applicant's
+    -- and the property is not the next applicant's
     perform private.import_creators(import_range.ns[1:1], import_range.run);
   end if;
   delete from private.import_staging s where s.n = import_range.ns[1];
