@@ -36,10 +36,15 @@ begin
             select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
           )
         ) as imported,
+        -- the voucher or a booking of it is not as the old store has it
         exists (
           select from private.import_rejects j
           where j.legacy_table = 'voucher_bookings' and (j.resolved_at is null or j.reason = 'thinker_erased')
             and left(j.content ->> 'voucher_id', 256) = v.id
+        ) or exists (
+          select from private.import_rejects j
+          where j.legacy_table = 'vouchers' and (j.resolved_at is null or j.reason = 'thinker_erased')
+            and j.row_id = v.id
         ) as is_unsure
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
@@ -54,17 +59,15 @@ begin
     join public.contract_links l on l.voucher_id = h.id
     join public.contracts c on c.id = l.contract_id
     where c.created_by = h.issuer_id
-      and (
-        h.issued_to = auth.uid()
-        -- the imported bookings say who held the voucher when an imported document was linked, if none is missing
-        or case
-          when exists (
-            select from private.import_rows r
-            where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-          ) then coalesce(h.imported @> l.created_at, false) and not h.is_unsure
-          else h.first_booked is null or h.first_booked > l.created_at or coalesce(h.mine @> l.created_at, false)
-        end
-      )
+      -- the imported rows say whose the voucher was when an imported document was linked, if none is missing
+      and case
+        when exists (
+          select from private.import_rows r
+          where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
+        ) then (h.issued_to = auth.uid() or coalesce(h.imported @> l.created_at, false)) and not h.is_unsure
+        else h.issued_to = auth.uid() or h.first_booked is null or h.first_booked > l.created_at
+          or coalesce(h.mine @> l.created_at, false)
+      end
       and not coalesce(h.others @> l.created_at, false);
   return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
 end;

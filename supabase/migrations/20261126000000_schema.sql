@@ -1024,10 +1024,15 @@ begin
             select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
           )
         ) as imported,
+        -- the voucher or a booking of it is not as the old store has it
         exists (
           select from private.import_rejects j
           where j.legacy_table = 'voucher_bookings' and (j.resolved_at is null or j.reason = 'thinker_erased')
             and left(j.content ->> 'voucher_id', 256) = v.id
+        ) or exists (
+          select from private.import_rejects j
+          where j.legacy_table = 'vouchers' and (j.resolved_at is null or j.reason = 'thinker_erased')
+            and j.row_id = v.id
         ) as is_unsure
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
@@ -1042,17 +1047,15 @@ begin
     join public.contract_links l on l.voucher_id = h.id
     join public.contracts c on c.id = l.contract_id
     where c.created_by = h.issuer_id
-      and (
-        h.issued_to = auth.uid()
-        -- the imported bookings say who held the voucher when an imported document was linked, if none is missing
-        or case
-          when exists (
-            select from private.import_rows r
-            where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
-          ) then coalesce(h.imported @> l.created_at, false) and not h.is_unsure
-          else h.first_booked is null or h.first_booked > l.created_at or coalesce(h.mine @> l.created_at, false)
-        end
-      )
+      -- the imported rows say whose the voucher was when an imported document was linked, if none is missing
+      and case
+        when exists (
+          select from private.import_rows r
+          where r.legacy_table = 'contract_links' and private.import_uuid(r.id) = l.id
+        ) then (h.issued_to = auth.uid() or coalesce(h.imported @> l.created_at, false)) and not h.is_unsure
+        else h.issued_to = auth.uid() or h.first_booked is null or h.first_booked > l.created_at
+          or coalesce(h.mine @> l.created_at, false)
+      end
       and not coalesce(h.others @> l.created_at, false);
   return query select l.id from public.contract_links l where l.room_id in (select private.my_rooms());
 end;
@@ -9647,7 +9650,8 @@ comment on column private.import_rejects.row_id is 'The id in the source; of a l
 comment on column private.import_rejects.resolved_at is
   'When the row, or one that mends it, was imported after all; it is not imported again.';
 
-create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id) where resolved_at is null;
+create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id)
+where resolved_at is null or reason = 'thinker_erased';
 
 -- whether a booking of a voucher waits, or was an erased thinker's; an index holds no long id
 create index import_rejects_voucher_id_idx on private.import_rejects (left(content ->> 'voucher_id', 256) collate "C")

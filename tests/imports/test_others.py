@@ -369,6 +369,34 @@ def test_an_imported_document_is_nobodys_while_a_booking_of_its_voucher_is_not_h
     assert len(call(connection, thinker("mallory"), "list_contracts")) == 1
 
 
+@pytest.mark.parametrize(
+    ("table", "carls"),
+    [
+        ("voucher_bookings", {"id": "b-2", "holder_uid": "carl", "created_at": "never"}),
+        ("vouchers", {"holder_uid": "carl", "status": "booked", "created_at": "never"}),
+        ("vouchers", {"holder_uid": "erased", "status": "booked"}),
+    ],
+)
+def test_an_imported_document_is_nobodys_while_its_voucher_is_not_as_the_old_store_has_it(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, table: str, carls: Mapping[str, Value]
+) -> None:
+    connection.execute("select private.ensure_thinker('erased'); select private.erase_thinker('erased')")
+    file = tmp_path / "d1.sqlite"
+    bens = {"holder_uid": "ben", "status": "issued"}
+    take(write(file, ("vouchers", bens), ("contracts", {}), ("contract_links", {"room_id": None}), good=False))
+    # reserved for ben
+    assert len(call(connection, thinker("ben"), "list_contracts")) == 1
+    later = ("contract_links", {"id": "cl-2", "room_id": None, "created_at": "2026-03-06T10:00:00.000Z"})
+    take(write(file, later, (table, carls), good=False))
+    assert call(connection, thinker("ben"), "list_contracts") == []
+    # what anna links here is for whom she has reserved it
+    ours = (
+        "update private.import_rows set id = id || '-of-others' where legacy_table = 'contract_links' and id = 'cl-2'"
+    )
+    connection.execute(ours)
+    assert len(call(connection, thinker("ben"), "list_contracts")) == 1
+
+
 def test_a_room_of_an_offer_under_way_gets_no_documents(
     connection: psycopg.Connection, shared_database: str, take: Take, tmp_path: Path
 ) -> None:

@@ -21,7 +21,8 @@ comment on column private.import_rejects.row_id is 'The id in the source; of a l
 comment on column private.import_rejects.resolved_at is
   'When the row, or one that mends it, was imported after all; it is not imported again.';
 
-create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id) where resolved_at is null;
+create index import_rejects_row_id_idx on private.import_rejects (legacy_table, row_id)
+where resolved_at is null or reason = 'thinker_erased';
 
 -- whether a booking of a voucher waits, or was an erased thinker's; an index holds no long id
 create index import_rejects_voucher_id_idx on private.import_rejects (left(content ->> 'voucher_id', 256) collate "C")
