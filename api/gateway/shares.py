@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from api.actor import SERVER, Actor
@@ -19,8 +20,9 @@ PATIENCE_SECONDS = 3.0
 
 
 WRITES_OF_THINKER = 2
-"""Calls of one thinker at once: the database counts what a thinker writes, one call after another, and those that wait
-there would take everybody's connections. A second one hears that the first is in progress."""
+"""Calls at once of one thinker, or of all thinkers of one browser session: the database counts what they write together
+(`private.use_today`), one call after another, and those that wait there would take everybody's connections. A second
+one hears that the first is in progress."""
 
 MOST_OF_CLIENT = 128
 """Requests of one client that wait or are answered: as many as it may have connections, open or closed meanwhile."""
@@ -87,8 +89,8 @@ class Shares:
         return versions
 
 
-_Thinkers: TypeAlias = WeakValueDictionary[str, asyncio.Semaphore]
-"""What each thinker may write at once, wherever it comes from."""
+_Thinkers: TypeAlias = WeakValueDictionary[str | UUID, asyncio.Semaphore]
+"""What each thinker, by its uid, or browser session may write at once, wherever it comes from."""
 
 
 class _Client:
@@ -141,8 +143,9 @@ class _Share:
     async def _call(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []
         usage, limits = self._usage, self._limits
-        if self._thinkers is not None and actor.uid is not None:
-            limits = (self._thinkers.setdefault(actor.uid, asyncio.Semaphore(WRITES_OF_THINKER)), *limits)
+        writer = actor.session_id or actor.uid
+        if self._thinkers is not None and writer is not None:
+            limits = (self._thinkers.setdefault(writer, asyncio.Semaphore(WRITES_OF_THINKER)), *limits)
         try:
             usage.waiting += 1
             try:

@@ -1,10 +1,12 @@
 """While one kind of caller takes all connections that it may, the others are answered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
+from itertools import cycle, repeat
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -69,15 +71,18 @@ def test_each_kind_of_request_leaves_connections_for_the_next(gateway: int) -> N
     assert 0 < lists < callers < lists_of_operators < operators < all_connections == gateway
 
 
-async def under_way(gateway: int, *requests: tuple[str | None, bool, int], actor: Actor = GUEST) -> list[int]:
-    """How many calls are made after so many requests of each client, which read or not."""
+async def under_way(
+    gateway: int, *requests: tuple[str | None, bool, int], actors: Iterable[Actor] = repeat(GUEST)
+) -> list[int]:
+    """How many calls are made after so many requests of each client, which read or not, as the next of the actors."""
+    actor = iter(actors)
     held = Held(gateway)
     shares = Shares(held)
     counts, tasks = [], []
     for client, is_read, number in requests:
         # each request asks for its share
         calls = [shares.of(is_operator=False, is_read=is_read, client=client) for _ in range(number)]
-        tasks += [asyncio.ensure_future(each.call("ping", actor)) for each in calls]
+        tasks += [asyncio.ensure_future(each.call("ping", next(actor))) for each in calls]
         for _ in tasks:
             await asyncio.sleep(0)  # lets each of them come as far as it can
         counts.append(held.under_way)
@@ -101,9 +106,17 @@ def test_reads_of_two_clients_leave_reads_for_others_and_their_own_writes(gatewa
     assert (three, write) == (two + 1, two + 2)
 
 
-def test_a_thinker_that_writes_from_many_addresses_leaves_connections_for_others() -> None:
+@pytest.mark.parametrize(
+    "mallory",
+    [
+        [Actor("authenticated", "mallory")],
+        # the thinkers of a browser session, whose writes are counted together
+        [Actor("authenticated", f"mallory-{n}", session_id=UUID(int=1)) for n in range(5)],
+    ],
+)
+def test_a_thinker_that_writes_from_many_addresses_leaves_connections_for_others(mallory: list[Actor]) -> None:
     writes, reads = [(f"address {n}", False, MANY) for n in range(3)], ("an address", True, 1)
-    counts = asyncio.run(under_way(DirectGateway.connections, *writes, reads, actor=Actor("authenticated", "mallory")))
+    counts = asyncio.run(under_way(DirectGateway.connections, *writes, reads, actors=cycle(mallory)))
     assert counts == [WRITES_OF_THINKER] * 3 + [WRITES_OF_THINKER + 1]
 
 
