@@ -356,7 +356,7 @@ def _longest_silent(connections: Iterable[_Protocol | WebSocketProtocol]) -> _Pr
     return min(connections, key=lambda connection: connection.heard)
 
 
-class _Head:
+class Head:
     """A head, or trailers, of which h11 may take long to parse.
 
     Its own limit is for those that come in several pieces, and its time grows with the square of white space.
@@ -391,7 +391,7 @@ class StrictConnection(h11.Connection):
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER)
-        self._head = _Head()
+        self._head = Head()
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
         """What to write for an event. Raises h11.LocalProtocolError."""
@@ -410,7 +410,7 @@ class StrictConnection(h11.Connection):
             self._head.require_simple(self.trailing_data[0])
         event = super().next_event()
         if isinstance(event, h11.Request):
-            self._head = _Head()
+            self._head = Head()
             self._small_chunks = self._chunks = self._bytes = 0
             if isinstance(self._reader, ChunkedReader):
                 self._reader = _StrictChunkedReader()
@@ -431,7 +431,7 @@ class _StrictChunkedReader(ChunkedReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self._trailers = _Head()
+        self._trailers = Head()
 
     def __call__(self, buffer: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         if self._reading_trailer:
