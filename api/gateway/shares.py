@@ -71,7 +71,7 @@ class Shares:
         if client is None:
             return share
         limited = self._clients.setdefault(client, _Client(*self._of_client))
-        return share.of(limited, thinkers=None if is_read else self._thinkers)
+        return share.of_reader(limited) if is_read else share.of_writer(limited, self._thinkers)
 
     def turn(self, client: str) -> AbstractAsyncContextManager[None]:
         """What the client may do once at a time (`held`)."""
@@ -120,11 +120,14 @@ class _Share:
         self._client = client
         self._thinkers = thinkers
 
-    def of(self, client: _Client, thinkers: _Thinkers | None) -> "_Share":
-        """The same share, within what the client may do; with the thinkers that write, where it does more than read."""
+    def of_reader(self, client: _Client) -> "_Share":
+        """The same share, within what the client may read."""
         # a read that waits for others of its client leaves them the writes
-        limits = [client.reads, client.calls] if thinkers is None else [client.calls]
-        return _Share(self._gateway, self._usage, *limits, *self._limits, client=client, thinkers=thinkers)
+        return _Share(self._gateway, self._usage, client.reads, client.calls, *self._limits, client=client)
+
+    def of_writer(self, client: _Client, thinkers: _Thinkers) -> "_Share":
+        """The same share, within what the client, and the thinker of each call, may do."""
+        return _Share(self._gateway, self._usage, client.calls, *self._limits, client=client, thinkers=thinkers)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
