@@ -146,9 +146,13 @@ class _Share:
     async def _call(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []
         usage, limits = self._usage, self._limits
-        writer = actor.session_id or actor.uid
-        if self._thinkers is not None and writer is not None:
-            limits = (self._thinkers.setdefault(writer, asyncio.Semaphore(WRITES_OF_THINKER)), *limits)
+        if self._thinkers is not None:
+            # both: a session has several thinkers, and a link with a token gives its thinker to several sessions
+            writers = [writer for writer in (actor.session_id, actor.uid) if writer is not None]
+            limits = (
+                *(self._thinkers.setdefault(writer, asyncio.Semaphore(WRITES_OF_THINKER)) for writer in writers),
+                *limits,
+            )
         try:
             usage.waiting += 1
             try:

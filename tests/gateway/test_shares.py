@@ -112,6 +112,8 @@ def test_reads_of_two_clients_leave_reads_for_others_and_their_own_writes(gatewa
         [Actor("authenticated", "mallory")],
         # the thinkers of a browser session, whose writes are counted together
         [Actor("authenticated", f"mallory-{n}", session_id=UUID(int=1)) for n in range(5)],
+        # sessions that opened one link with a token
+        [Actor("authenticated", "mallory", session_id=UUID(int=n)) for n in range(5)],
     ],
 )
 def test_a_thinker_that_writes_from_many_addresses_leaves_connections_for_others(mallory: list[Actor]) -> None:
