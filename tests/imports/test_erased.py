@@ -58,6 +58,8 @@ def test_an_erased_property_that_is_made_again_stays_of_who_made_it(
     take(write(tmp_path / "d1.sqlite", unknown, ("mortgage_applications", {"borrower_uid": "clara"}), good=False))
     one(connection, "select private.erase_thinker('clara')")
     call(connection, thinker("eve"), "apply_for_mortgage", application_id=application, property_id="house-1")
+    zoes = ("mortgage_applications", {"id": "app-2", "borrower_uid": "zoe"})
+    assert rejected(take(write(tmp_path / "later.sqlite", zoes, good=False))) == {}
     assert rejected(take(write(tmp_path / "newer.sqlite", ("properties", {}), good=False))) == {"properties": 1}
     assert one(connection, "select reason from private.import_rejects") == "changed_here"
     assert one(connection, "select address from public.properties") is None

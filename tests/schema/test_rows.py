@@ -37,6 +37,7 @@ REFUSED: list[tuple[str, str, str]] = [
         "cancelled_at_is_not_before_created_at",
     ),
     ("voucher_templates", "default_terms = '7'", "default_terms_are_an_object"),
+    ("contracts", "created_at = 'infinity'", "times_are_in_the_calendar"),
     ("contracts", "byte_size = -1", "byte_size_is_not_negative"),
     ("contracts", "hash_sha256 = 'none'", "hash_is_a_sha256_in_hex"),
     ("contracts", "storage_url = 'https://elsewhere/x'", "storage_url_is_a_path_of_contracts"),
