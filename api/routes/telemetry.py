@@ -6,9 +6,11 @@ from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from api.actor import SERVER
 from api.errors import ApiError
 from api.gateway import Json
 from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
+from api.http.callers import limited_client
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
@@ -17,6 +19,9 @@ from api.models.base import FALSY, TRUTHY, ApiModel, RequestModel
 from api.models.fields import Text, text_schema
 
 MAX_EVENTS = 1000
+
+MAX_EVENTS_A_DAY = 500_000
+"""Events that an address sends in arrays within 24 hours: thinkers have a limit of their own, but are free."""
 
 
 class TelemetryEvent(RequestModel):
@@ -76,5 +81,12 @@ async def report(data: JSONBody[TelemetryReport], request: PortalRequest, idempo
     """Stores one event or an array of them, all or none."""
     rows = [event.model_dump(by_alias=False) for event in data.root if event.type]
     actor = request.user.as_reporter({row["actor_uid"] for row in rows if row["actor_uid"] is not None})
+    client = limited_client(request)
+    # of single events the limit of the route allows no more in a day
+    if client is not None and len(rows) > 1:
+        name = f"telemetry events|{client}"
+        counted = await request.calls.call("count_request", SERVER, client=name, number=len(rows), period="24 hours")
+        if counted["requests"] > MAX_EVENTS_A_DAY:
+            raise ApiError("daily_limit_reached", "telemetry of an address")
     await request.calls.call("record_telemetry", actor, events=Json(rows), idempotency_key=idempotency_key)
     return Received()

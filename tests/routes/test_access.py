@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from api.routes.telemetry import MAX_EVENTS_A_DAY
 from tests.support.acting import one
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection, serve, settings_in
@@ -297,6 +298,20 @@ def test_a_route_has_its_own_limit(
     answers = [limited_once.ask(method, path) for _ in range(3)]
     assert [answer.status == 429 for answer in answers] == [False, True, True]
     assert all(0 < int(answer.headers["retry-after"]) <= 60 for answer in answers[1:])
+
+
+def test_an_address_reports_a_number_of_events_a_day(limited: Limited, shared_database: str) -> None:
+    url, reports = limited.start(), (("127.0.5.1", 2), ("127.0.5.1", 2), ("127.0.5.2", 2), ("127.0.5.1", 1))
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute(
+            "insert into private.request_counts values ('telemetry events|127.0.5.1', %s, now() + interval '1 hour')",
+            (MAX_EVENTS_A_DAY - 2,),
+        )
+    answers = []
+    for source, number in reports:
+        with Connection(url, source) as connection:
+            answers.append(connection.post("/api/telemetry", [{"type": "click"}] * number).status)
+    assert answers == [200, 429, 200, 200]
 
 
 @pytest.fixture(scope="module")
