@@ -14,14 +14,12 @@ from psycopg.types.json import Jsonb
 
 from api.imports.source import TABLES, Source, Staged, stage
 
-ROWS = 2000
-"""The rows of a batch."""
+BATCH = 2000, 2**20
+"""The rows of a batch, and its bytes: others wait for what it has locked, and all JSON is checked meanwhile."""
 
-PIECE = 50
-"""The rows of a transaction where a batch has a bad row: they are locked while bad ones are found."""
-
-BYTES = 8 * 2**20
-"""The size of a batch, for rows with much text."""
+PIECE = 50, 2**15
+"""The same of a transaction where a batch has a bad row, and each is checked several times. A row with more bytes is a
+piece by itself."""
 
 BY_OTHERS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """The errors by which others make a transaction fail."""
@@ -111,7 +109,7 @@ def load_table(
     """
     counts = loaded.counts[table]
     months: set[str] = set()
-    for batch in _batches(rows):
+    for batch in _parts(rows, *BATCH):
         if table == "events" and with_partitions:
             _make_partitions(connection, batch, months)
         load_part = partial(_load_batch, connection, loaded.run, table)
@@ -121,8 +119,7 @@ def load_table(
             raise
         except psycopg.DatabaseError:
             # an error that is none of a row comes again
-            pieces = [batch[start : start + PIECE] for start in range(0, len(batch), PIECE)]
-            parts = [_repeat(partial(load_part, piece, as_one=False)) for piece in pieces]
+            parts = [_repeat(partial(load_part, piece, as_one=False)) for piece in _parts(batch, *PIECE)]
         for written, updated, unchanged, rejected in parts:
             counts.written += written
             counts.updated += updated
@@ -171,17 +168,17 @@ def _repeat(transaction: Callable[[], T]) -> T:
     return transaction()
 
 
-def _batches(rows: Iterable[Staged]) -> Iterator[list[Staged]]:
-    batch: list[Staged] = []
+def _parts(rows: Iterable[Staged], most_rows: int, most_bytes: int) -> Iterator[list[Staged]]:
+    part: list[Staged] = []
     size = 0
     for row in rows:
-        batch.append(row)
+        if len(part) == most_rows or (part and size + len(row.content) > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(row)
         size += len(row.content)
-        if len(batch) == ROWS or size > BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    if part:
+        yield part
 
 
 def _load_batch(

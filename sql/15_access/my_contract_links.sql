@@ -36,15 +36,21 @@ begin
             select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
           )
         ) as imported,
-        -- the voucher or a booking of it is not as the old store has it
+        -- the voucher or a booking of it is not as its old store has it
         exists (
           select from private.import_rejects j
-          where j.legacy_table = 'voucher_bookings' and (j.resolved_at is null or j.reason = 'thinker_erased')
-            and left(j.content ->> 'voucher_id', 256) = v.id
+          where (j.resolved_at is null or j.reason = 'thinker_erased')
+            and j.legacy_table = 'voucher_bookings' and left(j.content ->> 'voucher_id', 256) = v.id
+            and j.source = any (
+              (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
+            )
         ) or exists (
           select from private.import_rejects j
-          where j.legacy_table = 'vouchers' and (j.resolved_at is null or j.reason = 'thinker_erased')
-            and j.row_id = v.id
+          where (j.resolved_at is null or j.reason = 'thinker_erased')
+            and j.legacy_table = 'vouchers' and j.row_id = v.id
+            and j.source = any (
+              (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
+            )
         ) as is_unsure
       from public.vouchers v
       -- an issuer could book with itself as often as it likes

@@ -1024,15 +1024,21 @@ begin
             select from private.import_rows r where r.legacy_table = 'voucher_bookings' and r.id = b.id
           )
         ) as imported,
-        -- the voucher or a booking of it is not as the old store has it
+        -- the voucher or a booking of it is not as its old store has it
         exists (
           select from private.import_rejects j
-          where j.legacy_table = 'voucher_bookings' and (j.resolved_at is null or j.reason = 'thinker_erased')
-            and left(j.content ->> 'voucher_id', 256) = v.id
+          where (j.resolved_at is null or j.reason = 'thinker_erased')
+            and j.legacy_table = 'voucher_bookings' and left(j.content ->> 'voucher_id', 256) = v.id
+            and j.source = any (
+              (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
+            )
         ) or exists (
           select from private.import_rejects j
-          where j.legacy_table = 'vouchers' and (j.resolved_at is null or j.reason = 'thinker_erased')
-            and j.row_id = v.id
+          where (j.resolved_at is null or j.reason = 'thinker_erased')
+            and j.legacy_table = 'vouchers' and j.row_id = v.id
+            and j.source = any (
+              (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
+            )
         ) as is_unsure
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
@@ -9958,8 +9964,8 @@ select
   s.content ->> 'network' as network,
   trim_scale((s.content ->> 'crypto_amount')::numeric) as crypto_amount,
   s.content ->> 'crypto_symbol' as crypto_symbol,
-  -- as log_transfer does: half away from zero
-  round(amount.minor)::bigint as fiat_amount,
+  -- as log_transfer does: half away from zero. Of NaN and Infinity bigint does not say that they are out of its range
+  round(greatest(least(amount.minor, 1e30), -1e30))::bigint as fiat_amount,
   amount.currency as fiat_currency,
   s.content ->> 'external_account' as external_account,
   coalesce(
@@ -11500,6 +11506,18 @@ begin
   next := pg_snapshot_xmin(pg_current_snapshot())::xid;
   perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(seen));
 
+  -- before anybody waits for a row: each is read whole, and may be large. An import would wait before it adds one
+  update private.import_rejects j
+  set content = case when j.resolved_at is null then private.import_left(j.legacy_table, j.content) else '{}' end,
+    reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
+    detail = null,
+    resolved_at = coalesce(j.resolved_at, now())
+  where erase_thinker.uid in (select private.import_names(j.legacy_table, j.content));
+  get diagnostics changed = row_count;
+  if changed > 0 then
+    counts := counts || jsonb_build_object('import_rejects', jsonb_build_object('emptied', changed));
+  end if;
+
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
     begin
@@ -11702,17 +11720,6 @@ begin
            set wallet_address = null, external_account = null, meta = '{}',
              label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
            where t.thinker_id = $1$s$
-        ),
-        (
-          18, 'import_rejects', 'emptied',
-          $s$update private.import_rejects j
-           set content = case
-                 when j.resolved_at is null then private.import_left(j.legacy_table, j.content) else '{}'
-               end,
-             reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
-             detail = null,
-             resolved_at = coalesce(j.resolved_at, now())
-           where $2 in (select private.import_names(j.legacy_table, j.content))$s$
         )
     ) as s (n, relation, what, statement)
     union all

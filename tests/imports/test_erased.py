@@ -13,7 +13,7 @@ from tests.imports.conftest import Take
 from tests.imports.legacy import Value, write
 from tests.support.acting import call, call_or_reason, one, thinker
 from tests.support.charging import charge, violations
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for_row, wait_until
 
 
 def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
@@ -186,3 +186,25 @@ def test_events_that_wait_keep_nothing_of_an_erased_thinker(
 def rejected(report: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:
     """How many rows of each table were rejected."""
     return {table: part["rejected"] for table, part in report["tables"].items() if part["rejected"]}
+
+
+def test_nobody_waits_for_a_voucher_while_an_erasure_reads_what_was_rejected(
+    connection: psycopg.Connection, shared_database: str, take: Take, tmp_path: Path
+) -> None:
+    call(connection, thinker("anna"), "issue_voucher", voucher_id="v-here")
+    take(
+        write(tmp_path / "d1.sqlite", ("transfers", {"fiat_amount": "much"}), ("vouchers", {"status": "?"}), good=False)
+    )
+    with (
+        psycopg.connect(shared_database) as holding,
+        psycopg.connect(shared_database) as booking,
+        psycopg.connect(shared_database, autocommit=True) as operator,
+        ThreadPoolExecutor() as threads,
+    ):
+        holding.execute("select from private.import_rejects where legacy_table = 'vouchers' for update")
+        erased = threads.submit(one, operator, "select private.erase_thinker('anna')")
+        wait_for_row(connection, "select from pg_locks where not granted")
+        booking.execute("select from public.vouchers where id = 'v-here' for no key update nowait")
+        booking.rollback()
+        holding.rollback()
+        assert erased.result(timeout=60)["rows"]["import_rejects"] == {"emptied": 1}

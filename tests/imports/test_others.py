@@ -384,6 +384,12 @@ def test_an_imported_document_is_nobodys_while_its_voucher_is_not_as_the_old_sto
     file = tmp_path / "d1.sqlite"
     bens = {"holder_uid": "ben", "status": "issued"}
     take(write(file, ("vouchers", bens), ("contracts", {}), ("contract_links", {"room_id": None}), good=False))
+    # what another source says of its voucher of this id counts nothing
+    connection.execute(
+        "insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run)"
+        " select 'eve', t.name, 'v-1', gen_random_uuid(), '{\"voucher_id\": \"v-1\"}', 'date_invalid', 0"
+        " from unnest('{vouchers,voucher_bookings}'::text[]) as t (name)"
+    )
     # reserved for ben
     assert len(call(connection, thinker("ben"), "list_contracts")) == 1
     later = ("contract_links", {"id": "cl-2", "room_id": None, "created_at": "2026-03-06T10:00:00.000Z"})

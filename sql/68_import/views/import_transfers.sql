@@ -11,8 +11,8 @@ select
   s.content ->> 'network' as network,
   trim_scale((s.content ->> 'crypto_amount')::numeric) as crypto_amount,
   s.content ->> 'crypto_symbol' as crypto_symbol,
-  -- as log_transfer does: half away from zero
-  round(amount.minor)::bigint as fiat_amount,
+  -- as log_transfer does: half away from zero. Of NaN and Infinity bigint does not say that they are out of its range
+  round(greatest(least(amount.minor, 1e30), -1e30))::bigint as fiat_amount,
   amount.currency as fiat_currency,
   s.content ->> 'external_account' as external_account,
   coalesce(

@@ -42,6 +42,18 @@ begin
   next := pg_snapshot_xmin(pg_current_snapshot())::xid;
   perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(seen));
 
+  -- before anybody waits for a row: each is read whole, and may be large. An import would wait before it adds one
+  update private.import_rejects j
+  set content = case when j.resolved_at is null then private.import_left(j.legacy_table, j.content) else '{}' end,
+    reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
+    detail = null,
+    resolved_at = coalesce(j.resolved_at, now())
+  where erase_thinker.uid in (select private.import_names(j.legacy_table, j.content));
+  get diagnostics changed = row_count;
+  if changed > 0 then
+    counts := counts || jsonb_build_object('import_rejects', jsonb_build_object('emptied', changed));
+  end if;
+
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
     begin
@@ -244,17 +256,6 @@ begin
            set wallet_address = null, external_account = null, meta = '{}',
              label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
            where t.thinker_id = $1$s$
-        ),
-        (
-          18, 'import_rejects', 'emptied',
-          $s$update private.import_rejects j
-           set content = case
-                 when j.resolved_at is null then private.import_left(j.legacy_table, j.content) else '{}'
-               end,
-             reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
-             detail = null,
-             resolved_at = coalesce(j.resolved_at, now())
-           where $2 in (select private.import_names(j.legacy_table, j.content))$s$
         )
     ) as s (n, relation, what, statement)
     union all
