@@ -21,6 +21,9 @@ PIECE = 50, 2**15
 """The same of a transaction where a batch has a bad row, and each is checked several times. A row with more bytes is a
 piece by itself."""
 
+VOUCHERS = 200
+"""The vouchers of a transaction that sets their status and holder."""
+
 BY_OTHERS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """The errors by which others make a transaction fail."""
 
@@ -131,15 +134,26 @@ def load_table(
 
 def finish(connection: psycopg.Connection, loaded: Loaded, seconds: float) -> None:
     """Lets vouchers follow their bookings, compares both sides, and keeps the report with the run."""
-    loaded.states_set = _repeat(partial(_set_states, connection))
+    wrong = _wrong_vouchers(connection)
+    loaded.states_set = sum(
+        _repeat(partial(_set_states, connection, wrong[start : start + VOUCHERS]))
+        for start in range(0, len(wrong), VOUCHERS)
+    )
     # in a transaction of its own: nobody waits for a voucher while a million rows are compared
     _repeat(partial(_report, connection, loaded, seconds))
 
 
-def _set_states(connection: psycopg.Connection) -> int:
+def _wrong_vouchers(connection: psycopg.Connection) -> list[str]:
     with connection.transaction():
         connection.execute("select set_config('statement_timeout', '0', true)")
-        row = connection.execute("select private.import_voucher_states()").fetchone()
+        return [
+            voucher for (voucher,) in connection.execute("select id from private.import_wrong_vouchers order by id")
+        ]
+
+
+def _set_states(connection: psycopg.Connection, vouchers: list[str]) -> int:
+    with connection.transaction():
+        row = connection.execute("select private.import_voucher_states(%s)", (vouchers,)).fetchone()
         assert row
         number: int = row[0]
         return number

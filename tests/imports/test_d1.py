@@ -729,6 +729,23 @@ def test_a_cancellation_during_the_end_of_an_import_stays(connection: psycopg.Co
     assert violations(connection) == {}
 
 
+def test_the_end_of_an_import_locks_few_vouchers_at_once(
+    connection: psycopg.Connection, shared_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.imports.loading.VOUCHERS", 1)
+    loaded = begin(connection, "d1", {})
+    load_table(connection, loaded, "vouchers", [stage(ROWS["vouchers"] | {"id": f"v-{n}"}) for n in (1, 2)])
+    with psycopg.connect(shared_database) as live, psycopg.connect(shared_database, autocommit=True) as importing:
+        live.execute("select from public.vouchers where id = 'v-2' for update")
+        with ThreadPoolExecutor() as threads:
+            finished = threads.submit(finish, importing, loaded, 0)
+            wait_for_row(connection, "select from pg_locks where not granted")
+            live.execute("select from public.vouchers where id = 'v-1' for update nowait")
+            live.commit()
+            finished.result()
+    assert one(connection, "select count(*) from public.vouchers where issued_to = holder_id") == 2
+
+
 def test_a_request_cannot_write_without_its_events(connection: psycopg.Connection) -> None:
     connection.execute("set portal.import = 'on'")
     call(connection, thinker("anna"), "issue_voucher", voucher_id="v-1")

@@ -5,6 +5,7 @@ stable
 security definer
 set search_path = ''
 set statement_timeout = '2s'
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   -- admins get larger pages, and more time, by get_settlement
