@@ -1,5 +1,6 @@
 """Settlements: months in a time zone; each fee event is in one of them, also after repeated or aborted runs."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from psycopg import errors
 
 from api.actor import SERVER, Actor
 from tests.fees.scene import PORTAL, book, booked, cancel, charge, fee_events, issue, settle, settled, thinker_named
-from tests.support.acting import act, act_or_reason, call, connections, one, thinker
+from tests.support.acting import act, act_or_reason, call, connections, one, thinker, unchecked
 from tests.support.charging import violations
 from tests.support.databases import Server
 from tests.support.parallel import at_once
@@ -111,6 +112,24 @@ def test_what_was_given_back_before_it_is_settled_is_not_owed(books: psycopg.Con
     assert one(books, "select private.settle_due_months()") == 1
     assert stored(books) == [("2025-01-01", "2025-02-01", 0, "EUR", "open")]
     assert violations(books) == {}
+
+
+def test_a_month_is_read_by_key_where_statistics_expect_that_all_is_settled(books: psycopg.Connection) -> None:
+    charge(books, 1, at("2025-01-15T12:00"))
+    copies = (
+        "insert into public.fee_events select (jsonb_populate_record(e,"
+        " jsonb_build_object('id', gen_random_uuid(), 'subject_id', %s::text || n))).*"
+        " from public.fee_events e, generate_series(1, %s) as n"
+    )
+    assert one(books, "select private.settle_due_months()") == 1
+    with unchecked(books):
+        books.execute(copies, ("settled", 5000))
+    books.execute("analyze public.fee_events")
+    with unchecked(books):
+        books.execute("update public.fee_events set settlement_id = null where subject_id like 'settled1%'")
+    plan = books.execute("explain analyze select * from private.unsettled_fee_events").fetchall()
+    removed = re.findall(r"Rows Removed by Join Filter: (\d+)", "\n".join(line for (line,) in plan))
+    assert max(map(int, removed), default=0) < 5000
 
 
 def test_missed_months_are_settled_separately(books: psycopg.Connection) -> None:

@@ -17,12 +17,12 @@ as $$
   from (
     select k.id, sum(k.amount_cents) over (partition by k.charge_id) as cents
     from correction k
-    join (
-      select r.settlement_id, r.payer_id
-      from private.receivable_facts r
-      where r.status = 'invoiced' and r.cents > 0
-      offset 0
-    ) r on r.settlement_id = k.settlement_id and r.payer_id = k.payer_id
+    -- "is true" keeps it a look into a hash, however few corrections the statistics expect
+    where (
+      (k.settlement_id, k.payer_id) in (
+        select r.settlement_id, r.payer_id from private.receivable_facts r where r.status = 'invoiced' and r.cents > 0
+      )
+    ) is true
   ) w
   where w.cents < 0
 $$;
