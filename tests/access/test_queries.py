@@ -196,17 +196,19 @@ def test_trusted_servers_may_ask_as_they_like(session: psycopg.Connection) -> No
 
 
 def test_who_is_in_most_rows_makes_no_plan_of_others(migrated: str, server: Server) -> None:
-    names = "select count(*) from private.held_vouchers(), private.my_contacts(), private.my_contract_links()"
+    # a join would ask no other function where one has no rows
+    names = (
+        "select (select count(*) from private.held_vouchers()), (select count(*) from private.my_contacts()),"
+        " (select count(*) from private.my_contract_links())"
+    )
     scans = "select pg_stat_get_xact_numscans('public.vouchers'::regclass)"
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         call(connection, ANN, "issue_voucher")
         with unchecked(connection):
             connection.execute(
-                "insert into public.vouchers"
-                " (id, issuer_id, holder_id, issued_to, status, valid_from, valid_until, created_at)"
-                # in another order than in the index, which is expensive to follow then
-                " select 'v' || n, id, id, id, 'booked', now(), now() + interval '1 hour', now() - n * 7919 % 5003 *"
-                " interval '1 second' from public.thinkers, generate_series(1, 5000) n where public_id = 'ann'"
+                "insert into public.vouchers (id, issuer_id, holder_id, issued_to, status, valid_from, valid_until)"
+                " select 'v' || n, id, id, id, 'booked', now(), now() + interval '1 hour'"
+                " from public.thinkers, generate_series(1, 5000) n where public_id = 'ann'"
             )
         connection.execute("analyze")
         # plans are made for the first caller
