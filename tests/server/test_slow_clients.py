@@ -167,10 +167,12 @@ def test_a_client_that_does_not_read_is_hung_up_on(
 
 
 @pytest.fixture
-def small(shared_database: str, shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of an app with eight connections, two for an address; 127.0.0.9 is a proxy."""
+def small(shared_database: str, shared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an app with eight connections, two for an address, and a large page; 127.0.0.9 is a proxy."""
     monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 8)
-    settings = settings_in(shared_folder, trusted_proxies=(ip_network("127.0.0.9"),))
+    with (tmp_path / "large.bin").open("wb") as page:
+        page.truncate(32 * 2**20)
+    settings = settings_in(shared_folder, trusted_proxies=(ip_network("127.0.0.9"),), portal_dir=tmp_path)
     with serve(settings, shared_database) as url:
         yield url
 
@@ -212,6 +214,13 @@ def test_of_too_many_that_do_not_read_the_longest_silent_is_closed(small: str) -
             client.settimeout(0.2)
             wait_until(partial(cannot_send, client))
         # a busy server may need a moment to notice that nobody reads, and answers 503 until then
+        wait_until(partial(is_served, small))
+
+
+def test_of_too_many_that_do_not_read_a_long_answer_the_longest_silent_is_closed(small: str) -> None:
+    request = b"GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(small, request) as first, connected(small, request) as second:
+        assert [client.recv(1) for client in (first, second)] == [b"H", b"H"]
         wait_until(partial(is_served, small))
 
 
