@@ -65,5 +65,10 @@ def run_portal(database: str, folder: Path, **changes: str) -> Iterator[Running]
     finally:
         if process.is_running():
             process.send_signal(signal.SIGTERM)
-        process.wait()
+        try:
+            process.wait(20)
+        except psutil.TimeoutExpired:
+            # a test has failed before it ended a server with a STOP_DELAY
+            process.send_signal(signal.SIGINT)
+            process.wait()
         process.stdout.close()
