@@ -134,7 +134,7 @@ class SessionCalls:
 
     async def _merged_list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """See `_list`: the pages of several thinkers, each with a part of the rows and the bytes."""
-        most = max(1, int(str(params["max_rows"])) // len(actors))
+        most, newest_first = max(1, int(str(params["max_rows"])) // len(actors)), _NEWEST_FIRST[function]
         pages: list[list[Row]] = []
         refusals = []
         for actor in actors:
@@ -146,10 +146,11 @@ class SessionCalls:
                 refusals.append(error)
             else:
                 # whole, all of them could have seventy megabytes
-                pages.append(_cut(page, MAX_PAGE_BYTES // len(actors)))
+                pages.append(_cut(page if newest_first else _turned(page), MAX_PAGE_BYTES // len(actors)))
         if not pages:
             raise refusals[0]
-        return _cut(_merged(pages, newest_first=_NEWEST_FIRST[function]), MAX_PAGE_BYTES)
+        merged = _cut(_merged(pages), MAX_PAGE_BYTES)
+        return merged if newest_first else _turned(merged)
 
 
 def _guest(session_id: UUID) -> str:
@@ -160,17 +161,25 @@ def _guest(session_id: UUID) -> str:
     return f"guest-{hashlib.sha256(b'guest' + session_id.bytes).hexdigest()[:22]}"
 
 
-def _merged(pages: list[list[Row]], *, newest_first: bool) -> list[Row]:
-    """The rows of several pages in their order, each once, as far as all pages go."""
+def _turned(page: list[Row]) -> list[Row]:
+    """The page in the opposite order, with the cursor of the next one in its last row again."""
+    rows = [{name: value for name, value in row.items() if name != "next"} for row in reversed(page)]
+    if page and page[-1].get("next"):
+        rows[-1]["next"] = page[-1]["next"]
+    return rows
+
+
+def _merged(pages: list[list[Row]]) -> list[Row]:
+    """The rows of several pages, the newest first, each once, as far as all pages go."""
     rows: dict[object, Row] = {}
     for row in (row for page in pages for row in page):
         # a party sees more of a row than others
         rows[row["id"]] = max(row, rows.get(row["id"], row), key=lambda seen: sum(v is not None for v in seen.values()))
-    in_order = sorted(rows.values(), key=_place, reverse=newest_first)
+    in_order = sorted(rows.values(), key=_place, reverse=True)
     ends = [page[-1] for page in pages if page and page[-1].get("next")]
     if not ends:
         return in_order
-    end = (max if newest_first else min)(ends, key=_place)
+    end = max(ends, key=_place)
     place = [row["id"] for row in in_order].index(end["id"])
     return [*in_order[:place], in_order[place] | {"next": end["next"]}]
 

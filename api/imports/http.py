@@ -58,7 +58,6 @@ class Http:
         self.name = address
         self.notes = notes
         self._database = database
-        self._newest_first = {part.table for part in LISTS if part.is_newest_first}
         self._counts: dict[str, int] = {
             table: database.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608
             for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall()
@@ -73,8 +72,7 @@ class Http:
         """The rows of a table, oldest first."""
         if table not in self._counts:
             return
-        order = "desc" if table in self._newest_first else "asc"
-        with closing(self._database.execute(f"select * from {table} order by rowid {order}")) as cursor:  # noqa: S608
+        with closing(self._database.execute(f"select * from {table} order by rowid desc")) as cursor:  # noqa: S608
             names = [column[0] for column in cursor.description]
             for row in cursor:
                 yield dict(zip(names, row, strict=True))
@@ -232,7 +230,8 @@ class _Reader:
             return False
         self._create(part)
         for items, headers in pages:
-            self._insert(part, self._rows(part, items))
+            # the first page has the newest rows, in whatever order
+            self._insert(part, self._rows(part, items if part.is_newest_first else items[::-1]))
             if part.table == "events" and len(items) == 200 and "List-Limit" not in headers:
                 self._notes.append("Of the events only the newest 200 are shown.")
         return True
@@ -250,7 +249,7 @@ class _Reader:
                 figures = {row["id"]: row for row in self._all(FIGURES, pages)}
                 without += sum(row["id"] not in figures for row in offers) if has_figures else 0
                 offers = [figures.get(row["id"], {}) | row for row in offers]
-            self._insert(OFFERS, offers)
+            self._insert(OFFERS, offers[::-1])
         if without:
             self._notes.append(f"{without} offers are shown without interest rate and payment.")
 

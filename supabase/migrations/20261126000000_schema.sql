@@ -460,7 +460,7 @@ comment on function public.ping is
 grant execute on function public.ping to anon, authenticated, service_role;
 
 -- sql/10_core/functions/read_page.sql
-create function private.read_page(page refcursor, max_rows integer)
+create function private.read_page(page refcursor, max_rows integer, oldest_first boolean default false)
 returns jsonb[]
 language plpgsql
 stable
@@ -475,6 +475,7 @@ declare
   items     jsonb[] := '{}';
   bytes     bigint := 0;
   shown     text;
+  next      text;
 begin
   loop
     fetch page into item, key;
@@ -484,24 +485,29 @@ begin
     bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown)
       + 8 * private.count_commas(shown);
     if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
-      items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
-        'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
-      );
+      next := translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_');
       exit;
     end if;
     items := array_append(items, item);
     last_key := key;
   end loop;
   close page;
+  if read_page.oldest_first then
+    items := array(select u.item from unnest(items) with ordinality as u (item, n) order by u.n desc);
+  end if;
+  if next is not null then
+    items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object('next', next);
+  end if;
   return items;
 end;
 $$;
 
 comment on function private.read_page is
-  'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), at most max_rows of '
-  'them (private.page_rows) and 4 MiB, at least one. If there are more, the last item also has next, the cursor of the '
-  'next page (private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into '
-  'jsonb, and no timeout ends @> over all of a page.';
+  'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), the newest ones '
+  'first, at most max_rows of them (private.page_rows) and 4 MiB, at least one; with oldest_first each page is turned '
+  'round. The first page has the newest items in any case: who can add to the list of another could fill it for good. '
+  'If there are more, the last item also has next, the cursor of the next page (private.page_key). An array of jsonb, '
+  'which clients get as JSON all the same, because filters look into jsonb, and no timeout ends @> over all of a page.';
 
 grant execute on function private.read_page to service_role, authenticated;
 
@@ -2475,16 +2481,16 @@ begin
       to_jsonb(s) || jsonb_build_object('thinker_uid', private.uid_of(s.thinker_id)) as item,
       array[s.created_at::text, s.id::text] as key
     from public.presence_sessions s
-    where (s.created_at, s.id) > (coalesce(key[1]::timestamptz, '-infinity'), key[2]::uuid)
-    order by s.created_at, s.id
+    where (s.created_at, s.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
+    order by s.created_at desc, s.id desc
     limit private.page_rows(list_presence.max_rows) + 1;
-  return private.read_page(page, list_presence.max_rows);
+  return private.read_page(page, list_presence.max_rows, oldest_first => true);
 end;
 $$;
 
 comment on function public.list_presence is
-  'All presence sessions, oldest first, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000 '
-  '(private.read_page). '
+  'All presence sessions, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000, oldest first, of '
+  'which the first has the newest (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;
@@ -3585,16 +3591,16 @@ begin
     where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
       and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
       and (list_vouchers.status is null or v.status = list_vouchers.status)
-      and (v.created_at, v.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
-    order by v.created_at, v.id
+      and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by v.created_at desc, v.id desc
     limit private.page_rows(list_vouchers.max_rows) + 1;
-  return private.read_page(page, list_vouchers.max_rows);
+  return private.read_page(page, list_vouchers.max_rows, oldest_first => true);
 end;
 $$;
 
 comment on function public.list_vouchers is
-  'The vouchers that the caller may see and that match all given filters, oldest first: a page of max_rows, from 1 to '
-  '1000 (private.read_page). '
+  'The vouchers that the caller may see and that match all given filters: a page of max_rows, from 1 to 1000, oldest '
+  'first, of which the first has the newest (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function private.thinker_id to service_role, authenticated;
@@ -4860,16 +4866,17 @@ begin
         when 'borrower' then a.borrower_id = auth.uid()
         else a.status in ('open', 'offered')
       end
-      and (a.created_at, a.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
-    order by a.created_at, a.id
+      and (a.created_at, a.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by a.created_at desc, a.id desc
     limit private.page_rows(list_mortgage_applications.max_rows) + 1;
-  return private.read_page(page, list_mortgage_applications.max_rows);
+  return private.read_page(page, list_mortgage_applications.max_rows, oldest_first => true);
 end;
 $$;
 
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
-  'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'role lender and trusted servers. A page of max_rows, from 1 to 1000, oldest first, of which the first has the '
+  'newest (private.read_page). '
   'Raises: query_too_large, role_unknown, value_invalid (400); session_ended (401); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;
@@ -4912,25 +4919,19 @@ begin
         when 'lender' then o.lender_id = auth.uid()
         else private.is_service() or auth.uid() in (a.borrower_id, o.lender_id)
       end
-      and case
-        when list_mortgage_offers.newest_first
-          then (o.created_at, o.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
-        else (o.created_at, o.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
-      end
-    order by
-      case when list_mortgage_offers.newest_first then o.created_at end desc,
-      case when list_mortgage_offers.newest_first then o.id end desc,
-      o.created_at,
-      o.id
+      and (o.created_at, o.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by o.created_at desc, o.id desc
     limit private.page_rows(list_mortgage_offers.max_rows) + 1;
-  return private.read_page(page, list_mortgage_offers.max_rows);
+  return private.read_page(
+    page, list_mortgage_offers.max_rows, oldest_first => not list_mortgage_offers.newest_first
+  );
 end;
 $$;
 
 comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
-  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
-  'first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'offers for one application to which the actor is a party, or all of them for a trusted server. A page of '
+  'max_rows, from 1 to 1000, oldest or newest first, of which the first has the newest (private.read_page). '
   'Raises: application_required, query_too_large, role_unknown, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;

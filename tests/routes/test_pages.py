@@ -52,6 +52,15 @@ LISTS: dict[str, str] = {
     "/api/admin/settlements?beneficiaryUid=a": "items",
 }
 
+OLDEST_FIRST = {
+    "/api/voucher/list?issuerUid=a",
+    "/api/hypotheken/anfrage/list?role=lender",
+    "/api/hypotheken/angebot/list?role=borrower",
+    "/api/mortgage/application-list?role=borrower",
+    "/api/presence/debug?",
+}
+"""Their first page has the newest rows, too: who can add rows could fill it for good."""
+
 
 @pytest.fixture(scope="module", params=["direct", "data api"])
 def listing(
@@ -99,7 +108,8 @@ def test_pages_are_the_parts_of_the_list(listing: Connection, path: str) -> None
     )
     for limit in (2, 5):
         parts = pages(listing, path, limit, LISTS[path])
-        assert [row for part in parts for row in part] == rows
+        in_order = parts[::-1] if path in OLDEST_FIRST else parts
+        assert [row for part in in_order for row in part] == rows
         assert {len(part) for part in parts[:-1]} <= {limit}
 
 

@@ -1,4 +1,4 @@
-create function private.read_page(page refcursor, max_rows integer)
+create function private.read_page(page refcursor, max_rows integer, oldest_first boolean default false)
 returns jsonb[]
 language plpgsql
 stable
@@ -13,6 +13,7 @@ declare
   items     jsonb[] := '{}';
   bytes     bigint := 0;
   shown     text;
+  next      text;
 begin
   loop
     fetch page into item, key;
@@ -22,23 +23,28 @@ begin
     bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown)
       + 8 * private.count_commas(shown);
     if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
-      items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object(
-        'next', translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_')
-      );
+      next := translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_');
       exit;
     end if;
     items := array_append(items, item);
     last_key := key;
   end loop;
   close page;
+  if read_page.oldest_first then
+    items := array(select u.item from unnest(items) with ordinality as u (item, n) order by u.n desc);
+  end if;
+  if next is not null then
+    items[cardinality(items)] := items[cardinality(items)] || jsonb_build_object('next', next);
+  end if;
   return items;
 end;
 $$;
 
 comment on function private.read_page is
-  'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), at most max_rows of '
-  'them (private.page_rows) and 4 MiB, at least one. If there are more, the last item also has next, the cursor of the '
-  'next page (private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into '
-  'jsonb, and no timeout ends @> over all of a page.';
+  'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), the newest ones '
+  'first, at most max_rows of them (private.page_rows) and 4 MiB, at least one; with oldest_first each page is turned '
+  'round. The first page has the newest items in any case: who can add to the list of another could fill it for good. '
+  'If there are more, the last item also has next, the cursor of the next page (private.page_key). An array of jsonb, '
+  'which clients get as JSON all the same, because filters look into jsonb, and no timeout ends @> over all of a page.';
 
 grant execute on function private.read_page to service_role, authenticated;

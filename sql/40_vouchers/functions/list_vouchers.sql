@@ -23,16 +23,16 @@ begin
     where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
       and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
       and (list_vouchers.status is null or v.status = list_vouchers.status)
-      and (v.created_at, v.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
-    order by v.created_at, v.id
+      and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by v.created_at desc, v.id desc
     limit private.page_rows(list_vouchers.max_rows) + 1;
-  return private.read_page(page, list_vouchers.max_rows);
+  return private.read_page(page, list_vouchers.max_rows, oldest_first => true);
 end;
 $$;
 
 comment on function public.list_vouchers is
-  'The vouchers that the caller may see and that match all given filters, oldest first: a page of max_rows, from 1 to '
-  '1000 (private.read_page). '
+  'The vouchers that the caller may see and that match all given filters: a page of max_rows, from 1 to 1000, oldest '
+  'first, of which the first has the newest (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function private.thinker_id to service_role, authenticated;

@@ -30,16 +30,17 @@ begin
         when 'borrower' then a.borrower_id = auth.uid()
         else a.status in ('open', 'offered')
       end
-      and (a.created_at, a.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
-    order by a.created_at, a.id
+      and (a.created_at, a.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by a.created_at desc, a.id desc
     limit private.page_rows(list_mortgage_applications.max_rows) + 1;
-  return private.read_page(page, list_mortgage_applications.max_rows);
+  return private.read_page(page, list_mortgage_applications.max_rows, oldest_first => true);
 end;
 $$;
 
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
-  'role lender and trusted servers. Oldest first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'role lender and trusted servers. A page of max_rows, from 1 to 1000, oldest first, of which the first has the '
+  'newest (private.read_page). '
   'Raises: query_too_large, role_unknown, value_invalid (400); session_ended (401); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;

@@ -35,25 +35,19 @@ begin
         when 'lender' then o.lender_id = auth.uid()
         else private.is_service() or auth.uid() in (a.borrower_id, o.lender_id)
       end
-      and case
-        when list_mortgage_offers.newest_first
-          then (o.created_at, o.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
-        else (o.created_at, o.id) > (coalesce(key[1]::timestamptz, '-infinity'), coalesce(key[2], ''))
-      end
-    order by
-      case when list_mortgage_offers.newest_first then o.created_at end desc,
-      case when list_mortgage_offers.newest_first then o.id end desc,
-      o.created_at,
-      o.id
+      and (o.created_at, o.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+    order by o.created_at desc, o.id desc
     limit private.page_rows(list_mortgage_offers.max_rows) + 1;
-  return private.read_page(page, list_mortgage_offers.max_rows);
+  return private.read_page(
+    page, list_mortgage_offers.max_rows, oldest_first => not list_mortgage_offers.newest_first
+  );
 end;
 $$;
 
 comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
-  'offers for one application to which the actor is a party, or all of them for a trusted server. Oldest or newest '
-  'first: a page of max_rows, from 1 to 1000 (private.read_page). '
+  'offers for one application to which the actor is a party, or all of them for a trusted server. A page of '
+  'max_rows, from 1 to 1000, oldest or newest first, of which the first has the newest (private.read_page). '
   'Raises: application_required, query_too_large, role_unknown, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
