@@ -243,6 +243,19 @@ def test_a_server_like_this_one_shows_its_rows(
     assert violations(connection) == {}
 
 
+def test_the_rows_of_all_pages_are_imported_oldest_first(connection: psycopg.Connection) -> None:
+    def applications(query: Query, _: Message) -> Reply:
+        found = [APPLICATION | {"applicationId": f"app-{n}", "borrowerUid": f"borrower-{n}"} for n in range(4)]
+        # the newest are on the first page
+        shown = found[:2] if "after" in query else found[2:]
+        return Reply({"applications": shown}, headers={} if "after" in query else {"List-Next": "x"})
+
+    with site({"/api/hypotheken/anfrage/list": applications}) as running:
+        take_from(running.url)
+    # who named it first
+    assert one(connection, "select private.uid_of(created_by) from public.properties") == "borrower-0"
+
+
 def rows(connection: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
     """The rows of a table, times in milliseconds, as lists show them; without the thinker of a transfer."""
     columns = connection.execute(

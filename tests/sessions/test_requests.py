@@ -159,7 +159,8 @@ def test_pages_of_a_list_hold_the_rows_of_all_thinkers_once(anna: Browser) -> No
         after = ""
         while True:
             answer = anna.get(f"/api/voucher/list?limit={limit}&after={after}")
-            listed += [item["voucherId"] for item in answer.body["items"]]
+            # the first page has the newest
+            listed = [item["voucherId"] for item in answer.body["items"]] + listed
             after = answer.headers.get("list-next", "")
             if not after:
                 break
@@ -177,7 +178,8 @@ def test_a_page_of_several_thinkers_has_no_more_bytes_than_that_of_one(
     pages, after = 0, ""
     while not pages or after:
         answer = anna.get(f"/api/voucher/list?issuerUid={anna.uid}&after={after}")
-        listed += [item["voucherId"] for item in answer.body["items"]]
+        # the first page has the newest
+        listed = [item["voucherId"] for item in answer.body["items"]] + listed
         assert len(answer.body["items"]) == 1 or len(str(answer.body)) < 10_000
         pages, after = pages + 1, answer.headers.get("list-next", "")
     assert pages > 2
