@@ -59,7 +59,7 @@ OLDEST_FIRST = {
     "/api/mortgage/application-list?role=borrower",
     "/api/presence/debug?",
 }
-"""Their first page has the newest rows, too: who can add rows could fill it for good."""
+"""Their first page has the newest rows, too: strangers who add to a list must not hide what comes later."""
 
 
 @pytest.fixture(scope="module", params=["direct", "data api"])
