@@ -154,3 +154,13 @@ class CountedInPostgres:
 def at_most(requests: int, route: str) -> DefineMiddleware:
     """A middleware that allows a client address this many requests a minute to a route; more get 429."""
     return DefineMiddleware(CountedInPostgres, requests=requests, route=route)
+
+
+async def count_of_day(calls: Calls, name: str, number: int, most: int) -> None:
+    """Count this number of something for a client, which may have so many within 24 hours.
+
+    Raises ApiError: daily_limit_reached.
+    """
+    counted = await calls.call("count_request", SERVER, client=name, number=number, period="24 hours")
+    if counted["requests"] > most:
+        raise ApiError("daily_limit_reached", name.partition("|")[0])

@@ -6,7 +6,6 @@ from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from api.actor import SERVER
 from api.errors import ApiError
 from api.gateway import Json
 from api.http.body import MAX_BODY_BYTES, MayBeEmpty, PortalRequest
@@ -14,7 +13,7 @@ from api.http.callers import limited_client
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
-from api.http.rate_limit import at_most
+from api.http.rate_limit import at_most, count_of_day
 from api.models.base import FALSY, TRUTHY, ApiModel, RequestModel
 from api.models.fields import Text, text_schema
 
@@ -84,9 +83,6 @@ async def report(data: JSONBody[TelemetryReport], request: PortalRequest, idempo
     client = limited_client(request)
     # of single events the limit of the route allows no more in a day
     if client is not None and len(rows) > 1:
-        name = f"telemetry events|{client}"
-        counted = await request.calls.call("count_request", SERVER, client=name, number=len(rows), period="24 hours")
-        if counted["requests"] > MAX_EVENTS_A_DAY:
-            raise ApiError("daily_limit_reached", "telemetry of an address")
+        await count_of_day(request.calls, f"telemetry events|{client}", len(rows), MAX_EVENTS_A_DAY)
     await request.calls.call("record_telemetry", actor, events=Json(rows), idempotency_key=idempotency_key)
     return Received()
