@@ -25,7 +25,7 @@ _NEWEST_FIRST = {
     "list_mortgage_offers": False,
     "list_transfers": True,
 }
-"""The lists that a session sees as those of all its thinkers, and whether they begin with the newest row."""
+"""The lists that a session sees as those of all its thinkers, and whether their pages begin with the newest row."""
 
 
 _OF_A_PARTY = ("cancel_booking", "sign_mortgage_contract")
@@ -134,7 +134,8 @@ class SessionCalls:
 
     async def _merged_list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """See `_list`: the pages of several thinkers, each with a part of the rows and the bytes."""
-        most, newest_first = max(1, int(str(params["max_rows"])) // len(actors)), _NEWEST_FIRST[function]
+        most = max(1, int(str(params["max_rows"])) // len(actors))
+        newest_first = _NEWEST_FIRST[function]
         pages: list[list[Row]] = []
         refusals = []
         for actor in actors:

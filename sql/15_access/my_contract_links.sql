@@ -40,14 +40,10 @@ begin
         exists (
           select from private.import_rejects j
           where (j.resolved_at is null or j.reason = 'thinker_erased')
-            and j.legacy_table = 'voucher_bookings' and left(j.content ->> 'voucher_id', 256) = v.id
-            and j.source = any (
-              (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
+            and (
+              j.legacy_table = 'voucher_bookings' and left(j.content ->> 'voucher_id', 256) = v.id
+              or j.legacy_table = 'vouchers' and j.row_id = v.id
             )
-        ) or exists (
-          select from private.import_rejects j
-          where (j.resolved_at is null or j.reason = 'thinker_erased')
-            and j.legacy_table = 'vouchers' and j.row_id = v.id
             and j.source = any (
               (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
             )

@@ -1034,14 +1034,10 @@ begin
         exists (
           select from private.import_rejects j
           where (j.resolved_at is null or j.reason = 'thinker_erased')
-            and j.legacy_table = 'voucher_bookings' and left(j.content ->> 'voucher_id', 256) = v.id
-            and j.source = any (
-              (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
+            and (
+              j.legacy_table = 'voucher_bookings' and left(j.content ->> 'voucher_id', 256) = v.id
+              or j.legacy_table = 'vouchers' and j.row_id = v.id
             )
-        ) or exists (
-          select from private.import_rejects j
-          where (j.resolved_at is null or j.reason = 'thinker_erased')
-            and j.legacy_table = 'vouchers' and j.row_id = v.id
             and j.source = any (
               (select i.shown_by from private.import_rows i where i.legacy_table = 'vouchers' and i.id = v.id)::text[]
             )
@@ -2489,8 +2485,8 @@ end;
 $$;
 
 comment on function public.list_presence is
-  'All presence sessions, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000, oldest first, of '
-  'which the first has the newest (private.read_page). '
+  'All presence sessions, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000. The first '
+  'page has the newest sessions; each page is sorted oldest first (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;
@@ -3599,8 +3595,8 @@ end;
 $$;
 
 comment on function public.list_vouchers is
-  'The vouchers that the caller may see and that match all given filters: a page of max_rows, from 1 to 1000, oldest '
-  'first, of which the first has the newest (private.read_page). '
+  'The vouchers that the caller may see and that match all given filters: a page of max_rows, from 1 to 1000. The '
+  'first page has the newest vouchers; each page is sorted oldest first (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function private.thinker_id to service_role, authenticated;
@@ -4875,8 +4871,8 @@ $$;
 
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
-  'role lender and trusted servers. A page of max_rows, from 1 to 1000, oldest first, of which the first has the '
-  'newest (private.read_page). '
+  'role lender and trusted servers. A page of max_rows, from 1 to 1000. The first page has the newest '
+  'applications; each page is sorted oldest first (private.read_page). '
   'Raises: query_too_large, role_unknown, value_invalid (400); session_ended (401); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;
@@ -4931,7 +4927,8 @@ $$;
 comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
   'offers for one application to which the actor is a party, or all of them for a trusted server. A page of '
-  'max_rows, from 1 to 1000, oldest or newest first, of which the first has the newest (private.read_page). '
+  'max_rows, from 1 to 1000. The first page has the newest offers; each page is sorted oldest first, or newest first '
+  'where newest_first is true (private.read_page). '
   'Raises: application_required, query_too_large, role_unknown, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;

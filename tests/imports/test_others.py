@@ -395,7 +395,7 @@ def test_an_imported_document_is_nobodys_while_its_voucher_is_not_as_the_old_sto
     later = ("contract_links", {"id": "cl-2", "room_id": None, "created_at": "2026-03-06T10:00:00.000Z"})
     take(write(file, later, (table, carls), good=False))
     assert call(connection, thinker("ben"), "list_contracts") == []
-    # what anna links here is for whom she has reserved it
+    # ben sees what anna links here, because the voucher is reserved for him
     ours = (
         "update private.import_rows set id = id || '-of-others' where legacy_table = 'contract_links' and id = 'cl-2'"
     )

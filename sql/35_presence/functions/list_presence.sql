@@ -26,8 +26,8 @@ end;
 $$;
 
 comment on function public.list_presence is
-  'All presence sessions, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000, oldest first, of '
-  'which the first has the newest (private.read_page). '
+  'All presence sessions, for admins (GET /api/presence/debug): a page of max_rows, from 1 to 1000. The first '
+  'page has the newest sessions; each page is sorted oldest first (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.list_presence to service_role, authenticated;

@@ -31,8 +31,8 @@ end;
 $$;
 
 comment on function public.list_vouchers is
-  'The vouchers that the caller may see and that match all given filters: a page of max_rows, from 1 to 1000, oldest '
-  'first, of which the first has the newest (private.read_page). '
+  'The vouchers that the caller may see and that match all given filters: a page of max_rows, from 1 to 1000. The '
+  'first page has the newest vouchers; each page is sorted oldest first (private.read_page). '
   'Raises: query_too_large, value_invalid (400); session_ended (401).';
 
 grant execute on function private.thinker_id to service_role, authenticated;

@@ -39,8 +39,8 @@ $$;
 
 comment on function public.list_mortgage_applications is
   'As borrower: the actor''s own applications. As lender: all open and offered applications, for thinkers with the '
-  'role lender and trusted servers. A page of max_rows, from 1 to 1000, oldest first, of which the first has the '
-  'newest (private.read_page). '
+  'role lender and trusted servers. A page of max_rows, from 1 to 1000. The first page has the newest '
+  'applications; each page is sorted oldest first (private.read_page). '
   'Raises: query_too_large, role_unknown, value_invalid (400); session_ended (401); not_a_lender (403).';
 
 grant execute on function public.list_mortgage_applications to authenticated, service_role;

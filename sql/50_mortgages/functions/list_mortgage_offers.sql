@@ -47,7 +47,8 @@ $$;
 comment on function public.list_mortgage_offers is
   'As borrower: the offers for the actor''s applications. As lender: the actor''s own offers. Without a role: the '
   'offers for one application to which the actor is a party, or all of them for a trusted server. A page of '
-  'max_rows, from 1 to 1000, oldest or newest first, of which the first has the newest (private.read_page). '
+  'max_rows, from 1 to 1000. The first page has the newest offers; each page is sorted oldest first, or newest first '
+  'where newest_first is true (private.read_page). '
   'Raises: application_required, query_too_large, role_unknown, value_invalid (400); session_ended (401).';
 
 grant execute on function public.list_mortgage_offers to authenticated, service_role;
