@@ -32,8 +32,7 @@ create policy "borrowers, lenders and notaries see their applications"
   using (
     borrower_id = (select auth.uid())
     or (status in ('open', 'offered') and (select private.may_act_as('lender')))
-    -- row level security limits the offers to a lender's own, and for a notary to those with a contract
-    or id in (select o.application_id from public.mortgage_offers o)
+    or id in (select private.my_applications())
     or (select private.may_act_as('admin'))
   );
 
@@ -50,7 +49,10 @@ create policy "parties see their offers, notaries those with a contract"
   to authenticated
   using (
     id in (select private.my_offers())
-    or ((select private.may_act_as('notary')) and id in (select c.offer_id from public.mortgage_contracts c))
+    or (
+      (select private.may_act_as('notary'))
+      and exists (select from public.mortgage_contracts c where c.offer_id = mortgage_offers.id)
+    )
     or (select private.may_act_as('admin'))
   );
 

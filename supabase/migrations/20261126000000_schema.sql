@@ -947,6 +947,76 @@ comment on function private.may_act_as is
 
 grant execute on function private.may_act_as to authenticated, service_role;
 
+-- sql/15_access/my_applications.sql
+create function private.my_applications()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return query select o.application_id from public.mortgage_offers o where o.lender_id = auth.uid();
+  if private.may_act_as('notary') then
+    return query
+      select o.application_id
+      from public.mortgage_contracts c
+      join public.mortgage_offers o on o.id = c.offer_id;
+  end if;
+end;
+$$;
+
+comment on function private.my_applications is
+  'The ids of the mortgage applications that the actor works on: those for which it made an offer as lender, and for a '
+  'notary those with a contract. May contain duplicates.';
+
+grant execute on function private.my_applications to authenticated;
+
+-- sql/15_access/my_bookings.sql
+create function private.my_bookings()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return query select b.id from public.voucher_bookings b where b.holder_id = auth.uid();
+  return query select b.id from public.voucher_bookings b where b.issuer_id = auth.uid();
+end;
+$$;
+
+comment on function private.my_bookings is
+  'The ids of the bookings of which the actor is a party: as holder, or as issuer. May contain duplicates.';
+
+grant execute on function private.my_bookings to authenticated;
+
+-- sql/15_access/my_charges.sql
+create function private.my_charges()
+returns setof uuid
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return query select e.id from public.fee_events e where e.payer_id = auth.uid();
+end;
+$$;
+
+comment on function private.my_charges is 'The ids of the fee events whose amounts the actor owes.';
+
+grant execute on function private.my_charges to authenticated;
+
 -- sql/15_access/my_contacts.sql
 create function private.my_contacts()
 returns setof uuid
@@ -1169,6 +1239,26 @@ comment on function private.my_rooms is
   'The ids of the actor''s rooms: its own rooms, the room in which it is present, and the rooms of its mortgages.';
 
 grant execute on function private.my_rooms to authenticated;
+
+-- sql/15_access/my_transfers.sql
+create function private.my_transfers()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return query select t.id from public.transfers t where t.thinker_id = auth.uid();
+end;
+$$;
+
+comment on function private.my_transfers is 'The ids of the transfers that the actor logged.';
+
+grant execute on function private.my_transfers to authenticated;
 
 -- sql/15_access/require_admin.sql
 create function private.require_admin()
@@ -4561,8 +4651,7 @@ create policy "borrowers, lenders and notaries see their applications"
   using (
     borrower_id = (select auth.uid())
     or (status in ('open', 'offered') and (select private.may_act_as('lender')))
-    -- row level security limits the offers to a lender's own, and for a notary to those with a contract
-    or id in (select o.application_id from public.mortgage_offers o)
+    or id in (select private.my_applications())
     or (select private.may_act_as('admin'))
   );
 
@@ -4579,7 +4668,10 @@ create policy "parties see their offers, notaries those with a contract"
   to authenticated
   using (
     id in (select private.my_offers())
-    or ((select private.may_act_as('notary')) and id in (select c.offer_id from public.mortgage_contracts c))
+    or (
+      (select private.may_act_as('notary'))
+      and exists (select from public.mortgage_contracts c where c.offer_id = mortgage_offers.id)
+    )
     or (select private.may_act_as('admin'))
   );
 
@@ -7263,9 +7355,8 @@ create policy "parties and beneficiaries see the charges"
   for select
   to authenticated
   using (
-    -- row level security limits bookings and transfers to those of the reader
-    (subject_type = 'voucher_booking' and subject_id in (select b.id from public.voucher_bookings b))
-    or (subject_type = 'transfer' and subject_id in (select t.id from public.transfers t))
+    (subject_type = 'voucher_booking' and subject_id in (select private.my_bookings()))
+    or (subject_type = 'transfer' and subject_id in (select private.my_transfers()))
     or (
       subject_type = 'mortgage_contract'
       and subject_id in (
@@ -7397,7 +7488,7 @@ create policy "payers see their lines, beneficiaries all of a settlement"
   to authenticated
   using (
     settlement_id in (select s.id from public.settlements s where s.beneficiary_id = (select auth.uid()))
-    or fee_event_id in (select e.id from public.fee_events e where e.payer_id = (select auth.uid()))
+    or fee_event_id in (select private.my_charges())
     or (select private.may_act_as('admin'))
   );
 
@@ -13197,7 +13288,13 @@ grant select on private.thinker_facts to service_role, stats_reader;
 -- sql/75_stats/facts/transfer_facts.sql
 create view private.transfer_facts
 as
-select t.direction, t.network, t.fiat_amount, t.fiat_currency, t.created_at
+select
+  t.direction,
+  -- thinkers choose it: many of the 4 KiB that it may have would make figures slow
+  left(t.network, 200) as network,
+  t.fiat_amount,
+  t.fiat_currency,
+  t.created_at
 from public.transfers t;
 
 comment on view private.transfer_facts is 'The columns of transfers that figures may read.';
@@ -13715,8 +13812,8 @@ from (
 left join private.currency_facts e on e.code = c.currency;
 
 comment on view stats.transfers_by_day is
-  'Transfers logged on each day, by network (null if none was named) and currency (private.currency_code). A negative '
-  'transfer is a correction, and is subtracted from its own direction.';
+  'Transfers logged on each day, by network (its first 200 characters; null if none was named) and currency '
+  '(private.currency_code). A negative transfer is a correction, and is subtracted from its own direction.';
 comment on column stats.transfers_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
 comment on column stats.transfers_by_day.net_cents is
   'in_cents minus out_cents. All three are in the currency''s minor unit.';
@@ -14407,22 +14504,11 @@ begin
       ) s
     ),
     'flows', (
-      select coalesce(
-        jsonb_agg(
-          to_jsonb(f) || jsonb_build_object('network', left(f.network, 200))
-          order by f.transfers desc, f.currency, f.network
-        ),
-        '[]'
-      )
+      select coalesce(jsonb_agg(to_jsonb(f) order by f.transfers desc, f.currency, f.network), '[]')
       from flows f
     ),
     'days', (
-      select coalesce(
-        jsonb_agg(
-          to_jsonb(t) || jsonb_build_object('network', left(t.network, 200)) order by t.day, t.currency, t.network
-        ),
-        '[]'
-      )
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.day, t.currency, t.network), '[]')
       from by_day t
       where exists (select from flows f where (f.network, f.currency) is not distinct from (t.network, t.currency))
     )
@@ -14436,7 +14522,7 @@ $$;
 comment on function public.telbank_stats is
   'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by '
   'currency), flows (by network and currency), days (stats.transfers_by_day, for the networks and currencies in '
-  'flows)}; at most the 24 most used of each, and the first 200 characters of a network''s name. '
+  'flows)}; at most the 24 most used of each. '
   'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.telbank_stats to authenticated, service_role;

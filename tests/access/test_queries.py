@@ -199,9 +199,13 @@ def test_who_is_in_most_rows_makes_no_plan_of_others(migrated: str, server: Serv
     # a join would ask no other function where one has no rows
     names = (
         "select (select count(*) from private.held_vouchers()), (select count(*) from private.my_contacts()),"
-        " (select count(*) from private.my_contract_links())"
+        " (select count(*) from private.my_contract_links()), (select count(*) from private.my_bookings()),"
+        " (select count(*) from private.my_transfers()), (select count(*) from private.my_charges())"
     )
-    scans = "select pg_stat_get_xact_numscans('public.vouchers'::regclass)"
+    scans = (
+        "select sum(pg_stat_get_xact_numscans(('public.' || name)::regclass))"
+        " from unnest('{vouchers,voucher_bookings,transfers,fee_events}'::text[]) name"
+    )
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         call(connection, ANN, "issue_voucher")
         with unchecked(connection):
@@ -209,6 +213,21 @@ def test_who_is_in_most_rows_makes_no_plan_of_others(migrated: str, server: Serv
                 "insert into public.vouchers (id, issuer_id, holder_id, issued_to, status, valid_from, valid_until)"
                 " select 'v' || n, id, id, id, 'booked', now(), now() + interval '1 hour'"
                 " from public.thinkers, generate_series(1, 5000) n where public_id = 'ann'"
+            )
+            connection.execute(
+                "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end)"
+                " select id, id, issuer_id, issuer_id, valid_from, valid_until from public.vouchers"
+                " where holder_id is not null"
+            )
+            connection.execute(
+                "insert into public.transfers (id, thinker_id, direction, crypto_amount, crypto_symbol, fiat_amount,"
+                " fiat_currency, label) select id, issuer_id, 'in', 1, 'ETH', 1, 'EUR', '' from public.vouchers"
+            )
+            connection.execute(
+                "insert into public.fee_events (fee_id, subject_type, subject_id, base_cents, rate, fixed_cents,"
+                " unrounded, amount_cents, currency, beneficiary_id, payer_id)"
+                " select f.id, 'voucher_booking', v.id, 0, 0, 1, 1, 1, 'EUR', v.issuer_id, v.issuer_id"
+                " from public.vouchers v, (select id from public.fees limit 1) f"
             )
         connection.execute("analyze")
         # plans are made for the first caller

@@ -258,7 +258,7 @@ class Books:
         self.offers = rows(Offer, "public.mortgage_offers", "id, status, interest_rate, created_at")
         self.contracts = rows(MortgageContract, "public.mortgage_contracts", "offer_id, created_at")
         self.transfers = rows(
-            Transfer, "public.transfers", "direction, network, fiat_amount, fiat_currency, created_at"
+            Transfer, "public.transfers", "direction, left(network, 200) as network, fiat_amount, fiat_currency, created_at"
         )
         self.fee_events = rows(
             FeeEvent,
@@ -759,13 +759,10 @@ class Books:
         return {
             "totals": [{"currency": c, "decimals": decimals(c), **_flow(of)} for c, of in totals.items()],
             "flows": [
-                {"network": network and network[:200], "currency": c, "decimals": decimals(c), **_flow(of)}
+                {"network": network, "currency": c, "decimals": decimals(c), **_flow(of)}
                 for (network, c), of in flows.items()
             ],
-            "days": [
-                row | {"network": row["network"] and str(row["network"])[:200]}
-                for row in _within(self.transfers_by_day(), first, last)
-            ],
+            "days": _within(self.transfers_by_day(), first, last),
         }
 
     def _fees(self, first: date, last: date) -> Row:

@@ -107,9 +107,8 @@ create policy "parties and beneficiaries see the charges"
   for select
   to authenticated
   using (
-    -- row level security limits bookings and transfers to those of the reader
-    (subject_type = 'voucher_booking' and subject_id in (select b.id from public.voucher_bookings b))
-    or (subject_type = 'transfer' and subject_id in (select t.id from public.transfers t))
+    (subject_type = 'voucher_booking' and subject_id in (select private.my_bookings()))
+    or (subject_type = 'transfer' and subject_id in (select private.my_transfers()))
     or (
       subject_type = 'mortgage_contract'
       and subject_id in (

@@ -25,7 +25,7 @@ create policy "payers see their lines, beneficiaries all of a settlement"
   to authenticated
   using (
     settlement_id in (select s.id from public.settlements s where s.beneficiary_id = (select auth.uid()))
-    or fee_event_id in (select e.id from public.fee_events e where e.payer_id = (select auth.uid()))
+    or fee_event_id in (select private.my_charges())
     or (select private.may_act_as('admin'))
   );
 

@@ -41,22 +41,11 @@ begin
       ) s
     ),
     'flows', (
-      select coalesce(
-        jsonb_agg(
-          to_jsonb(f) || jsonb_build_object('network', left(f.network, 200))
-          order by f.transfers desc, f.currency, f.network
-        ),
-        '[]'
-      )
+      select coalesce(jsonb_agg(to_jsonb(f) order by f.transfers desc, f.currency, f.network), '[]')
       from flows f
     ),
     'days', (
-      select coalesce(
-        jsonb_agg(
-          to_jsonb(t) || jsonb_build_object('network', left(t.network, 200)) order by t.day, t.currency, t.network
-        ),
-        '[]'
-      )
+      select coalesce(jsonb_agg(to_jsonb(t) order by t.day, t.currency, t.network), '[]')
       from by_day t
       where exists (select from flows f where (f.network, f.currency) is not distinct from (t.network, t.currency))
     )
@@ -70,7 +59,7 @@ $$;
 comment on function public.telbank_stats is
   'The figures of transfers for a period of days (private.stats_period): {from_day, to_day, time_zone, totals (by '
   'currency), flows (by network and currency), days (stats.transfers_by_day, for the networks and currencies in '
-  'flows)}; at most the 24 most used of each, and the first 200 characters of a network''s name. '
+  'flows)}; at most the 24 most used of each. '
   'Raises: days_invalid, query_too_large (400); session_ended (401); not_an_admin (403).';
 
 grant execute on function public.telbank_stats to authenticated, service_role;

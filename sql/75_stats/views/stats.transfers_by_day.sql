@@ -28,8 +28,8 @@ from (
 left join private.currency_facts e on e.code = c.currency;
 
 comment on view stats.transfers_by_day is
-  'Transfers logged on each day, by network (null if none was named) and currency (private.currency_code). A negative '
-  'transfer is a correction, and is subtracted from its own direction.';
+  'Transfers logged on each day, by network (its first 200 characters; null if none was named) and currency '
+  '(private.currency_code). A negative transfer is a correction, and is subtracted from its own direction.';
 comment on column stats.transfers_by_day.decimals is 'The number of decimals of the currency''s minor unit.';
 comment on column stats.transfers_by_day.net_cents is
   'in_cents minus out_cents. All three are in the currency''s minor unit.';
