@@ -1,6 +1,5 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
-import base64
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,14 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Row
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
-"""As of a page of SQL (`private.read_page`)."""
+"""As of a page of SQL (`private.read_page`); several thinkers share it."""
 
 _NEWEST_FIRST = {
     "list_vouchers": False,
@@ -75,7 +72,12 @@ class SessionCalls:
                     raise
             await self._claim(actor.uid)
             return await self._call_as(actor, function, params)
-        thinkers = await self._calls.call("session_thinkers", SERVER, session_id=self._session_id)
+        thinkers = await self._calls.call(
+            "session_thinkers",
+            SERVER,
+            session_id=self._session_id,
+            idempotency_key=params.get("idempotency_key"),
+        )
         own = [replace(actor, uid=thinker["uid"]) for thinker in thinkers if not thinker["is_proven"]]
         proven = [replace(actor, uid=thinker["uid"]) for thinker in thinkers if thinker["is_proven"]]
         guest = _guest(self._session_id)
@@ -91,7 +93,9 @@ class SessionCalls:
             attempts += [(each, params) for each in proven]
         elif function in _OF_A_ROOM and params["room_id"] is not None:
             attempts += [(each, params | {"matched": True}) for each in proven]
-        return await self._first(function, attempts)
+        # who has carried out this request before answers it again: another thinker would carry it out anew
+        answering = {thinker["uid"] for thinker in thinkers if thinker["has_answer"]}
+        return await self._first(function, sorted(attempts, key=lambda attempt: attempt[0].uid not in answering))
 
     async def _claim(self, uid: str) -> None:
         await self._calls.call(
@@ -134,23 +138,25 @@ class SessionCalls:
 
     async def _merged_list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """See `_list`: the pages of several thinkers, each with a part of the rows and the bytes."""
-        most = max(1, int(str(params["max_rows"])) // len(actors))
+        part = {
+            "max_rows": max(1, int(str(params["max_rows"])) // len(actors)),
+            "max_bytes": MAX_PAGE_BYTES // len(actors),
+        }
         newest_first = _NEWEST_FIRST[function]
         pages: list[list[Row]] = []
         refusals = []
         for actor in actors:
             try:
-                page = await self._call_as(actor, function, params | {"max_rows": most})
+                page = await self._call_as(actor, function, params | part)
             except ApiError as error:
                 if error.status != 403:
                     raise
                 refusals.append(error)
             else:
-                # whole, all of them could have seventy megabytes
-                pages.append(_cut(page if newest_first else _turned(page), MAX_PAGE_BYTES // len(actors)))
+                pages.append(page if newest_first else _turned(page))
         if not pages:
             raise refusals[0]
-        merged = _cut(_merged(pages), MAX_PAGE_BYTES)
+        merged = _merged(pages)
         return merged if newest_first else _turned(merged)
 
 
@@ -183,18 +189,6 @@ def _merged(pages: list[list[Row]]) -> list[Row]:
     end = max(ends, key=_place)
     place = [row["id"] for row in in_order].index(end["id"])
     return [*in_order[:place], in_order[place] | {"next": end["next"]}]
-
-
-def _cut(rows: list[Row], most: int) -> list[Row]:
-    """As many of the rows as have so many bytes, at least one; the last one has the cursor of the next page."""
-    size = 0
-    for count, row in enumerate(rows):
-        size += len(msgspec.json.encode(row))
-        if size > most and count:
-            last = rows[count - 1]
-            key = msgspec.json.encode([last["created_at"], str(last["id"])])
-            return [*rows[: count - 1], last | {"next": base64.urlsafe_b64encode(key).decode()}]
-    return rows
 
 
 def _place(row: Row) -> tuple[datetime, str]:

@@ -242,6 +242,9 @@ class _Reader:
         query = "select distinct id, borrower_uid from mortgage_applications where typeof(id) = 'text'"
         has_figures, without = True, 0
         for application, borrower in self._database.execute(query).fetchall():
+            # no such id is taken, and a server may refuse to be asked for it
+            if not application.strip() or len(application) > 255:
+                continue
             offers = self._all(OFFERS, self._server.pages(OFFERS, applicationId=application))
             if offers and has_figures:
                 pages = self._server.pages(FIGURES, _header(borrower), applicationId=application)
@@ -281,5 +284,11 @@ class _Reader:
 
 def _header(uid: object) -> bytes:
     """A uid as the value of a header, as servers read it; the user of all lists where no header can hold it."""
-    is_value = isinstance(uid, str) and uid.isprintable() and uid.strip() == uid != "" and max(uid) <= "\xff"
+    is_value = (
+        isinstance(uid, str)
+        and len(uid) <= 255
+        and uid.isprintable()
+        and uid.strip() == uid != ""
+        and max(uid) <= "\xff"
+    )
     return str(uid).encode("latin-1") if is_value else _USER

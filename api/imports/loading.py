@@ -13,6 +13,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from api.imports.source import TABLES, Source, Staged, stage
+from api.models.times import iso_time
 
 BATCH = 2000, 2**20
 """The rows of a batch, and its bytes: others wait for what it has locked, and all JSON is checked meanwhile."""
@@ -221,7 +222,7 @@ def _make_partitions(connection: psycopg.Connection, batch: list[Staged], known:
 
 
 def _month(row: Staged) -> str | None:
-    """The month of a row, if its time begins with one."""
+    """The month of a row (UTC), such as 2026-10, if it has a time."""
     created = msgspec.json.decode(row.content).get("created_at")
-    month = created[:7] if isinstance(created, str) else ""
-    return month if len(month) == 7 and month[:4].isdecimal() and month[4] == "-" and month[5:].isdecimal() else None
+    time = iso_time(created) if isinstance(created, str) else None
+    return None if time is None else f"{time:%Y-%m}"

@@ -460,7 +460,12 @@ comment on function public.ping is
 grant execute on function public.ping to anon, authenticated, service_role;
 
 -- sql/10_core/functions/read_page.sql
-create function private.read_page(page refcursor, max_rows integer, oldest_first boolean default false)
+create function private.read_page(
+  page         refcursor,
+  max_rows     integer,
+  oldest_first boolean default false,
+  max_bytes    integer default 4194304
+)
 returns jsonb[]
 language plpgsql
 stable
@@ -468,7 +473,7 @@ set search_path = ''
 as $$
 declare
   most      constant integer := private.page_rows(read_page.max_rows);
-  max_bytes constant integer := 4 * 1024 * 1024;
+  most_bytes constant integer := least(read_page.max_bytes, 4 * 1024 * 1024);
   item      jsonb;
   key       text[];
   last_key  text[];
@@ -484,7 +489,7 @@ begin
     -- an array or an object takes clients as much time as 64 bytes, and any other value as 8
     bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown)
       + 8 * private.count_commas(shown);
-    if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
+    if cardinality(items) = most or (bytes > most_bytes and items <> '{}') then
       next := translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_');
       exit;
     end if;
@@ -504,10 +509,11 @@ $$;
 
 comment on function private.read_page is
   'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), the newest ones '
-  'first, at most max_rows of them (private.page_rows) and 4 MiB, at least one; with oldest_first each page is turned '
-  'round. The first page has the newest items in any case: strangers who add to a list must not hide what comes later. '
-  'If there are more, the last item also has next, the cursor of the next page (private.page_key). An array of jsonb, '
-  'which clients get as JSON all the same, because filters look into jsonb, and no timeout ends @> over all of a page.';
+  'first, at most max_rows of them (private.page_rows) and max_bytes (4 MiB, if it is more), at least one; with '
+  'oldest_first each page is turned round. The first page has the newest items in any case: strangers who add to a '
+  'list must not hide what comes later. If there are more, the last item also has next, the cursor of the next page '
+  '(private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into jsonb, and '
+  'no timeout ends @> over all of a page.';
 
 grant execute on function private.read_page to service_role, authenticated;
 
@@ -2088,7 +2094,7 @@ comment on function private.same_session is
   'first. Only itself without a session, and for the thinker of a token.';
 
 -- sql/23_claims/functions/session_thinkers.sql
-create function public.session_thinkers(session_id uuid)
+create function public.session_thinkers(session_id uuid, idempotency_key text default null)
 returns jsonb
 language plpgsql
 stable
@@ -2102,7 +2108,15 @@ begin
   return coalesce(
     (
       select jsonb_agg(
-        jsonb_build_object('uid', t.public_id, 'is_proven', c.is_proven) order by c.is_proven, c.claimed_at, t.public_id
+        jsonb_build_object(
+          'uid', t.public_id,
+          'is_proven', c.is_proven,
+          'has_answer', exists (
+            select from private.idempotency_keys k
+            where k.actor = t.id::text and k.key = session_thinkers.idempotency_key
+          )
+        )
+        order by c.is_proven, c.claimed_at, t.public_id
       )
       from private.claims c
       join public.thinkers t on t.id = c.thinker_id
@@ -2114,8 +2128,9 @@ end;
 $$;
 
 comment on function public.session_thinkers is
-  'The thinkers of a browser session, as {"uid", "is_proven"}: those that it used first, then those of its tokens, '
-  'each in the order of their claims. '
+  'The thinkers of a browser session, as {"uid", "is_proven", "has_answer"}: those that it used first, then those of '
+  'its tokens, each in the order of their claims. One with an answer has carried out a request with this '
+  'idempotency_key (private.store_response). '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;
@@ -3611,7 +3626,8 @@ create function public.list_bookings(
   issuer_uid text    default null,
   voucher_id text    default null,
   max_rows   integer default 1000,
-  after      text    default null
+  after      text    default null,
+  max_bytes  integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -3640,7 +3656,7 @@ begin
       and (b.created_at, b.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by b.created_at desc, b.id desc
     limit private.page_rows(list_bookings.max_rows) + 1;
-  return private.read_page(page, list_bookings.max_rows);
+  return private.read_page(page, list_bookings.max_rows, max_bytes => list_bookings.max_bytes);
 end;
 $$;
 
@@ -3657,7 +3673,8 @@ create function public.list_vouchers(
   holder_uid text    default null,
   status     text    default null,
   max_rows   integer default 1000,
-  after      text    default null
+  after      text    default null,
+  max_bytes  integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -3669,18 +3686,33 @@ as $$
 declare
   key  text[] := private.page_key(list_vouchers.after);
   page refcursor;
+  -- the policy alone, which knows admins, would read the rows of all others
+  mine uuid;
+  held text[];
 begin
   perform private.is_valid_request();
+  if not private.may_act_as('admin') then
+    mine := auth.uid();
+    held := array(select private.held_vouchers());
+  end if;
   open page for
     select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
     from public.vouchers v
     where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
       and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
       and (list_vouchers.status is null or v.status = list_vouchers.status)
+      and (
+        mine is null
+        or v.issuer_id = mine
+        or v.id = any (held)
+        or (v.status = 'issued' and v.holder_id is null and v.issued_to is null and v.valid_until > now())
+      )
       and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by v.created_at desc, v.id desc
     limit private.page_rows(list_vouchers.max_rows) + 1;
-  return private.read_page(page, list_vouchers.max_rows, oldest_first => true);
+  return private.read_page(
+    page, list_vouchers.max_rows, oldest_first => true, max_bytes => list_vouchers.max_bytes
+  );
 end;
 $$;
 
@@ -4090,7 +4122,8 @@ create function public.list_contracts(
   voucher_id text    default null,
   room_id    text    default null,
   max_rows   integer default 1000,
-  after      text    default null
+  after      text    default null,
+  max_bytes  integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -4123,7 +4156,7 @@ begin
       and (c.created_at, c.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
     order by c.created_at desc, c.id desc
     limit private.page_rows(list_contracts.max_rows) + 1;
-  return private.read_page(page, list_contracts.max_rows);
+  return private.read_page(page, list_contracts.max_rows, max_bytes => list_contracts.max_bytes);
 end;
 $$;
 
@@ -4975,7 +5008,8 @@ create function public.list_mortgage_offers(
   application_id text    default null,
   newest_first   boolean default false,
   max_rows       integer default 1000,
-  after          text    default null
+  after          text    default null,
+  max_bytes      integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -5011,7 +5045,10 @@ begin
     order by o.created_at desc, o.id desc
     limit private.page_rows(list_mortgage_offers.max_rows) + 1;
   return private.read_page(
-    page, list_mortgage_offers.max_rows, oldest_first => not list_mortgage_offers.newest_first
+    page,
+    list_mortgage_offers.max_rows,
+    oldest_first => not list_mortgage_offers.newest_first,
+    max_bytes => list_mortgage_offers.max_bytes
   );
 end;
 $$;
@@ -5493,7 +5530,8 @@ create function public.list_transfers(
   wallet_address text    default null,
   direction      text    default null,
   max_rows       integer default 1000,
-  after          text    default null
+  after          text    default null,
+  max_bytes      integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -5521,7 +5559,7 @@ begin
       and (t.created_at, t.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by t.created_at desc, t.id desc
     limit private.page_rows(list_transfers.max_rows) + 1;
-  return private.read_page(page, list_transfers.max_rows);
+  return private.read_page(page, list_transfers.max_rows, max_bytes => list_transfers.max_bytes);
 end;
 $$;
 
@@ -10785,6 +10823,22 @@ begin
     raise sqlstate 'IM400' using message = 'date_in_the_future';
   end if;
 
+  if import_refuse.legacy_table = 'events' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns)
+      and private.import_time(s.content ->> 'created_at') < now() - interval '20 years'
+  ) then
+    -- the default partition, which no job drops, would keep it (private.make_event_partitions)
+    raise sqlstate 'IM400' using message = 'date_too_old';
+  end if;
+  if import_refuse.legacy_table = 'contracts' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and (s.content ->> 'byte_size')::numeric > 100 * 1024 * 1024
+  ) then
+    -- it counts before its bytes are there (private.document_total)
+    raise sqlstate 'IM400' using message = 'document_too_large';
+  end if;
+
   -- before login tokens are sought in them, which takes minutes in megabytes
   if import_refuse.legacy_table = 'telemetry_events' then
     if exists (
@@ -10887,7 +10941,8 @@ end;
 $$;
 
 comment on function private.import_refuse is
-  'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with date_too_old an event of more than '
+  'twenty years ago; with document_too_large one of more than 100 MiB; what pages report, where it '
   'is too long before its login tokens are hidden; with voucher_missing, property_taken, application_missing and '
   'contract_missing where the row would become part of what somebody made here under that id, or another source; with '
   'issuer_differs; with changed_here where somebody made an erased property here again.';
@@ -10937,7 +10992,8 @@ begin
     delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash, s.content
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select origin, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
+  -- a list may have a row twice
+  select distinct on (r.hash) origin, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
     private.import_left(import_refuse_erased.legacy_table, r.content), 'thinker_erased',
     import_refuse_erased.run, now()
   from refused r
@@ -11100,7 +11156,7 @@ begin
   where not exists (select from public.thinkers t where t.public_id = named.uid);
 
   insert into public.thinkers (id, public_id, created_at)
-  select private.thinker_id(u.uid), u.uid, coalesce(min(private.import_time(s.content ->> 'created_at')), now())
+  select private.thinker_id(u.uid), u.uid, least(min(private.import_time(s.content ->> 'created_at')), now())
   from private.import_staging s
   cross join lateral private.import_uids(s.content) as u (uid)
   where missing is not null and s.n = any (import_thinkers.ns) and u.uid = any (missing)
@@ -12453,14 +12509,15 @@ as $$
 declare
   deleted bigint;
 begin
-  -- a client's address stays no longer; of a request that counts now another run deletes it
+  delete from private.idempotency_keys k where k.created_at < now() - interval '24 hours';
+  get diagnostics deleted = row_count;
+
+  -- a client's address stays no longer; of a request that counts now another run deletes it. Last, because the next
+  -- request of such a client waits for the end
   delete from private.request_counts c
   where c.client in (
     select o.client from private.request_counts o where o.window_ends_at < now() for update skip locked
   );
-
-  delete from private.idempotency_keys k where k.created_at < now() - interval '24 hours';
-  get diagnostics deleted = row_count;
   return deleted;
 end;
 $$;

@@ -1239,6 +1239,7 @@ export type Database = {
           after?: string
           holder_uid?: string
           issuer_uid?: string
+          max_bytes?: number
           max_rows?: number
           voucher_id?: string
         }
@@ -1247,6 +1248,7 @@ export type Database = {
       list_contracts: {
         Args: {
           after?: string
+          max_bytes?: number
           max_rows?: number
           room_id?: string
           voucher_id?: string
@@ -1266,6 +1268,7 @@ export type Database = {
         Args: {
           after?: string
           application_id?: string
+          max_bytes?: number
           max_rows?: number
           newest_first?: boolean
           role?: string
@@ -1289,6 +1292,7 @@ export type Database = {
         Args: {
           after?: string
           direction?: string
+          max_bytes?: number
           max_rows?: number
           wallet_address?: string
         }
@@ -1299,6 +1303,7 @@ export type Database = {
           after?: string
           holder_uid?: string
           issuer_uid?: string
+          max_bytes?: number
           max_rows?: number
           status?: string
         }
@@ -1407,7 +1412,10 @@ export type Database = {
         Args: { notice?: string; room_id: string }
         Returns: Json
       }
-      session_thinkers: { Args: { session_id: string }; Returns: Json }
+      session_thinkers: {
+        Args: { idempotency_key?: string; session_id: string }
+        Returns: Json
+      }
       settle_fees: {
         Args: { dry_run?: boolean; period_from: string; period_to: string }
         Returns: Json

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from api.actor import Actor
-from tests.support.acting import act_or_reason, call, one, thinker, unchecked
+from tests.support.acting import act, act_or_reason, call, one, thinker, unchecked
 from tests.support.databases import Server
 
 ANON = Actor("anon")
@@ -241,6 +241,27 @@ def test_who_is_in_most_rows_makes_no_plan_of_others(migrated: str, server: Serv
                 connection.execute(names)
                 scanned = one(connection, scans) - before
     assert scanned == 0
+
+
+def test_a_list_of_vouchers_reads_no_row_that_its_reader_may_not_see(migrated: str, server: Server) -> None:
+    read = "select pg_stat_get_xact_tuples_returned(t) + pg_stat_get_xact_tuples_fetched(t) from (values (%s)) v (t)"
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
+        call(connection, ANN, "issue_voucher")
+        call(connection, thinker("eve"), "issue_voucher", voucher_id="mine")
+        with unchecked(connection):
+            connection.execute(
+                "insert into public.vouchers (id, issuer_id, issued_to, status, valid_from, valid_until, created_at)"
+                " select 'v' || n, id, case when n % 2 = 0 then id end, case when n % 2 = 0 then 'issued' else"
+                " 'cancelled' end, now(), now() + interval '1 hour', now() + n * interval '1 second'"
+                " from public.thinkers, generate_series(1, 5000) n where public_id = 'ann'"
+            )
+        connection.execute("analyze")
+        table = one(connection, "select 'public.vouchers'::regclass::oid")
+        for filters in ({}, {"status": "cancelled"}, {"status": "issued"}):
+            with connection.transaction():
+                before = one(connection, read, table)
+                act(connection, thinker("eve"), "list_vouchers", **filters)
+                assert one(connection, read, table) - before < 100, filters
 
 
 def test_who_has_many_bookings_makes_no_plan_of_others(migrated: str, server: Server) -> None:

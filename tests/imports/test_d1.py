@@ -132,11 +132,13 @@ REJECTS: list[tuple[str, dict[str, Value], str]] = [
     ("contracts", {"storage_url": "contracts/x/."}, "storage_url_is_a_path_that_stores_take"),
     ("contracts", {"storage_url": "contracts/x/a\tb"}, "storage_url_is_a_path_that_stores_take"),
     ("contracts", {"storage_url": "contracts/x/a#1"}, "storage_url_is_a_path_that_stores_take"),
+    ("contracts", {"byte_size": 100 * 2**20 + 1}, "document_too_large"),
     ("contract_links", {"contract_id": "ct-none"}, "contract_missing"),
     ("contract_links", {"voucher_id": None, "room_id": ""}, "link_has_a_voucher_or_a_room"),
     ("events", {"meta": "[1]"}, "meta_is_an_object"),
     ("events", {"subject_id": None}, "subject_has_type_and_id"),
     ("events", {"created_at": "9998-01-01T00:00:00.000Z"}, "date_in_the_future"),
+    ("events", {"created_at": "1999-12-31T00:00:00.000Z"}, "date_too_old"),
     ("telemetry_events", {"type": ""}, "telemetry_type_has_1_to_255_characters"),
     # short enough only without their tokens, which take minutes to find in megabytes
     ("telemetry_events", {"type": f"token={'x' * 300}"}, "telemetry_type_has_1_to_255_characters"),
@@ -634,8 +636,8 @@ def test_a_dry_run_locks_rows_only(connection: psycopg.Connection, shared_databa
 def test_each_partition_is_made_in_a_transaction_of_its_own(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
-    months = ["2015-01", "2015-02", "2015-03"]
-    events = [("events", {"id": f"ev-{month}", "created_at": f"{month}-10T11:00:00.000Z"}) for month in months]
+    times = ["2015-01-10T11:00:00.000Z", " 2015-01-31T23:00:00-02:00", "2015-03"]
+    events = [("events", {"id": f"ev-{time}", "created_at": time}) for time in times]
     take(write(tmp_path / "d1.sqlite", *events, good=False))
     made = "select count(distinct xmin::text), count(*) from pg_class where relname ~ '^events_2015_0[123]$'"
     assert connection.execute(made).fetchone() == (3, 3)

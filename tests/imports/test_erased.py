@@ -38,6 +38,16 @@ def test_an_erased_thinker_does_not_come_back(connection: psycopg.Connection, ta
     assert one(connection, "select array_agg(distinct content) from private.import_rejects") == [{}]
 
 
+def test_a_row_that_is_listed_twice_ends_no_import(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    connection.execute("select private.ensure_thinker('anna')")
+    one(connection, "select private.erase_thinker('anna')")
+    twice = [("vouchers", {"id": None, "issuer_uid": "anna"})] * 2
+    good = ("vouchers", {"id": "v-1", "issuer_uid": "ben"})
+    assert rejected(take(write(tmp_path / "d1.sqlite", *twice, good, good=False))) == {"vouchers": 2}
+    assert one(connection, "select array_agg(id) from public.vouchers") == ["v-1"]
+    assert one(connection, "select count(*) from private.import_rejects") == 1
+
+
 def test_nobody_claims_the_other_people_of_an_erased_thinkers_rows(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:

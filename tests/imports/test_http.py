@@ -360,6 +360,26 @@ def test_only_some_of_many_unknown_fields_are_named() -> None:
         assert f"The field {'y' * 100} is not imported (1 rows)." in take_from(running.url)["notes"]
 
 
+def test_ids_that_no_server_can_be_asked_for_are_rejected_alone(connection: psycopg.Connection) -> None:
+    programs = generation_1()
+    odd = [APPLICATION | {"applicationId": id_} for id_ in ("", " ", "x" * 70_000, "a\0" + "x" * 70_000)]
+    odd.append(APPLICATION | {"applicationId": "app-long", "borrowerUid": "x" * 70_000})
+    asked = programs[1]["/api/hypotheken/angebot/list"]
+
+    def offers(query: Query, headers: Message) -> Reply:
+        assert len(str(headers)) + len(str(query)) < 2000
+        return asked(query, headers)
+
+    lists = {
+        "/api/hypotheken/anfrage/list": lambda _, __: Reply({"applications": [APPLICATION, *odd]}),
+        "/api/hypotheken/angebot/list": offers,
+    }
+    with site(lists) as running:
+        tables = take_from(running.url)["tables"]
+    applications = tables["mortgage_applications"]
+    assert (applications["written"], applications["rejected"], tables["mortgage_offers"]["written"]) == (2, 4, 1)
+
+
 def test_a_rate_limit_is_waited_for(connection: psycopg.Connection) -> None:
     refusals = [Reply({}, 429, {"Retry-After": "0"})] * 3
     with site(

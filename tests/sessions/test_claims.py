@@ -109,7 +109,7 @@ def test_the_thinker_of_a_token_belongs_to_each_session_that_proves_it(connectio
         assert prove(connection, session, HEX) == DONE
         assert claim(connection, session, HEX) == DONE
         listed = act(connection, SERVER, "session_thinkers", session_id=session)
-        assert listed == [{"uid": HEX, "is_proven": True}]
+        assert listed == [{"uid": HEX, "is_proven": True, "has_answer": False}]
 
 
 @pytest.mark.parametrize("uid", ["", "x" * 256])

@@ -67,6 +67,22 @@ def test_two_browsers_book_and_cancel_as_on_loopback(anna: Browser, ben: Browser
     assert ben.post("/api/voucher/cancel", {"bookingId": booking}).body["booking"]["status"] == "cancelled"
 
 
+def test_a_repeated_cancellation_is_that_of_the_same_thinker(anna: Browser, ben: Browser) -> None:
+    voucher, earlier = offer(anna), f"{ben.uid}-2"
+    slots = [f"slot-2030-01-07T{hour:02}:00:00.000Z" for hour in (9, 10)]
+    # who acts first
+    ben.get(f"/api/voucher/list?issuerUid={earlier}")
+    ben.post("/api/presence/heartbeat", {"thinker_id": earlier})
+    ben.post("/api/voucher/book", {"voucherId": voucher, "slotId": slots[0], "holderUid": ben.uid})
+    cancelled = [ben.post("/api/voucher/cancel", {"voucherId": voucher}, idempotency_key="again")]
+    booked = ben.post("/api/voucher/book", {"voucherId": voucher, "slotId": slots[1], "holderUid": earlier})
+    cancelled.append(ben.post("/api/voucher/cancel", {"voucherId": voucher}, idempotency_key="again"))
+    assert {(answer.status, answer.body["booking"]["holderUid"]) for answer in cancelled} == {(200, ben.uid)}
+    assert cancelled[1].headers["idempotency-replayed"] == "true"
+    bookings = ben.get(f"/api/voucher/bookings?holderUid={earlier}").body["items"]
+    assert [(b["bookingId"], b["status"]) for b in bookings] == [(booked.body["booking"]["bookingId"], "booked")]
+
+
 def test_a_stranger_sees_and_cancels_nothing(anna: Browser, ben: Browser, public: Connection) -> None:
     booking = book(ben, offer(anna))
     stranger = Browser(public)

@@ -258,7 +258,9 @@ class Books:
         self.offers = rows(Offer, "public.mortgage_offers", "id, status, interest_rate, created_at")
         self.contracts = rows(MortgageContract, "public.mortgage_contracts", "offer_id, created_at")
         self.transfers = rows(
-            Transfer, "public.transfers", "direction, left(network, 200) as network, fiat_amount, fiat_currency, created_at"
+            Transfer,
+            "public.transfers",
+            "direction, left(network, 200) as network, fiat_amount, fiat_currency, created_at",
         )
         self.fee_events = rows(
             FeeEvent,

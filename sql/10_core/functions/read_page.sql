@@ -1,4 +1,9 @@
-create function private.read_page(page refcursor, max_rows integer, oldest_first boolean default false)
+create function private.read_page(
+  page         refcursor,
+  max_rows     integer,
+  oldest_first boolean default false,
+  max_bytes    integer default 4194304
+)
 returns jsonb[]
 language plpgsql
 stable
@@ -6,7 +11,7 @@ set search_path = ''
 as $$
 declare
   most      constant integer := private.page_rows(read_page.max_rows);
-  max_bytes constant integer := 4 * 1024 * 1024;
+  most_bytes constant integer := least(read_page.max_bytes, 4 * 1024 * 1024);
   item      jsonb;
   key       text[];
   last_key  text[];
@@ -22,7 +27,7 @@ begin
     -- an array or an object takes clients as much time as 64 bytes, and any other value as 8
     bytes := bytes + octet_length(shown) + 64 * private.count_brackets(shown)
       + 8 * private.count_commas(shown);
-    if cardinality(items) = most or (bytes > max_bytes and items <> '{}') then
+    if cardinality(items) = most or (bytes > most_bytes and items <> '{}') then
       next := translate(encode(convert_to(to_jsonb(last_key)::text, 'UTF8'), 'base64'), E'+/\n', '-_');
       exit;
     end if;
@@ -42,9 +47,10 @@ $$;
 
 comment on function private.read_page is
   'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), the newest ones '
-  'first, at most max_rows of them (private.page_rows) and 4 MiB, at least one; with oldest_first each page is turned '
-  'round. The first page has the newest items in any case: strangers who add to a list must not hide what comes later. '
-  'If there are more, the last item also has next, the cursor of the next page (private.page_key). An array of jsonb, '
-  'which clients get as JSON all the same, because filters look into jsonb, and no timeout ends @> over all of a page.';
+  'first, at most max_rows of them (private.page_rows) and max_bytes (4 MiB, if it is more), at least one; with '
+  'oldest_first each page is turned round. The first page has the newest items in any case: strangers who add to a '
+  'list must not hide what comes later. If there are more, the last item also has next, the cursor of the next page '
+  '(private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into jsonb, and '
+  'no timeout ends @> over all of a page.';
 
 grant execute on function private.read_page to service_role, authenticated;

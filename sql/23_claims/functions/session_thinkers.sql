@@ -1,4 +1,4 @@
-create function public.session_thinkers(session_id uuid)
+create function public.session_thinkers(session_id uuid, idempotency_key text default null)
 returns jsonb
 language plpgsql
 stable
@@ -12,7 +12,15 @@ begin
   return coalesce(
     (
       select jsonb_agg(
-        jsonb_build_object('uid', t.public_id, 'is_proven', c.is_proven) order by c.is_proven, c.claimed_at, t.public_id
+        jsonb_build_object(
+          'uid', t.public_id,
+          'is_proven', c.is_proven,
+          'has_answer', exists (
+            select from private.idempotency_keys k
+            where k.actor = t.id::text and k.key = session_thinkers.idempotency_key
+          )
+        )
+        order by c.is_proven, c.claimed_at, t.public_id
       )
       from private.claims c
       join public.thinkers t on t.id = c.thinker_id
@@ -24,8 +32,9 @@ end;
 $$;
 
 comment on function public.session_thinkers is
-  'The thinkers of a browser session, as {"uid", "is_proven"}: those that it used first, then those of its tokens, '
-  'each in the order of their claims. '
+  'The thinkers of a browser session, as {"uid", "is_proven", "has_answer"}: those that it used first, then those of '
+  'its tokens, each in the order of their claims. One with an answer has carried out a request with this '
+  'idempotency_key (private.store_response). '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;

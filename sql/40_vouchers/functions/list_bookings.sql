@@ -3,7 +3,8 @@ create function public.list_bookings(
   issuer_uid text    default null,
   voucher_id text    default null,
   max_rows   integer default 1000,
-  after      text    default null
+  after      text    default null,
+  max_bytes  integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -32,7 +33,7 @@ begin
       and (b.created_at, b.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by b.created_at desc, b.id desc
     limit private.page_rows(list_bookings.max_rows) + 1;
-  return private.read_page(page, list_bookings.max_rows);
+  return private.read_page(page, list_bookings.max_rows, max_bytes => list_bookings.max_bytes);
 end;
 $$;
 

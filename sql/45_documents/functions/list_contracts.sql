@@ -2,7 +2,8 @@ create function public.list_contracts(
   voucher_id text    default null,
   room_id    text    default null,
   max_rows   integer default 1000,
-  after      text    default null
+  after      text    default null,
+  max_bytes  integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -35,7 +36,7 @@ begin
       and (c.created_at, c.id) < (coalesce(key[1]::timestamptz, 'infinity'), key[2]::uuid)
     order by c.created_at desc, c.id desc
     limit private.page_rows(list_contracts.max_rows) + 1;
-  return private.read_page(page, list_contracts.max_rows);
+  return private.read_page(page, list_contracts.max_rows, max_bytes => list_contracts.max_bytes);
 end;
 $$;
 

@@ -3,7 +3,8 @@ create function public.list_mortgage_offers(
   application_id text    default null,
   newest_first   boolean default false,
   max_rows       integer default 1000,
-  after          text    default null
+  after          text    default null,
+  max_bytes      integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -39,7 +40,10 @@ begin
     order by o.created_at desc, o.id desc
     limit private.page_rows(list_mortgage_offers.max_rows) + 1;
   return private.read_page(
-    page, list_mortgage_offers.max_rows, oldest_first => not list_mortgage_offers.newest_first
+    page,
+    list_mortgage_offers.max_rows,
+    oldest_first => not list_mortgage_offers.newest_first,
+    max_bytes => list_mortgage_offers.max_bytes
   );
 end;
 $$;

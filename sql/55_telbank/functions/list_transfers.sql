@@ -2,7 +2,8 @@ create function public.list_transfers(
   wallet_address text    default null,
   direction      text    default null,
   max_rows       integer default 1000,
-  after          text    default null
+  after          text    default null,
+  max_bytes      integer default 4194304
 )
 returns jsonb[]
 language plpgsql
@@ -30,7 +31,7 @@ begin
       and (t.created_at, t.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by t.created_at desc, t.id desc
     limit private.page_rows(list_transfers.max_rows) + 1;
-  return private.read_page(page, list_transfers.max_rows);
+  return private.read_page(page, list_transfers.max_rows, max_bytes => list_transfers.max_bytes);
 end;
 $$;
 

@@ -22,6 +22,22 @@ begin
     raise sqlstate 'IM400' using message = 'date_in_the_future';
   end if;
 
+  if import_refuse.legacy_table = 'events' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns)
+      and private.import_time(s.content ->> 'created_at') < now() - interval '20 years'
+  ) then
+    -- the default partition, which no job drops, would keep it (private.make_event_partitions)
+    raise sqlstate 'IM400' using message = 'date_too_old';
+  end if;
+  if import_refuse.legacy_table = 'contracts' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and (s.content ->> 'byte_size')::numeric > 100 * 1024 * 1024
+  ) then
+    -- it counts before its bytes are there (private.document_total)
+    raise sqlstate 'IM400' using message = 'document_too_large';
+  end if;
+
   -- before login tokens are sought in them, which takes minutes in megabytes
   if import_refuse.legacy_table = 'telemetry_events' then
     if exists (
@@ -124,7 +140,8 @@ end;
 $$;
 
 comment on function private.import_refuse is
-  'Refuses rows of a batch with text_unreadable; with date_in_the_future; what pages report, where it '
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with date_too_old an event of more than '
+  'twenty years ago; with document_too_large one of more than 100 MiB; what pages report, where it '
   'is too long before its login tokens are hidden; with voucher_missing, property_taken, application_missing and '
   'contract_missing where the row would become part of what somebody made here under that id, or another source; with '
   'issuer_differs; with changed_here where somebody made an erased property here again.';

@@ -42,7 +42,8 @@ begin
     delete from private.import_staging s where s.n = any (ns) returning s.id, s.hash, s.content
   )
   insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run, resolved_at)
-  select origin, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
+  -- a list may have a row twice
+  select distinct on (r.hash) origin, import_refuse_erased.legacy_table, left(r.id, 500), r.hash,
     private.import_left(import_refuse_erased.legacy_table, r.content), 'thinker_erased',
     import_refuse_erased.run, now()
   from refused r

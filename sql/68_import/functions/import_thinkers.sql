@@ -17,7 +17,7 @@ begin
   where not exists (select from public.thinkers t where t.public_id = named.uid);
 
   insert into public.thinkers (id, public_id, created_at)
-  select private.thinker_id(u.uid), u.uid, coalesce(min(private.import_time(s.content ->> 'created_at')), now())
+  select private.thinker_id(u.uid), u.uid, least(min(private.import_time(s.content ->> 'created_at')), now())
   from private.import_staging s
   cross join lateral private.import_uids(s.content) as u (uid)
   where missing is not null and s.n = any (import_thinkers.ns) and u.uid = any (missing)
