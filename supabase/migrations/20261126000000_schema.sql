@@ -2946,7 +2946,8 @@ create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
 create index vouchers_created_at_idx on public.vouchers (created_at);
 create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
 create index vouchers_open_offers_idx
-  on public.vouchers (valid_until) where status = 'issued' and holder_id is null and issued_to is null;
+  on public.vouchers (created_at, id, valid_until)
+  where status = 'issued' and holder_id is null and issued_to is null;
 
 -- no planner statistics, see 10_core/privileges.sql
 alter table public.vouchers
@@ -3682,18 +3683,29 @@ stable
 set search_path = ''
 set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
+-- a page is read to its end: the plan for its first rows walks the vouchers of others to find the last ones
+set cursor_tuple_fraction = 1
 as $$
 declare
   key  text[] := private.page_key(list_vouchers.after);
   page refcursor;
   -- the policy alone, which knows admins, would read the rows of all others
   mine uuid;
-  held text[];
+  seen text[];
 begin
   perform private.is_valid_request();
   if not private.may_act_as('admin') then
     mine := auth.uid();
-    held := array(select private.held_vouchers());
+    seen := array(select private.held_vouchers()) || array(
+      -- the newest open offers, in the order of their index
+      select v.id
+      from public.vouchers v
+      where v.status = 'issued' and v.holder_id is null and v.issued_to is null and v.valid_until > now()
+        and (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
+        and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+      order by v.created_at desc, v.id desc
+      limit private.page_rows(list_vouchers.max_rows) + 1
+    );
   end if;
   open page for
     select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
@@ -3701,12 +3713,7 @@ begin
     where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
       and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
       and (list_vouchers.status is null or v.status = list_vouchers.status)
-      and (
-        mine is null
-        or v.issuer_id = mine
-        or v.id = any (held)
-        or (v.status = 'issued' and v.holder_id is null and v.issued_to is null and v.valid_until > now())
-      )
+      and (mine is null or v.issuer_id = mine or v.id = any (seen))
       and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by v.created_at desc, v.id desc
     limit private.page_rows(list_vouchers.max_rows) + 1;

@@ -12,18 +12,29 @@ stable
 set search_path = ''
 set timezone = 'UTC'
 set plan_cache_mode = 'force_custom_plan'
+-- a page is read to its end: the plan for its first rows walks the vouchers of others to find the last ones
+set cursor_tuple_fraction = 1
 as $$
 declare
   key  text[] := private.page_key(list_vouchers.after);
   page refcursor;
   -- the policy alone, which knows admins, would read the rows of all others
   mine uuid;
-  held text[];
+  seen text[];
 begin
   perform private.is_valid_request();
   if not private.may_act_as('admin') then
     mine := auth.uid();
-    held := array(select private.held_vouchers());
+    seen := array(select private.held_vouchers()) || array(
+      -- the newest open offers, in the order of their index
+      select v.id
+      from public.vouchers v
+      where v.status = 'issued' and v.holder_id is null and v.issued_to is null and v.valid_until > now()
+        and (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
+        and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
+      order by v.created_at desc, v.id desc
+      limit private.page_rows(list_vouchers.max_rows) + 1
+    );
   end if;
   open page for
     select private.voucher_json(v) as item, array[v.created_at::text, v.id] as key
@@ -31,12 +42,7 @@ begin
     where (list_vouchers.issuer_uid is null or v.issuer_id = private.thinker_id(list_vouchers.issuer_uid))
       and (list_vouchers.holder_uid is null or v.holder_id = private.thinker_id(list_vouchers.holder_uid))
       and (list_vouchers.status is null or v.status = list_vouchers.status)
-      and (
-        mine is null
-        or v.issuer_id = mine
-        or v.id = any (held)
-        or (v.status = 'issued' and v.holder_id is null and v.issued_to is null and v.valid_until > now())
-      )
+      and (mine is null or v.issuer_id = mine or v.id = any (seen))
       and (v.created_at, v.id) < (coalesce(key[1]::timestamptz, 'infinity'), coalesce(key[2], ''))
     order by v.created_at desc, v.id desc
     limit private.page_rows(list_vouchers.max_rows) + 1;
