@@ -2946,7 +2946,7 @@ create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
 create index vouchers_created_at_idx on public.vouchers (created_at);
 create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
 create index vouchers_open_offers_idx
-  on public.vouchers (created_at, id, valid_until)
+  on public.vouchers (created_at, valid_until)
   where status = 'issued' and holder_id is null and issued_to is null;
 
 -- no planner statistics, see 10_core/privileges.sql
@@ -6081,39 +6081,35 @@ comment on function private.event_partitions is
   'ends_at. Both are null for the default partition, which holds events of months without a partition.';
 
 -- sql/60_events/functions/json_without_tokens.sql
-create function private.json_without_tokens(value jsonb, is_part boolean default false)
+create function private.json_without_tokens(value jsonb)
 returns jsonb
 language plpgsql
 immutable
 set search_path = ''
 as $$
+declare
+  text text collate "C" := value::text;
 begin
-  -- nearly all have none; each part of one that has would be printed again at every level
-  if value is null or value in ('{}', '[]') or not is_part and value::text collate "C" !~* '(mot|sig|token)' then
+  -- nearly all have none
+  if text is null or text collate "C" !~* '(mot|sig|token)' then
     return value;
   end if;
-  case jsonb_typeof(value)
-    when 'object' then
-      return (
-        select jsonb_object_agg(
-          private.without_tokens(e.key),
-          case
-            when jsonb_typeof(e.value) = 'string' and e.key collate "C" ~* '^(mot|sig|([a-z]+_)?token)$' then '"***"'
-            else private.json_without_tokens(e.value, is_part => true)
-          end
-        )
-        from jsonb_each(json_without_tokens.value) as e
-      );
-    when 'array' then
-      return (
-        select jsonb_agg(private.json_without_tokens(e.value, is_part => true) order by e.n)
-        from jsonb_array_elements(json_without_tokens.value) with ordinality as e (value, n)
-      );
-    when 'string' then
-      return to_jsonb(private.without_tokens(value #>> '{}'));
-    else
-      return value;
-  end case;
+  -- in the JSON as it is printed: a walk through its parts takes ten times as long. What follows is that of
+  -- private.without_tokens; a quote within a text has a backslash before it, and a control character is an escape
+  text := regexp_replace(text, '((?<!\\)"(?:mot|sig|(?:[a-z]+_)?token)": ")(?:[^"\\]|\\.)*', '\1***', 'gi');
+  text := regexp_replace(
+    text,
+    '((?:[^a-z0-9_]|%(?:25)*[0-9a-f]{2}|\\[bfnrt]|\\u[0-9a-f]{4})(?:mot|sig|(?:[a-z]+_)?token)(?:=|%(?:25)*3d))'
+    '(?:[^&#;"''<> \\]|\\[bf]|\\u[0-9a-f]{4})+',
+    '\1***',
+    'gi'
+  );
+  return regexp_replace(
+    text,
+    '(\\"(?:mot|sig|(?:[a-z]+_)?token)\\(?:\\\\)*" ?: ?\\(?:\\\\)*")(?:[^"\\]|\\[bfnrt]|\\u[0-9a-f]{4})+',
+    '\1***',
+    'gi'
+  );
 end;
 $$;
 

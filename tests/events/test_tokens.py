@@ -28,6 +28,9 @@ HIDDEN_IN_JSON: list[tuple[object, object]] = [
     ([{"href": "https://p/#mot=abc"}, "mot=abc", True], [{"href": "https://p/#mot=***"}, "mot=***", True]),
     ({"body": '{"thinker_token": "abc"}'}, {"body": '{"thinker_token": "***"}'}),
     ({"#mot=abc": {"deep": [["?sig=abc"]]}}, {"#mot=***": {"deep": [["?sig=***"]]}}),
+    # as JSON prints them, these characters are letters after a backslash
+    ({"a": "\nmot=a\x01b\bc\td", "sig": "\n\\"}, {"a": "\nmot=***\td", "sig": "***"}),
+    ({"a": '{"mot": "a\nb\\"}'}, {"a": '{"mot": "***\\"}'}),
 ]
 KEPT = ["/motto.html", "/p?motor=v8", "/signal?sigma=1", "the token is gone", "/x?mot=&a=1", ""]
 KEPT_IN_JSON: list[object] = [
@@ -39,6 +42,8 @@ KEPT_IN_JSON: list[object] = [
     "token",
     1.5,
     {'mot":': ""},
+    {'"mot': "abc"},
+    ['"mot":\\', 1],
 ]
 
 

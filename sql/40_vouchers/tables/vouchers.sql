@@ -57,7 +57,7 @@ create index vouchers_issued_to_idx on public.vouchers (issued_to, created_at);
 create index vouchers_created_at_idx on public.vouchers (created_at);
 create index vouchers_window_idx on public.vouchers using gist (tstzrange(valid_from, valid_until));
 create index vouchers_open_offers_idx
-  on public.vouchers (created_at, id, valid_until)
+  on public.vouchers (created_at, valid_until)
   where status = 'issued' and holder_id is null and issued_to is null;
 
 -- no planner statistics, see 10_core/privileges.sql
