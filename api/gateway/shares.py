@@ -149,9 +149,11 @@ class _Share:
         if self._thinkers is not None:
             # both: a session has several thinkers, and a link with a token gives its thinker to several sessions
             writers = [writer for writer in (actor.session_id, actor.uid) if writer is not None]
+            # after the client's own: who waits for those may name any thinker
             limits = (
+                limits[0],
                 *(self._thinkers.setdefault(writer, asyncio.Semaphore(WRITES_OF_THINKER)) for writer in writers),
-                *limits,
+                *limits[1:],
             )
         try:
             usage.waiting += 1

@@ -4,8 +4,11 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- planned once for a connection, for the first caller, who may be in most of the rows
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 begin

@@ -960,8 +960,11 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- planned once for a connection, for the first caller, who may be in most of the rows
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 begin
@@ -1030,8 +1033,11 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- planned once for a connection, for the first caller, who may be in most of the rows
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 begin
@@ -1074,8 +1080,11 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- planned once for a connection, for the first caller, who may be in most of the rows
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 begin
@@ -1158,6 +1167,12 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   return query select c.id from public.contracts c where c.created_by = auth.uid();
@@ -1183,8 +1198,11 @@ language plpgsql
 stable
 security definer
 set search_path = ''
--- planned once for a connection, for the first caller, who may be in most of the rows
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $$
 begin
@@ -1227,6 +1245,12 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- planned once for a connection, for the first caller, who may be in most of the rows: by indexes, from the caller's
+-- own rows to what belongs to them
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   -- a room for a pair code belongs to the thinkers present in it, not to its creator

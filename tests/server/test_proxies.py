@@ -93,6 +93,12 @@ def test_the_portal_knows_the_clients_address_and_https(proxy: Proxy, shared_dat
     assert ask(proxy, "GET", "/api/voucher/list", Cookie=cookie, Origin=origin, X_TS_APIKEY="")[0] == 200
 
 
+def test_no_proxy_speaks_http_3(proxy: Proxy) -> None:
+    assert "alt-svc" not in ask(proxy, "GET", "/health")[1]
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", proxy.port))
+
+
 def test_a_client_chooses_no_request_id(proxy: Proxy) -> None:
     forged: dict[str, Any] = {"X_Request_ID": "forged"}
     for path in ("/health", "/ws"):
