@@ -48,7 +48,8 @@ class Shares:
         everything = asyncio.Semaphore(connections - 1)
         callers = asyncio.Semaphore(connections * 5 // 8)
         reads = asyncio.Semaphore(connections * 3 // 8)
-        self._of_client = max(1, connections // 4), max(1, connections // 8)
+        # calls, of which one reads: four clients leave two reads to others
+        self._of_client = max(1, connections // 4), 1
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
         self._thinkers: _Thinkers = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
