@@ -1,5 +1,6 @@
 """The calls of a browser session: each as a thinker that belongs to it (sql/23_claims)."""
 
+import base64
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -7,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from api.actor import SERVER, Actor
 from api.errors import ApiError
@@ -138,8 +141,9 @@ class SessionCalls:
 
     async def _merged_list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """See `_list`: the pages of several thinkers, each with a part of the rows and the bytes."""
+        most = int(str(params["max_rows"]))
         part = {
-            "max_rows": max(1, int(str(params["max_rows"])) // len(actors)),
+            "max_rows": max(1, most // len(actors)),
             "max_bytes": MAX_PAGE_BYTES // len(actors),
         }
         newest_first = _NEWEST_FIRST[function]
@@ -156,7 +160,7 @@ class SessionCalls:
                 pages.append(page if newest_first else _turned(page))
         if not pages:
             raise refusals[0]
-        merged = _merged(pages)
+        merged = _cut(_merged(pages), most)
         return merged if newest_first else _turned(merged)
 
 
@@ -189,6 +193,15 @@ def _merged(pages: list[list[Row]]) -> list[Row]:
     end = max(ends, key=_place)
     place = [row["id"] for row in in_order].index(end["id"])
     return [*in_order[:place], in_order[place] | {"next": end["next"]}]
+
+
+def _cut(rows: list[Row], most: int) -> list[Row]:
+    """At most so many of the rows, the last one with the cursor of the next page."""
+    if len(rows) <= most:
+        return rows
+    last = rows[most - 1]
+    key = msgspec.json.encode([last["created_at"], str(last["id"])])
+    return [*rows[: most - 1], last | {"next": base64.urlsafe_b64encode(key).decode()}]
 
 
 def _place(row: Row) -> tuple[datetime, str]:

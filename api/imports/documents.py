@@ -120,15 +120,15 @@ async def load_documents(
     """
     documents = Documents()
     rows = connection.execute(
-        "select r.id, c.storage_url, c.byte_size, c.hash_sha256"
-        " from private.import_rows r"
-        " join public.contracts c on c.id = private.import_uuid(r.id)"
-        " where r.legacy_table = 'contracts' and not exists ("
+        "select r.id, c.storage_url, c.byte_size, c.hash_sha256, exists ("
         # whose the document is nobody knows then, or it is an erased thinker's
         "   select from private.import_rejects j"
         "   where j.legacy_table = 'contracts' and (j.resolved_at is null or j.reason = 'thinker_erased')"
         "     and (j.row_id = r.id or j.content ->> 'storage_url' = c.storage_url)"
         " )"
+        " from private.import_rows r"
+        " join public.contracts c on c.id = private.import_uuid(r.id)"
+        " where r.legacy_table = 'contracts'"
         " order by c.created_at, c.id"
     ).fetchall()
     claims = Counter(
@@ -141,7 +141,7 @@ async def load_documents(
         )
         for name in _names(path)
     )
-    for id_, path, size, sha256 in rows:
+    for id_, path, size, sha256, is_doubtful in rows:
         documents.read += 1
         expected = Stored(size, sha256)
         # the servers stored none in the folder of another
@@ -149,7 +149,7 @@ async def load_documents(
             documents.missing.append(path)
         elif await storage.find(path) == expected:
             documents.already_there += 1
-        elif any(claims[name] > 1 for name in _names(path)):
+        elif is_doubtful or any(claims[name] > 1 for name in _names(path)):
             documents.differing.append(path)
         elif (chunks := await place.open(path)) is None:
             documents.missing.append(path)

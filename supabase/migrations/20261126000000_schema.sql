@@ -2245,10 +2245,12 @@ alter table private.idempotency_keys enable row level security;
 create function private.checked_request(request jsonb)
 returns jsonb
 language plpgsql
-immutable
+stable
 set search_path = ''
 as $$
 begin
+  -- first: what is refused must not keep the thinker whom it names waiting (api/gateway/shares.py)
+  perform private.is_valid_request();
   -- a column's JSON is up to three levels within the request; how long it is, is the column's rule
   perform private.check_json(checked_request.request, levels => 66, bytes => null);
   return checked_request.request;
@@ -2258,7 +2260,7 @@ $$;
 comment on function private.checked_request is
   'Returns a function''s name and arguments, of which some are JSON of the client. Checks levels and numbers first, so '
   'that a small request cannot become gigabytes when it is hashed, or shown in the error of a constraint. '
-  'Raises: json_unreasonable (400).';
+  'Raises: json_unreasonable, query_too_large (400); session_ended (401).';
 
 -- sql/25_idempotency/functions/idempotency_key_owner.sql
 create function private.idempotency_key_owner()
@@ -3057,6 +3059,7 @@ create table public.voucher_bookings (
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
+  constraint slot_lasts_at_most_a_year check (slot_end - slot_start <= interval '366 days'),
   constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
   constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
   constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),

@@ -1,11 +1,13 @@
 """/admin behind a proxy that serves it below a prefix."""
 
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.admin.conftest import Visiting
 
@@ -47,5 +49,7 @@ def proxied(filled: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", ["/admin", "/admin/"])
 def test_the_page_shows_its_figures_below_a_prefix(visiting: Visiting, proxied: str, path: str) -> None:
     with visiting(proxied) as visit:
-        visit.open(PREFIX + path)
+        page = visit.open(PREFIX + path)
+        page.locator("[data-statement]").first.click()
+        expect(page.locator("#statement-pdf")).to_have_attribute("href", re.compile(f"^{PREFIX}/api/admin/.*pdf"))
         assert [asked for asked in visit.asked if not asked.startswith(PREFIX)] == []

@@ -1,5 +1,6 @@
 """Which thinkers a browser session may act as (sql/23_claims)."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -185,7 +186,12 @@ def test_a_session_acts_as_its_thinkers_until_they_are_released(connection: psyc
 def test_an_ended_session_acts_as_nobody(connection: psycopg.Connection) -> None:
     claim(connection, ONE, "mia")
     act(connection, SERVER, "end_session", session_id=ONE)
-    assert act_or_reason(connection, Actor("authenticated", "mia", session_id=ONE), "issue_voucher") == "session_ended"
+    ended = Actor("authenticated", "mia", session_id=ONE)
+    assert act_or_reason(connection, ended, "issue_voucher") == "session_ended"
+    # before its JSON is looked at, which takes longer: who names another thinker has that thinker's place meanwhile
+    deep = json.loads("[" * 100 + "]" * 100)
+    assert act_or_reason(connection, ended, "record_telemetry", events=deep) == "session_ended"
+    assert act_or_reason(connection, thinker("tom"), "record_telemetry", events=deep) == "json_unreasonable"
 
 
 def test_a_released_thinker_is_free_and_its_session_has_ended(connection: psycopg.Connection) -> None:

@@ -175,6 +175,7 @@ def test_pages_of_a_list_hold_the_rows_of_all_thinkers_once(anna: Browser) -> No
         after = ""
         while True:
             answer = anna.get(f"/api/voucher/list?limit={limit}&after={after}")
+            assert len(answer.body["items"]) <= limit
             # the first page has the newest
             listed = [item["voucherId"] for item in answer.body["items"]] + listed
             after = answer.headers.get("list-next", "")

@@ -5,7 +5,7 @@ import { visible } from "./texts.js";
 const PATIENCE_MS = 20_000; // longer than the server's own timeout
 
 /** What stands before /admin in the page's address: the prefix that a proxy strips. */
-const PREFIX = location.pathname.replace(/\/admin(\/(index\.html)?)?$/, "");
+export const PREFIX = location.pathname.replace(/\/admin(\/(index\.html)?)?$/, "");
 
 /** A failed request: its status (0 if the server cannot be reached) and the error of the server. */
 export class NoAnswer extends Error {

@@ -2,7 +2,7 @@
 
 import { badge, h, keyFigures, long, table, update } from "./dom.js";
 import { count, day, decimalsOf, moment, money, percent, period } from "./format.js";
-import { ask, NoAnswer } from "./server.js";
+import { ask, NoAnswer, PREFIX } from "./server.js";
 import { language, word } from "./words.js";
 
 const PAGE = 100;
@@ -176,7 +176,7 @@ export function showStatement(hasMore = !more.hidden) {
         ],
   );
   more.hidden = !hasMore;
-  paper.href = `/api/admin/settlements/${settlement.id}/pdf?language=${language()}`;
+  paper.href = `${PREFIX}/api/admin/settlements/${settlement.id}/pdf?language=${language()}`;
   paper.hidden = settlement.feeEvents > MAX_PAPER;
   if (hadFocus && !hasMore) [...body.querySelectorAll(".scroll")].at(-1).focus(); // the fee events
 }
