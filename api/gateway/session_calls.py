@@ -79,7 +79,7 @@ class SessionCalls:
             "session_thinkers",
             SERVER,
             session_id=self._session_id,
-            idempotency_key=params.get("idempotency_key"),
+            request_key=params.get("idempotency_key"),
         )
         own = [replace(actor, uid=thinker["uid"]) for thinker in thinkers if not thinker["is_proven"]]
         proven = [replace(actor, uid=thinker["uid"]) for thinker in thinkers if thinker["is_proven"]]

@@ -2118,7 +2118,7 @@ comment on function private.same_session is
   'first. Only itself without a session, and for the thinker of a token.';
 
 -- sql/23_claims/functions/session_thinkers.sql
-create function public.session_thinkers(session_id uuid, idempotency_key text default null)
+create function public.session_thinkers(session_id uuid, request_key text default null)
 returns jsonb
 language plpgsql
 stable
@@ -2137,7 +2137,7 @@ begin
           'is_proven', c.is_proven,
           'has_answer', exists (
             select from private.idempotency_keys k
-            where k.actor = t.id::text and k.key = session_thinkers.idempotency_key
+            where k.actor = t.id::text and k.key = session_thinkers.request_key
           )
         )
         order by c.is_proven, c.claimed_at, t.public_id
@@ -2153,8 +2153,8 @@ $$;
 
 comment on function public.session_thinkers is
   'The thinkers of a browser session, as {"uid", "is_proven", "has_answer"}: those that it used first, then those of '
-  'its tokens, each in the order of their claims. One with an answer has carried out a request with this '
-  'idempotency_key (private.store_response). '
+  'its tokens, each in the order of their claims. One with an answer has carried out the request with the '
+  'idempotency key request_key (private.store_response). '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;
@@ -11320,29 +11320,32 @@ begin
     join private.import_rows r on r.legacy_table = import_write.legacy_table and r.id = s.id
     where s.n = any (known)
       and r.source <> (select i.source from private.import_runs i where i.id = import_write.run);
-    if origin is not null then
-      -- two sources may show one store
-      execute format(
-        'with same as (
-           update private.import_staging s
-           set is_unchanged = true
-           from private.import_%s m
-           join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
-           where s.n = m.n and m.n = any ($3) and %s = r.digest
-             and r.source <> (select i.source from private.import_runs i where i.id = $1)
-           returning s.n, s.id
-         ),
-         kept as (
-           update private.import_rows r
-           set shown_by = r.shown_by || i.source
-           from same
-           cross join (select i.source from private.import_runs i where i.id = $1) i
-           where r.legacy_table = $2 and r.id = same.id and i.source <> all (r.shown_by)
-         )
-         select array(select n from unnest($3) as n except select n from same)',
-        import_write.legacy_table, of_mapped
-      ) into known using import_write.run, import_write.legacy_table, known;
-    end if;
+    -- two sources may show one store, and a source may write the same in another way than before
+    execute format(
+      'with same as (
+         update private.import_staging s
+         set is_unchanged = true
+         from private.import_%s m
+         join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
+         join private.import_runs i on i.id = $1
+         where s.n = m.n and m.n = any ($3) and %s = r.digest
+           and (r.source <> i.source or r.run <> i.id and not exists (
+             select from private.import_rejects j
+             where j.source = r.source and j.legacy_table = r.legacy_table and j.hash = s.hash
+               and j.reason in (''id_taken'', ''id_twice'')
+           ))
+         returning s.n, s.id, s.hash, i.source
+       ),
+       kept as (
+         update private.import_rows r
+         set shown_by = case when s.source = any (r.shown_by) then r.shown_by else r.shown_by || s.source end,
+           hash = case r.source when s.source then s.hash else r.hash end
+         from same s
+         where r.legacy_table = $2 and r.id = s.id
+       )
+       select array(select n from unnest($3) as n except select n from same)',
+      import_write.legacy_table, of_mapped
+    ) into known using import_write.run, import_write.legacy_table, known;
 
     execute format(
       'select min(case
@@ -11463,7 +11466,7 @@ $$;
 
 comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
-  'none. Marks as unchanged what another source has brought and becomes the same. Compares the hash of what was mapped '
+  'none. Marks as unchanged what becomes the same as what a source has brought. Compares the hash of what was mapped '
   'with that of what was stored. '
   'Refuses with changed_here, id_twice, stored_differently, and what the tables refuse.';
 

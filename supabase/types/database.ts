@@ -1413,7 +1413,7 @@ export type Database = {
         Returns: Json
       }
       session_thinkers: {
-        Args: { idempotency_key?: string; session_id: string }
+        Args: { request_key?: string; session_id: string }
         Returns: Json
       }
       settle_fees: {

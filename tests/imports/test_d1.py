@@ -476,6 +476,22 @@ def test_again_changes_nothing_and_a_newer_export_brings_what_changed(
     assert violations(connection) == {}
 
 
+def test_what_is_only_written_in_another_way_has_not_changed(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    plain, spaced = ('{"template":"consulting"}', '{ "template" : "consulting" }')
+    reports = []
+    for number, terms in enumerate((plain, spaced, spaced)):
+        open_: dict[str, Value] = {"holder_uid": None, "status": "issued", "valid_until": "2099-01-08T09:00:00.000Z"}
+        file = write(tmp_path / f"{number}.sqlite", ("vouchers", {"terms": terms} | open_), good=False)
+        reports.append(take(file)["tables"]["vouchers"])
+        if not number:
+            call(connection, thinker("ben"), "book_voucher", voucher_id="v-1", slot_start="2099-01-07T09:00:00Z")
+    assert [(r["written"], r["updated"], r["unchanged"], r["rejected"]) for r in reports] == [
+        (1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 1, 0)
+    ]  # fmt: skip
+
+
 def test_what_changed_here_meanwhile_is_not_overwritten(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-create function public.session_thinkers(session_id uuid, idempotency_key text default null)
+create function public.session_thinkers(session_id uuid, request_key text default null)
 returns jsonb
 language plpgsql
 stable
@@ -17,7 +17,7 @@ begin
           'is_proven', c.is_proven,
           'has_answer', exists (
             select from private.idempotency_keys k
-            where k.actor = t.id::text and k.key = session_thinkers.idempotency_key
+            where k.actor = t.id::text and k.key = session_thinkers.request_key
           )
         )
         order by c.is_proven, c.claimed_at, t.public_id
@@ -33,8 +33,8 @@ $$;
 
 comment on function public.session_thinkers is
   'The thinkers of a browser session, as {"uid", "is_proven", "has_answer"}: those that it used first, then those of '
-  'its tokens, each in the order of their claims. One with an answer has carried out a request with this '
-  'idempotency_key (private.store_response). '
+  'its tokens, each in the order of their claims. One with an answer has carried out the request with the '
+  'idempotency key request_key (private.store_response). '
   'Raises: session_ended (401); not_a_server (403).';
 
 grant execute on function public.session_thinkers to service_role;

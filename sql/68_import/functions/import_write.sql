@@ -32,29 +32,32 @@ begin
     join private.import_rows r on r.legacy_table = import_write.legacy_table and r.id = s.id
     where s.n = any (known)
       and r.source <> (select i.source from private.import_runs i where i.id = import_write.run);
-    if origin is not null then
-      -- two sources may show one store
-      execute format(
-        'with same as (
-           update private.import_staging s
-           set is_unchanged = true
-           from private.import_%s m
-           join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
-           where s.n = m.n and m.n = any ($3) and %s = r.digest
-             and r.source <> (select i.source from private.import_runs i where i.id = $1)
-           returning s.n, s.id
-         ),
-         kept as (
-           update private.import_rows r
-           set shown_by = r.shown_by || i.source
-           from same
-           cross join (select i.source from private.import_runs i where i.id = $1) i
-           where r.legacy_table = $2 and r.id = same.id and i.source <> all (r.shown_by)
-         )
-         select array(select n from unnest($3) as n except select n from same)',
-        import_write.legacy_table, of_mapped
-      ) into known using import_write.run, import_write.legacy_table, known;
-    end if;
+    -- two sources may show one store, and a source may write the same in another way than before
+    execute format(
+      'with same as (
+         update private.import_staging s
+         set is_unchanged = true
+         from private.import_%s m
+         join private.import_rows r on r.legacy_table = $2 and r.id = m.legacy_id
+         join private.import_runs i on i.id = $1
+         where s.n = m.n and m.n = any ($3) and %s = r.digest
+           and (r.source <> i.source or r.run <> i.id and not exists (
+             select from private.import_rejects j
+             where j.source = r.source and j.legacy_table = r.legacy_table and j.hash = s.hash
+               and j.reason in (''id_taken'', ''id_twice'')
+           ))
+         returning s.n, s.id, s.hash, i.source
+       ),
+       kept as (
+         update private.import_rows r
+         set shown_by = case when s.source = any (r.shown_by) then r.shown_by else r.shown_by || s.source end,
+           hash = case r.source when s.source then s.hash else r.hash end
+         from same s
+         where r.legacy_table = $2 and r.id = s.id
+       )
+       select array(select n from unnest($3) as n except select n from same)',
+      import_write.legacy_table, of_mapped
+    ) into known using import_write.run, import_write.legacy_table, known;
 
     execute format(
       'select min(case
@@ -175,6 +178,6 @@ $$;
 
 comment on function private.import_write is
   'Writes the rows of a batch with these numbers, new ones and known ones whose content is another by now, all or '
-  'none. Marks as unchanged what another source has brought and becomes the same. Compares the hash of what was mapped '
+  'none. Marks as unchanged what becomes the same as what a source has brought. Compares the hash of what was mapped '
   'with that of what was stored. '
   'Refuses with changed_here, id_twice, stored_differently, and what the tables refuse.';
