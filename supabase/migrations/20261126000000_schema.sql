@@ -8884,20 +8884,29 @@ begin
   for debt in
     select r.payer_id, r.cents
     from private.receivable_facts r
-    where r.settlement_id = invoice.id and r.payer_id is not null and r.cents > 0
+    where r.settlement_id = invoice.id and r.cents > 0
+      -- "is true" keeps it a look into a hash
+      and (
+        r.payer_id in (
+          select e.payer_id
+          from public.fee_events e
+          where e.settlement_id is null and (e.reverses is not null or e.adjusts is not null)
+        )
+      ) is true
     order by r.payer_id
   loop
     -- one statement, as in settle_fees: what is settled meanwhile is left out
-    with given_back as (
-      select c.id as charge_id, -sum(e.amount_cents) as cents
+    with correction as (
+      select e.id, e.amount_cents, c.id as charge_id, sum(e.amount_cents) over (partition by c.id) as net
       from public.fee_events e
       join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
       where e.settlement_id is null and e.payer_id = debt.payer_id and c.settlement_id = invoice.id
-      group by c.id
-      having sum(e.amount_cents) < 0
     ),
-    oldest_first as (
-      select g.charge_id, sum(g.cents) over (order by g.charge_id) - g.cents as before from given_back g
+    oldest_first as materialized (
+      -- of a charge all or none, as long as those of the charges before give back less than the debt
+      select k.id, k.net - sum(k.amount_cents) over (order by k.charge_id) as before
+      from correction k
+      where k.net < 0
     ),
     note_id as materialized (
       select private.new_uuid() as id
@@ -8907,7 +8916,8 @@ begin
       set settlement_id = n.id
       from oldest_first o
       cross join note_id n
-      where o.before < debt.cents and (e.reverses = o.charge_id or e.adjusts = o.charge_id) and e.settlement_id is null
+      -- "is true" keeps it a search by id, however few fee events in no settlement the statistics expect
+      where o.before < debt.cents and e.id = o.id and (e.settlement_id is null) is true
       returning e.settlement_id, e.amount_cents
     )
     insert into public.settlements (id, beneficiary_id, period_from, period_to, total_cents, currency)
@@ -9052,13 +9062,23 @@ returns void
 language sql
 volatile
 set search_path = ''
+-- planned without knowing the settlements, which may have few of the fee events
+set enable_seqscan = off
+set jit = off
 as $$
   insert into public.settlement_lines (settlement_id, fee_event_id, month)
   select
-    e.settlement_id, e.id, date_trunc('month', coalesce(c.created_at, e.created_at) at time zone s.time_zone)::date
+    e.settlement_id,
+    e.id,
+    date_trunc(
+      'month',
+      coalesce(
+        -- no join, which could read all fee events
+        (select c.created_at from public.fee_events c where c.id = coalesce(e.reverses, e.adjusts)), e.created_at
+      ) at time zone s.time_zone
+    )::date
   from public.fee_events e
   cross join private.settings s
-  left join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
   where e.settlement_id = any (write_settlement_lines.settlements)
   on conflict do nothing
 $$;

@@ -1,6 +1,7 @@
 """Rules of the books that hold against plain SQL, as the owner of the tables could write it."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
@@ -407,6 +408,59 @@ def test_a_credit_is_taken_off_as_far_as_something_is_owed(books: psycopg.Connec
     [balance] = act(books, SERVER, "get_balance")["items"]
     assert [balance[f"{state}_cents"] for state in ("paid", "written_off", "invoiced", "total")] == [1, 200, -1, 200]
     assert violations(books) == {}
+
+
+COPY: LiteralString = """
+    insert into public.fee_events
+    select (jsonb_populate_record(e, jsonb_build_object('id', k, 'subject_id', k) || %s::jsonb)).*
+    from public.fee_events e, (select gen_random_uuid() from generate_series(1, %s)) r (k)
+    where e.id = %s
+"""
+
+
+def test_credits_are_taken_off_by_key_where_statistics_expect_that_all_is_settled(books: psycopg.Connection) -> None:
+    charge = owe(books, "mallory", 200, "2026-01-10")
+    with unchecked(books):
+        books.execute(COPY, ("{}", 400, charge))
+    [made] = month(books, "2026-01-01")
+    move(books, "invoice", made["id"])
+    books.execute("analyze public.fee_events, public.settlement_lines")
+    with unchecked(books):
+        books.execute(COPY, ('{"payer_id": null, "settlement_id": null}', 400, charge))
+        books.execute(
+            "insert into public.fee_events (fee_id, subject_type, subject_id, amount_cents, currency, beneficiary_id,"
+            " payer_id, reverses) select fee_id, subject_type, subject_id, -amount_cents, currency, beneficiary_id,"
+            " payer_id, id from public.fee_events where settlement_id is not null"
+        )
+    plans: list[str] = []
+    books.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+    books.execute(
+        "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_analyze = on;"
+        " set auto_explain.log_nested_statements = on; set client_min_messages = log"
+    )
+    assert move(books, "write_off", made["id"], reason="a test")["status"] == "paid"
+    books.execute("reset client_min_messages")
+    [linked] = [plan for plan in plans if "Update on fee_events" in plan]
+    removed = re.findall(r"Rows Removed by (?:Join Filter|Filter): (\d+)", linked)
+    assert max(map(int, removed), default=0) < 2000
+
+
+def test_the_lines_of_a_settlement_are_written_without_reading_all_fee_events(books: psycopg.Connection) -> None:
+    charge = owe(books, "mallory", 200, "2026-01-10")
+    with unchecked(books):
+        books.execute(COPY, ("{}", 4000, charge))
+    [made] = month(books, "2026-01-01")
+    books.execute("analyze public.fee_events")
+    # as older versions plan a query of a function
+    books.execute("set local plan_cache_mode = force_generic_plan")
+    read = (
+        "select (seq_tup_read + coalesce(idx_tup_fetch, 0))::integer"
+        " from pg_stat_xact_user_tables where relname = 'fee_events'"
+    )
+    before = one(books, read)
+    books.execute("select private.write_settlement_lines(array[gen_random_uuid()])")
+    assert one(books, read) == before
+    assert one(books, "select count(*) from public.settlement_lines where settlement_id = %s", made["id"]) == 4001
 
 
 def test_the_credit_of_one_payer_is_not_taken_off_the_debt_of_another(books: psycopg.Connection) -> None:

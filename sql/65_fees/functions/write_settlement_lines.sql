@@ -3,13 +3,23 @@ returns void
 language sql
 volatile
 set search_path = ''
+-- planned without knowing the settlements, which may have few of the fee events
+set enable_seqscan = off
+set jit = off
 as $$
   insert into public.settlement_lines (settlement_id, fee_event_id, month)
   select
-    e.settlement_id, e.id, date_trunc('month', coalesce(c.created_at, e.created_at) at time zone s.time_zone)::date
+    e.settlement_id,
+    e.id,
+    date_trunc(
+      'month',
+      coalesce(
+        -- no join, which could read all fee events
+        (select c.created_at from public.fee_events c where c.id = coalesce(e.reverses, e.adjusts)), e.created_at
+      ) at time zone s.time_zone
+    )::date
   from public.fee_events e
   cross join private.settings s
-  left join public.fee_events c on c.id = coalesce(e.reverses, e.adjusts)
   where e.settlement_id = any (write_settlement_lines.settlements)
   on conflict do nothing
 $$;
