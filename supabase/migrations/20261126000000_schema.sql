@@ -5075,7 +5075,8 @@ begin
     join public.mortgage_applications a on a.id = o.application_id
     where (list_mortgage_offers.application_id is null or o.application_id = list_mortgage_offers.application_id)
       and case list_mortgage_offers.role
-        when 'borrower' then a.borrower_id = auth.uid()
+        -- by id: how many offers an application has is not known, and a plan for many would read those of all
+        when 'borrower' then a.borrower_id = auth.uid() and o.id = any (array(select private.my_offers()))
         when 'lender' then o.lender_id = auth.uid()
         else private.is_service() or auth.uid() in (a.borrower_id, o.lender_id)
       end
