@@ -8840,9 +8840,16 @@ begin
     limit least(greatest(settlement_statement.max_rows, 1), 10000)
   ) l;
 
-  if payer is not null and settlement.status = 'written_off' and not exists (
-    select from private.receivable_facts r
-    where r.settlement_id = settlement.id and r.payer_id = payer and r.cents > 0
+  if payer is not null and settlement.status = 'written_off' and (
+    (sums ->> 'total_cents')::numeric <= (parts ->> 'paid_cents')::numeric
+    or (
+      -- a payment that names no payer may have paid it: that depends on the debts of all
+      exists (select from public.settlement_payments p where p.settlement_id = settlement.id and p.payer_id is null)
+      and not exists (
+        select from private.receivable_facts r
+        where r.settlement_id = settlement.id and r.payer_id = payer and r.cents > 0
+      )
+    )
   ) then
     -- words about the debt of another
     settlement.write_off_reason := null;
