@@ -22,6 +22,9 @@ Record: TypeAlias = dict[str, Any]
 STEPS = ("created", "invoiced", "paid", "written_off", "voided")
 """Those of a settlement, each with its time."""
 
+LONGEST_NAME = 255
+"""The characters of a name on paper. A uid has no more, but a character without a shape is shown as up to ten."""
+
 TEMPLATE = Path(__file__).with_suffix(".typ")
 
 
@@ -195,7 +198,8 @@ class _Paper:
             sums.charged += event["amount_cents"]
 
     def _who(self, uid: str | None) -> str:
-        return "–" if uid is None else visible_line(uid)
+        name = "–" if uid is None else visible_line(uid)
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
     def _period(self) -> str:
         last = date.fromisoformat(self.settlement["period_to"]) - timedelta(days=1)

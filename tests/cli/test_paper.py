@@ -120,6 +120,14 @@ def test_a_long_name_leaves_the_other_columns_their_width(connection: psycopg.Co
     assert places["05.03.2025"][-1][1] - places["06.03.2025"][-1][1] > 90
 
 
+def test_a_name_of_invisible_characters_is_no_longer_than_any_other(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    charge(connection, "2025-03-05", 250, payer="\U000e0101" * 255)
+    [text] = paper(settled(), tmp_path / "p.pdf")
+    assert text.replace(" ", "").count(r"\U000e0101" * 25 + r"\U000…") == 3
+
+
 def test_each_page_has_its_number_and_the_same_statement_the_same_bytes(
     connection: psycopg.Connection, tmp_path: Path
 ) -> None:
