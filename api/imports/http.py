@@ -23,9 +23,6 @@ from api.imports.source import TABLES
 _MAX_ANSWER = 2**26
 """The bytes of an answer; a server of generation 1 sends all rows that it keeps in memory at once."""
 
-_MAX_COMMAS = 2**22
-"""The commas of an answer: so many values may be between them, each of which takes more memory than its bytes."""
-
 _MAX_ANSWERS = 2**34
 """The bytes of all answers of a server, which go to the disk."""
 
@@ -159,7 +156,8 @@ class _Server:
             except httpx.HTTPError as error:
                 raise PortalError(f"Cannot read {url} ({str(error) or type(error).__name__}).") from error
             except ValueError as error:
-                raise PortalError(f"{url} answers no list: it is no JSON, or has no array {part.items}.") from error
+                what = f"it is no JSON, has no array {part.items}, or one of more than a million rows"
+                raise PortalError(f"{url} answers no list: {what}.") from error
         raise PortalError(f"{url} answers 429 again and again.")
 
     def _content(self, answer: httpx.Response) -> bytes | memoryview:
@@ -168,11 +166,9 @@ class _Server:
         if (encoding := answer.headers.get("Content-Encoding", "identity").strip().lower()) != "identity":
             raise PortalError(f"{answer.url} answers in the encoding {encoding}, though it was asked for none.")
         with tempfile.TemporaryFile() as file:
-            commas = 0
             for chunk in answer.iter_raw():
                 self._left -= len(chunk)
-                commas += chunk.count(b",")
-                if file.tell() + len(chunk) > _MAX_ANSWER or commas > _MAX_COMMAS or self._left < 0:
+                if file.tell() + len(chunk) > _MAX_ANSWER or self._left < 0:
                     raise PortalError(f"{answer.url} answers more than a list can have.")
                 file.write(chunk)
             file.flush()
@@ -249,9 +245,9 @@ class _Reader:
             if offers and has_figures:
                 pages = self._server.pages(FIGURES, _header(borrower), applicationId=application)
                 has_figures = pages is not None
-                figures = {row["id"]: row for row in self._all(FIGURES, pages)}
-                without += sum(row["id"] not in figures for row in offers) if has_figures else 0
-                offers = [figures.get(row["id"], {}) | row for row in offers]
+                figures = {row.get("id"): row for row in self._all(FIGURES, pages)}
+                without += sum(row.get("id") not in figures for row in offers) if has_figures else 0
+                offers = [figures.get(row.get("id"), {}) | row for row in offers]
             self._insert(OFFERS, offers[::-1])
         if without:
             self._notes.append(f"{without} offers are shown without interest rate and payment.")
@@ -264,8 +260,9 @@ class _Reader:
             unknown: Counter[str] = Counter()
             try:
                 yield part.row(read_row(item), unknown)
-            except ValueError as error:
-                raise PortalError(f"{self._server.address}/api/{part.path} lists something that is no row.") from error
+            except ValueError:
+                # bytes are no id: the row will be rejected
+                yield {"id": bytes(item)}
             for name in unknown:
                 short = name[:_MAX_NAMES]
                 if short in self._unknown or len(self._unknown) < _MAX_NAMES:

@@ -1,10 +1,12 @@
 """The lists of legacy servers, and what their rows are in the legacy tables."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TypeAlias
 
 import msgspec
@@ -18,6 +20,22 @@ Json: TypeAlias = dict[str, object] | list[object] | str | int | float | None
 
 Sent: TypeAlias = dict[str, msgspec.Raw]
 """A row of a list: its values as they were sent."""
+
+MOST = 2**20
+"""The rows of an answer, and the commas of a row: each value takes more memory than its bytes."""
+
+_TEXT = rb'"(?:[^"\\]++|\\.)*+"?'
+_FLAT = rb'[{\[](?:[^][{}"]++|%b)*+[]}]' % _TEXT
+_ROW = rb'[{\[](?:[^][{}"]++|%b|%b)*+[]}]' % (_TEXT, _FLAT)
+"""An array or object with at most one level of others in it, as most rows are: passed over at once."""
+
+_MARK = re.compile(rb'(?:[^][{}:,"]++|%b|%b)*+([][{}:,]|\Z)' % (_TEXT, _ROW), re.DOTALL)
+"""The next bracket, colon or comma that is in no text; the end counts, too, so that nothing is read twice."""
+
+_OPENING = re.compile(rb"\s*([{\[])")
+
+_STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+"""How much deeper the values after a bracket are."""
 
 _REAL = {
     "crypto_amount", "fiat_amount", "price_amount", "desired_loan", "max_interest", "interest_rate", "monthly_payment"
@@ -133,34 +151,63 @@ FIGURES = List(
 
 def items_of(content: bytes | memoryview, name: str) -> list[msgspec.Raw]:
     """The rows in an answer, as they were sent. Raises ValueError where it is no list of this name."""
-    try:
-        try:
-            return msgspec.json.decode(msgspec.json.decode(content, type=Sent)[name], type=list[msgspec.Raw])
-        except msgspec.DecodeError:
-            # half a character ("\ud800"), which JavaScript writes and msgspec refuses
-            return [msgspec.Raw(json.dumps(row).encode()) for row in json.loads(bytes(content))[name]]
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError from error
+    found = [value for field, value in _fields_of(content) if field == name]
+    if not found:
+        raise ValueError(name)
+    items = _parts(found[-1], b"[")
+    return [] if len(items) == 1 and not bytes(items[0]).strip() else [msgspec.Raw(item) for item in items]
 
 
 def read_row(item: msgspec.Raw) -> Sent:
-    """The fields of a row. Raises ValueError where it is no object."""
+    """The fields of a row. Raises ValueError where it is no object, or has too many values."""
+    if bytes(item).count(b",") > MOST:
+        raise ValueError("too many values")
     try:
         return msgspec.json.decode(item, type=Sent)
-    except (msgspec.DecodeError, RecursionError) as error:
-        value = _decoded(item)
-        if not isinstance(value, dict):
-            raise ValueError from error
-        return {name: msgspec.Raw(json.dumps(part).encode()) for name, part in value.items()}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # it is deep, or has half a character ("\ud800"), which JavaScript writes and msgspec refuses
+        return {field: msgspec.Raw(value) for field, value in _fields_of(bytes(item))}
+
+
+def _fields_of(content: bytes | memoryview) -> list[tuple[str, memoryview]]:
+    """The names and values of an object. Raises ValueError where it is none."""
+    parts = _parts(memoryview(content), b"{")
+    return [(str(_decoded(msgspec.Raw(name))), value) for name, value in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _parts(content: memoryview, opening: bytes) -> list[memoryview]:
+    """What is between the commas and colons of an array or object, however deep it is: a parser would be recursive.
+
+    Raises ValueError where the content does not begin with this bracket, does not end, or has too many parts.
+    """
+    first = _OPENING.match(content)
+    if not first or first[1] != opening:
+        raise ValueError("no list")
+    marks, depth = [first.start(1)], 1
+    for found in _MARK.finditer(content, first.end()):
+        depth += _STEPS.get(found[1], 0)
+        # between two parts, not within one
+        if depth == 0 or (depth == 1 and found[1] in b":,"):
+            marks.append(found.start(1))
+        if depth == 0 or len(marks) > MOST:
+            break
+    if depth:
+        raise ValueError("no end, or no end near")
+    return [content[start + 1 : end] for start, end in pairwise(marks)]
 
 
 def _value(column: str, sent: msgspec.Raw) -> Value:
     """The value of a column, as a D1 database has it."""
     value = _decoded(sent)
-    if value is None or isinstance(value, bytes):
+    if value is None:
         return value
     if column in _JSON:
-        return bytes(sent).decode()
+        try:
+            return bytes(sent).decode()
+        except UnicodeDecodeError:
+            return bytes(sent)
+    if isinstance(value, bytes):
+        return value
     if isinstance(value, dict | list):
         return bytes(sent)
     if isinstance(value, str):
@@ -180,7 +227,7 @@ def _money(field: str, sent: msgspec.Raw) -> tuple[Value, Value, list[str]]:
     amount = value.get("amount") if isinstance(value, dict) else None
     if not isinstance(value, dict) or isinstance(amount, bool) or not isinstance(amount, int | float):
         return f"{field} {bytes(sent).decode(errors='replace')}", None, []
-    currency = _value("currency", msgspec.Raw(json.dumps(value.get("currency")).encode()))
+    currency = _value("currency", read_row(sent).get("currency", msgspec.Raw(b"null")))
     return _number(amount), currency, [name for name in value if name not in ("amount", "currency")]
 
 

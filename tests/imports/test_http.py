@@ -3,6 +3,7 @@
 import gzip
 import json
 import sqlite3
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from api.errors import PortalError
-from api.imports import http
+from api.imports import http, lists
 from api.imports.lists import FIGURES, LISTS, OFFERS, items_of, read_row
 from api.imports.source import stage
 from api.settings import ROOT
@@ -115,7 +116,7 @@ def take_from(*urls: str, **settings: str) -> Any:
     return reports
 
 
-def rejects(connection: psycopg.Connection) -> list[tuple[str, str, str]]:
+def rejects(connection: psycopg.Connection) -> list[tuple[str, str | None, str]]:
     """What waits, and why."""
     return connection.execute(
         "select legacy_table, row_id, reason from private.import_rejects where resolved_at is null order by 1, 2, 3"
@@ -294,9 +295,8 @@ HOSTILE: dict[str, tuple[Route, str]] = {
         lambda _, __: Reply(b'{"items":' + b"[" * 1400, headers={"Content-Type": "application/json"}),
         "it is no JSON",
     ),
-    "no row": (items(5), "lists something that is no row"),
     "large": (items("x" * 4000), "answers more than a list can have"),
-    "many": (items(*[1] * 600), "answers more than a list can have"),
+    "many": (items(*[1] * 600), "more than a million rows"),
     # a list that would be read if it was decoded
     "encoded": (
         lambda _, __: Reply(
@@ -318,7 +318,7 @@ def test_a_server_that_cannot_be_read_is_named_before_anything_is_written(
     connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "_MAX_ANSWER", 3000)
-    monkeypatch.setattr(http, "_MAX_COMMAS", 500)
+    monkeypatch.setattr(lists, "MOST", 500)
     monkeypatch.setattr(http, "_MAX_REQUESTS", 20)
     monkeypatch.setenv("IMPORT_API_KEY", "key")
     with site(generation_1()[0]) as good, site({}) as elsewhere, site({}) as running:
@@ -345,6 +345,46 @@ def test_a_server_that_cannot_be_read_is_named_before_anything_is_written(
                 run("import", "http", url)
             assert "secret" not in str(refusal.value)
     assert one(connection, "select count(*) from private.import_runs") == 0
+
+
+def test_rows_that_nobody_can_read_are_rejected_alone(
+    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST", 100)
+
+    def voucher(name: str, **sent: str) -> str:
+        fields = {field: json.dumps(value) for field, value in (VOUCHER | {"voucherId": name}).items()} | sent
+        return f"{{{','.join(f'{json.dumps(field)}: {value}' for field, value in fields.items())}}}"
+
+    deep = "[" * 30_000 + "]" * 30_000
+    rows = [
+        voucher("v-1"),
+        voucher("deep", terms=deep),
+        voucher("deep half", terms=deep, title='"\\ud800"'),
+        voucher("deep price", price=f'{{"amount": 1, "currency": {deep}}}'),
+        voucher("digits", terms="9" * 5000, title='"\\ud800"'),
+        voucher("many", allowedSlots=json.dumps([0] * 200)),
+        "5",
+        voucher("v-2", **{"\ud800": deep}),
+    ]
+    answer = f'{{"ok": true, "items": [{",".join(rows)}]}}'.encode()
+    with site(
+        {"/api/voucher/list": lambda _, __: Reply(answer, headers={"Content-Type": "application/json"})}
+    ) as running:
+        take_from(running.url)
+    assert connection.execute("select id from public.vouchers order by 1").fetchall() == [("v-1",), ("v-2",)]
+    assert rejects(connection) == [
+        ("vouchers", "deep", "json_unreasonable"),
+        ("vouchers", "deep half", "text_unreadable"),
+        ("vouchers", "deep price", "value_invalid"),
+        ("vouchers", "digits", "text_unreadable"),
+        ("vouchers", None, "text_unreadable"),
+        ("vouchers", None, "text_unreadable"),
+    ]
+    contents = connection.execute(
+        "select content -> 'id' ->> 'base64' from private.import_rejects where row_id is null"
+    )
+    assert b"5" in [b64decode(content) for (content,) in contents]
 
 
 @pytest.mark.usefixtures("connection")
