@@ -10707,7 +10707,7 @@ begin
         -- one that another source has brought may be the same
         join private.import_staging s on s.n = m.n and not s.is_known
         where m.n = any (import_prerequisites.ns)
-          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id, origin)
+          and private.import_room_is_taken('mortgage:offer:' || m.id, array[m.lender_id], origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -10728,9 +10728,15 @@ begin
       order by m.room_id, m.n
       on conflict (id) do nothing;
       if exists (
-        select from private.import_contract_links m
-        left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by, origin)
+        -- once for each room, whose documents are all looked at
+        select from (
+          select m.room_id, array_agg(distinct c.created_by) as creators
+          from private.import_contract_links m
+          left join public.contracts c on c.id = m.contract_id
+          where m.n = any (import_prerequisites.ns)
+          group by m.room_id
+        ) m
+        where private.import_room_is_taken(m.room_id, m.creators, origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -11137,7 +11143,7 @@ comment on function private.import_report is
   'the rounding of fractions of a minor unit added.';
 
 -- sql/68_import/functions/import_room_is_taken.sql
-create function private.import_room_is_taken(room text, owner uuid, origin text)
+create function private.import_room_is_taken(room text, creators uuid[], origin text)
 returns boolean
 language sql
 stable
@@ -11161,7 +11167,9 @@ as $$
     or exists (
       select from public.rooms o
       where o.id = import_room_is_taken.room
-        and o.owner_id is distinct from import_room_is_taken.owner
+        and exists (
+          select from unnest(import_room_is_taken.creators) as c (id) where c.id is distinct from o.owner_id
+        )
         -- made by an import: of a document, or of an offer
         and o.meta <> '{"source": "import"}'
         and not exists (
@@ -11176,7 +11184,9 @@ as $$
       where o.id = import_room_is_taken.room
         -- a borrower reads with the owner, from the offer on
         and (
-          o.owner_id is distinct from import_room_is_taken.owner
+          exists (
+            select from unnest(import_room_is_taken.creators) as c (id) where c.id is distinct from o.owner_id
+          )
           or starts_with(o.id, 'mortgage:offer:') and not exists (
             select from public.mortgage_offers m where m.id = substr(o.id, 1 + length('mortgage:offer:'))
           )
@@ -11195,8 +11205,8 @@ as $$
 $$;
 
 comment on function private.import_room_is_taken is
-  'Whether a room of this id is one that neither this source has brought nor this thinker owns, or one of an offer or '
-  'with documents that others have brought: those who have it would see what an import puts into it.';
+  'Whether a room of this id is one that neither this source has brought nor all of these thinkers own, or one of an '
+  'offer or with documents that others have brought: those who have it would see what an import puts into it.';
 
 -- sql/68_import/functions/import_thinkers.sql
 create function private.import_thinkers(ns integer[])

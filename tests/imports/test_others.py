@@ -11,6 +11,8 @@ import pytest
 
 from api.actor import SERVER
 from api.errors import PortalError
+from api.imports.d1 import open_d1
+from api.imports.loading import load
 from tests.cli.running import run
 from tests.imports.conftest import Take
 from tests.imports.legacy import ROWS, Value, write
@@ -302,6 +304,23 @@ def test_a_room_of_several_creators_is_nobodys(connection: psycopg.Connection, t
     assert rejects(connection) == {}
     assert one(connection, owner) is None
     assert [len(sees(connection, uid)) for uid in ("eve", "anna")] == [1, 1]
+
+
+def test_the_documents_of_a_room_are_looked_at_once(connection: psycopg.Connection, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "d1.sqlite",
+        *(
+            ("contracts", {"id": f"ct-{n}", "storage_url": f"contracts/ct-{n}/x", "created_by": f"u-{n}"})
+            for n in range(5)
+        ),
+        *(("contract_links", {"id": f"cl-{n}", "contract_id": f"ct-{n}", "voucher_id": None}) for n in range(5)),
+        good=False,
+    )
+    with connection.transaction(), open_d1(file) as source:
+        connection.execute("set local track_functions = 'all'")
+        assert load(connection, source).is_balanced
+        calls = "select calls from pg_stat_xact_user_functions where funcname = 'import_room_is_taken'"
+        assert one(connection, calls) == 1
 
 
 @pytest.mark.parametrize("wrong", [{"status": "?"}, {"created_at": "03.03.2026 10:00"}, {"holder_uid": "x" * 256}])

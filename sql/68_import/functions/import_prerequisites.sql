@@ -50,7 +50,7 @@ begin
         -- one that another source has brought may be the same
         join private.import_staging s on s.n = m.n and not s.is_known
         where m.n = any (import_prerequisites.ns)
-          and private.import_room_is_taken('mortgage:offer:' || m.id, m.lender_id, origin)
+          and private.import_room_is_taken('mortgage:offer:' || m.id, array[m.lender_id], origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;
@@ -71,9 +71,15 @@ begin
       order by m.room_id, m.n
       on conflict (id) do nothing;
       if exists (
-        select from private.import_contract_links m
-        left join public.contracts c on c.id = m.contract_id
-        where m.n = any (import_prerequisites.ns) and private.import_room_is_taken(m.room_id, c.created_by, origin)
+        -- once for each room, whose documents are all looked at
+        select from (
+          select m.room_id, array_agg(distinct c.created_by) as creators
+          from private.import_contract_links m
+          left join public.contracts c on c.id = m.contract_id
+          where m.n = any (import_prerequisites.ns)
+          group by m.room_id
+        ) m
+        where private.import_room_is_taken(m.room_id, m.creators, origin)
       ) then
         raise sqlstate 'IM409' using message = 'room_taken';
       end if;

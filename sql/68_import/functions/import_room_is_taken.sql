@@ -1,4 +1,4 @@
-create function private.import_room_is_taken(room text, owner uuid, origin text)
+create function private.import_room_is_taken(room text, creators uuid[], origin text)
 returns boolean
 language sql
 stable
@@ -22,7 +22,9 @@ as $$
     or exists (
       select from public.rooms o
       where o.id = import_room_is_taken.room
-        and o.owner_id is distinct from import_room_is_taken.owner
+        and exists (
+          select from unnest(import_room_is_taken.creators) as c (id) where c.id is distinct from o.owner_id
+        )
         -- made by an import: of a document, or of an offer
         and o.meta <> '{"source": "import"}'
         and not exists (
@@ -37,7 +39,9 @@ as $$
       where o.id = import_room_is_taken.room
         -- a borrower reads with the owner, from the offer on
         and (
-          o.owner_id is distinct from import_room_is_taken.owner
+          exists (
+            select from unnest(import_room_is_taken.creators) as c (id) where c.id is distinct from o.owner_id
+          )
           or starts_with(o.id, 'mortgage:offer:') and not exists (
             select from public.mortgage_offers m where m.id = substr(o.id, 1 + length('mortgage:offer:'))
           )
@@ -56,5 +60,5 @@ as $$
 $$;
 
 comment on function private.import_room_is_taken is
-  'Whether a room of this id is one that neither this source has brought nor this thinker owns, or one of an offer or '
-  'with documents that others have brought: those who have it would see what an import puts into it.';
+  'Whether a room of this id is one that neither this source has brought nor all of these thinkers own, or one of an '
+  'offer or with documents that others have brought: those who have it would see what an import puts into it.';
