@@ -68,6 +68,10 @@ _PATTERN = 16
 """The characters of the longest text that `replace` replaces; SQLite writes marks like `\\n`."""
 
 
+_NUL = "\ufdd0"
+"""Stands for a NUL character of a dump, which no statement can have; Unicode keeps it for such uses."""
+
+
 class D1:
     """The rows of a D1 database, all of the same moment."""
 
@@ -158,8 +162,7 @@ def open_d1(file: Path) -> Iterator[D1]:
         with file.open("rb") as opened:
             is_database = opened.read(len(_MAGIC)) == _MAGIC
         with tempfile.TemporaryDirectory(prefix="portal-import-") as folder:
-            if not is_database:
-                _execute(file, Path(folder) / "dump.sqlite")
+            has_nul = not is_database and _execute(file, Path(folder) / "dump.sqlite")
             path = file if is_database else Path(folder) / "dump.sqlite"
             uri = f"{path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
@@ -167,7 +170,9 @@ def open_d1(file: Path) -> Iterator[D1]:
                 started = time.monotonic()
                 database.set_progress_handler(lambda: time.monotonic() - started > _SECONDS, _STEPS)
                 # bytes that are no UTF-8 stay, as characters of their own
-                database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+                database.text_factory = (
+                    _with_nul if has_nul else partial(str, encoding="utf-8", errors="surrogateescape")
+                )
                 database.execute("pragma trusted_schema = off")
                 database.execute("pragma query_only = on")
                 # one moment for all tables, while a server writes
@@ -185,8 +190,12 @@ def open_d1(file: Path) -> Iterator[D1]:
         raise PortalError(f"{file} is neither a SQLite database nor a dump of one: it is no UTF-8.") from error
 
 
-def _execute(dump: Path, path: Path) -> None:
-    """Executes a dump in parts, so that its size does not matter. Raises PortalError where it is no dump."""
+def _execute(dump: Path, path: Path) -> bool:
+    """Executes a dump in parts, so that its size does not matter; returns whether it has a NUL character.
+
+    Raises PortalError where it is no dump.
+    """
+    has_nul = False
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         _limit(database)
         # a dump has every value as a text, and an index at most once more
@@ -204,7 +213,8 @@ def _execute(dump: Path, path: Path) -> None:
         with dump.open(encoding="utf-8", newline="\n") as lines:
             # no line is too long: a part of one has no end
             while line := lines.readline(_PART):
-                part.append(line)
+                has_nul |= "\0" in line
+                part.append(line.replace("\0", _NUL))
                 size += len(line)
                 # in growing steps: the whole part is read again each time
                 if size >= next_try and line.endswith("\n") and line.rstrip().endswith(";"):
@@ -221,6 +231,11 @@ def _execute(dump: Path, path: Path) -> None:
         database.executescript("".join(part))
         if database.in_transaction:
             database.execute("commit")
+    return has_nul
+
+
+def _with_nul(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape").replace(_NUL, "\0")
 
 
 def _replace(text: str | None, old: str | None, new: str | None) -> str | None:

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -818,6 +819,18 @@ def test_a_dump_of_wrangler_is_read(connection: psycopg.Connection, take: Take, 
         """
     )
     assert take(file)["notes"] == ["The table d1_migrations is not imported (4 rows)."]
+
+
+def test_a_nul_character_in_a_dump_rejects_its_row_alone(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    bad = ("vouchers", {"id": "v-2", "title": "a?b?", "holder_uid": None, "status": "issued"})
+    file = dump(write(tmp_path / "d1.sqlite", bad), tmp_path / "d1.sql")
+    file.write_text(file.read_text(encoding="utf-8").replace("a?b?", "a\0b\0"), encoding="utf-8")
+    part = take(file)["tables"]["vouchers"]
+    assert (part["written"], part["rejected"]) == (1, 1)
+    query = "select row_id, reason, content -> 'title' ->> 'base64' from private.import_rejects"
+    assert connection.execute(query).fetchall() == [("v-2", "text_unreadable", b64encode(b"a\0b\0").decode())]
 
 
 def test_a_replacement_in_a_dump_is_measured_before_it_is_made() -> None:
