@@ -4804,10 +4804,14 @@ begin
   end if;
 
   -- lock the application, so that two of its offers cannot be accepted concurrently
-  perform from public.mortgage_applications a where a.id = application.id for no key update;
+  select * into application from public.mortgage_applications a where a.id = application.id for no key update;
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
   if offer.status <> 'open' then
     raise sqlstate 'PT409' using message = 'offer_not_open', detail = offer.status;
+  end if;
+  -- an import may have brought an open offer for one that is closed
+  if application.status not in ('open', 'offered') then
+    raise sqlstate 'PT409' using message = 'offer_not_open', detail = application.status;
   end if;
 
   update public.mortgage_offers o
@@ -4837,8 +4841,9 @@ $$;
 
 comment on function public.accept_mortgage_offer is
   'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
-  'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
-  'call with the same idempotency_key returns the stored response (private.replay_response). '
+  'and its room are created. Returns {contract, offer}. offer_not_open has the status of the offer, or of a '
+  'closed application, as detail. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
   'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
   'not_the_offers_borrower (403); offer_not_found (404); offer_not_open, request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429).';
@@ -10387,6 +10392,22 @@ begin
   where s.hash = (
     select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
   );
+  -- a row whose people are not erased any more is a new one
+  delete from private.import_rejects r
+  where r.id = any (
+    array(
+      select (
+        select j.id from private.import_rejects j
+        where j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
+          and j.legacy_table = import_batch.legacy_table and j.hash = s.hash and j.reason = 'thinker_erased'
+          and not exists (
+            select from private.import_names(import_batch.legacy_table, s.content) as u (uid)
+            join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
+          )
+      )
+      from private.import_staging s
+    )
+  );
   delete from private.import_staging s
   where s.mends is null and exists (
     select from private.import_rejects j
@@ -10899,6 +10920,15 @@ begin
     -- the default partition, which no job drops, would keep it (private.make_event_partitions)
     raise sqlstate 'IM400' using message = 'date_too_old';
   end if;
+  if import_refuse.legacy_table = 'events' and exists (
+    select from private.import_staging s
+    -- ids of events made here are of version 7
+    where s.n = any (import_refuse.ns) and not s.is_known and s.id like '________-____-7%'
+      and exists (select from public.events e where e.id = private.import_uuid(s.id))
+  ) then
+    -- the key has the time, too: the event made here would count as imported
+    raise sqlstate 'IM409' using message = 'id_taken';
+  end if;
   if import_refuse.legacy_table = 'contracts' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and (s.content ->> 'byte_size')::numeric > 100 * 1024 * 1024
@@ -11009,11 +11039,12 @@ end;
 $$;
 
 comment on function private.import_refuse is
-  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with date_too_old an event of more than '
-  'twenty years ago; with document_too_large one of more than 100 MiB; what pages report, where it '
-  'is too long before its login tokens are hidden; with voucher_missing, property_taken, application_missing and '
-  'contract_missing where the row would become part of what somebody made here under that id, or another source; with '
-  'issuer_differs; with changed_here where somebody made an erased property here again.';
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; an event with date_too_old where it is more '
+  'than twenty years old, and with id_taken where one made here has its id; with document_too_large one of more than '
+  '100 MiB; what pages report, where it is too long before its login tokens are hidden; with voucher_missing, '
+  'property_taken, application_missing and contract_missing where the row would become part of what somebody made '
+  'here under that id, or another source; with issuer_differs; with changed_here where somebody made an erased '
+  'property here again.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)

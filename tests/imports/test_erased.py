@@ -48,6 +48,23 @@ def test_a_row_that_is_listed_twice_ends_no_import(connection: psycopg.Connectio
     assert one(connection, "select count(*) from private.import_rejects") == 1
 
 
+def test_who_came_back_is_imported_once_no_longer_listed_as_erased(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    for uid in ("anna", "zoe"):
+        connection.execute("select private.ensure_thinker(%s)", (uid,))
+        connection.execute("select private.erase_thinker(%s)", (uid,))
+    zoes = ("vouchers", {"id": "v-2", "issuer_uid": "zoe"})
+    bad = ("vouchers", {"id": "v-3", "created_at": "never"})
+    file = write(tmp_path / "d1.sqlite", ("vouchers", {}), zoes, bad, good=False)
+    assert rejected(take(file)) == {"vouchers": 3}
+    connection.execute("delete from private.erased_uids where hash = sha256('anna')")
+    assert rejected(take(file)) == {"vouchers": 1}
+    assert one(connection, "select array_agg(id) from public.vouchers") == ["v-1"]
+    found = connection.execute("select row_id, reason, resolved_at is null from private.import_rejects order by 1")
+    assert found.fetchall() == [("v-2", "thinker_erased", False), ("v-3", "date_invalid", True)]
+
+
 def test_nobody_claims_the_other_people_of_an_erased_thinkers_rows(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:

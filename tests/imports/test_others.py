@@ -356,6 +356,33 @@ def test_an_imported_event_is_none_of_a_change_made_here(
     assert one(connection, "select count(*) from public.events where subject_id = 'v-here'") == 2
 
 
+@pytest.mark.parametrize("status", ["accepted", "rejected", "open"])
+def test_an_imported_offer_for_a_closed_application_is_not_accepted(
+    connection: psycopg.Connection, take: Take, tmp_path: Path, status: str
+) -> None:
+    file = write(tmp_path / "d1.sqlite", ("mortgage_applications", {"status": status}))
+    take(file)
+    accept = partial(call_or_reason, connection, thinker("clara"), "accept_mortgage_offer")
+    if status == "open":
+        assert "contract" in accept(offer_id="mort-offer-1")
+        take(write(file, ("mortgage_offers", {"id": "mort-offer-2"}), good=False))
+        assert accept(offer_id="mort-offer-2") == "offer_not_open"
+    else:
+        assert accept(offer_id="mort-offer-1") == "offer_not_open"
+    contracts = one(connection, "select count(*) from public.mortgage_contracts")
+    assert contracts == (1 if status == "open" else 0)
+
+
+def test_an_imported_event_has_no_id_of_one_made_here(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    call(connection, thinker("anna"), "issue_voucher", voucher_id="v-here")
+    made = one(connection, "select id::text from public.events where subject_id = 'v-here'")
+    take(write(tmp_path / "d1.sqlite", ("events", {"id": made}), good=False))
+    assert rejects(connection) == {made: "id_taken"}
+    assert violations(connection) == {}
+
+
 @pytest.mark.parametrize("carl", ["waits", "is erased before", "is erased while it waits"])
 def test_an_imported_document_is_nobodys_while_a_booking_of_its_voucher_is_not_here(
     connection: psycopg.Connection, take: Take, tmp_path: Path, carl: str

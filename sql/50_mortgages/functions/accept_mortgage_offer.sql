@@ -31,10 +31,14 @@ begin
   end if;
 
   -- lock the application, so that two of its offers cannot be accepted concurrently
-  perform from public.mortgage_applications a where a.id = application.id for no key update;
+  select * into application from public.mortgage_applications a where a.id = application.id for no key update;
   select * into offer from public.mortgage_offers o where o.id = accept_mortgage_offer.offer_id;
   if offer.status <> 'open' then
     raise sqlstate 'PT409' using message = 'offer_not_open', detail = offer.status;
+  end if;
+  -- an import may have brought an open offer for one that is closed
+  if application.status not in ('open', 'offered') then
+    raise sqlstate 'PT409' using message = 'offer_not_open', detail = application.status;
   end if;
 
   update public.mortgage_offers o
@@ -64,8 +68,9 @@ $$;
 
 comment on function public.accept_mortgage_offer is
   'Accepts an offer as its borrower: the application becomes accepted, its other offers are withdrawn, and a contract '
-  'and its room are created. Returns {contract, offer}. offer_not_open has the offer''s status as detail. A repeated '
-  'call with the same idempotency_key returns the stored response (private.replay_response). '
+  'and its room are created. Returns {contract, offer}. offer_not_open has the status of the offer, or of a '
+  'closed application, as detail. A repeated call with the same idempotency_key returns the stored response '
+  '(private.replay_response). '
   'Raises: idempotency_key_invalid, query_too_large, uid_invalid (400); not_signed_in, session_ended (401); '
   'not_the_offers_borrower (403); offer_not_found (404); offer_not_open, request_in_progress (409); '
   'idempotency_key_reused (422); daily_limit_reached (429).';

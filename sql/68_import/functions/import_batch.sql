@@ -63,6 +63,22 @@ begin
   where s.hash = (
     select r.hash from private.import_rows r where r.legacy_table = import_batch.legacy_table and r.id = s.id
   );
+  -- a row whose people are not erased any more is a new one
+  delete from private.import_rejects r
+  where r.id = any (
+    array(
+      select (
+        select j.id from private.import_rejects j
+        where j.source = (select i.source from private.import_runs i where i.id = import_batch.run)
+          and j.legacy_table = import_batch.legacy_table and j.hash = s.hash and j.reason = 'thinker_erased'
+          and not exists (
+            select from private.import_names(import_batch.legacy_table, s.content) as u (uid)
+            join private.erased_uids e on e.hash = sha256(convert_to(u.uid, 'UTF8'))
+          )
+      )
+      from private.import_staging s
+    )
+  );
   delete from private.import_staging s
   where s.mends is null and exists (
     select from private.import_rejects j

@@ -30,6 +30,15 @@ begin
     -- the default partition, which no job drops, would keep it (private.make_event_partitions)
     raise sqlstate 'IM400' using message = 'date_too_old';
   end if;
+  if import_refuse.legacy_table = 'events' and exists (
+    select from private.import_staging s
+    -- ids of events made here are of version 7
+    where s.n = any (import_refuse.ns) and not s.is_known and s.id like '________-____-7%'
+      and exists (select from public.events e where e.id = private.import_uuid(s.id))
+  ) then
+    -- the key has the time, too: the event made here would count as imported
+    raise sqlstate 'IM409' using message = 'id_taken';
+  end if;
   if import_refuse.legacy_table = 'contracts' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and (s.content ->> 'byte_size')::numeric > 100 * 1024 * 1024
@@ -140,8 +149,9 @@ end;
 $$;
 
 comment on function private.import_refuse is
-  'Refuses rows of a batch with text_unreadable; with date_in_the_future; with date_too_old an event of more than '
-  'twenty years ago; with document_too_large one of more than 100 MiB; what pages report, where it '
-  'is too long before its login tokens are hidden; with voucher_missing, property_taken, application_missing and '
-  'contract_missing where the row would become part of what somebody made here under that id, or another source; with '
-  'issuer_differs; with changed_here where somebody made an erased property here again.';
+  'Refuses rows of a batch with text_unreadable; with date_in_the_future; an event with date_too_old where it is more '
+  'than twenty years old, and with id_taken where one made here has its id; with document_too_large one of more than '
+  '100 MiB; what pages report, where it is too long before its login tokens are hidden; with voucher_missing, '
+  'property_taken, application_missing and contract_missing where the row would become part of what somebody made '
+  'here under that id, or another source; with issuer_differs; with changed_here where somebody made an erased '
+  'property here again.';
