@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from rich.progress import ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
 from api.cli.files import Format, Output, open_output
-from api.cli.owner import INCOMPLETE, console, owner_connection, progress
+from api.cli.owner import INCOMPLETE, console, owner_connection, patient_transaction, progress
 from api.cli.tables import Row, Table
 from api.cli.texts import cell, json_cell, visible
 from api.errors import PortalError
@@ -205,35 +205,42 @@ def rejects(
     $ portal import rejects --format csv --output rejects.csv
     $ portal import rejects --retry rejects.csv
     """
-    with owner_connection() as connection:
-        if retry is not None:
-            reports = [(loaded, list[str]()) for loaded in _retry(connection, retry)]
-        else:
-            with connection.cursor(row_factory=dict_row) as cursor:
-                found = cursor.execute(
-                    "select id::text as reject, source, legacy_table as table, row_id as id, reason, detail,"
-                    " content as row from private.import_rejects where resolved_at is null"
-                    " order by created_at, legacy_table, id"
-                ).fetchall()
     if retry is not None:
+        with owner_connection() as connection:
+            reports = [(loaded, list[str]()) for loaded in _retry(connection, retry)]
         _print_reports(reports, False, as_json)
         return
-    with open_output(output) as opened:
+    with (
+        owner_connection() as connection,
+        patient_transaction(connection),
+        connection.cursor("rejects", row_factory=dict_row) as cursor,
+        open_output(output) as opened,
+    ):
+        # a row has up to 256 KiB
+        cursor.itersize = 20
+        cursor.execute(
+            "select id::text as reject, source, legacy_table as table, row_id as id, reason, detail,"
+            " case when %s then content end as row from private.import_rejects where resolved_at is null"
+            " order by created_at, legacy_table, id",
+            (format is not Format.TABLE,),
+        )
         match format:
             case Format.TABLE:
-                Table(
+                table = Table(
                     Console(file=opened, markup=False, emoji=False, highlight=False),
                     "table", "id", "reason", note="detail",
-                ).print(Row((r["table"], r["id"] or "", r["reason"]), r["detail"] or "") for r in found)  # fmt: skip
+                )  # fmt: skip
+                while found := cursor.fetchmany(1000):
+                    table.print(Row((r["table"], r["id"] or "", r["reason"]), r["detail"] or "") for r in found)
             case Format.CSV:
                 lines = csv.DictWriter(opened, REJECTS, lineterminator="\n")
                 lines.writeheader()
                 # the row comes back as it is
                 lines.writerows(
-                    {n: json_cell(r[n]) if n == "row" else cell(r[n] or "") for n in REJECTS} for r in found
+                    {n: json_cell(r[n]) if n == "row" else cell(r[n] or "") for n in REJECTS} for r in cursor
                 )
             case Format.JSON:
-                opened.writelines(f"{json.dumps(record)}\n" for record in found)
+                opened.writelines(f"{json.dumps(record)}\n" for record in cursor)
 
 
 def _load(connection: psycopg.Connection, source: Source, dry_run: bool, charge_from: datetime | None) -> Loaded:
@@ -260,48 +267,61 @@ class _Mended(msgspec.Struct):
 def _retry(connection: psycopg.Connection, file: Path) -> list[Loaded]:
     """Imports the mended rows of a file: a run for each source, and for each day from which its bookings are charged.
 
-    Raises PortalError where the file cannot be read.
+    The file is read again for each table of each run: its rows may be large.
+    Raises PortalError where it cannot be read.
     """
-    try:
-        mended = [
-            (record, stage(record.row, str(record.reject) if record.reject else None)) for record in _read_mended(file)
-        ]
-    except (OSError, ValueError, KeyError, RecursionError, csv.Error, msgspec.MsgspecError) as error:
-        why = " ".join(str(error).split())
-        raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({why}).") from error
-    if not mended or any(record.table not in TABLES for record, _ in mended):
+    found = [(record.source, record.table, record.reject) for record, _ in _read_mended(file)]
+    if not found or any(table not in TABLES for _, table, _ in found):
         raise PortalError(f"{file} must have rows, each with the names of its source and its table.")
     days: dict[UUID | None, date] = dict(
         connection.execute(
             "select j.id, (r.charge_from at time zone s.time_zone)::date from private.import_rejects j"
             " join private.import_runs r on r.id = j.run cross join private.settings s where j.id = any (%s)",
-            ([record.reject for record, _ in mended],),
+            ([reject for *_, reject in found],),
         ).fetchall()
     )
-    parts: dict[tuple[str, date | None], list[tuple[str, Staged]]] = {}
-    for record, row in sorted(mended, key=lambda part: part[0].source):
-        parts.setdefault((record.source, days.get(record.reject)), []).append((record.table, row))
-    runs = [(begin(connection, source, {"name": file.name}, day), rows) for (source, day), rows in parts.items()]
+    tables: dict[tuple[str, date | None], set[str]] = {}
+    for source, name, reject in sorted(found, key=lambda part: part[0]):
+        tables.setdefault((source, days.get(reject)), set()).add(name)
+    runs = [(begin(connection, source, {"name": file.name}, day), (source, day)) for source, day in tables]
     for table in TABLES:
-        for loaded, rows in runs:
-            load_table(connection, loaded, table, [row for name, row in rows if name == table])
+        for loaded, run in runs:
+            if table in tables[run]:
+                rows = (
+                    row
+                    for record, row in _read_mended(file)
+                    if record.table == table and (record.source, days.get(record.reject)) == run
+                )
+                load_table(connection, loaded, table, rows)
     for loaded, _ in runs:
         finish(connection, loaded, 0)
     return [loaded for loaded, _ in runs]
 
 
-def _read_mended(file: Path) -> Iterator[_Mended]:
-    text = file.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("{"):
-        for line in text.split("\n"):
-            if line.strip():
-                yield msgspec.convert(json.loads(line), _Mended)
-        return
+def _read_mended(file: Path) -> Iterator[tuple[_Mended, Staged]]:
+    """The rows of a file of rejects, one after the other. Raises PortalError where it cannot be read."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            while (first := lines.read(1)).isspace():
+                pass
+            lines.seek(0)
+            for fields in _json_lines(lines) if first == "{" else _csv_lines(lines):
+                record = msgspec.convert(fields, _Mended)
+                yield record, stage(record.row, str(record.reject) if record.reject else None)
+    except (OSError, ValueError, KeyError, RecursionError, csv.Error, msgspec.MsgspecError) as error:
+        why = " ".join(str(error).split())
+        raise PortalError(f"{file} has no rows as `portal import rejects` writes them ({why}).") from error
+
+
+def _json_lines(lines: TextIO) -> Iterator[object]:
+    return (json.loads(line) for line in lines if line.strip())
+
+
+def _csv_lines(lines: TextIO) -> Iterator[object]:
     # a row may be long
     csv.field_size_limit(2**31 - 1)
-    for record in csv.DictReader(text.splitlines(keepends=True)):
-        fields = record | {"row": json.loads(record["row"]), "reject": record.get("reject") or None}
-        yield msgspec.convert(fields, _Mended)
+    for record in csv.DictReader(lines):
+        yield record | {"row": json.loads(record["row"]), "reject": record.get("reject") or None}
 
 
 def _print_reports(reports: list[tuple[Loaded, list[str]]], dry_run: bool, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import time
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -363,6 +364,30 @@ def test_a_reject_is_no_formula_in_a_spreadsheet_and_comes_back(
     assert connection.execute("select title, description from public.vouchers where id = 'v-2'").fetchall() == [
         (title, description)
     ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_rejects_are_listed_and_mended_one_after_the_other(
+    connection: psycopg.Connection, tmp_path: Path, kind: str
+) -> None:
+    connection.execute(
+        "insert into private.import_rejects (source, legacy_table, row_id, hash, content, reason, run)"
+        " select 'd1', 'vouchers', 'v-' || n, gen_random_uuid(), %s::jsonb"
+        " || jsonb_build_object('id', 'v-' || n, 'description', repeat('x', 120000)), 'date_invalid', 1"
+        " from generate_series(1, 200) as n",
+        (stage(ROWS["vouchers"]).content.decode(),),
+    )
+    listed = tmp_path / "rejects"
+    assert portal("import", "rejects").count("\n") == 201
+    tracemalloc.start()
+    try:
+        portal("import", "rejects", "--format", kind, "--output", str(listed))
+        portal("import", "rejects", "--retry", str(listed))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert one(connection, "select count(*) from public.vouchers") == 200
+    assert peak < listed.stat().st_size / 2
 
 
 @pytest.mark.parametrize(
