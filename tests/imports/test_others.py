@@ -110,15 +110,18 @@ def test_only_the_same_row_of_another_source_ends_a_reject(
 
 
 def test_an_application_joins_no_property_of_others(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
-    def application(n: int, house: int) -> tuple[str, Mapping[str, Value]]:
+    def application(n: int, house: object) -> tuple[str, Mapping[str, Value]]:
         return "mortgage_applications", {"id": f"app-{n}", "property_id": f"house-{house}", "borrower_uid": "mallory"}
 
-    call(connection, thinker("clara"), "apply_for_mortgage", property_id="house-1")
+    for property_id in ("house-1", "house-unknown"):
+        call(connection, thinker("clara"), "apply_for_mortgage", property_id=property_id)
     take_from_another(take, connection, tmp_path / "eve.sqlite", ("properties", {"id": "house-2"}), application(3, 3))
     file = write(
         tmp_path / "d1.sqlite",
         ("properties", {"id": "house-4"}),
         *(application(n, n - 10) for n in range(11, 16)),
+        # what the servers write where none is given
+        application(16, "unknown"),
         *(("mortgage_offers", {"id": f"offer-{n}", "application_id": f"app-{n}"}) for n in range(11, 16)),
         good=False,
     )

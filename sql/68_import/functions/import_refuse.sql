@@ -104,7 +104,9 @@ begin
   end if;
   if import_refuse.legacy_table = 'mortgage_applications' and exists (
     select from private.import_staging s
-    where s.n = any (import_refuse.ns) and not s.is_known and s.content ->> 'property_id' <> ''
+    where s.n = any (import_refuse.ns) and not s.is_known
+      -- the second is what the servers write where none is given: it belongs to nobody
+      and s.content ->> 'property_id' not in ('', 'house-unknown')
       and (select true from public.properties p where p.id = s.content ->> 'property_id')
       and (
         select origin = any (r.shown_by)
