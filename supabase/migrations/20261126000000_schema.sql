@@ -5774,6 +5774,9 @@ create table public.events (
   created_at   timestamptz not null default now(),
 
   constraint event_type_is_not_empty check (type <> ''),
+  constraint event_type_has_at_most_255_characters check (char_length(type) <= 255),
+  constraint subject_type_has_at_most_255_characters check (char_length(subject_type) <= 255),
+  constraint subject_id_has_at_most_4096_bytes check (octet_length(subject_id) <= 4096),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
   constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null)),
   -- so short a text has no more levels, and no number beyond a double
@@ -5981,6 +5984,9 @@ as $$
           100.0 * coalesce(sum(r.events) filter (where r.is_error), 0) / sum(r.events) as error_rate
         from recent r
         group by r.feature
+        -- imported events may have any
+        order by 2 desc, 1
+        limit 100
       ) f
     ),
     'recent_events', (
@@ -9803,7 +9809,8 @@ as $$
 declare
   hex text;
 begin
-  if import_uuid.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+  -- one of version 8 could be that of another's text
+  if import_uuid.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
     return import_uuid.id::uuid;
   end if;
   hex := encode(sha256(convert_to(import_uuid.id, 'UTF8')), 'hex');
@@ -9813,7 +9820,7 @@ $$;
 
 comment on function private.import_uuid is
   'The id of an imported event, document or document link, whose legacy id is a text such as ct-mws0ylx7-53c1: the '
-  'id itself if it is a UUID, otherwise its SHA-256 in the form of a UUID of version 8.';
+  'id itself if it is a UUID of another version than 8, otherwise its SHA-256 in the form of a UUID of version 8.';
 
 -- sql/67_legacy/functions/import_word.sql
 create function private.import_word(value text)

@@ -376,6 +376,15 @@ def test_an_imported_offer_for_a_closed_application_is_not_accepted(
     assert contracts == (1 if status == "open" else 0)
 
 
+def test_no_row_takes_the_id_that_another_becomes(connection: psycopg.Connection, take: Take, tmp_path: Path) -> None:
+    uuid = one(connection, "select private.import_uuid('ct-1')::text")
+    evil = ("contracts", {"id": uuid, "created_by": "eve", "storage_url": f"contracts/{uuid}/x"})
+    file = write(tmp_path / "d1.sqlite", evil, good=False)
+    take(write(file))
+    assert rejects(connection) == {}
+    assert one(connection, "select private.uid_of(created_by) from public.contracts where id = %s", uuid) == "anna"
+
+
 def test_an_imported_event_has_no_id_of_one_made_here(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:

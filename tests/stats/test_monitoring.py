@@ -63,6 +63,16 @@ def test_the_dashboard_counts_what_a_second_reckoning_counts(connection: psycopg
     assert days == {day: sum(f"{at:%Y-%m-%d}" == day for *_, at in recent) for day in days}
 
 
+def test_the_dashboard_names_a_hundred_features(connection: psycopg.Connection) -> None:
+    with unchecked(connection):
+        connection.execute(
+            "insert into public.events (type, subject_type, subject_id)"
+            " select 'x', 'kind ' || n, 'a' from generate_series(1, 150) as n, generate_series(1, n)"
+        )
+    features = call(connection, SERVER, "dashboard")["features"]
+    assert [feature["name"] for feature in features] == [f"kind {n}" for n in range(150, 50, -1)]
+
+
 def is_error(kind: str, _: str | None, meta: dict[str, object]) -> bool:
     """Whether the dashboard counts an event as an error."""
     return bool(

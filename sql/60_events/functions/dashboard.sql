@@ -97,6 +97,9 @@ as $$
           100.0 * coalesce(sum(r.events) filter (where r.is_error), 0) / sum(r.events) as error_rate
         from recent r
         group by r.feature
+        -- imported events may have any
+        order by 2 desc, 1
+        limit 100
       ) f
     ),
     'recent_events', (

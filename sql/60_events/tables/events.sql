@@ -8,6 +8,9 @@ create table public.events (
   created_at   timestamptz not null default now(),
 
   constraint event_type_is_not_empty check (type <> ''),
+  constraint event_type_has_at_most_255_characters check (char_length(type) <= 255),
+  constraint subject_type_has_at_most_255_characters check (char_length(subject_type) <= 255),
+  constraint subject_id_has_at_most_4096_bytes check (octet_length(subject_id) <= 4096),
   constraint meta_is_an_object check (jsonb_typeof(meta) = 'object'),
   constraint subject_has_type_and_id check ((subject_type is null) = (subject_id is null)),
   -- so short a text has no more levels, and no number beyond a double
