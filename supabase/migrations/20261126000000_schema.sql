@@ -3059,7 +3059,6 @@ create table public.voucher_bookings (
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
-  constraint slot_lasts_at_most_a_year check (slot_end - slot_start <= interval '366 days'),
   constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
   constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
   constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),
@@ -6152,7 +6151,7 @@ begin
     '(\\"(?:mot|sig|(?:[a-z]+_)?token)\\(?:\\\\)*" ?: ?\\(?:\\\\)*")(?:[^"\\]|\\[bfnrt]|\\u[0-9a-f]{4})+',
     '\1***',
     'gi'
-  );
+  )::jsonb;
 end;
 $$;
 
@@ -10936,6 +10935,14 @@ begin
     -- the key has the time, too: the event made here would count as imported
     raise sqlstate 'IM409' using message = 'id_taken';
   end if;
+  if import_refuse.legacy_table = 'voucher_bookings' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns)
+      and private.import_time(s.content ->> 'slot_end') - private.import_time(s.content ->> 'slot_start')
+      > interval '366 days'
+  ) then
+    raise sqlstate 'IM400' using message = 'slot_too_long';
+  end if;
   if import_refuse.legacy_table = 'contracts' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and (s.content ->> 'byte_size')::numeric > 100 * 1024 * 1024
@@ -11049,11 +11056,11 @@ $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; an event with date_too_old where it is more '
-  'than twenty years old, and with id_taken where one made here has its id; with document_too_large one of more than '
-  '100 MiB; what pages report, where it is too long before its login tokens are hidden; with voucher_missing, '
-  'property_taken, application_missing and contract_missing where the row would become part of what somebody made '
-  'here under that id, or another source; with issuer_differs; with changed_here where somebody made an erased '
-  'property here again.';
+  'than twenty years old, and with id_taken where one made here has its id; with slot_too_long a booking of '
+  'more than 366 days; with document_too_large one of more than 100 MiB; what pages report, where it is too long '
+  'before its login tokens are hidden; with voucher_missing, property_taken, application_missing and contract_missing '
+  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs; '
+  'with changed_here where somebody made an erased property here again.';
 
 -- sql/68_import/functions/import_refuse_erased.sql
 create function private.import_refuse_erased(legacy_table text, run integer)

@@ -17,7 +17,6 @@ create table public.voucher_bookings (
 
   constraint booking_status_is_valid check (status in ('booked', 'cancelled')),
   constraint slot_ends_after_it_starts check (slot_end > slot_start),
-  constraint slot_lasts_at_most_a_year check (slot_end - slot_start <= interval '366 days'),
   constraint cancelled_booking_has_a_time check ((status = 'cancelled') = (cancelled_at is not null)),
   constraint only_a_cancelled_booking_has_a_reason check (cancel_reason is null or status = 'cancelled'),
   constraint cancelled_at_is_not_before_created_at check (cancelled_at >= created_at),

@@ -39,6 +39,14 @@ begin
     -- the key has the time, too: the event made here would count as imported
     raise sqlstate 'IM409' using message = 'id_taken';
   end if;
+  if import_refuse.legacy_table = 'voucher_bookings' and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns)
+      and private.import_time(s.content ->> 'slot_end') - private.import_time(s.content ->> 'slot_start')
+      > interval '366 days'
+  ) then
+    raise sqlstate 'IM400' using message = 'slot_too_long';
+  end if;
   if import_refuse.legacy_table = 'contracts' and exists (
     select from private.import_staging s
     where s.n = any (import_refuse.ns) and (s.content ->> 'byte_size')::numeric > 100 * 1024 * 1024
@@ -152,8 +160,8 @@ $$;
 
 comment on function private.import_refuse is
   'Refuses rows of a batch with text_unreadable; with date_in_the_future; an event with date_too_old where it is more '
-  'than twenty years old, and with id_taken where one made here has its id; with document_too_large one of more than '
-  '100 MiB; what pages report, where it is too long before its login tokens are hidden; with voucher_missing, '
-  'property_taken, application_missing and contract_missing where the row would become part of what somebody made '
-  'here under that id, or another source; with issuer_differs; with changed_here where somebody made an erased '
-  'property here again.';
+  'than twenty years old, and with id_taken where one made here has its id; with slot_too_long a booking of '
+  'more than 366 days; with document_too_large one of more than 100 MiB; what pages report, where it is too long '
+  'before its login tokens are hidden; with voucher_missing, property_taken, application_missing and contract_missing '
+  'where the row would become part of what somebody made here under that id, or another source; with issuer_differs; '
+  'with changed_here where somebody made an erased property here again.';
