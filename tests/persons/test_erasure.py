@@ -326,6 +326,36 @@ def test_an_operator_closes_offers_that_others_book_again_and_again(database: st
         assert erase(connection, "anna")["pseudonym"]
 
 
+def test_no_event_is_compared_with_each_of_many_bookings(world: psycopg.Connection) -> None:
+    end_obligations(world)
+    with unchecked(world):
+        world.execute(
+            "insert into public.voucher_bookings (id, voucher_id, issuer_id, holder_id, slot_start, slot_end, status,"
+            " cancelled_at) select n, v.id, v.issuer_id, private.thinker_id('anna'), v.valid_from,"
+            " v.valid_from + interval '1 hour', 'cancelled', now() from public.vouchers v, generate_series(1, 5000) n"
+            " where v.id = 'booked'"
+        )
+        world.execute(
+            "insert into public.events (type, subject_type, subject_id, meta)"
+            " select 'voucher.book', 'voucher_booking', n, '{\"note\": 1}' from generate_series(1, 5000) n"
+        )
+    world.execute("analyze public.voucher_bookings, public.events")
+    # less than the bookings need, as the usual 4 MB for a hundred thousand
+    world.execute("set local work_mem = '64kB'")
+    plans: list[str] = []
+    world.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+    world.execute(
+        "load 'auto_explain'; set local auto_explain.log_min_duration = 0; set local auto_explain.log_analyze = on;"
+        " set local auto_explain.log_nested_statements = on; set local client_min_messages = log"
+    )
+    assert erase(world, "anna")["rows"]["events"]["emptied"] > 5000
+    world.execute("set local client_min_messages = notice")
+    reading = [plan for plan in plans if "update public.events" in plan and "from public.voucher_bookings" in plan]
+    assert len(reading) == 3
+    read = re.findall(r"actual .*rows=([\d.]+) loops=(\d+)", "\n".join(reading))
+    assert max(float(number) * int(times) for number, times in read) < 100_000
+
+
 def test_the_same_uid_begins_anew(world: psycopg.Connection) -> None:
     end_obligations(world)
     erase(world, "anna")

@@ -3,6 +3,8 @@ returns jsonb
 language plpgsql
 volatile
 set search_path = ''
+-- events are joined with what is the thinker's, which may both be a million rows
+set enable_nestloop = off
 as $$
 declare
   thinker   constant uuid := private.thinker_id(erase_from_log.uid);
@@ -48,28 +50,35 @@ begin
     e.actor_id = thinker
     -- it had another uid before or after
     or erase_from_log.uid in (e.meta #>> '{before,public_id}', e.meta #>> '{after,public_id}')
-    or (e.subject_type, e.subject_id) in (
-      select 'thinker', erase_from_log.uid
-      union all select 'voucher', v.id from public.vouchers v where v.issuer_id = thinker
-      union all
-      select 'voucher_booking', b.id
-      from public.voucher_bookings b
-      where thinker in (b.issuer_id, b.holder_id)
-      union all select 'room', r.id from public.rooms r where r.owner_id = thinker
-      union all select 'contract', c.id::text from public.contracts c where c.created_by = thinker
-      union all
-      select 'contract_link', l.id::text
-      from public.contract_links l
-      join public.contracts c on c.id = l.contract_id
-      where c.created_by = thinker
-      union all select 'property', p.id from public.properties p where p.created_by = thinker
-      union all
-      select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = thinker
-      union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = thinker
-      union all select 'transfer', t.id from public.transfers t where t.thinker_id = thinker
-    )
   );
   get diagnostics emptied = row_count;
+
+  update public.events e
+  set meta = e.meta - array(select k from jsonb_object_keys(e.meta) k where k <> all (kept))
+  from (
+    select 'thinker' as subject_type, erase_from_log.uid as subject_id
+    union all select 'voucher', v.id from public.vouchers v where v.issuer_id = thinker
+    union all
+    select 'voucher_booking', b.id
+    from public.voucher_bookings b
+    where thinker in (b.issuer_id, b.holder_id)
+    union all select 'room', r.id from public.rooms r where r.owner_id = thinker
+    union all select 'contract', c.id::text from public.contracts c where c.created_by = thinker
+    union all
+    select 'contract_link', l.id::text
+    from public.contract_links l
+    join public.contracts c on c.id = l.contract_id
+    where c.created_by = thinker
+    union all select 'property', p.id from public.properties p where p.created_by = thinker
+    union all
+    select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = thinker
+    union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = thinker
+    union all select 'transfer', t.id from public.transfers t where t.thinker_id = thinker
+  ) own
+  where e.created_at >= erase_from_log.since and e.meta - kept <> '{}' and e.type <> 'fee.changed'
+    and e.subject_type = own.subject_type and e.subject_id = own.subject_id;
+  get diagnostics changed = row_count;
+  emptied := emptied + changed;
 
   update public.events e
   set subject_id = erase_from_log.pseudonym
