@@ -514,6 +514,22 @@ def test_an_erasure_locks_no_vouchers_while_it_reads_the_log(database: str) -> N
             erasing.result(timeout=30)
 
 
+def test_an_erasure_locks_no_voucher_of_others_for_bookings_that_are_cancelled(database: str) -> None:
+    anna, ben = thinker("anna"), thinker("ben")
+    start = "2030-01-07 09:00Z"
+    with connections(database, 2) as [operator, others]:
+        call(operator, ben, "issue_voucher", voucher_id="offer", valid_from=start, valid_until="2030-01-07 18:00Z")
+        call(operator, anna, "book_voucher", voucher_id="offer", slot_start=start)
+        call(operator, anna, "cancel_booking", voucher_id="offer", reason="ill")
+        with operator.transaction():
+            pseudonym = erase(operator, "anna")["pseudonym"]
+            others.execute("select from public.vouchers where id = 'offer' for no key update nowait")
+            assert outcome(others, thinker("clara"), "book_voucher", voucher_id="offer", slot_start=start) is None
+        bookings = "select array_agg(private.uid_of(holder_id) order by created_at) from public.voucher_bookings"
+        assert one(operator, bookings) == [pseudonym, "clara"]
+        assert violations(operator) == {}
+
+
 LOGGED: LiteralString = """
     insert into public.events (type, created_at)
     select 'thing.done', now() - interval '1 minute' - n * interval '0.3 seconds' from generate_series(1, 10000) n

@@ -70,7 +70,10 @@ begin
       where v.id = any (array(
         select o.id from public.vouchers o where thinker in (o.issuer_id, o.holder_id, o.issued_to)
         union
-        select b.voucher_id from public.voucher_bookings b where thinker in (b.issuer_id, b.holder_id)
+        -- a cancelled booking never changes again
+        select b.voucher_id
+        from public.voucher_bookings b
+        where thinker in (b.issuer_id, b.holder_id) and b.status = 'booked'
       ))
       for update nowait;
       perform
