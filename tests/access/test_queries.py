@@ -264,6 +264,40 @@ def test_a_list_of_vouchers_reads_no_row_that_its_reader_may_not_see(migrated: s
                 assert one(connection, read, table) - before < 100, filters
 
 
+def test_a_holder_reads_no_documents_of_others(migrated: str, server: Server) -> None:
+    read = (
+        "select sum(pg_stat_get_xact_tuples_returned(t) + pg_stat_get_xact_tuples_fetched(t))"
+        " from unnest('{public.contracts,public.contract_links,public.vouchers}'::regclass[]) t"
+    )
+    seen = "select (select count(*) from private.my_contract_links()), (select count(*) from private.my_contracts())"
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
+        call(connection, ANN, "issue_voucher", voucher_id="v1", holder_uid="eve")
+        with unchecked(connection):
+            connection.execute(
+                "insert into public.vouchers (id, issuer_id, status, valid_from, valid_until)"
+                " select 'v' || n, issuer_id, 'issued', valid_from, valid_until from public.vouchers,"
+                " generate_series(2, 5000) n where id = 'v1'"
+            )
+            connection.execute(
+                "insert into public.contracts (id, name, byte_size, storage_url, hash_sha256, created_by)"
+                " select md5(id)::uuid, 'a', 1, 'contracts/x/' || id, repeat('0', 64), issuer_id from public.vouchers"
+            )
+            connection.execute(
+                "insert into public.contract_links (contract_id, voucher_id)"
+                " select md5(id)::uuid, id from public.vouchers"
+            )
+        connection.execute("analyze")
+        eve = thinker("eve")
+        with connection.transaction():
+            connection.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                (eve.role, json.dumps(eve.claims())),
+            )
+            before = one(connection, read)
+            assert connection.execute(seen).fetchone() == (1, 1)
+            assert one(connection, read) - before < 100
+
+
 def test_a_list_of_offers_reads_no_offer_for_the_applications_of_others(migrated: str, server: Server) -> None:
     read = (
         "select (seq_tup_read + coalesce(idx_tup_fetch, 0))::integer"
