@@ -53,6 +53,14 @@ class Calls(Protocol):
         ...
 
 
+class LockedError(ApiError):
+    """Somebody holds a lock that the call needs. It was rolled back, and can be made again."""
+
+    def __init__(self) -> None:
+        """It is `busy` for a client."""
+        super().__init__("busy")
+
+
 class Gateway(Calls, Protocol):
     """The database, as the application opens and closes it."""
 

@@ -26,7 +26,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.gateway import REPLAYED_HEADER, Json, api_error, replayed
+from api.gateway import REPLAYED_HEADER, Json, LockedError, api_error, replayed
 from api.gateway.shares import PATIENCE_SECONDS
 
 CALL_SECONDS = 15.0
@@ -35,15 +35,18 @@ CALL_SECONDS = 15.0
 RETRY_SECONDS = 0.25
 """How long a request without a connection waits until it has another one made."""
 
-LOCK_PATIENCE = "3s"
-"""How long to wait for a lock, instead of exhausting the pool behind an open transaction in Studio.
+LOCK_PATIENCE = f"{PATIENCE_SECONDS:.0f}s"
+"""How long a call waits for locks in all.
 
 Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
 """
 
+_LOCK_TIMEOUT = "200ms"
+"""How long it waits with a connection; it is made again then (`Shares`), and others have the connection meanwhile."""
+
 _ACT = f"""
     select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
-           set_config('lock_timeout', '{LOCK_PATIENCE}', true), set_config('statement_timeout', $3, true)
+           set_config('lock_timeout', '{_LOCK_TIMEOUT}', true), set_config('statement_timeout', $3, true)
 """
 
 # `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
@@ -125,6 +128,8 @@ class DirectGateway:
         except PoolTimeout as error:
             _log.warning("no connection: %s", error)
             raise ApiError("busy" if any(not each.closed for each in self._made) else "database_away") from error
+        except psycopg.errors.LockNotAvailable as error:
+            raise LockedError from error
         except psycopg.Error as error:
             if error.sqlstate is None:
                 # those that nobody uses may lead to the same server, which is gone or hangs

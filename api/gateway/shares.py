@@ -4,6 +4,7 @@ docs/operation.md, "Connections" has the figures.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from weakref import WeakValueDictionary
 
 from api.actor import SERVER, Actor
 from api.errors import ApiError
-from api.gateway import Calls, Gateway
+from api.gateway import Calls, Gateway, LockedError
 
 PATIENCE_SECONDS = 3.0
 """How long a request waits for a free connection."""
 
+LOCK_PAUSE_SECONDS = 0.6
+"""How long a call that needs a lock of somebody else's leaves its connection to others."""
 
 WRITES_OF_THINKER = 2
 """Calls at once of one thinker, or of all thinkers of one browser session: the database counts what they write together
@@ -145,6 +148,23 @@ class _Share:
             client.requests -= 1
 
     async def _call(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
+        loop = asyncio.get_running_loop()
+        patience_ends = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._call_once(function, actor, params)
+            except LockedError:
+                # of a hundred calls that wait for one lock, few have connections at any time
+                pause = LOCK_PAUSE_SECONDS * (0.5 + random.random())  # noqa: S311 (not all of them at once)
+                if loop.time() + pause > patience_ends:
+                    raise
+                self._usage.waiting += 1
+                try:
+                    await asyncio.sleep(pause)
+                finally:
+                    self._usage.waiting -= 1
+
+    async def _call_once(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []
         usage, limits = self._usage, self._limits
         if self._thinkers is not None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from itertools import cycle, repeat
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -205,6 +206,34 @@ def test_lists_leave_connections_for_writes(url: str, shared_database: str) -> N
     with waiting(shared_database, url, *[a_list(ANNA)] * MANY):
         answers = ask_at_once(url, a_heartbeat(BEN), health, the_log)
     assert [answer.status for answer in answers] == [200] * 3
+
+
+@pytest.fixture
+def direct(shared_database: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of an app that calls PostgreSQL itself."""
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=JWT_SECRET, rate_limit="off")
+    with serve(settings, shared_database) as url:
+        yield url
+
+
+def test_calls_that_wait_for_one_lock_leave_connections_for_others(direct: str, shared_database: str) -> None:
+    with waiting(shared_database, direct, *[a_write(ANNA)] * MANY):
+        assert ask_at_once(direct, a_heartbeat(BEN))[0].status == 200
+
+
+def test_a_call_that_waited_for_a_lock_is_made_again(direct: str, shared_database: str) -> None:
+    waits = "select from pg_stat_activity where wait_event_type = 'Lock' having count(*) {} 0"
+    with (
+        ThreadPoolExecutor(1) as thread,
+        psycopg.connect(shared_database) as holding,
+        psycopg.connect(shared_database, autocommit=True) as watching,
+    ):
+        holding.execute("lock table public.vouchers")
+        asked = thread.submit(ask_at_once, direct, a_write(ANNA))
+        for comparison in (">", "="):
+            wait_for_row(watching, waits.format(comparison))
+        holding.rollback()
+        assert [answer.status for answer in asked.result()] == [404]
 
 
 def test_callers_leave_connections_for_operators(url: str, shared_database: str) -> None:
