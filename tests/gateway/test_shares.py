@@ -14,6 +14,7 @@ import pytest
 
 from api.actor import Actor
 from api.errors import ApiError
+from api.gateway import LockedError
 from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
 from api.gateway.shares import MOST_OF_CLIENT, WRITES_OF_THINKER, Shares
@@ -208,28 +209,42 @@ def test_lists_leave_connections_for_writes(url: str, shared_database: str) -> N
     assert [answer.status for answer in answers] == [200] * 3
 
 
-@pytest.fixture
-def direct(shared_database: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of an app that calls PostgreSQL itself."""
+def test_calls_that_wait_for_one_lock_leave_connections_for_others() -> None:
+    class Locked(Held):
+        """Somebody else has the lock that a cancellation needs."""
+
+        async def call(self, function: str, actor: Actor, **params: object) -> object:
+            if function == "cancel_booking":
+                raise LockedError
+            return await super().call(function, actor, **params)
+
+    async def answered() -> tuple[object, int]:
+        held = Locked(DirectGateway.connections)
+        held.answer.set()
+        shares = Shares(held)
+        calls = shares.of(is_operator=False, is_read=False)
+        waiting = [asyncio.ensure_future(calls.call("cancel_booking", GUEST)) for _ in range(MANY)]
+        await asyncio.sleep(0)
+        answer = await calls.call("ping", GUEST)
+        still = sum(not task.done() for task in waiting)
+        for task in waiting:
+            task.cancel()
+        return answer, still
+
+    assert asyncio.run(answered()) == (True, MANY)
+
+
+def test_a_call_that_waited_for_a_lock_is_made_again(shared_database: str, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=JWT_SECRET, rate_limit="off")
-    with serve(settings, shared_database) as url:
-        yield url
-
-
-def test_calls_that_wait_for_one_lock_leave_connections_for_others(direct: str, shared_database: str) -> None:
-    with waiting(shared_database, direct, *[a_write(ANNA)] * MANY):
-        assert ask_at_once(direct, a_heartbeat(BEN))[0].status == 200
-
-
-def test_a_call_that_waited_for_a_lock_is_made_again(direct: str, shared_database: str) -> None:
     waits = "select from pg_stat_activity where wait_event_type = 'Lock' having count(*) {} 0"
     with (
+        serve(settings, shared_database) as url,
         ThreadPoolExecutor(1) as thread,
         psycopg.connect(shared_database) as holding,
         psycopg.connect(shared_database, autocommit=True) as watching,
     ):
         holding.execute("lock table public.vouchers")
-        asked = thread.submit(ask_at_once, direct, a_write(ANNA))
+        asked = thread.submit(ask_at_once, url, a_write(ANNA))
         for comparison in (">", "="):
             wait_for_row(watching, waits.format(comparison))
         holding.rollback()
