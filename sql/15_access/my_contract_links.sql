@@ -12,8 +12,8 @@ set enable_mergejoin = off
 set jit = off
 as $$
 begin
-  -- with offset 0 the links of a document or voucher are sought by its id: the planner, which has no statistics of these
-  -- ids, would begin with all links
+  -- with offset 0 the links of a document or voucher are sought by its id: the planner, which has no statistics of
+  -- these ids, would begin with all links
   return query
     select l.id
     from public.contracts c
