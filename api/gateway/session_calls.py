@@ -142,10 +142,7 @@ class SessionCalls:
     async def _merged_list(self, function: str, actors: list[Actor], params: dict[str, object]) -> list[Row]:
         """See `_list`: the pages of several thinkers, each with a part of the rows and the bytes."""
         most = int(str(params["max_rows"]))
-        part = {
-            "max_rows": max(1, most // len(actors)),
-            "max_bytes": MAX_PAGE_BYTES // len(actors),
-        }
+        part = {"max_rows": max(1, most // len(actors)), "max_bytes": MAX_PAGE_BYTES // len(actors)}
         newest_first = _NEWEST_FIRST[function]
         pages: list[list[Row]] = []
         refusals = []

@@ -4,6 +4,7 @@ docs/operation.md, "Connections" has the figures.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -93,6 +94,8 @@ class Shares:
         return versions
 
 
+_log = logging.getLogger(__name__)
+
 _Thinkers: TypeAlias = WeakValueDictionary[str | UUID, asyncio.Semaphore]
 """What each thinker, by its uid, or browser session may write at once, wherever it comes from."""
 
@@ -153,10 +156,11 @@ class _Share:
         while True:
             try:
                 return await self._call_once(function, actor, params)
-            except LockedError:
+            except LockedError as error:
                 # of a hundred calls that wait for one lock, few have connections at any time
                 pause = LOCK_PAUSE_SECONDS * (0.5 + random.random())  # noqa: S311 (not all of them at once)
                 if loop.time() + pause > patience_ends:
+                    _log.warning("database busy: %s", error.__cause__)
                     raise
                 self._usage.waiting += 1
                 try:

@@ -29,6 +29,9 @@ _MAX_ANSWERS = 2**34
 _MAX_REQUESTS = 1_000_000
 """The requests to a server, most of which are for a page or an application."""
 
+_LONGEST_ID = 255
+"""The characters of an id or a uid that the tables take."""
+
 _MAX_NAMES = 100
 """How many fields without a column are named, each with at most so many characters."""
 
@@ -239,7 +242,7 @@ class _Reader:
         has_figures, without = True, 0
         for application, borrower in self._database.execute(query).fetchall():
             # no such id is taken, and a server may refuse to be asked for it
-            if not application.strip() or len(application) > 255:
+            if not application.strip() or len(application) > _LONGEST_ID:
                 continue
             offers = self._all(OFFERS, self._server.pages(OFFERS, applicationId=application))
             if offers and has_figures:
@@ -283,7 +286,7 @@ def _header(uid: object) -> bytes:
     """A uid as the value of a header, as servers read it; the user of all lists where no header can hold it."""
     is_value = (
         isinstance(uid, str)
-        and len(uid) <= 255
+        and len(uid) <= _LONGEST_ID
         and uid.isprintable()
         and uid.strip() == uid != ""
         and max(uid) <= "\xff"

@@ -464,7 +464,7 @@ create function private.read_page(
   page         refcursor,
   max_rows     integer,
   oldest_first boolean default false,
-  max_bytes    integer default 4194304
+  max_bytes    integer default null
 )
 returns jsonb[]
 language plpgsql
@@ -509,7 +509,7 @@ $$;
 
 comment on function private.read_page is
   'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), the newest ones '
-  'first, at most max_rows of them (private.page_rows) and max_bytes (4 MiB, if it is more), at least one; with '
+  'first, at most max_rows of them (private.page_rows) and max_bytes (4 MiB at most), at least one; with '
   'oldest_first each page is turned round. The first page has the newest items in any case: strangers who add to a '
   'list must not hide what comes later. If there are more, the last item also has next, the cursor of the next page '
   '(private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into jsonb, and '
@@ -2254,7 +2254,7 @@ stable
 set search_path = ''
 as $$
 begin
-  -- first: what is refused must not keep the thinker whom it names waiting (api/gateway/shares.py)
+  -- check the session before the JSON: a refused request must not delay the thinker that it names
   perform private.is_valid_request();
   -- a column's JSON is up to three levels within the request; how long it is, is the column's rule
   perform private.check_json(checked_request.request, levels => 66, bytes => null);
@@ -3659,7 +3659,7 @@ create function public.list_bookings(
   voucher_id text    default null,
   max_rows   integer default 1000,
   after      text    default null,
-  max_bytes  integer default 4194304
+  max_bytes  integer default null
 )
 returns jsonb[]
 language plpgsql
@@ -3706,7 +3706,7 @@ create function public.list_vouchers(
   status     text    default null,
   max_rows   integer default 1000,
   after      text    default null,
-  max_bytes  integer default 4194304
+  max_bytes  integer default null
 )
 returns jsonb[]
 language plpgsql
@@ -4161,7 +4161,7 @@ create function public.list_contracts(
   room_id    text    default null,
   max_rows   integer default 1000,
   after      text    default null,
-  max_bytes  integer default 4194304
+  max_bytes  integer default null
 )
 returns jsonb[]
 language plpgsql
@@ -5056,7 +5056,7 @@ create function public.list_mortgage_offers(
   newest_first   boolean default false,
   max_rows       integer default 1000,
   after          text    default null,
-  max_bytes      integer default 4194304
+  max_bytes      integer default null
 )
 returns jsonb[]
 language plpgsql
@@ -5579,7 +5579,7 @@ create function public.list_transfers(
   direction      text    default null,
   max_rows       integer default 1000,
   after          text    default null,
-  max_bytes      integer default 4194304
+  max_bytes      integer default null
 )
 returns jsonb[]
 language plpgsql

@@ -5,7 +5,7 @@ stable
 set search_path = ''
 as $$
 begin
-  -- first: what is refused must not keep the thinker whom it names waiting (api/gateway/shares.py)
+  -- check the session before the JSON: a refused request must not delay the thinker that it names
   perform private.is_valid_request();
   -- a column's JSON is up to three levels within the request; how long it is, is the column's rule
   perform private.check_json(checked_request.request, levels => 66, bytes => null);

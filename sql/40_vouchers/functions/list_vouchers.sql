@@ -4,7 +4,7 @@ create function public.list_vouchers(
   status     text    default null,
   max_rows   integer default 1000,
   after      text    default null,
-  max_bytes  integer default 4194304
+  max_bytes  integer default null
 )
 returns jsonb[]
 language plpgsql
