@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
@@ -289,9 +290,14 @@ class _Protocol(H11Protocol):
             self._limit_unread(self._connections_of_network(), MAX_UNREAD_BYTES // 4)
 
     def _limit_unread(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
+        """Of too much that is unread, drop what clients of the network with most of it have not read for longest."""
         unread = {other: size for other in connections if (size := other.transport.get_write_buffer_size())}
         while sum(unread.values()) > most and len(unread) > 1:
-            silent = _longest_silent(unread)
+            sizes: Counter[str] = Counter()
+            for other, size in unread.items():
+                sizes[other.network] += size
+            [(largest, _)] = sizes.most_common(1)
+            silent = _longest_silent(other for other in unread if other.network == largest)
             silent.transport.abort()
             del unread[silent]
 
@@ -314,6 +320,8 @@ class _Protocol(H11Protocol):
                 self.transport.abort()
         elif self._unread_until is None or self._unread - unread >= UNREAD_AT_ONCE:
             # a client wins time for the rest of a long answer only by reading
+            if self._unread_until is not None:
+                self.heard = now
             self._unread = unread
             self._unread_until = now + timeout + min(unread, UNREAD_AT_ONCE) / MIN_BYTES_PER_SECOND
         elif now > self._unread_until:

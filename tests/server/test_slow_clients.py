@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -332,6 +333,59 @@ def test_of_too_many_unread_answers_those_of_the_longest_silent_are_dropped(
         are_whole = [len(received(client)) > LONG for client in clients]
     # that of another address, and the last three
     assert are_whole == [True, False, False, True, True, True]
+
+
+def test_of_too_many_unread_answers_those_of_the_network_with_most_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "MAX_UNREAD_BYTES", 4 * 3 * LONG)
+    with answering_at_length(tmp_path, []) as url, ExitStack() as stack:
+        clients = []
+        for source in ["127.0.0.2", *(f"127.0.0.{number}" for number in range(3, 8) for _ in range(3))]:
+            clients.append(stack.enter_context(connected(url, get("/"), source)))
+            assert clients[-1].recv(1) == b"H"
+        first, *others = [len(received(client)) > LONG for client in clients]
+    assert first
+    assert not all(others)
+
+
+def test_a_client_that_reads_on_is_not_the_longest_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "MAX_UNREAD_BYTES", 13 * LONG)
+    look = http_server._Protocol.hang_up_if_late
+    looks: SimpleQueue[float] = SimpleQueue()
+
+    def hang_up_if_late(self: http_server._Protocol, now: float) -> None:
+        look(self, now)
+        looks.put(now)
+
+    def wait_for_whole_look() -> None:
+        while not looks.empty():
+            looks.get()
+        # the second one is whole when the third begins
+        seen: set[float] = set()
+        while len(seen) < 3:
+            seen.add(looks.get())
+
+    with answering_at_length(tmp_path, []) as url, ExitStack() as stack:
+
+        def client() -> socket.socket:
+            client = stack.enter_context(connected(url))
+            # the system would make room for the rest of an answer that is read
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            client.sendall(get("/"))
+            assert client.recv(1) == b"H"
+            return client
+
+        reader, silent = client(), client()
+        monkeypatch.setattr(http_server._Protocol, "hang_up_if_late", hang_up_if_late)
+        wait_for_whole_look()
+        half = LONG // 2
+        while half:
+            half -= len(reader.recv(half))
+        wait_for_whole_look()
+        others = [client(), client(), client()]
+        are_whole = [len(received(client)) > LONG // 2 for client in (reader, silent, *others)]
+    assert are_whole == [True, False, True, True, True]
 
 
 def test_the_next_request_begins_when_the_answer_before_is_read(tmp_path: Path) -> None:
