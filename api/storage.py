@@ -31,7 +31,7 @@ _LONGEST_KEY = 1024
 """The bytes of a key of S3, with the prefix of STORAGE_URL."""
 
 _ESCAPES = str.maketrans({"=": "=3D", "%": "=25", "~": "=7E"})
-"""Supabase Storage refuses % and ~ in keys, which paths of the table contracts have; see private.sees_document."""
+"""Supabase Storage refuses % and ~ in keys, which paths of the table contracts have; see private.my_document_keys."""
 
 _FAILURE = "the store of documents (STORAGE_URL and AWS_*, or DATA_DIR) fails: %.300s"
 

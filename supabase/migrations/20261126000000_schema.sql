@@ -1196,6 +1196,40 @@ comment on function private.my_contracts is
 
 grant execute on function private.my_contracts to authenticated;
 
+-- sql/15_access/my_document_keys.sql
+create function private.my_document_keys()
+returns setof text
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- an admin reads all of them, others by their ids
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  is_admin boolean;
+  ids      uuid[];
+begin
+  perform private.is_valid_request();
+  is_admin := private.may_act_as('admin');
+  if not is_admin then
+    ids := array(select private.my_contracts());
+  end if;
+  return query
+    -- as api/storage.py writes keys
+    select replace(replace(replace(c.storage_url, '=', '=3D'), '%', '=25'), '~', '=7E')
+    from public.contracts c
+    where c.id = any (ids) or is_admin;
+end;
+$$;
+
+comment on function private.my_document_keys is
+  'The keys in Supabase Storage of the documents that the actor may see: their paths in public.contracts, in which '
+  '=, % and ~ are written as =3D, =25 and =7E. For policies of storage.objects. '
+  'Raises: query_too_large (400); session_ended (401).';
+
+grant execute on function private.my_document_keys to authenticated;
+
 -- sql/15_access/my_offers.sql
 create function private.my_offers()
 returns setof text
@@ -1334,27 +1368,6 @@ comment on function private.require_service is
   'Lets trusted servers and operators (private.is_operator) pass. For functions that only service_role may execute: a '
   'wrong grant alone opens none of them. '
   'Raises: not_a_server (403).';
-
--- sql/15_access/sees_document.sql
-create function private.sees_document(name text)
-returns boolean
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  -- as api/storage.py writes keys
-  path constant text := replace(replace(replace(sees_document.name, '=7E', '~'), '=25', '%'), '=3D', '=');
-begin
-  return exists (select from public.contracts c where c.storage_url = path collate "C");
-end;
-$$;
-
-comment on function private.sees_document is
-  'True if the caller sees the document with this key in Supabase Storage: its path in public.contracts, in which '
-  '=, % and ~ are written as =3D, =25 and =7E. For policies of storage.objects.';
-
-grant execute on function private.sees_document to authenticated;
 
 -- sql/20_identity/tables/thinkers.sql
 create table public.thinkers (
@@ -4217,6 +4230,7 @@ set search_path = ''
 as $$
 declare
   policy record;
+  sees   constant text := 'name in (select private.my_document_keys())';
 begin
   -- plain PostgreSQL has no storage.objects
   if to_regclass('storage.objects') is null then
@@ -4228,13 +4242,14 @@ begin
       values
         (
           'thinkers read the documents that they see',
-          'for select to authenticated using (bucket_id = ''contracts'' and private.sees_document(name))'
+          format('for select to authenticated using (bucket_id = ''contracts'' and %s)', sees)
         ),
         -- whatever an operator allows in all buckets
         (
           'nobody else reads documents',
-          'as restrictive for select to authenticated '
-          'using (bucket_id is distinct from ''contracts'' or private.sees_document(name))'
+          format(
+            'as restrictive for select to authenticated using (bucket_id is distinct from ''contracts'' or %s)', sees
+          )
         ),
         (
           'outsiders have no documents',

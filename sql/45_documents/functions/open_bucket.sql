@@ -5,6 +5,7 @@ set search_path = ''
 as $$
 declare
   policy record;
+  sees   constant text := 'name in (select private.my_document_keys())';
 begin
   -- plain PostgreSQL has no storage.objects
   if to_regclass('storage.objects') is null then
@@ -16,13 +17,14 @@ begin
       values
         (
           'thinkers read the documents that they see',
-          'for select to authenticated using (bucket_id = ''contracts'' and private.sees_document(name))'
+          format('for select to authenticated using (bucket_id = ''contracts'' and %s)', sees)
         ),
         -- whatever an operator allows in all buckets
         (
           'nobody else reads documents',
-          'as restrictive for select to authenticated '
-          'using (bucket_id is distinct from ''contracts'' or private.sees_document(name))'
+          format(
+            'as restrictive for select to authenticated using (bucket_id is distinct from ''contracts'' or %s)', sees
+          )
         ),
         (
           'outsiders have no documents',
