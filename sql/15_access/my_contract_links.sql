@@ -1,4 +1,4 @@
-create function private.my_contract_links()
+create function private.my_contract_links(of_vouchers text[] default null)
 returns setof uuid
 language plpgsql
 stable
@@ -23,7 +23,7 @@ begin
     select l.id
     from public.vouchers v
     cross join lateral (select l.id from public.contract_links l where l.voucher_id = v.id offset 0) l
-    where v.issuer_id = auth.uid();
+    where v.issuer_id = auth.uid() and (of_vouchers is null or v.id in (select unnest(of_vouchers)));
   -- a voucher may have several holders, at once or in turn. Each sees the documents that the issuer linked before the
   -- first booking or while this holder was the only one with a booking; never those of another holder
   return query
@@ -56,7 +56,11 @@ begin
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
       left join public.voucher_bookings b on b.voucher_id = v.id and b.holder_id <> v.issuer_id
-      where v.id in (select private.held_vouchers())
+      where v.id in (
+          select h.id
+          from private.held_vouchers() h (id)
+          where of_vouchers is null or h.id in (select unnest(of_vouchers))
+        )
         and (v.issued_to is null or v.issued_to = auth.uid())
         and exists (select from public.contract_links l where l.voucher_id = v.id offset 0)
       group by v.id
@@ -83,6 +87,8 @@ $$;
 
 comment on function private.my_contract_links is
   'The ids of the document links that the actor may see: those of its own documents, of vouchers that it issued or '
-  'holds, and of its rooms. May contain duplicates.';
+  'holds, and of its rooms. Strangers may reserve any number of vouchers for one thinker: where only some vouchers '
+  'matter, of_vouchers names them, and links that are seen as those of other vouchers may be missing. '
+  'May contain duplicates.';
 
 grant execute on function private.my_contract_links to authenticated;

@@ -1074,7 +1074,7 @@ comment on function private.my_contacts is
 grant execute on function private.my_contacts to authenticated;
 
 -- sql/15_access/my_contract_links.sql
-create function private.my_contract_links()
+create function private.my_contract_links(of_vouchers text[] default null)
 returns setof uuid
 language plpgsql
 stable
@@ -1099,7 +1099,7 @@ begin
     select l.id
     from public.vouchers v
     cross join lateral (select l.id from public.contract_links l where l.voucher_id = v.id offset 0) l
-    where v.issuer_id = auth.uid();
+    where v.issuer_id = auth.uid() and (of_vouchers is null or v.id in (select unnest(of_vouchers)));
   -- a voucher may have several holders, at once or in turn. Each sees the documents that the issuer linked before the
   -- first booking or while this holder was the only one with a booking; never those of another holder
   return query
@@ -1132,7 +1132,11 @@ begin
       from public.vouchers v
       -- an issuer could book with itself as often as it likes
       left join public.voucher_bookings b on b.voucher_id = v.id and b.holder_id <> v.issuer_id
-      where v.id in (select private.held_vouchers())
+      where v.id in (
+          select h.id
+          from private.held_vouchers() h (id)
+          where of_vouchers is null or h.id in (select unnest(of_vouchers))
+        )
         and (v.issued_to is null or v.issued_to = auth.uid())
         and exists (select from public.contract_links l where l.voucher_id = v.id offset 0)
       group by v.id
@@ -1159,12 +1163,14 @@ $$;
 
 comment on function private.my_contract_links is
   'The ids of the document links that the actor may see: those of its own documents, of vouchers that it issued or '
-  'holds, and of its rooms. May contain duplicates.';
+  'holds, and of its rooms. Strangers may reserve any number of vouchers for one thinker: where only some vouchers '
+  'matter, of_vouchers names them, and links that are seen as those of other vouchers may be missing. '
+  'May contain duplicates.';
 
 grant execute on function private.my_contract_links to authenticated;
 
 -- sql/15_access/my_contracts.sql
-create function private.my_contracts()
+create function private.my_contracts(of_contract uuid default null)
 returns setof uuid
 language plpgsql
 stable
@@ -1177,22 +1183,40 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set jit = off
 as $$
+declare
+  vouchers text[];
 begin
-  return query select c.id from public.contracts c where c.created_by = auth.uid();
-  return query select l.contract_id from public.contract_links l where l.id in (select private.my_contract_links());
+  if of_contract is not null then
+    vouchers := array(
+      select l.voucher_id from public.contract_links l where l.contract_id = of_contract and l.voucher_id is not null
+    );
+  end if;
+  return query
+    select c.id
+    from public.contracts c
+    where c.created_by = auth.uid() and (of_contract is null or c.id = of_contract);
+  return query
+    select l.contract_id
+    from public.contract_links l
+    where l.id in (select private.my_contract_links(vouchers))
+      and (of_contract is null or l.contract_id = of_contract);
   return query
     select c.contract_id
     from public.mortgage_contracts c
-    where c.offer_id = any (array(select private.my_offers())) and c.contract_id is not null;
+    where c.offer_id = any (array(select private.my_offers())) and c.contract_id is not null
+      and (of_contract is null or c.contract_id = of_contract);
   if private.may_act_as('notary') then
-    return query select c.contract_id from public.mortgage_contracts c where c.contract_id is not null;
+    return query
+      select c.contract_id
+      from public.mortgage_contracts c
+      where c.contract_id is not null and (of_contract is null or c.contract_id = of_contract);
   end if;
 end;
 $$;
 
 comment on function private.my_contracts is
   'The ids of the documents that the actor may see: those it stored, those of its links and mortgages, and for a '
-  'notary those of every mortgage. May contain duplicates.';
+  'notary those of every mortgage; of_contract is the only one that matters. May contain duplicates.';
 
 grant execute on function private.my_contracts to authenticated;
 
@@ -4147,6 +4171,7 @@ create function public.get_contract(contract_id uuid)
 returns jsonb
 language plpgsql
 stable
+security definer
 set search_path = ''
 set timezone = 'UTC'
 as $$
@@ -4154,7 +4179,14 @@ declare
   contract public.contracts;
 begin
   perform private.is_valid_request();
-  select * into contract from public.contracts c where c.id = get_contract.contract_id;
+  select * into contract
+  from public.contracts c
+  where c.id = get_contract.contract_id
+    and (
+      private.may_act_as('admin')
+      or private.is_operator()
+      or c.id in (select private.my_contracts(get_contract.contract_id))
+    );
   if not found then
     raise sqlstate 'PT404' using message = 'contract_not_found';
   end if;
@@ -4188,18 +4220,23 @@ declare
   key  text[] := private.page_key(list_contracts.after);
   page refcursor;
   is_limited boolean;
+  links      uuid[];
+  vouchers   text[];
   ids        uuid[];
 begin
   perform private.is_valid_request();
   is_limited := not private.may_act_as('admin') and not private.is_operator();
   -- once: each takes as long as the caller has vouchers with documents
   if list_contracts.voucher_id is not null or list_contracts.room_id is not null then
+    select array_agg(l.id), array_agg(distinct l.voucher_id) into links, vouchers
+    from public.contract_links l
+    where (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
+      and (list_contracts.room_id is null or l.room_id = list_contracts.room_id);
     ids := array(
       select l.contract_id
       from public.contract_links l
-      where (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
-        and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
-        and (not is_limited or l.id = any (array(select private.my_contract_links())))
+      where l.id = any (links)
+        and (not is_limited or l.id = any (array(select private.my_contract_links(vouchers))))
     );
   elsif is_limited then
     ids := array(select private.my_contracts());

@@ -45,7 +45,12 @@ class Voucher:
         return checked
 
     def seen_by(self, actor: Actor) -> set[str]:
-        return {contract["name"] for contract in call(self._connection, actor, "list_contracts", voucher_id="v")}
+        of_voucher = call(self._connection, actor, "list_contracts", voucher_id="v")
+        assert call(self._connection, actor, "list_contracts") == of_voucher
+        everything = call(self._connection, Actor("service_role"), "list_contracts")
+        found = [call_or_reason(self._connection, actor, "get_contract", contract_id=each["id"]) for each in everything]
+        assert [each for each in found if each != "contract_not_found"] == of_voucher
+        return {contract["name"] for contract in of_voucher}
 
 
 @pytest.fixture

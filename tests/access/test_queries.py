@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import LiteralString
 
 import psycopg
@@ -264,19 +265,17 @@ def test_a_list_of_vouchers_reads_no_row_that_its_reader_may_not_see(migrated: s
                 assert one(connection, read, table) - before < 100, filters
 
 
-def test_a_holder_reads_no_documents_of_others(migrated: str, server: Server) -> None:
-    read = (
-        "select sum(pg_stat_get_xact_tuples_returned(t) + pg_stat_get_xact_tuples_fetched(t))"
-        " from unnest('{public.contracts,public.contract_links,public.vouchers}'::regclass[]) t"
-    )
-    seen = "select (select count(*) from private.my_contract_links()), (select count(*) from private.my_contracts())"
+@contextmanager
+def documents(migrated: str, server: Server, reserved_for: str | None) -> Iterator[psycopg.Connection]:
+    """Yields a connection to ann's 5,000 vouchers, z reserved for eve, each with a document and the others with a booking."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
-        call(connection, ANN, "issue_voucher", voucher_id="v1", holder_uid="eve")
+        call(connection, ANN, "issue_voucher", voucher_id="z", holder_uid="eve")
         with unchecked(connection):
             connection.execute(
-                "insert into public.vouchers (id, issuer_id, status, valid_from, valid_until)"
-                " select 'v' || n, issuer_id, 'issued', valid_from, valid_until from public.vouchers,"
-                " generate_series(2, 5000) n where id = 'v1'"
+                "insert into public.vouchers (id, issuer_id, issued_to, status, valid_from, valid_until)"
+                " select 'v' || n, issuer_id, private.thinker_id(%s), 'issued', valid_from, valid_until"
+                " from public.vouchers, generate_series(1, 5000) n where id = 'z'",
+                (reserved_for,),
             )
             connection.execute(
                 "insert into public.contracts (id, name, byte_size, storage_url, hash_sha256, created_by)"
@@ -286,16 +285,42 @@ def test_a_holder_reads_no_documents_of_others(migrated: str, server: Server) ->
                 "insert into public.contract_links (contract_id, voucher_id)"
                 " select md5(id)::uuid, id from public.vouchers"
             )
-        connection.execute("analyze")
-        eve = thinker("eve")
-        with connection.transaction():
             connection.execute(
-                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
-                (eve.role, json.dumps(eve.claims())),
+                "insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)"
+                " select id, issuer_id, private.thinker_id('ben'), now(), now() + interval '1 hour'"
+                " from public.vouchers where id <> 'z'"
             )
-            before = one(connection, read)
-            assert connection.execute(seen).fetchone() == (1, 1)
-            assert one(connection, read) - before < 100
+        connection.execute("analyze")
+        yield connection
+
+
+READ = (
+    "select sum(pg_stat_get_xact_tuples_returned(t) + pg_stat_get_xact_tuples_fetched(t)) from unnest(%s::regclass[]) t"
+)
+
+
+def test_a_holder_reads_no_documents_of_others(migrated: str, server: Server) -> None:
+    tables = ["contracts", "contract_links", "vouchers", "voucher_bookings"]
+    seen = "select (select count(*) from private.my_contract_links()), (select count(*) from private.my_contracts())"
+    with documents(migrated, server, reserved_for=None) as connection, connection.transaction():
+        eve = thinker("eve")
+        connection.execute(
+            "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+            (eve.role, json.dumps(eve.claims())),
+        )
+        before = one(connection, READ, tables)
+        assert connection.execute(seen).fetchone() == (1, 1)
+        assert one(connection, READ, tables) - before < 100
+
+
+def test_one_document_is_found_without_those_of_other_reserved_vouchers(migrated: str, server: Server) -> None:
+    tables = ["contracts", "contract_links"]
+    with documents(migrated, server, reserved_for="eve") as connection, connection.transaction():
+        before = one(connection, READ, tables)
+        [listed] = act(connection, thinker("eve"), "list_contracts", voucher_id="z")
+        found = act(connection, thinker("eve"), "get_contract", contract_id=listed["id"])
+        assert found["storage_url"] == "contracts/x/z"
+        assert one(connection, READ, tables) - before < 100
 
 
 def test_a_list_of_offers_reads_no_offer_for_the_applications_of_others(migrated: str, server: Server) -> None:

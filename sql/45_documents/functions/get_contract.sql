@@ -2,6 +2,7 @@ create function public.get_contract(contract_id uuid)
 returns jsonb
 language plpgsql
 stable
+security definer
 set search_path = ''
 set timezone = 'UTC'
 as $$
@@ -9,7 +10,14 @@ declare
   contract public.contracts;
 begin
   perform private.is_valid_request();
-  select * into contract from public.contracts c where c.id = get_contract.contract_id;
+  select * into contract
+  from public.contracts c
+  where c.id = get_contract.contract_id
+    and (
+      private.may_act_as('admin')
+      or private.is_operator()
+      or c.id in (select private.my_contracts(get_contract.contract_id))
+    );
   if not found then
     raise sqlstate 'PT404' using message = 'contract_not_found';
   end if;

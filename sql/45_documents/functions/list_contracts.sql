@@ -17,18 +17,23 @@ declare
   key  text[] := private.page_key(list_contracts.after);
   page refcursor;
   is_limited boolean;
+  links      uuid[];
+  vouchers   text[];
   ids        uuid[];
 begin
   perform private.is_valid_request();
   is_limited := not private.may_act_as('admin') and not private.is_operator();
   -- once: each takes as long as the caller has vouchers with documents
   if list_contracts.voucher_id is not null or list_contracts.room_id is not null then
+    select array_agg(l.id), array_agg(distinct l.voucher_id) into links, vouchers
+    from public.contract_links l
+    where (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
+      and (list_contracts.room_id is null or l.room_id = list_contracts.room_id);
     ids := array(
       select l.contract_id
       from public.contract_links l
-      where (list_contracts.voucher_id is null or l.voucher_id = list_contracts.voucher_id)
-        and (list_contracts.room_id is null or l.room_id = list_contracts.room_id)
-        and (not is_limited or l.id = any (array(select private.my_contract_links())))
+      where l.id = any (links)
+        and (not is_limited or l.id = any (array(select private.my_contract_links(vouchers))))
     );
   elsif is_limited then
     ids := array(select private.my_contracts());
