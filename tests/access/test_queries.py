@@ -267,7 +267,7 @@ def test_a_list_of_vouchers_reads_no_row_that_its_reader_may_not_see(migrated: s
 
 @contextmanager
 def documents(migrated: str, server: Server, reserved_for: str | None) -> Iterator[psycopg.Connection]:
-    """Yields a connection to ann's 5,000 vouchers, z reserved for eve, each with a document and the others with a booking."""
+    """Yields a connection to ann's 5,000 vouchers, z reserved for eve. Each has a document and a room; that of z is eve's."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         call(connection, ANN, "issue_voucher", voucher_id="z", holder_uid="eve")
         with unchecked(connection):
@@ -278,12 +278,16 @@ def documents(migrated: str, server: Server, reserved_for: str | None) -> Iterat
                 (reserved_for,),
             )
             connection.execute(
+                "insert into public.rooms (id, type, owner_id) select 'room of ' || id, 'contract',"
+                " case id when 'z' then private.thinker_id('eve') else issuer_id end from public.vouchers"
+            )
+            connection.execute(
                 "insert into public.contracts (id, name, byte_size, storage_url, hash_sha256, created_by)"
                 " select md5(id)::uuid, 'a', 1, 'contracts/x/' || id, repeat('0', 64), issuer_id from public.vouchers"
             )
             connection.execute(
-                "insert into public.contract_links (contract_id, voucher_id)"
-                " select md5(id)::uuid, id from public.vouchers"
+                "insert into public.contract_links (contract_id, voucher_id, room_id)"
+                " select md5(id)::uuid, id, 'room of ' || id from public.vouchers"
             )
             connection.execute(
                 "insert into public.voucher_bookings (voucher_id, issuer_id, holder_id, slot_start, slot_end)"
@@ -301,7 +305,10 @@ READ = (
 
 def test_a_holder_reads_no_documents_of_others(migrated: str, server: Server) -> None:
     tables = ["contracts", "contract_links", "vouchers", "voucher_bookings"]
-    seen = "select (select count(*) from private.my_contract_links()), (select count(*) from private.my_contracts())"
+    seen = (
+        "select (select count(distinct id) from private.my_contract_links() as id),"
+        " (select count(distinct id) from private.my_contracts() as id)"
+    )
     with documents(migrated, server, reserved_for=None) as connection, connection.transaction():
         eve = thinker("eve")
         connection.execute(
