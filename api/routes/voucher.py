@@ -13,18 +13,22 @@ from api.errors import ApiError
 from api.gateway import Row, json_or_default
 from api.http.answers import answer
 from api.http.body import MAX_SMALL_BODY_BYTES, PortalRequest
+from api.http.callers import limited_client
 from api.http.dependencies import IdempotencyKey
 from api.http.idempotency import REPLAYED
 from api.http.openapi import error_responses
 from api.http.pages import PAGE_HEADERS, InjectedPage
 from api.http.parameters import text_query
-from api.http.rate_limit import at_most
+from api.http.rate_limit import at_most, count_of_day
 from api.legacy import javascript
 from api.models.base import ApiModel, RequestModel, Required, any_required, required
 from api.models.fields import TEXT, Id, Minutes, Money, Price, Text, money, word_schema
 from api.models.times import ISO_PATTERN, Millis, Moment, iso_millis, iso_time, query_time
 
 OPTIONAL_TIME = {"pattern": f"^$|{ISO_PATTERN}"}
+MAX_BOOKINGS_A_DAY = 1000
+"""Bookings that an address tries within 24 hours: thinkers have a limit of their own, but are free."""
+
 SLOT_ID = r"^slot-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$"
 
 
@@ -306,6 +310,9 @@ async def book(
     data: JSONBody[BookRequest], request: PortalRequest, idempotency_key: IdempotencyKey
 ) -> Response[Booked]:
     """Books a slot for `holderUid`. Of concurrent requests for one slot exactly one succeeds."""
+    client = limited_client(request)
+    if client is not None:
+        await count_of_day(request.calls, f"bookings|{client}", 1, MAX_BOOKINGS_A_DAY)
     row = await request.calls.call(
         "book_voucher",
         request.user.as_caller(data.holder_uid),

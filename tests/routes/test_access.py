@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from api.routes.telemetry import MAX_EVENTS_A_DAY
+from api.routes.voucher import MAX_BOOKINGS_A_DAY
 from tests.support.acting import one
 from tests.support.parallel import ask_at_once
 from tests.support.serving import Answer, Connection, serve, settings_in
@@ -312,6 +313,23 @@ def test_an_address_reports_a_number_of_events_a_day(limited: Limited, shared_da
         with Connection(url, source) as connection:
             answers.append(connection.post("/api/telemetry", [{"type": "click"}] * number).status)
     assert answers == [200, 429, 200, 200]
+
+
+def test_an_address_makes_a_number_of_bookings_a_day(limited: Limited, shared_database: str) -> None:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute(
+            "insert into private.request_counts values ('bookings|127.0.5.1', %s, now() + interval '1 hour')",
+            (MAX_BOOKINGS_A_DAY - 1,),
+        )
+    url, answers = limited.start(), []
+    for source in ("127.0.5.1", "127.0.5.1", "127.0.5.2"):
+        with Connection(url, source) as connection:
+            booked = connection.post(
+                "/api/voucher/book",
+                {"voucherId": "unknown", "slotId": "slot-2030-01-07T09:00:00.000Z", "holderUid": "ada"},
+            )
+            answers.append(booked.status)
+    assert answers == [404, 429, 404]
 
 
 @pytest.fixture(scope="module")
