@@ -23,7 +23,7 @@ from api.http.incoming import Incoming, Places
 from api.http.observation import Observer
 from api.http.openapi import RequestSchemas, openapi_config
 from api.http.pages import EXPOSED, read_page
-from api.http.rate_limit import Counts
+from api.http.rate_limit import Bytes, Counts
 from api.http.sessions import Sessions
 from api.http.upload import Uploads
 from api.http.wire import Wire
@@ -84,6 +84,7 @@ def create_app(settings: Settings, database_url: str | None) -> ASGIApp:
                     "shares": shares,
                     "readiness": Readiness(shares),
                     "counts": Counts(),
+                    "bytes": Bytes(),
                     "metrics": metrics,
                     "figures": Figures(shares),
                     "tokens": tokens,

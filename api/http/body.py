@@ -23,6 +23,7 @@ from api.gateway.shares import held
 from api.http.callers import Caller, calls_of, limited_client
 from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, Incoming, Places
 from api.http.proxies import client_address
+from api.http.rate_limit import Bytes
 from api.http.sessions import BrowserSession
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -129,8 +130,9 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         Raises ApiError: busy where too many bodies arrive or wait; too_large, also of what it is without its
         compression; unsupported_encoding; invalid_json, also for lone surrogates, which
         PostgreSQL cannot store, and for exponents of 19 digits; json_unreasonable for too many values, arrays or
-        objects; value_invalid for a NUL; and the code in the route's opt `user_header` if that header is missing, which
-        the legacy servers checked after the JSON and before the fields.
+        objects; value_invalid for a NUL; daily_limit_reached for more than the client may send; and the code in the
+        route's opt `user_header` if that header is missing, which the legacy servers checked after the JSON and before
+        the fields.
         """
         try:
             body = await self.body()
@@ -161,6 +163,10 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         missing_user = self.route_handler.opt.get("user_header")
         if missing_user and not self.headers.get("x-mot-user"):
             raise ApiError(missing_user)
+        client = limited_client(self)
+        if client is not None:
+            sent: Bytes = self.app.state.bytes
+            await sent.take(self.calls, client, len(body))
         return value
 
     def _beginning(self, body: bytes) -> bytes:

@@ -29,6 +29,12 @@ from api.settings import Settings
 _MOST_CLIENTS = 10_000
 """Clients whose requests a process counts itself: any more take the place of the one that was asked for longest ago."""
 
+MAX_MEBIBYTES_A_DAY = 256
+"""JSON that an address sends within 24 hours, without its compression: thinkers have a limit of their own
+(`private.settings.bytes_a_day`), but are free."""
+
+_MEBIBYTE = 1024 * 1024
+
 
 class Count(NamedTuple):
     """The number of a request in the minute of its client, 0 if nothing can be counted; and when the minute ends."""
@@ -107,6 +113,27 @@ class Counts:
         if name in self._clients:
             self._clients[name] = self._clients.pop(name)
         return Count(first, client.ends_at)
+
+
+class Bytes:
+    """The bytes of JSON that this process has taken for clients and not used yet."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        # the one that was asked for longest ago comes first
+        self._left: dict[str, int] = {}
+
+    async def take(self, calls: Calls, client: str, number: int) -> None:
+        """Use so many bytes of those that a client may send within 24 hours. Raises ApiError: daily_limit_reached."""
+        missing = number - self._left.get(client, 0)
+        if missing > 0:
+            # so that most requests need no round trip for it
+            mebibytes = -(-missing // _MEBIBYTE)
+            await count_of_day(calls, f"MiB|{client}", mebibytes, MAX_MEBIBYTES_A_DAY)
+            number -= mebibytes * _MEBIBYTE
+        self._left[client] = self._left.pop(client, 0) - number
+        if len(self._left) > _MOST_CLIENTS:
+            del self._left[next(iter(self._left))]
 
 
 class CountedInPostgres:

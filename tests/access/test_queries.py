@@ -267,7 +267,7 @@ def test_a_list_of_vouchers_reads_no_row_that_its_reader_may_not_see(migrated: s
 
 @contextmanager
 def documents(migrated: str, server: Server, reserved_for: str | None) -> Iterator[psycopg.Connection]:
-    """Yields a connection to ann's 5,000 vouchers, z reserved for eve. Each has a document and a room; that of z is eve's."""
+    """Yields a connection to 5,000 vouchers with documents and rooms. z is reserved for eve, and its room is hers."""
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
         call(connection, ANN, "issue_voucher", voucher_id="z", holder_uid="eve")
         with unchecked(connection):

@@ -1,5 +1,6 @@
 """The API key and the rate limits (docs/compatibility.md, "API key" and docs/compatibility.md, "Rate limits")."""
 
+import gzip
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from api.http.rate_limit import MAX_MEBIBYTES_A_DAY
 from api.routes.telemetry import MAX_EVENTS_A_DAY
 from api.routes.voucher import MAX_BOOKINGS_A_DAY
 from tests.support.acting import one
@@ -153,7 +155,7 @@ def left(answer: Answer) -> int:
 def exhaust(database: str, requests: int) -> None:
     """Makes every client have sent this many requests in its minute, beside those that an app counts itself."""
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("update private.request_counts set requests = %s", (requests,))
+        connection.execute("update private.request_counts set requests = %s where client !~ '^MiB'", (requests,))
 
 
 def let_through(url: str, number: int, source: str = "127.0.0.1", **headers: str) -> int:
@@ -258,7 +260,7 @@ def test_most_requests_are_counted_without_the_database(limited: Limited, shared
     with psycopg.connect(shared_database, autocommit=True) as connection:
         for _ in range(TENTH + 2):
             assert let_through(url, 1) == 1
-            counted.append(one(connection, "select requests from private.request_counts"))
+            counted.append(one(connection, "select requests from private.request_counts where client !~ '^MiB'"))
     assert counted == [TENTH] * TENTH + [2 * TENTH] * 2
 
 
@@ -276,10 +278,11 @@ def test_counts_of_inactive_clients_are_deleted(limited: Limited, shared_databas
     with psycopg.connect(shared_database, autocommit=True) as connection:
         connection.execute(
             "insert into private.request_counts select 'gone ' || i, 1, clock_timestamp() - interval '1 second'"
-            " from generate_series(1, 15) as i"
+            " from generate_series(1, 25) as i"
         )
         url = limited.start()
         counts = []
+        # ten for the requests of a client, and ten for its bytes
         for last in (4, 5, 6):
             let_through(url, 3, f"127.0.0.{last}")
             counts.append(one(connection, "select count(*) from private.request_counts where client ~ '^gone'"))
@@ -313,6 +316,22 @@ def test_an_address_reports_a_number_of_events_a_day(limited: Limited, shared_da
         with Connection(url, source) as connection:
             answers.append(connection.post("/api/telemetry", [{"type": "click"}] * number).status)
     assert answers == [200, 429, 200, 200]
+
+
+def test_an_address_sends_a_number_of_bytes_a_day(limited: Limited, shared_database: str) -> None:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        connection.execute(
+            "insert into private.request_counts values ('MiB|127.0.5.1', %s, now() + interval '1 hour')",
+            (MAX_MEBIBYTES_A_DAY - 1,),
+        )
+    url, answers = limited.start(), []
+    # more than half a MiB, without the compression
+    body = gzip.compress(b"[" + b" " * 600_000 + b"{}]")
+    for source in ("127.0.5.1", "127.0.5.1", "127.0.5.2"):
+        with Connection(url, source) as connection:
+            sent = connection.ask("POST", "/api/telemetry", raw=body, headers={"Content-Encoding": "gzip"})
+            answers.append(sent.status)
+    assert answers == [200, 429, 200]
 
 
 def test_an_address_makes_a_number_of_bookings_a_day(limited: Limited, shared_database: str) -> None:
