@@ -19,6 +19,9 @@ REPLAYED_HEADER = "Idempotency-Replayed"
 replayed: ContextVar[bool] = ContextVar("replayed", default=False)
 """Whether a call of this request was answered with a stored response."""
 
+waits_for_locks: ContextVar[bool] = ContextVar("waits_for_locks", default=False)
+"""Whether a call keeps its connection until it has the lock that it needs, instead of LockedError soon."""
+
 _CONSTRAINT = re.compile('constraint "([^"]+)"')
 
 # as the user of DATABASE_URL, or PostgREST's, tries to become the actor's role

@@ -26,7 +26,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.gateway import REPLAYED_HEADER, Json, LockedError, api_error, replayed
+from api.gateway import REPLAYED_HEADER, Json, LockedError, api_error, replayed, waits_for_locks
 from api.gateway.shares import PATIENCE_SECONDS
 
 CALL_SECONDS = 15.0
@@ -36,17 +36,17 @@ RETRY_SECONDS = 0.25
 """How long a request without a connection waits until it has another one made."""
 
 LOCK_PATIENCE = f"{PATIENCE_SECONDS:.0f}s"
-"""How long a call waits for locks in all.
+"""How long a call that keeps its connection waits for a lock.
 
 Longer than a client of the Data API can hold one: its statements end after 2 s (sql/10_core/timeouts.sql).
 """
 
 _LOCK_TIMEOUT = "200ms"
-"""How long it waits with a connection; it is made again then (`Shares`), and others have the connection meanwhile."""
+"""How long any other waits; it is made again then (`Shares`), and others have the connection meanwhile."""
 
-_ACT = f"""
+_ACT = """
     select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
-           set_config('lock_timeout', '{_LOCK_TIMEOUT}', true), set_config('statement_timeout', $3, true)
+           set_config('lock_timeout', $4, true), set_config('statement_timeout', $3, true)
 """
 
 # `set role` does not apply the role's own timeouts: those are for clients of the Data API. A function's own is the time
@@ -119,7 +119,8 @@ class DirectGateway:
         """See Calls. Two statements and one Sync are one implicit transaction and one round trip."""
         known = self._known.get(function)
         try:
-            acting = (actor.role, json.dumps(actor.claims()), known.timeout if known else function)
+            lock_timeout = LOCK_PATIENCE if waits_for_locks.get() else _LOCK_TIMEOUT
+            acting = (actor.role, json.dumps(actor.claims()), known.timeout if known else function, lock_timeout)
             as_actor = _AS_ACTOR if known else _AS_ACTOR_AT_FIRST, [_parameter(value) for value in acting]
             statement = _statement(function, *params, is_list=known is not None and known.is_list)
             calling = statement, [_parameter(value) for value in params.values()]

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from api.actor import SERVER, Actor
 from api.errors import ApiError
-from api.gateway import Calls, Gateway, LockedError
+from api.gateway import Calls, Gateway, LockedError, waits_for_locks
 
 PATIENCE_SECONDS = 3.0
 """How long a request waits for a free connection."""
@@ -57,14 +57,16 @@ class Shares:
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
         self._thinkers: _Thinkers = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        # calls that wait for a lock with their connections
+        patient, patient_of_operators = (asyncio.Semaphore(max(1, connections // 4)) for _ in range(2))
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
-            (False, False): _Share(gateway, usage, callers, everything),
-            (False, True): _Share(gateway, usage, reads, callers, everything),
-            (True, False): _Share(gateway, usage, everything),
-            (True, True): _Share(gateway, usage, asyncio.Semaphore(connections // 4), everything),
+            (False, False): _Share(gateway, usage, patient, callers, everything),
+            (False, True): _Share(gateway, usage, patient, reads, callers, everything),
+            (True, False): _Share(gateway, usage, patient_of_operators, everything),
+            (True, True): _Share(gateway, usage, patient_of_operators, asyncio.Semaphore(connections // 4), everything),
         }
-        self._health = _Share(gateway, usage, asyncio.Semaphore(1))
+        self._health = _Share(gateway, usage, asyncio.Semaphore(1), asyncio.Semaphore(1))
         self._ping: asyncio.Task[bool] | None = None
 
     def of(self, *, is_operator: bool, is_read: bool, client: str | None = None) -> Calls:
@@ -108,6 +110,8 @@ class _Client:
         self.reads = asyncio.Semaphore(reads)
         self.requests = 0
         """Those that wait or are answered, at most MOST_OF_CLIENT."""
+        self.waits_for_lock = False
+        """Whether a call of it waits for a lock with its connection; the others make room while they wait."""
 
 
 class _Share:
@@ -117,12 +121,14 @@ class _Share:
         self,
         gateway: Gateway,
         usage: Usage,
+        patient: asyncio.Semaphore,
         *limits: asyncio.Semaphore,
         client: _Client | None = None,
         thinkers: _Thinkers | None = None,
     ) -> None:
         self._gateway = gateway
         self._usage = usage
+        self._patient = patient
         self._limits = limits
         self._client = client
         self._thinkers = thinkers
@@ -130,11 +136,13 @@ class _Share:
     def of_reader(self, client: _Client) -> "_Share":
         """The same share, within what the client may read."""
         # a read that waits for others of its client leaves them the writes
-        return _Share(self._gateway, self._usage, client.reads, client.calls, *self._limits, client=client)
+        limits = client.reads, client.calls, *self._limits
+        return _Share(self._gateway, self._usage, self._patient, *limits, client=client)
 
     def of_writer(self, client: _Client, thinkers: _Thinkers) -> "_Share":
         """The same share, within what the client, and the thinker of each call, may do."""
-        return _Share(self._gateway, self._usage, client.calls, *self._limits, client=client, thinkers=thinkers)
+        limits = client.calls, *self._limits
+        return _Share(self._gateway, self._usage, self._patient, *limits, client=client, thinkers=thinkers)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
@@ -157,6 +165,8 @@ class _Share:
             try:
                 return await self._call_once(function, actor, params)
             except LockedError as error:
+                if not self._patient.locked() and not (self._client and self._client.waits_for_lock):
+                    return await self._call_patiently(function, actor, params)
                 # of a hundred calls that wait for one lock, few have connections at any time
                 pause = LOCK_PAUSE_SECONDS * (0.5 + random.random())  # noqa: S311 (not all of them at once)
                 if loop.time() + pause > patience_ends:
@@ -167,6 +177,23 @@ class _Share:
                     await asyncio.sleep(pause)
                 finally:
                     self._usage.waiting -= 1
+
+    async def _call_patiently(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
+        """Wait in PostgreSQL's queue for the lock: others who wait there would always come first."""
+        client = self._client
+        async with self._patient:
+            if client is not None:
+                client.waits_for_lock = True
+            told = waits_for_locks.set(True)
+            try:
+                return await self._call_once(function, actor, params)
+            except LockedError as error:
+                _log.warning("database busy: %s", error.__cause__)
+                raise
+            finally:
+                waits_for_locks.reset(told)
+                if client is not None:
+                    client.waits_for_lock = False
 
     async def _call_once(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []

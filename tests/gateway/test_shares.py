@@ -14,7 +14,7 @@ import pytest
 
 from api.actor import Actor
 from api.errors import ApiError
-from api.gateway import LockedError
+from api.gateway import LockedError, waits_for_locks
 from api.gateway.data_api import DataApiGateway
 from api.gateway.direct import DirectGateway
 from api.gateway.shares import MOST_OF_CLIENT, WRITES_OF_THINKER, Shares
@@ -214,29 +214,34 @@ def test_calls_that_wait_for_one_lock_leave_connections_for_others() -> None:
         """Somebody else has the lock that a cancellation needs."""
 
         async def call(self, function: str, actor: Actor, **params: object) -> object:
-            if function == "cancel_booking":
-                raise LockedError
-            return await super().call(function, actor, **params)
+            if function != "cancel_booking":
+                return True
+            if waits_for_locks.get():
+                await super().call(function, actor, **params)
+            raise LockedError
 
-    async def answered() -> tuple[object, int]:
+    async def answered(*clients: str | None) -> tuple[object, int, int]:
         held = Locked(DirectGateway.connections)
-        held.answer.set()
         shares = Shares(held)
-        calls = shares.of(is_operator=False, is_read=False)
-        waiting = [asyncio.ensure_future(calls.call("cancel_booking", GUEST)) for _ in range(MANY)]
-        await asyncio.sleep(0)
-        answer = await calls.call("ping", GUEST)
+        calls = [shares.of(is_operator=False, is_read=False, client=client) for client in clients]
+        waiting = [asyncio.ensure_future(each.call("cancel_booking", GUEST)) for each in calls]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        answer = await calls[0].call("ping", GUEST)
         still = sum(not task.done() for task in waiting)
         for task in waiting:
             task.cancel()
-        return answer, still
+        return answer, still, held.under_way
 
-    assert asyncio.run(answered()) == (True, MANY)
+    # a quarter of the connections, and of each client one
+    assert asyncio.run(answered(*[None] * MANY)) == (True, MANY, 4)
+    assert asyncio.run(answered("a", "a", "a", "b", "b")) == (True, 5, 2)
 
 
 def test_a_call_that_waited_for_a_lock_is_made_again(shared_database: str, tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=JWT_SECRET, rate_limit="off")
-    waits = "select from pg_stat_activity where wait_event_type = 'Lock' having count(*) {} 0"
+    settings = settings_in(tmp_path, ts_api_key=KEY, jwt_secret=JWT_SECRET, rate_limit="on")
+    waits = "select from pg_locks where not granted and locktype = 'relation' having count(*) {}"
+    long = " and min(waitstart) < clock_timestamp() - interval '1 second'"
     with (
         serve(settings, shared_database) as url,
         ThreadPoolExecutor(1) as thread,
@@ -244,11 +249,12 @@ def test_a_call_that_waited_for_a_lock_is_made_again(shared_database: str, tmp_p
         psycopg.connect(shared_database, autocommit=True) as watching,
     ):
         holding.execute("lock table public.vouchers")
-        asked = thread.submit(ask_at_once, url, a_write(ANNA))
-        for comparison in (">", "="):
-            wait_for_row(watching, waits.format(comparison))
+        asked = thread.submit(ask_at_once, url, a_write(ANNA), a_write(BEN))
+        # one waits in the queue for the lock, the other one comes again
+        for number in ("= 2", "= 1", "= 2" + long):
+            wait_for_row(watching, waits.format(number))
         holding.rollback()
-        assert [answer.status for answer in asked.result()] == [404]
+        assert [answer.status for answer in asked.result()] == [404, 404]
 
 
 def test_callers_leave_connections_for_operators(url: str, shared_database: str) -> None:
