@@ -29,7 +29,7 @@ _SETTINGS = b"""
 
 _OWN_SCHEMAS = ("private.", "stats.", "function private.", "function stats.")
 _ADDITIONS = ("trigger ", "constraint ", "index ", "not null ")
-_DEFINITIONS = ("body ", "reads ", "has a pgrst.", "has a constraint_exclusion", "has a plan_cache_mode")
+_DEFINITIONS = ("body ", "reads ", "has a pgrst.", "has a constraint_exclusion", "has a jit", "has a plan_cache_mode")
 _OF_OTHERS = ("public.", "function public.")
 
 

@@ -205,6 +205,8 @@ rule as (
     values
       -- nested filters on the log take minutes to plan without it
       ('constraint_exclusion=off'),
+      -- PostgreSQL compiles for half a second what reads a few rows without it
+      ('jit=off'),
       -- the planner compiles regular expressions without it
       ('plan_cache_mode=force_generic_plan'),
       -- PostgREST reads bodies of any size where another function, or none, is called before

@@ -15,7 +15,7 @@ from api.actor import SERVER, Actor
 from api.errors import ApiError
 from api.gateway import Calls, Row
 
-MAX_PAGE_BYTES = 4 * 1024 * 1024
+MAX_PAGE_BYTES = 1024 * 1024
 """As of a page of SQL (`private.read_page`); several thinkers share it."""
 
 _NEWEST_FIRST = {

@@ -14,6 +14,10 @@ as $$
 declare
   vouchers text[];
 begin
+  if exists (select from public.contracts c where c.id = of_contract and c.created_by = auth.uid()) then
+    return next of_contract;
+    return;
+  end if;
   if of_contract is not null then
     vouchers := array(
       select l.voucher_id from public.contract_links l where l.contract_id = of_contract and l.voucher_id is not null

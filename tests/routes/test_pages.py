@@ -143,5 +143,5 @@ def test_a_list_of_large_rows_has_fewer(listing: Connection, shared_database: st
             " from generate_series(1, 99) as i on conflict do nothing"
         )
     parts = pages(listing, "/api/voucher/list?issuerUid=c", 1000)
-    assert [len(part) for part in parts] == [51, 48]
+    assert [len(part) for part in parts] == [12] * 8 + [3]
     assert sorted(row["voucherId"] for part in parts for row in part) == sorted(f"large-{i}" for i in range(1, 100))

@@ -238,6 +238,7 @@ def test_missing_settings_of_postgrest_are_found_and_served(connection: psycopg.
     found = differences(connection)
     assert [str(difference) for difference in found] == [
         "missing: role authenticator: has a constraint_exclusion=off",
+        "missing: role authenticator: has a jit=off",
         "missing: role authenticator: has a pgrst.db_pre_request=public.check_request",
         "missing: role authenticator: has a pgrst.db_prepared_statements",
         "missing: role authenticator: has a plan_cache_mode=force_generic_plan",

@@ -35,6 +35,7 @@ def test_both_roles_end_before_others_give_up(connection: psycopg.Connection) ->
         "pgrst.db_prepared_statements": "false",
         "pgrst.db_pre_request": "public.check_request",
         "constraint_exclusion": "off",
+        "jit": "off",
         "plan_cache_mode": "force_generic_plan",
     }
     assert found == {"anon": timeouts, "authenticated": timeouts, "authenticator": of_postgrest}
@@ -60,6 +61,7 @@ def test_an_owner_who_may_not_alter_the_roles_is_told(connection: psycopg.Connec
     connection.execute(TIMEOUTS)
     of_postgrest = (
         "constraint_exclusion = off",
+        "jit = off",
         "pgrst.db_pre_request = public.check_request",
         "pgrst.db_prepared_statements = false",
         "plan_cache_mode = force_generic_plan",

@@ -11,7 +11,7 @@ set search_path = ''
 as $$
 declare
   most      constant integer := private.page_rows(read_page.max_rows);
-  most_bytes constant integer := least(read_page.max_bytes, 4 * 1024 * 1024);
+  most_bytes constant integer := least(read_page.max_bytes, 1024 * 1024);
   item      jsonb;
   key       text[];
   last_key  text[];
@@ -47,7 +47,7 @@ $$;
 
 comment on function private.read_page is
   'A page of a list: the items of a cursor over rows of an item (jsonb) and its sort key (text[]), the newest ones '
-  'first, at most max_rows of them (private.page_rows) and max_bytes (4 MiB at most), at least one; with '
+  'first, at most max_rows of them (private.page_rows) and max_bytes (1 MiB at most), at least one; with '
   'oldest_first each page is turned round. The first page has the newest items in any case: strangers who add to a '
   'list must not hide what comes later. If there are more, the last item also has next, the cursor of the next page '
   '(private.page_key). An array of jsonb, which clients get as JSON all the same, because filters look into jsonb, and '
