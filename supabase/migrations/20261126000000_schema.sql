@@ -10622,13 +10622,18 @@ set search_path = ''
 as $$
   select case
     -- more than any row of the tables
-    when octet_length(import_kept.content::text) <= 262144 then import_kept.content
+    when octet_length(import_kept.content::text) <= 262144
+      and octet_length(coalesce(import_kept.content ->> 'meta', '')) <= 65536
+      then import_kept.content
     else (
       select jsonb_object_agg(
         left(v.name, 100),
         case
           when char_length(v.text) <= 1000 then v.value
-          else jsonb_build_object('cut', left(v.text, 1000), 'bytes', octet_length(v.text))
+          -- an erasure reads meta as JSON, which its beginning is not
+          else jsonb_build_object(
+            'cut', left(v.text, case v.name when 'meta' then 0 else 1000 end), 'bytes', octet_length(v.text)
+          )
         end
       )
       from (
@@ -10639,8 +10644,9 @@ as $$
 $$;
 
 comment on function private.import_kept is
-  'What a reject keeps of a row: all of it, or, where it has more than 256 KiB, the first 1,000 characters of each '
-  'longer value, as {"cut", "bytes" (of the whole value)}: a hostile file has large rows, all of which are rejected.';
+  'What a reject keeps of a row: all of it, or, where it has more than 256 KiB or its meta more than 64 KiB, the first '
+  '1,000 characters of each longer value, of meta none, as {"cut", "bytes" (of the whole value)}: a hostile file has '
+  'large rows, all of which are rejected.';
 
 -- sql/68_import/functions/import_key.sql
 create function private.import_key(legacy_table text, id text)
@@ -10691,8 +10697,8 @@ begin
       return query
         select s.text #>> '{}'
         from jsonb_path_query(
-          -- as private.import_json, which rejects the row later
-          case when octet_length(content ->> 'meta') <= 524288 then (content ->> 'meta')::jsonb end,
+          -- of a longer one the row is rejected later
+          case when octet_length(content ->> 'meta') <= 65536 then (content ->> 'meta')::jsonb end,
           'strict $.** ? (@.type() == "string")'
         ) as s (text);
     exception
@@ -11014,12 +11020,13 @@ begin
     ) then
       raise check_violation using message = 'too long', constraint = 'path_has_at_most_4096_characters';
     end if;
-    if exists (
-      select from private.import_staging s
-      where s.n = any (import_refuse.ns) and octet_length(s.content ->> 'meta') > 65536
-    ) then
-      raise sqlstate 'IM400' using message = 'json_unreasonable';
-    end if;
+  end if;
+  -- nor is an erased uid sought in more (private.import_names)
+  if import_refuse.legacy_table in ('events', 'telemetry_events') and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and octet_length(s.content ->> 'meta') > 65536
+  ) then
+    raise sqlstate 'IM400' using message = 'json_unreasonable';
   end if;
 
   -- what somebody made here under an id of the source, also after its own row was erased, or what another source has
@@ -11841,7 +11848,12 @@ begin
     reason = case when j.resolved_at is null then 'thinker_erased' else j.reason end,
     detail = null,
     resolved_at = coalesce(j.resolved_at, now())
-  where erase_thinker.uid in (select private.import_names(j.legacy_table, j.content));
+  where case
+    -- without escapes JSON has the uid as it is: most rows need not be read as JSON, which takes long
+    when strpos(j.content::text, btrim(to_json(erase_thinker.uid)::text, '"')) > 0
+      or strpos(j.content ->> 'meta', '\') > 0
+      then erase_thinker.uid in (select private.import_names(j.legacy_table, j.content))
+  end;
   get diagnostics changed = row_count;
   if changed > 0 then
     counts := counts || jsonb_build_object('import_rejects', jsonb_build_object('emptied', changed));

@@ -1,5 +1,6 @@
 """An import does not bring back who was erased."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -159,7 +160,7 @@ def test_the_log_does_not_name_an_erased_thinker_again(
     # neither is read
     unread: list[dict[str, Value]] = [
         {"id": "ev-5", "meta": '{"payer": "anna"'},
-        {"id": "ev-6", "meta": f'{{"payer": "anna"{" " * 2**19}}}'},
+        {"id": "ev-6", "meta": f'{{"payer": "anna"{" " * 2**16}}}'},
     ]
     newer = write(
         tmp_path / "newer.sqlite",
@@ -201,13 +202,28 @@ def test_events_that_wait_keep_nothing_of_an_erased_thinker(
     waiting: list[dict[str, Value]] = [
         {"id": "ev-subject", "subject_type": "thinker", "subject_id": "clara"},
         {"id": "ev-meta", "meta": '{"to": ["clara"], "words": "Clara Muster"}'},
+        {"id": "ev-escaped", "meta": '{"to": ["\\u0063lara"]}'},
         {"id": "ev-other", "meta": '{"words": "Clara Muster"}'},
     ]
     take(
         write(tmp_path / "d1.sqlite", *(("events", {"created_at": "never", **event}) for event in waiting), good=False)
     )
-    assert one(connection, "select private.erase_thinker('clara')")["rows"]["import_rejects"] == {"emptied": 2}
+    assert one(connection, "select private.erase_thinker('clara')")["rows"]["import_rejects"] == {"emptied": 3}
     assert one(connection, "select array_agg(row_id) from private.import_rejects where content <> '{}'") == ["ev-other"]
+
+
+def test_an_erasure_reads_the_meta_of_rejects_that_may_name_the_thinker(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    connection.execute("select private.ensure_thinker('clara')")
+    metas = ['{"payer": "clara"}', *(json.dumps({"texts": ["a"] * texts}) for texts in (10_000, 20_000))]
+    events = [("events", {"id": f"ev-{len(meta)}", "created_at": "never", "meta": meta}) for meta in metas]
+    take(write(tmp_path / "d1.sqlite", *events, good=False))
+    assert one(connection, "select max(octet_length(content ->> 'meta')) from private.import_rejects") < 65_536
+    with connection.transaction():
+        connection.execute("set local track_functions = 'pl'")
+        one(connection, "select private.erase_thinker('clara')")
+        assert one(connection, "select calls from pg_stat_xact_user_functions where funcname = 'import_names'") == 1
 
 
 def rejected(report: dict[str, dict[str, dict[str, int]]]) -> dict[str, int]:

@@ -69,12 +69,13 @@ begin
     ) then
       raise check_violation using message = 'too long', constraint = 'path_has_at_most_4096_characters';
     end if;
-    if exists (
-      select from private.import_staging s
-      where s.n = any (import_refuse.ns) and octet_length(s.content ->> 'meta') > 65536
-    ) then
-      raise sqlstate 'IM400' using message = 'json_unreasonable';
-    end if;
+  end if;
+  -- nor is an erased uid sought in more (private.import_names)
+  if import_refuse.legacy_table in ('events', 'telemetry_events') and exists (
+    select from private.import_staging s
+    where s.n = any (import_refuse.ns) and octet_length(s.content ->> 'meta') > 65536
+  ) then
+    raise sqlstate 'IM400' using message = 'json_unreasonable';
   end if;
 
   -- what somebody made here under an id of the source, also after its own row was erased, or what another source has
