@@ -45,6 +45,12 @@ AMOUNTS = {"base", "fixed", "amount"}
 SUMS = ("unsettled", "open", "invoiced", "paid", "written_off", "total")
 """The sums of a balance."""
 
+VALUES = AMOUNTS | {
+    *SUMS, "rate", "as_of", "period_from", "period_to", "month", "slot_start", "invoiced_at", "due_on", "created_at",
+    "cancelled_at",
+}  # fmt: skip
+"""The columns of both that have numbers and times, and no texts."""
+
 LINES = """
     select to_jsonb(r)
     from (
@@ -217,7 +223,10 @@ def _text(value: Decimal | str | None) -> str:
 def _write_csv(file: TextIO, columns: tuple[str, ...], records: Iterable[Record]) -> None:
     lines = csv.DictWriter(file, columns, lineterminator="\n")
     lines.writeheader()
-    lines.writerows({name: cell(_text(record[name])) for name in columns} for record in records)
+    lines.writerows(
+        {name: _text(record[name]) if name in VALUES else cell(_text(record[name])) for name in columns}
+        for record in records
+    )
 
 
 def _write_json(file: TextIO, head: Record, records: Iterable[Record]) -> None:

@@ -39,6 +39,9 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of a statement as CSV."""
 
+VALUES = {"created_at", "base_cents", "rate", "fixed_cents", "unrounded", "amount_cents", "month", "slot_start"}
+"""Those that have numbers and times, and no texts."""
+
 LINE = (
     "time", "fee", "subject", "base", "rate", "fixed", "unrounded", "bound", "amount", "reverses", "payer", "month",
     "slot", "adjusts", "corrects", "operator",
@@ -441,7 +444,9 @@ def _write(
             lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             lines.writeheader()
             for page in pages:
-                lines.writerows({name: cell(event[name]) for name in COLUMNS} for event in page)
+                lines.writerows(
+                    {name: event[name] if name in VALUES else cell(event[name]) for name in COLUMNS} for event in page
+                )
         case StatementFormat.JSON:
             _write_json(file, settlement, pages)
 

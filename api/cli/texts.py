@@ -7,9 +7,18 @@ import re
 _SHAPELESS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # at the beginning of a cell, or of what a program takes for one because its separator is another
 _FORMULA = re.compile(r"(^|[\t\r\n,;|])([\s\"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
+
+# the words that a number, a date or a time may have, in English and German
+_WORD = re.compile(
+    r"(?<![^\W\d_])(e|t|z|[ap]m?|jan(uary?)?|feb(ruary?)?|mar(ch)?|mär(z)?|apr(il)?|may|mai|june?|juni|july?|juli"
+    r"|aug(ust)?|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)(?![^\W\d_])",
+    re.IGNORECASE,
+)
+# no month has four digits: as the portal numbers invoices
+_INVOICE = re.compile(r"[0-9]{4}-[0-9]{4,}")
+_TRUTHS = {"true", "false", "wahr", "falsch"}
 
 # the separators of other programs before a formula; json.dumps escapes tabs and line breaks itself
 _SEPARATOR = re.compile(r"[;|](?= *[=+\-@])")
@@ -30,10 +39,19 @@ def visible_line(text: str) -> str:
 
 
 def cell(value: object) -> object:
-    """The value for a cell of a CSV file: a number stays one, and a text is never a formula."""
-    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+    """The value for a cell of a CSV file in a column of texts: a text is never a formula, a number or a date."""
+    if not isinstance(value, str):
         return value
-    return _FORMULA.sub(r"\1'\2\3", visible(value))
+    text = _FORMULA.sub(r"\1'\2\3", visible(value))
+    return f"'{text}" if text == value and _is_value(text) else text
+
+
+def _is_value(text: str) -> bool:
+    """Whether a spreadsheet may read a number, a date, a time or a truth in the text, and show another one."""
+    if _INVOICE.fullmatch(text):
+        return False
+    is_number = any(c.isdigit() for c in text) and not any(c.isalpha() for c in _WORD.sub("", text))
+    return is_number or text.strip().lower() in _TRUTHS
 
 
 def json_cell(value: object) -> str:

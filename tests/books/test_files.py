@@ -5,9 +5,6 @@ These are the lines of all settlements, their statements, and the trial balance.
 
 import csv
 import json
-import os
-import shutil
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,7 +20,7 @@ from api.cli.books import COLUMNS
 from tests.books.story import ADMIN, PARTNER, PORTAL, Story, money, tell
 from tests.cli.running import portal
 from tests.support.acting import act
-from tests.support.missing import missing
+from tests.support.spreadsheets import in_libreoffice
 
 pytestmark = [pytest.mark.clock, pytest.mark.slow]
 
@@ -267,23 +264,8 @@ def test_json_has_the_same_lines(files: Files, shared_database: str) -> None:
 
 
 def test_xlsx_has_the_same_lines_in_libreoffice(files: Files, shared_database: str, tmp_path: Path) -> None:
-    program = shutil.which("soffice")
-    if program is None:
-        missing("This test needs LibreOffice on the PATH (Debian: apt install libreoffice-calc-nogui).")
     portal("settlements", "--format", "xlsx", "--output", str(tmp_path / "lines.xlsx"), DATABASE_URL=shared_database)
-    subprocess.run(
-        [
-            program, f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}", "--headless",
-            # separated by commas, in UTF-8, and written as in English
-            "--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76,1,,1033",
-            "--outdir", str(tmp_path), str(tmp_path / "lines.xlsx"),
-        ],
-        env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    with (tmp_path / "lines.csv").open(encoding="utf-8", newline="") as text:
-        head, *shown = list(csv.reader(text))
+    head, *shown = in_libreoffice(tmp_path / "lines.xlsx", tmp_path)
     assert [name.replace(" ", "_") for name in head] == list(COLUMNS)
     numbers = {"base", "rate", "fixed", "amount"}
 

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 from io import StringIO
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from api.cli.tables import Row, Table
 from api.cli.texts import cell, visible
 from tests.cli.running import PORTAL
 from tests.support.acting import call, thinker
+from tests.support.spreadsheets import ENGLISH, GERMAN, in_libreoffice
 
 SHOWN = {
     "Anna Müller, 日本, 😀": "Anna Müller, 日本, 😀",
@@ -40,11 +42,20 @@ CELLS = {
     'a;"=1+1': "a;'\"=1+1",
     "\t=1+1": "\\t=1+1",
     "\r=1+1": "\\r=1+1",
-    "-12": "-12",
-    "12.50": "12.50",
-    "2026-11-26": "2026-11-26",
+    "-12": "'-12",
     "goodwill - 5 = 4": "goodwill - 5 = 4",
+    "thinker-0123456789ab": "thinker-0123456789ab",
+    "01234567-89ab-8000-9012-3456789012ef": "01234567-89ab-8000-9012-3456789012ef",
+    "2026-0001": "2026-0001",
+    "dora5": "dora5",
+    "€\xa05": "€\\xa05",
 }
+
+VALUES = [
+    "012", "1E5", "1e-5", "12.50", ".5", "(5)", "50%", "$5", "1-2", "1/2", "1.2.", "5. März 2026", "Jan 5", "5 okt",
+    "2026-11-26", "12:30", "5 PM", "2026-11-26T10:00:00Z", "TRUE", " wahr", "１２",
+]  # fmt: skip
+"""Texts in which spreadsheets see a number, a date, a time or a truth."""
 
 
 @pytest.mark.parametrize(("text", "shown"), SHOWN.items(), ids=[ascii(text) for text in SHOWN])
@@ -53,11 +64,29 @@ def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "written"), CELLS.items(), ids=[ascii(text) for text in CELLS])
-def test_no_cell_is_a_formula_and_numbers_stay(text: str, written: str) -> None:
+def test_no_text_is_a_formula_and_numbers_stay(text: str, written: str) -> None:
     assert cell(text) == written
     file = StringIO()
     csv.writer(file).writerow([cell(text), cell(-5), cell(None)])
     assert next(csv.reader(StringIO(file.getvalue()))) == [written, "-5", ""]
+
+
+@pytest.mark.parametrize("text", VALUES)
+def test_no_text_is_a_number(text: str) -> None:
+    assert cell(text) == f"'{text}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", [ENGLISH, GERMAN])
+def test_libreoffice_shows_each_text_as_it_is_written(tmp_path: Path, language: int) -> None:
+    file = tmp_path / "texts.csv"
+    written = [[str(cell(text)), text] for text in [*VALUES, *CELLS]]
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        csv.writer(lines).writerows(written)
+    shown = in_libreoffice(file, tmp_path, language=language)
+    assert [row[0] for row in shown] == [row[0] for row in written]
+    # without the protection it does not
+    assert {"012", "1E5", "12:30", "50%", "(5)"}.isdisjoint(row[1] for row in shown)
 
 
 LINES = "x\n\nportal:\x85all\u2028is\x0bwell\x1b[2J"
