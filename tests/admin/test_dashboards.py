@@ -315,6 +315,20 @@ def test_what_cannot_be_seen_is_escaped(visiting: Visiting, portal: str, databas
         expect(page.locator("#events")).to_contain_text(r"anna\u202egnp")
 
 
+def test_a_name_that_objects_have_already_is_a_bar_like_others(visiting: Visiting, portal: str, database: str) -> None:
+    names = ("__proto__", "constructor", "garten", "hasOwnProperty")
+    with psycopg.connect(database, autocommit=True) as connection:
+        for name in names:
+            call(connection, thinker(f"of-{name}"), "send_heartbeat", pair_code=name)
+            transfer(connection, "in", 5, "EUR", name)
+    with visiting(portal) as visit:
+        page = visit.open("/admin")
+        for section in ("presence", "telbank"):
+            plot = page.locator(f"#{section} [data-plot]").last
+            assert set(plot.locator(".role-axis-label text").all_text_contents()) >= set(names)
+            expect(plot.locator(".mark-rect path")).to_have_count(len(names))
+
+
 def test_hostile_texts_are_shown_as_text(visiting: Visiting, portal: str, database: str) -> None:
     hostile = '<img src=x onerror="hacked=1">'
     currency = hostile.upper().replace('"HACKED=1"', "A")

@@ -81,17 +81,17 @@ export function byName({ rows, colour = 1, isWhole, format }) {
   const values = rows.map(({ name, value, text }, at) => ({ at, name, value, label: `${name}: ${text}` }));
   return {
     height: rows.length * 26,
-    data: { values },
+    data: { name: "rows", values },
     mark: { type: "bar", aria: false, cornerRadiusEnd: 2, height: 14 },
     encoding: {
+      // by number, because Vega keeps a scale's values as keys of an object, where "__proto__" is lost
       y: {
-        field: "name",
+        field: "at",
         type: "nominal",
         title: null,
-        sort: { field: "at" },
-        axis: { labelLimit: 130, ticks: false, domain: false },
+        axis: { labelExpr: "data('rows')[datum.value].name", labelLimit: 130, ticks: false, domain: false },
       },
-      x: { field: "value", type: "quantitative", title: null, axis: numbers(values, isWhole, format) },
+      x: { field: "value", type: "quantitative", title: null, stack: null, axis: numbers(values, isWhole, format) },
       color: { value: `series-${colour}` },
       tooltip: { field: "label" },
     },
