@@ -5,15 +5,13 @@ create policy "creators and readers of its applications see a property"
   for select
   to authenticated
   using (
-    created_by = (select auth.uid())
-    or exists (
-      select from public.mortgage_applications a
-      where a.property_id = properties.id
-        -- applying for a mortgage must not reveal a property that another borrower named
-        and (
-          a.borrower_id <> (select auth.uid())
-          or (properties.created_by is null and properties.id not in (select private.imported_properties()))
-        )
+    id in (select private.my_properties())
+    or (
+      (select private.may_act_as('lender'))
+      and exists (
+        select from public.mortgage_applications a
+        where a.property_id = properties.id and a.status in ('open', 'offered') and a.borrower_id <> (select auth.uid())
+      )
     )
     or (select private.may_act_as('admin'))
   );

@@ -244,6 +244,39 @@ def test_who_is_in_most_rows_makes_no_plan_of_others(migrated: str, server: Serv
     assert scanned == 0
 
 
+def test_properties_are_read_without_the_applications_and_imports_of_others(migrated: str, server: Server) -> None:
+    read = (
+        "select sum(pg_stat_get_xact_tuples_returned(t) + pg_stat_get_xact_tuples_fetched(t)) from unnest("
+        "'{public.mortgage_applications,private.import_rows}'::regclass[]) t"
+    )
+    with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("insert into public.properties (id) values ('open')")
+        call(connection, ANN, "apply_for_mortgage", property_id="open")
+        with unchecked(connection):
+            connection.execute("insert into public.properties (id) select 'p' || n from generate_series(1, 5000) n")
+            connection.execute(
+                "insert into public.mortgage_applications"
+                " select (jsonb_populate_record(a, jsonb_build_object('id', p.id, 'property_id', p.id,"
+                " 'borrower_id', private.ensure_thinker('eve')))).*"
+                " from public.mortgage_applications a, public.properties p where p.id <> 'open'"
+            )
+            connection.execute(
+                "insert into private.import_rows (legacy_table, id, source, shown_by, hash, digest, run)"
+                " select 'properties', id, 'd1', '{d1}', gen_random_uuid(), 1, 1 from public.properties"
+                " where id <> 'open'"
+            )
+        connection.execute("analyze")
+        with connection.transaction():
+            before = one(connection, read)
+            connection.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                (ANN.role, json.dumps(ANN.claims())),
+            )
+            assert connection.execute("select id from public.properties").fetchall() == [("open",)]
+            connection.execute("reset role")
+            assert one(connection, read) - before < 10
+
+
 def test_a_list_of_vouchers_reads_no_row_that_its_reader_may_not_see(migrated: str, server: Server) -> None:
     read = "select pg_stat_get_xact_tuples_returned(t) + pg_stat_get_xact_tuples_fetched(t) from (values (%s)) v (t)"
     with server.database(template=migrated) as url, psycopg.connect(url, autocommit=True) as connection:
