@@ -90,15 +90,16 @@ def api_error(state: str, message: str, detail: str, constraint: str = "") -> Ap
     if state in ("25006", "53100") or (state == "0A000" and "read-write mode" in message):
         _log.warning("database read-only: %s %s", state, message)
         return ApiError("database_read_only")
+    # deadlocks, serialization failures, lock, statement and transaction timeouts, and (23503) a row that an erasure
+    # deleted after the function had found it: a later request may succeed
+    if state[:2] in ("40", "55") or state in ("23503", "57014", "25P03", "25P04"):
+        _log.warning("database busy: %s %s", state, message)
+        return ApiError("busy")
     # data exceptions, violated constraints, texts too long for an index: no column takes the value
     if state[:2] in ("22", "23") or state == "54000":
         named = _CONSTRAINT.search(message)
         rule = constraint or (named[1] if named else "")
         return ApiError("value_invalid", rule.replace("_", " ") or message)
-    # deadlocks, serialization failures, lock, statement and transaction timeouts: a later request may succeed
-    if state[:2] in ("40", "55") or state in ("57014", "25P03", "25P04"):
-        _log.warning("database busy: %s %s", state, message)
-        return ApiError("busy")
     # so a pooler reports that it has lost its connection to the server, at whatever moment
     if state[:2] == "08":
         _log.warning("connection lost: %s %s", state, message)

@@ -79,6 +79,12 @@ CASES = {
     "I/O error": Case(500, refusal("58030", "could not read block"), "database_away", "58030"),
     "stopped": Case(503, refusal("57P01", "terminating connection"), "database_away", "57P01"),
     "pooler lost its server": Case(503, refusal("08P01", "server conn crashed?"), "outcome_unknown", "08P01"),
+    "its thinker is erased": Case(
+        409,
+        refusal("23503", 'insert on table "transfers" violates foreign key constraint "transfers_thinker_id_fkey"'),
+        "busy",
+        "23503",
+    ),
     "too long": Case(500, refusal("25P04", "transaction timeout"), "busy", "25P04"),
     # gateways: the API key
     "key invalid": Case(401, {"message": "Invalid API key", "hint": "..."}, "database_away", "SUPABASE_ANON_KEY"),

@@ -446,7 +446,7 @@ def test_who_writes_meanwhile_waits_and_nothing_is_left_behind(database: str) ->
                 threads.submit(outcome, hers, anna, "log_transfer", **AMOUNTS),
             ]
             wait_until(lambda: one(watching, "select count(*) from pg_locks where not granted") == 2)
-        # what the first has taken away is not there, and the thinker begins anew
+        # what the first has taken away is not there (23503 is `busy` for clients), and the thinker begins anew
         assert [result.result(timeout=30) for result in waiting] == ["PT404", "23503"]
         assert outcome(hers, anna, "log_transfer", **AMOUNTS) is None
         names = one(operator, "select array_agg(private.uid_of(thinker_id) order by created_at) from public.transfers")
