@@ -173,6 +173,23 @@ def test_nginx_keeps_few_uploads_of_an_address(portal: str, tmp_path: Path) -> N
         assert ask(proxy, "POST", PATH, file(b"x") + END, "127.0.1.2", **form)[0] == 200
 
 
+def test_nginx_soon_drops_a_client_that_goes_on_with_a_refused_body(portal: str, tmp_path: Path) -> None:
+    head = f"POST /api/voucher/issue HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {1024 * MIB}\r\n\r\n"
+
+    def is_dropped() -> bool:
+        try:
+            client.sendall(b"x")
+        except OSError:
+            return True
+        return False
+
+    with running(nginx, tmp_path, portal) as proxy, secured(proxy, "127.0.0.2") as client:
+        client.sendall(head.encode())
+        assert client.recv(12) == b"HTTP/1.1 413"
+        # without a setting it takes thirty seconds
+        wait_until(is_dropped, 25)
+
+
 def test_nginx_writes_no_answer_that_nobody_reads_to_its_disk(portal: str, tmp_path: Path) -> None:
     with running(nginx, tmp_path, portal) as proxy, socket.socket() as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
