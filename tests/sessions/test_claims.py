@@ -76,6 +76,8 @@ def test_a_thinker_that_has_acted_elsewhere_is_known(connection: psycopg.Connect
     [
         HEX,
         HEX.upper(),
+        f"{HEX}0",
+        HEX.replace("0", "O"),
         f"{HEX}\n",
         f"{HEX}\u200b",
         "mia ",

@@ -30,7 +30,7 @@ begin
 
   -- no look-alikes. Those of tokens and of users of Supabase Auth need a proof, the others are no page's
   if claim_thinker.uid collate "C" !~ '^[A-Za-z0-9._-]{1,64}$'
-    or claim_thinker.uid collate "C" ~* '^(thinker-[0-9a-f]{12}$|erased-|[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$)'
+    or claim_thinker.uid collate "C" ~* '^(thinker-|erased-|[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$)'
     -- that of its own session only, as api/gateway/session_calls.py computes it: tokens name their session to others
     or (
       claim_thinker.uid collate "C" ~* '^guest-'
@@ -85,9 +85,9 @@ comment on function public.claim_thinker is
   'Lets a browser session act as the thinker with this uid from now on, unless it may already. A uid belongs to the '
   'session that uses it first: one that nobody has used, or that was only named by another; where known is true also '
   'one that trusted servers or imports have used. Never a thinker of a token or of Supabase Auth (prove_thinker), nor '
-  'one with a role, a beneficiary of today or before, a pseudonym or another session''s guest. A page makes up uids of '
-  'at most 64 letters, digits and . _ -. client is the address whose claims are counted '
-  '(private.settings.claims_a_minute). '
+  'one with a role, a beneficiary of today or before, a pseudonym or another session''s guest, nor a look-alike '
+  '(thinker-...). A page makes up uids of at most 64 letters, digits and . _ -. client is the address whose claims are '
+  'counted (private.settings.claims_a_minute). '
   'Raises: uid_invalid (400); session_ended (401); not_a_server, not_yourself (403); too_many_claims (429).';
 
 grant execute on function public.claim_thinker to service_role;
