@@ -180,6 +180,20 @@ def test_the_log_does_not_name_an_erased_thinker_again(
     assert reasons[0][2] == {}
 
 
+def test_ids_of_other_things_are_no_uids_of_an_erased_thinker(
+    connection: psycopg.Connection, take: Take, tmp_path: Path
+) -> None:
+    for word in ("b-1", "v-1", "consulting.session"):
+        connection.execute("select private.ensure_thinker(%s)", (word,))
+        one(connection, "select private.erase_thinker(%s)", word)
+    issued: dict[str, Value] = {
+        "id": "ev-2", "subject_type": "voucher", "subject_id": "v-1", "meta": '{"serviceType": "consulting.session"}'
+    }  # fmt: skip
+    named: dict[str, Value] = {"id": "ev-3", "subject_type": None, "meta": None}
+    assert rejected(take(write(tmp_path / "d1.sqlite", ("events", issued), ("events", named)))) == {"events": 1}
+    assert one(connection, "select array_agg(row_id) from private.import_rejects") == ["ev-3"]
+
+
 def test_an_imported_event_makes_nobody_an_operator_of_the_books(
     connection: psycopg.Connection, take: Take, tmp_path: Path
 ) -> None:
