@@ -10640,12 +10640,13 @@ as $$
     -- more than any row of the tables
     when octet_length(import_kept.content::text) <= 262144
       and octet_length(coalesce(import_kept.content ->> 'meta', '')) <= 65536
+      and not coalesce(import_kept.content -> 'meta' ? 'base64', false)
       then import_kept.content
     else (
       select jsonb_object_agg(
         left(v.name, 100),
         case
-          when char_length(v.text) <= 1000 then v.value
+          when char_length(v.text) <= 1000 and not (v.name = 'meta' and v.value ? 'base64') then v.value
           -- an erasure reads meta as JSON, which its beginning is not
           else jsonb_build_object(
             'cut', left(v.text, case v.name when 'meta' then 0 else 1000 end), 'bytes', octet_length(v.text)
@@ -10662,7 +10663,7 @@ $$;
 comment on function private.import_kept is
   'What a reject keeps of a row: all of it, or, where it has more than 256 KiB or its meta more than 64 KiB, the first '
   '1,000 characters of each longer value, of meta none, as {"cut", "bytes" (of the whole value)}: a hostile file has '
-  'large rows, all of which are rejected.';
+  'large rows, all of which are rejected. Of a meta that is no text it keeps nothing: nobody sees whom it names.';
 
 -- sql/68_import/functions/import_key.sql
 create function private.import_key(legacy_table text, id text)
@@ -10725,8 +10726,9 @@ begin
         return query select s.text #>> '{}'
           from jsonb_path_query(meta, 'strict $.** ? (@.type() == "string")') as s (text);
       exception
-        -- broken JSON: the row is rejected later
-        when data_exception or program_limit_exceeded then null;
+        -- broken JSON: the row is rejected later, without what it may have named
+        when data_exception or program_limit_exceeded then
+          return query select s.text from regexp_split_to_table(content ->> 'meta', '"') as s (text);
       end;
     end if;
   end if;
@@ -12211,7 +12213,13 @@ begin
     select 'rooms', to_jsonb(r) from public.rooms r where r.owner_id = thinker order by r.created_at, r.id;
 
   return query
-    select 'vouchers', to_jsonb(v) || jsonb_build_object(
+    -- strangers may reserve any number of vouchers with long texts, of which the thinker has booked none
+    select 'vouchers', to_jsonb(v) - case
+      when v.issuer_id <> thinker and not exists (
+        select from public.voucher_bookings b where b.voucher_id = v.id and b.holder_id = thinker
+      ) then '{description,terms,allowed_slots}'::text[]
+      else '{}'
+    end || jsonb_build_object(
       'issuer_uid', private.uid_of(v.issuer_id),
       -- holders do not see each other
       'holder_id', case when thinker in (v.issuer_id, v.holder_id) then v.holder_id end,

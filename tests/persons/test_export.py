@@ -104,6 +104,18 @@ def test_others_appear_as_the_portal_shows_them(world: psycopg.Connection) -> No
     assert "actor_id" not in changed
 
 
+def test_the_texts_of_vouchers_that_nobody_booked_are_the_issuers(world: psycopg.Connection) -> None:
+    texts = {"description", "terms", "allowed_slots"}
+    world.execute(
+        "insert into public.vouchers (id, issuer_id, issued_to, valid_from, valid_until)"
+        " select 'reserved', private.thinker_id('anna'), private.thinker_id('ben'), now(), now()"
+    )
+    vouchers = {uid: {row["id"]: row.keys() & texts for row in data(world, uid)["vouchers"]} for uid in ("anna", "ben")}
+    assert vouchers["anna"]["reserved"] == texts
+    assert vouchers["ben"]["reserved"] == set()
+    assert texts in vouchers["ben"].values()
+
+
 def test_a_payer_gets_the_own_part_of_a_settlement(world: psycopg.Connection) -> None:
     found = data(world, "ben")
     [settlement] = found["settlements"]

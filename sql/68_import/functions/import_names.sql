@@ -24,8 +24,9 @@ begin
         return query select s.text #>> '{}'
           from jsonb_path_query(meta, 'strict $.** ? (@.type() == "string")') as s (text);
       exception
-        -- broken JSON: the row is rejected later
-        when data_exception or program_limit_exceeded then null;
+        -- broken JSON: the row is rejected later, without what it may have named
+        when data_exception or program_limit_exceeded then
+          return query select s.text from regexp_split_to_table(content ->> 'meta', '"') as s (text);
       end;
     end if;
   end if;
