@@ -235,9 +235,12 @@ def rejects(
             case Format.CSV:
                 lines = csv.DictWriter(opened, REJECTS, lineterminator="\n")
                 lines.writeheader()
-                # the row comes back as it is
+                # what `--retry` reads comes back as it is
                 lines.writerows(
-                    {n: json_cell(r[n]) if n == "row" else cell(r[n] or "") for n in REJECTS} for r in cursor
+                    {n: cell(r[n] or "") for n in REJECTS}
+                    | {n: r[n] for n in ("reject", "source", "table")}
+                    | {"row": json_cell(r["row"])}
+                    for r in cursor
                 )
             case Format.JSON:
                 opened.writelines(f"{json.dumps(record)}\n" for record in cursor)

@@ -12,12 +12,12 @@ _FORMULA = re.compile(r"(^|[\t\r\n,;|])([\s\"]*)([=+\-@\uff1d\uff0b\uff0d\uff20]
 
 # the words that a number, a date or a time may have, in English and German
 _WORD = re.compile(
-    r"(?<![^\W\d_])(e|t|z|[ap]m?|jan(uary?)?|feb(ruary?)?|mar(ch)?|mär(z)?|apr(il)?|may|mai|june?|juni|july?|juli"
+    r"(?<![^\W\d_])(e|t|z|[ap]m?|jan(uary?)?|jän(ner)?|feb(ruary?)?|mar(ch)?|mär(z)?|mrz|apr(il)?|may|mai|june?|juni|july?|juli"
     r"|aug(ust)?|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)(?![^\W\d_])",
     re.IGNORECASE,
 )
-# no month has four digits: as the portal numbers invoices
-_INVOICE = re.compile(r"[0-9]{4}-[0-9]{4,}")
+# no month has four digits: as the portal numbers invoices; and no number has the form of a UUID
+_NUMBERED = re.compile(r"[0-9]{4}-[0-9]{4,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRUTHS = {"true", "false", "wahr", "falsch"}
 
 # the separators of other programs before a formula; json.dumps escapes tabs and line breaks itself
@@ -48,7 +48,7 @@ def cell(value: object) -> object:
 
 def _is_value(text: str) -> bool:
     """Whether a spreadsheet may read a number, a date, a time or a truth in the text, and show another one."""
-    if _INVOICE.fullmatch(text):
+    if _NUMBERED.fullmatch(text):
         return False
     is_number = any(c.isdigit() for c in text) and not any(c.isalpha() for c in _WORD.sub("", text))
     return is_number or text.strip().lower() in _TRUTHS
