@@ -12,8 +12,8 @@ _FORMULA = re.compile(r"(^|[\t\r\n,;|])([\s\"]*)([=+\-@\uff1d\uff0b\uff0d\uff20]
 
 # the words that a number, a date or a time may have, in English and German
 _WORD = re.compile(
-    r"(?<![^\W\d_])(e|t|z|[ap]m?|jan(uary?)?|jän(ner)?|feb(ruary?)?|mar(ch)?|mär(z)?|mrz|apr(il)?|may|mai|june?|juni|july?|juli"
-    r"|aug(ust)?|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)(?![^\W\d_])",
+    r"(?<![^\W\d_])(e|t|z|[ap]m?|jan(uary?)?|jän(ner)?|feb(ruary?)?|mar(ch)?|mär(z)?|mrz|apr(il)?|may"
+    r"|mai|june?|juni|july?|juli|aug(ust)?|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)(?![^\W\d_])",
     re.IGNORECASE,
 )
 # no month has four digits: as the portal numbers invoices; and no number has the form of a UUID
