@@ -95,11 +95,15 @@ def erase_thinker(
             if not sys.stdin.isatty():
                 raise PortalError("Nothing was erased: add --yes.")
             typer.confirm(f"Erase {visible(uid)}? It cannot be taken back", abort=True)
+        deleted = _erase_documents(connection, uid)
         with operator_transaction(connection):
             erased = _erase(connection, uid)
-            # before the end of the transaction: after an interruption the same command deletes the rest
+            # those that came since
             _delete(erased.documents)
     if yes:
+        if deleted:
+            documents = erased.rows.setdefault("contracts", {})
+            documents["deleted"] = documents.get("deleted", 0) + deleted
         _print(erased)
     console.print(f"{visible(uid)} is erased. The accounts name {erased.pseudonym}.")
 
@@ -113,6 +117,20 @@ def _erase(connection: psycopg.Connection, uid: str) -> Erased:
         ).fetchone()
     assert erased
     return erased
+
+
+def _erase_documents(connection: psycopg.Connection, uid: str) -> int:
+    """Deletes the documents that nobody else needs, before what others use is locked; returns their number."""
+    deleted = 0
+    while True:
+        with operator_transaction(connection):
+            row = connection.execute("select private.erase_documents(%s)", (uid,)).fetchone()
+            assert row
+            # before the end of the transaction: after an interruption the same command deletes the rest
+            _delete(row[0])
+        if not row[0]:
+            return deleted
+        deleted += len(row[0])
 
 
 def _print(erased: Erased) -> None:
@@ -130,11 +148,16 @@ def _delete(paths: list[str]) -> None:
 
     storage = Storage(load_settings())
 
-    async def delete() -> None:
-        for path in paths:
+    at_once = asyncio.Semaphore(20)
+
+    async def delete(path: str) -> None:
+        async with at_once:
             await storage.delete(path)
 
-    asyncio.run(delete())
+    async def delete_all() -> None:
+        await asyncio.gather(*map(delete, paths))
+
+    asyncio.run(delete_all())
 
 
 def _write(file: TextIO, uid: str, rows: Iterable[tuple[str, str, str | None]]) -> tuple[int, list[str]]:

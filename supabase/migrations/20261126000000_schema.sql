@@ -11687,6 +11687,65 @@ comment on column private.erased_uids.hash is 'SHA-256 of the uid.';
 
 alter table private.erased_uids enable row level security;
 
+-- sql/69_persons/functions/add_count.sql
+create function private.add_count(counts jsonb, relation text, what text, changed bigint)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select case when add_count.changed > 0 then
+    counts || jsonb_build_object(
+      relation, coalesce(counts -> relation, '{}') || jsonb_build_object(
+        what, changed + coalesce((counts -> relation ->> what)::bigint, 0)
+      )
+    )
+  else counts end
+$$;
+
+comment on function private.add_count is
+  'Adds rows of a table to the numbers that private.erase_thinker returns: how many were deleted, emptied, or now '
+  'refer to the pseudonym.';
+
+-- sql/69_persons/functions/erase_documents.sql
+create function private.erase_documents(uid text)
+returns text[]
+language plpgsql
+volatile
+set search_path = ''
+set lock_timeout = '10s'
+as $$
+declare
+  kept      constant text[] := private.kept_in_log();
+  -- few: who stores a document waits for the end of the transaction
+  documents text[] := (private.needed_by_nobody_else(private.thinker_id(erase_documents.uid))).documents[:200];
+begin
+  perform private.require_erasable(erase_documents.uid);
+  perform set_config('portal.erasure', pg_current_xact_id()::text, true);
+  update public.events e
+  set meta = e.meta - array(select k from jsonb_object_keys(e.meta) k where k <> all (kept))
+  from (
+    select 'contract' as subject_type, c.id::text as subject_id
+    from public.contracts c
+    where c.storage_url = any (documents)
+    union all
+    select 'contract_link', l.id::text
+    from public.contract_links l
+    join public.contracts c on c.id = l.contract_id
+    where c.storage_url = any (documents)
+  ) own
+  where e.meta - kept <> '{}' and e.subject_type = own.subject_type and e.subject_id = own.subject_id;
+  delete from public.contracts c where c.storage_url = any (documents);
+  perform set_config('portal.erasure', '', true);
+  return documents;
+end;
+$$;
+
+comment on function private.erase_documents is
+  'Deletes some of the documents that nobody but this thinker needs, before private.erase_thinker locks what others '
+  'use. Returns their paths, for the store; none when all are deleted. '
+  'Raises: thinker_not_found (404); thinker_has_obligations (409).';
+
 -- sql/69_persons/functions/erase_from_log.sql
 create function private.erase_from_log(uid text, pseudonym text, since timestamptz)
 returns jsonb
@@ -11699,12 +11758,7 @@ as $$
 declare
   thinker   constant uuid := private.thinker_id(erase_from_log.uid);
   successor constant uuid := private.thinker_id(erase_from_log.pseudonym);
-  -- what is no free text: ids, amounts, times, states
-  kept      constant text[] := array[
-    'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency', 'desiredLoan', 'dueOn', 'lenderUid',
-    'loan', 'number', 'paidOn', 'payer', 'payment', 'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart',
-    'status', 'totalCents', 'validUntil', 'voucherId'
-  ];
+  kept      constant text[] := private.kept_in_log();
   -- JSON as PostgreSQL writes it: only the quote before a key follows a brace or a space and is followed by a word
   by_id     constant text := format(
     '([{ ]"(?:%s)": )"%s"',
@@ -11763,7 +11817,7 @@ begin
     union all
     select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = thinker
     union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = thinker
-    union all select 'transfer', t.id from public.transfers t where t.thinker_id = thinker
+    union all select 'transfer', t.id from public.transfers t where t.thinker_id in (thinker, successor)
   ) own
   where e.created_at >= erase_from_log.since and e.meta - kept <> '{}' and e.type <> 'fee.changed'
     and e.subject_type = own.subject_type and e.subject_id = own.subject_id;
@@ -11823,6 +11877,39 @@ comment on function private.erase_from_log is
   '`since`, for private.erase_thinker. Looks at values of the keys that hold a uid or an id of a thinker, at no other '
   'text, as a uid may be any word. Returns how many rows were deleted, emptied, or now refer to the pseudonym.';
 
+-- sql/69_persons/functions/erase_own_rows.sql
+create function private.erase_own_rows(counts jsonb, thinker uuid, successor uuid)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+  changed bigint;
+begin
+  delete from public.telemetry_events t where t.actor_id = thinker;
+  get diagnostics changed = row_count;
+  counts := private.add_count(counts, 'telemetry_events', 'deleted', changed);
+
+  delete from private.idempotency_keys k where k.actor = thinker::text;
+  get diagnostics changed = row_count;
+  counts := private.add_count(counts, 'idempotency_keys', 'deleted', changed);
+
+  update public.transfers t
+  set thinker_id = successor, wallet_address = null, external_account = null, meta = '{}',
+    label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
+  where t.thinker_id = thinker;
+  get diagnostics changed = row_count;
+  counts := private.add_count(counts, 'transfers', 'emptied', changed);
+  return private.add_count(counts, 'transfers', 'pseudonym', changed);
+end;
+$$;
+
+comment on function private.erase_own_rows is
+  'Erases the rows of a thinker that may be many and that nobody else uses: telemetry, stored responses, transfers. '
+  'Returns `counts` with their numbers (private.add_count). private.erase_thinker does it before its locks, and again '
+  'for what came in the meantime.';
+
 -- sql/69_persons/functions/erase_thinker.sql
 create function private.erase_thinker(uid text)
 returns jsonb
@@ -11836,7 +11923,6 @@ declare
   thinker     constant uuid := private.thinker_id(erase_thinker.uid);
   pseudonym   constant text := 'erased-' || private.new_suffix();
   successor   constant uuid := private.thinker_id(pseudonym);
-  obligations text;
   rooms       text[];
   vouchers    text[];
   documents   text[];
@@ -11851,14 +11937,7 @@ begin
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
   -- nor while a batch of an import that has asked for erased uids may still write this one; before any row is locked
   perform pg_advisory_xact_lock(private.lock_number('import_batch'));
-  if not exists (select from public.thinkers t where t.id = thinker) then
-    raise sqlstate 'PT404' using message = 'thinker_not_found';
-  end if;
-
-  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
-  if obligations is not null then
-    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
-  end if;
+  perform private.require_erasable(erase_thinker.uid);
 
   perform set_config('portal.erasure', pg_current_xact_id()::text, true);
 
@@ -11881,9 +11960,12 @@ begin
       then erase_thinker.uid in (select private.import_names(j.legacy_table, j.content))
   end;
   get diagnostics changed = row_count;
-  if changed > 0 then
-    counts := counts || jsonb_build_object('import_rejects', jsonb_build_object('emptied', changed));
-  end if;
+  counts := private.add_count(counts, 'import_rejects', 'emptied', changed);
+
+  insert into public.thinkers (id, public_id, created_at)
+  select successor, pseudonym, t.created_at from public.thinkers t where t.id = thinker;
+  -- what no call of others waits for
+  counts := private.erase_own_rows(counts, thinker, successor);
 
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
@@ -11936,57 +12018,21 @@ begin
   end if;
 
   -- again: nothing changes any more
-  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
-  if obligations is not null then
-    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
-  end if;
+  perform private.require_erasable(erase_thinker.uid);
 
   -- the rest, which is little
   perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(next));
+  counts := private.erase_own_rows(counts, thinker, successor);
 
   insert into private.erased_uids (hash)
   values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
   on conflict do nothing;
-  insert into public.thinkers (id, public_id, created_at)
-  select successor, pseudonym, t.created_at from public.thinkers t where t.id = thinker;
-
-  -- what concerns nobody else: rooms in which nobody else is, vouchers that nobody booked or holds, and documents that
-  -- are linked to these only
-  rooms := array(
-    select r.id
-    from public.rooms r
-    where r.owner_id = thinker
-      and r.meta ->> 'source' is distinct from 'mortgage'
-      and not exists (
-        select from public.presence_sessions s where s.room_id = r.id and s.thinker_id <> thinker
-      )
-  );
-  vouchers := array(
-    select v.id
-    from public.vouchers v
-    where v.issuer_id = thinker
-      and v.status in ('issued', 'cancelled', 'expired')
-      and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
-  );
-  documents := array(
-    select c.storage_url
-    from public.contracts c
-    where c.created_by = thinker
-      and not exists (select from public.mortgage_contracts m where m.contract_id = c.id)
-      and not exists (
-        select from public.contract_links l
-        where l.contract_id = c.id and not (
-          coalesce(l.voucher_id = any (vouchers), true) and coalesce(l.room_id = any (rooms), true)
-        )
-      )
-  );
+  select * into rooms, vouchers, documents from private.needed_by_nobody_else(thinker);
 
   for step in
     select s.n, s.relation, s.what, s.statement
     from (
       values
-        (3, 'telemetry_events', 'deleted', $s$delete from public.telemetry_events t where t.actor_id = $1$s$),
-        (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
         (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
         (6, 'daily_use', 'deleted', $s$delete from private.daily_use d where d.thinker_id = $1$s$),
         (6, 'claims', 'deleted', $s$delete from private.claims c where c.thinker_id = $1$s$),
@@ -12083,13 +12129,6 @@ begin
              ),
              status = 'withdrawn'
            where o.lender_id = $1 and o.status <> 'accepted'$s$
-        ),
-        (
-          17, 'transfers', 'emptied',
-          $s$update public.transfers t
-           set wallet_address = null, external_account = null, meta = '{}',
-             label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
-           where t.thinker_id = $1$s$
         )
     ) as s (n, relation, what, statement)
     union all
@@ -12137,14 +12176,7 @@ begin
     execute step.statement
       using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents;
     get diagnostics changed = row_count;
-    if changed > 0 then
-      counts := counts || jsonb_build_object(
-        step.relation,
-        coalesce(counts -> step.relation, '{}') || jsonb_build_object(
-          step.what, changed + coalesce((counts -> step.relation ->> step.what)::bigint, 0)
-        )
-      );
-    end if;
+    counts := private.add_count(counts, step.relation, step.what, changed);
   end loop;
 
   -- fails if anything still refers to it
@@ -12161,6 +12193,21 @@ comment on function private.erase_thinker is
   'were deleted, emptied, or now refer to the pseudonym. thinker_has_obligations has private.thinker_obligations as '
   'detail. '
   'Raises: thinker_not_found (404); thinker_has_obligations (409).';
+
+-- sql/69_persons/functions/kept_in_log.sql
+create function private.kept_in_log()
+returns text[]
+language sql
+immutable
+set search_path = ''
+return array[
+  'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency', 'desiredLoan', 'dueOn', 'lenderUid',
+  'loan', 'number', 'paidOn', 'payer', 'payment', 'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart',
+  'status', 'totalCents', 'validUntil', 'voucherId'
+];
+
+comment on function private.kept_in_log is
+  'What of an event of an erased thinker is no free text: the keys of ids, amounts, times and states.';
 
 -- sql/69_persons/functions/log_since.sql
 create function private.log_since(seen xid)
@@ -12182,6 +12229,77 @@ comment on function private.log_since is
   'The time of the oldest event or stored response that others may have written since a snapshot, of which `seen` is '
   'pg_snapshot_xmin; null if there is none. No transaction of others takes an hour. For private.erase_thinker, which '
   'does not read again what it has read before its locks.';
+
+-- sql/69_persons/functions/needed_by_nobody_else.sql
+create function private.needed_by_nobody_else(
+  thinker       uuid,
+  out rooms     text[],
+  out vouchers  text[],
+  out documents text[]
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  rooms := array(
+    select r.id
+    from public.rooms r
+    where r.owner_id = thinker
+      and r.meta ->> 'source' is distinct from 'mortgage'
+      and not exists (
+        select from public.presence_sessions s where s.room_id = r.id and s.thinker_id <> thinker
+      )
+  );
+  vouchers := array(
+    select v.id
+    from public.vouchers v
+    where v.issuer_id = thinker
+      and v.status in ('issued', 'cancelled', 'expired')
+      and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
+  );
+  documents := array(
+    select c.storage_url
+    from public.contracts c
+    where c.created_by = thinker
+      and not exists (select from public.mortgage_contracts m where m.contract_id = c.id)
+      and not exists (
+        select from public.contract_links l
+        where l.contract_id = c.id and not (
+          coalesce(l.voucher_id = any (vouchers), true) and coalesce(l.room_id = any (rooms), true)
+        )
+      )
+  );
+end;
+$$;
+
+comment on function private.needed_by_nobody_else is
+  'What of a thinker concerns nobody else: rooms in which nobody else is, vouchers that nobody booked or holds, and '
+  'documents (their paths) that are linked to these only.';
+
+-- sql/69_persons/functions/require_erasable.sql
+create function private.require_erasable(uid text)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  obligations text;
+begin
+  if not exists (select from public.thinkers t where t.id = private.thinker_id(require_erasable.uid)) then
+    raise sqlstate 'PT404' using message = 'thinker_not_found';
+  end if;
+  select string_agg(o, '; ') into obligations from private.thinker_obligations(require_erasable.uid) o;
+  if obligations is not null then
+    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
+  end if;
+end;
+$$;
+
+comment on function private.require_erasable is
+  'Checks that a thinker can be erased; thinker_has_obligations has private.thinker_obligations as detail. '
+  'Raises: thinker_not_found (404); thinker_has_obligations (409).';
 
 -- sql/69_persons/functions/thinker_data.sql
 create function private.thinker_data(uid text)

@@ -13,8 +13,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from api.actor import Actor
-from api.errors import PortalError
+from api.errors import ApiError, PortalError
 from api.settings import ROOT
+from api.storage import Storage
 from tests.cli.running import portal, run
 from tests.cli.running import rows as cells
 from tests.persons.conftest import end_obligations
@@ -43,6 +44,8 @@ PAGE = (ROOT / "docs" / "privacy.md").read_text()
 
 AMOUNTS = {"direction": "in", "crypto_amount": 1, "crypto_symbol": "ETH", "fiat_major": 1, "fiat_currency": "EUR"}
 """What log_transfer needs."""
+
+DAY = {"valid_from": "2030-01-07 09:00Z", "valid_until": "2030-01-07 18:00Z"}
 
 FIGURES = ("revenue_by_day", "fees_by_day", "settlements", "owed", "receivables", "transfers_by_day")
 """What an erasure must not change. (Offers that nobody booked go, and are not counted any more.)"""
@@ -416,6 +419,95 @@ def test_the_command_erases_rows_and_documents(database: str, monkeypatch: pytes
     assert [path.parent.name for path in tmp_path.rglob("deed")] == ["1"]
 
 
+def store_documents(connection: psycopg.Connection, folder: Path, number: int) -> None:
+    """Stores documents of anna that nobody else needs."""
+    for n in range(number):
+        path = folder / f"contracts/{n}/deed"
+        path.parent.mkdir(parents=True)
+        path.write_text("deed")
+    connection.execute(
+        "insert into public.contracts (name, byte_size, storage_url, hash_sha256, created_by)"
+        " select 'deed', 4, format('contracts/%%s/deed', n), repeat('0', 64), private.ensure_thinker('anna')"
+        " from generate_series(0, %s - 1) n",
+        (number,),
+    )
+
+
+def test_others_book_while_documents_are_deleted_from_the_store(
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    delete = Storage.delete
+    with connections(database, 1) as [others]:
+        call(others, thinker("ben"), "issue_voucher", voucher_id="offer", **DAY)
+        call(others, thinker("anna"), "book_voucher", voucher_id="offer", slot_start=DAY["valid_from"])
+        with others.transaction(), unchecked(others):
+            others.execute(
+                "update public.voucher_bookings set slot_start = '2020-01-07 09:00Z', slot_end = '2020-01-07 10:00Z'"
+            )
+        store_documents(others, tmp_path, 3)
+
+        async def delete_while_others_write(storage: Storage, path: str) -> None:
+            others.execute("set lock_timeout = '1s'")
+            others.execute("select from public.vouchers for no key update nowait")
+            others.execute("select pg_advisory_xact_lock(private.lock_number('import_batch'))")
+            await delete(storage, path)
+
+        monkeypatch.setattr(Storage, "delete", delete_while_others_write)
+        assert "contracts  3" in re.sub(" +", "  ", portal("erase", "thinker", "anna", "--yes"))
+        assert list(tmp_path.rglob("deed")) == []
+        assert violations(others) == {}
+
+
+def test_an_interrupted_erasure_goes_on_where_it_stopped(
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with connections(database, 1) as [connection]:
+        store_documents(connection, tmp_path, 450)
+        connection.execute("update public.contracts set name = %s", (MARK,))
+        left = 320
+        delete = Storage.delete
+
+        async def delete_some(storage: Storage, path: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise ApiError("storage_away")
+            await delete(storage, path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Storage, "delete", delete_some)
+            with pytest.raises(ApiError):
+                run("erase", "thinker", "anna", "--yes")
+        recorded = {path for [path] in connection.execute("select storage_url from public.contracts")}
+        stored = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("deed")}
+        # nothing lies in the store of which the database does not know
+        assert stored < recorded
+        assert len(recorded) == 250
+        portal("erase", "thinker", "anna", "--yes")
+        assert one(connection, "select count(*) from public.contracts") == 0
+        assert list(tmp_path.rglob("deed")) == []
+        # nor is the name that an operator gave them left in the log
+        assert MARK not in json.dumps(rows(connection), ensure_ascii=False)
+
+
+def test_no_document_is_deleted_where_the_erasure_is_refused(
+    database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with connections(database, 1) as [connection]:
+        store_documents(connection, tmp_path, 1)
+        call(connection, thinker("ben"), "issue_voucher", voucher_id="offer", **DAY)
+        call(connection, thinker("anna"), "book_voucher", voucher_id="offer", slot_start=DAY["valid_from"])
+        with pytest.raises(PortalError, match="booking"):
+            run("erase", "thinker", "anna", "--yes")
+        assert one(connection, "select count(*) from public.contracts") == len(list(tmp_path.rglob("deed"))) == 1
+
+
 def test_a_document_with_a_name_that_no_disk_has_stops_no_command(
     database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -495,13 +587,24 @@ def test_strangers_whose_calls_follow_each_other_do_not_prevent_an_erasure(datab
         assert one(watching, "select count(*) from pg_locks where locktype = 'advisory'") == 0
 
 
-def test_an_erasure_locks_no_vouchers_while_it_reads_the_log(database: str) -> None:
+@pytest.mark.parametrize(
+    "row",
+    [
+        "public.events where subject_id = 'offer'",
+        "public.telemetry_events",
+        "private.idempotency_keys",
+        "public.transfers",
+    ],
+)
+def test_an_erasure_locks_no_vouchers_while_it_reads_the_log_and_empties_her_own_rows(database: str, row: str) -> None:
     anna, ben = thinker("anna"), thinker("ben")
     start = "2030-01-07 09:00Z"
     with connections(database, 4) as [operator, his, holding, watching], ThreadPoolExecutor() as threads:
         call(operator, anna, "issue_voucher", voucher_id="offer", valid_from=start, valid_until="2030-01-07 18:00Z")
+        call(operator, anna, "record_telemetry", events=[{"type": "page.view"}])
+        call(operator, anna, "log_transfer", **AMOUNTS, idempotency_key="k")
         with holding.transaction():
-            holding.execute("select from public.events where subject_id = 'offer' for update")
+            holding.execute(f"select from {row} for update".encode())
             erasing = threads.submit(erase, operator, "anna")
             wait_for_row(
                 watching,
@@ -512,6 +615,28 @@ def test_an_erasure_locks_no_vouchers_while_it_reads_the_log(database: str) -> N
         # the booking came before the locks
         with pytest.raises(psycopg.Error, match="thinker_has_obligations"):
             erasing.result(timeout=30)
+
+
+def test_a_transfer_is_emptied_once_and_with_what_an_operator_wrote_meanwhile(database: str) -> None:
+    with connections(database, 3) as [operator, others, watching], ThreadPoolExecutor() as threads:
+        call(operator, thinker("anna"), "log_transfer", **AMOUNTS)
+
+        def updates() -> int:
+            with operator.transaction():
+                before = one(operator, UPDATES)
+                erase(operator, "anna")
+                number: int = one(operator, UPDATES) - before
+                return number
+
+        with others.transaction():
+            others.execute("update public.transfers set label = %s", (MARK,))
+            erasing = threads.submit(updates)
+            wait_for_row(watching, "select from pg_locks where not granted and locktype = 'transactionid'")
+        assert erasing.result(timeout=30) == 1
+        assert MARK not in json.dumps(rows(operator), ensure_ascii=False)
+
+
+UPDATES: LiteralString = "select n_tup_upd from pg_stat_xact_user_tables where relname = 'transfers'"
 
 
 def test_an_erasure_locks_no_voucher_of_others_for_bookings_that_are_cancelled(database: str) -> None:

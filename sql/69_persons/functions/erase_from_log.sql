@@ -9,12 +9,7 @@ as $$
 declare
   thinker   constant uuid := private.thinker_id(erase_from_log.uid);
   successor constant uuid := private.thinker_id(erase_from_log.pseudonym);
-  -- what is no free text: ids, amounts, times, states
-  kept      constant text[] := array[
-    'adjusts', 'amountCents', 'applicationId', 'beneficiary', 'by', 'currency', 'desiredLoan', 'dueOn', 'lenderUid',
-    'loan', 'number', 'paidOn', 'payer', 'payment', 'periodFrom', 'periodTo', 'reverses', 'signer', 'slotStart',
-    'status', 'totalCents', 'validUntil', 'voucherId'
-  ];
+  kept      constant text[] := private.kept_in_log();
   -- JSON as PostgreSQL writes it: only the quote before a key follows a brace or a space and is followed by a word
   by_id     constant text := format(
     '([{ ]"(?:%s)": )"%s"',
@@ -73,7 +68,7 @@ begin
     union all
     select 'mortgage_application', a.id from public.mortgage_applications a where a.borrower_id = thinker
     union all select 'mortgage_offer', o.id from public.mortgage_offers o where o.lender_id = thinker
-    union all select 'transfer', t.id from public.transfers t where t.thinker_id = thinker
+    union all select 'transfer', t.id from public.transfers t where t.thinker_id in (thinker, successor)
   ) own
   where e.created_at >= erase_from_log.since and e.meta - kept <> '{}' and e.type <> 'fee.changed'
     and e.subject_type = own.subject_type and e.subject_id = own.subject_id;

@@ -10,7 +10,6 @@ declare
   thinker     constant uuid := private.thinker_id(erase_thinker.uid);
   pseudonym   constant text := 'erased-' || private.new_suffix();
   successor   constant uuid := private.thinker_id(pseudonym);
-  obligations text;
   rooms       text[];
   vouchers    text[];
   documents   text[];
@@ -25,14 +24,7 @@ begin
   perform pg_advisory_xact_lock(private.lock_number('erase_thinker'));
   -- nor while a batch of an import that has asked for erased uids may still write this one; before any row is locked
   perform pg_advisory_xact_lock(private.lock_number('import_batch'));
-  if not exists (select from public.thinkers t where t.id = thinker) then
-    raise sqlstate 'PT404' using message = 'thinker_not_found';
-  end if;
-
-  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
-  if obligations is not null then
-    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
-  end if;
+  perform private.require_erasable(erase_thinker.uid);
 
   perform set_config('portal.erasure', pg_current_xact_id()::text, true);
 
@@ -55,9 +47,12 @@ begin
       then erase_thinker.uid in (select private.import_names(j.legacy_table, j.content))
   end;
   get diagnostics changed = row_count;
-  if changed > 0 then
-    counts := counts || jsonb_build_object('import_rejects', jsonb_build_object('emptied', changed));
-  end if;
+  counts := private.add_count(counts, 'import_rejects', 'emptied', changed);
+
+  insert into public.thinkers (id, public_id, created_at)
+  select successor, pseudonym, t.created_at from public.thinkers t where t.id = thinker;
+  -- what no call of others waits for
+  counts := private.erase_own_rows(counts, thinker, successor);
 
   -- others lock these rows in several orders: all at once, or none
   for attempt in 1..500 loop
@@ -110,57 +105,21 @@ begin
   end if;
 
   -- again: nothing changes any more
-  select string_agg(o, '; ') into obligations from private.thinker_obligations(erase_thinker.uid) o;
-  if obligations is not null then
-    raise sqlstate 'PT409' using message = 'thinker_has_obligations', detail = obligations;
-  end if;
+  perform private.require_erasable(erase_thinker.uid);
 
   -- the rest, which is little
   perform private.erase_from_log(erase_thinker.uid, pseudonym, private.log_since(next));
+  counts := private.erase_own_rows(counts, thinker, successor);
 
   insert into private.erased_uids (hash)
   values (sha256(convert_to(erase_thinker.uid, 'UTF8')))
   on conflict do nothing;
-  insert into public.thinkers (id, public_id, created_at)
-  select successor, pseudonym, t.created_at from public.thinkers t where t.id = thinker;
-
-  -- what concerns nobody else: rooms in which nobody else is, vouchers that nobody booked or holds, and documents that
-  -- are linked to these only
-  rooms := array(
-    select r.id
-    from public.rooms r
-    where r.owner_id = thinker
-      and r.meta ->> 'source' is distinct from 'mortgage'
-      and not exists (
-        select from public.presence_sessions s where s.room_id = r.id and s.thinker_id <> thinker
-      )
-  );
-  vouchers := array(
-    select v.id
-    from public.vouchers v
-    where v.issuer_id = thinker
-      and v.status in ('issued', 'cancelled', 'expired')
-      and not exists (select from public.voucher_bookings b where b.voucher_id = v.id)
-  );
-  documents := array(
-    select c.storage_url
-    from public.contracts c
-    where c.created_by = thinker
-      and not exists (select from public.mortgage_contracts m where m.contract_id = c.id)
-      and not exists (
-        select from public.contract_links l
-        where l.contract_id = c.id and not (
-          coalesce(l.voucher_id = any (vouchers), true) and coalesce(l.room_id = any (rooms), true)
-        )
-      )
-  );
+  select * into rooms, vouchers, documents from private.needed_by_nobody_else(thinker);
 
   for step in
     select s.n, s.relation, s.what, s.statement
     from (
       values
-        (3, 'telemetry_events', 'deleted', $s$delete from public.telemetry_events t where t.actor_id = $1$s$),
-        (4, 'idempotency_keys', 'deleted', $s$delete from private.idempotency_keys k where k.actor = $1::text$s$),
         (5, 'presence_sessions', 'deleted', $s$delete from public.presence_sessions s where s.thinker_id = $1$s$),
         (6, 'daily_use', 'deleted', $s$delete from private.daily_use d where d.thinker_id = $1$s$),
         (6, 'claims', 'deleted', $s$delete from private.claims c where c.thinker_id = $1$s$),
@@ -257,13 +216,6 @@ begin
              ),
              status = 'withdrawn'
            where o.lender_id = $1 and o.status <> 'accepted'$s$
-        ),
-        (
-          17, 'transfers', 'emptied',
-          $s$update public.transfers t
-           set wallet_address = null, external_account = null, meta = '{}',
-             label = case t.direction when 'in' then 'Fiat→Crypto inflow' else 'Crypto→Fiat outflow' end
-           where t.thinker_id = $1$s$
         )
     ) as s (n, relation, what, statement)
     union all
@@ -311,14 +263,7 @@ begin
     execute step.statement
       using thinker, erase_thinker.uid, successor, pseudonym, rooms, vouchers, documents;
     get diagnostics changed = row_count;
-    if changed > 0 then
-      counts := counts || jsonb_build_object(
-        step.relation,
-        coalesce(counts -> step.relation, '{}') || jsonb_build_object(
-          step.what, changed + coalesce((counts -> step.relation ->> step.what)::bigint, 0)
-        )
-      );
-    end if;
+    counts := private.add_count(counts, step.relation, step.what, changed);
   end loop;
 
   -- fails if anything still refers to it
