@@ -12834,6 +12834,8 @@ as $$
       select s.id
       from public.presence_sessions s
       where s.status = 'online' and s.last_seen_at < now() - interval '1 minute'
+      -- heartbeats wait for those that it has locked; the next run takes the rest
+      limit 5000
       for update skip locked
     )
     returning 1
@@ -12842,8 +12844,8 @@ as $$
 $$;
 
 comment on function private.job_presence_offline is
-  'Sets thinkers to offline after a minute without a heartbeat; the next heartbeat sets them to online again. Returns '
-  'their number.';
+  'Sets thinkers to offline after a minute without a heartbeat, at most 5000 in a run; the next heartbeat sets them to '
+  'online again. Returns their number.';
 
 -- sql/70_jobs/functions/job_purge_idempotency_keys.sql
 create function private.job_purge_idempotency_keys()

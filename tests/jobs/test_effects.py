@@ -51,6 +51,14 @@ def test_a_thinker_silent_for_more_than_a_minute_goes_offline(connection: psycop
     ]
 
 
+def test_a_run_sets_five_thousand_thinkers_offline_at_most(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "insert into public.presence_sessions (thinker_id, last_seen_at) "
+        "select private.ensure_thinker('silent-' || n), now() - interval '1 hour' from generate_series(1, 5001) n"
+    )
+    assert [run(connection, "presence-offline") for _ in range(3)] == [Run(5000, None), Run(1, None), Run(0, None)]
+
+
 def test_vouchers_that_nobody_booked_in_time_expire(connection: psycopg.Connection) -> None:
     with connection.transaction():
         for seconds in (-1, 0, 1):
