@@ -1877,6 +1877,7 @@ as $$
 declare
   thinker uuid := private.thinker_id(claim_thinker.uid);
   most    private.settings;
+  is_new  boolean;
 begin
   perform private.require_service();
   perform private.require_session(claim_thinker.session_id);
@@ -1915,17 +1916,20 @@ begin
   select * into most from private.settings;
   if (
     select count(*) from private.claims c where c.session_id = claim_thinker.session_id and not c.is_proven
-  ) >= most.thinkers_a_session
-    or (
-      claim_thinker.client is not null
-      and (public.count_request('claim|' || claim_thinker.client) ->> 'requests')::int > most.claims_a_minute
-    )
-  then
+  ) >= most.thinkers_a_session then
     raise sqlstate 'PT429' using message = 'too_many_claims';
   end if;
 
   insert into public.thinkers (id, public_id) values (thinker, claim_thinker.uid) on conflict do nothing;
-  if found or (
+  is_new := found;
+  -- after what others may keep it waiting for: the claims of an address are counted one after the other
+  if claim_thinker.client is not null
+    and (public.count_request('claim|' || claim_thinker.client) ->> 'requests')::int > most.claims_a_minute
+  then
+    raise sqlstate 'PT429' using message = 'too_many_claims';
+  end if;
+
+  if is_new or (
     claim_thinker.known and not exists (select from private.claims c where c.thinker_id = thinker)
   ) then
     insert into private.claims (thinker_id, session_id)

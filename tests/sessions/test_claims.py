@@ -268,3 +268,25 @@ def test_of_many_sessions_one_wins(database: str) -> None:
         results = at_once(claims)
         assert sorted(results) == [DONE, *["not_yourself"] * 19]
         assert one(open_connections[0], "select session_id from private.claims") == sessions[results.index(DONE)]
+
+
+def test_a_claim_that_waits_for_its_uid_holds_up_no_other_claim_of_its_address(database: str) -> None:
+    with connections(database, 4) as (naming, waiting, claiming, watching), ThreadPoolExecutor() as thread:
+        claims = partial(call_or_reason, actor=SERVER, function="claim_thinker", client="192.0.2.1")
+        claiming.execute("set lock_timeout = '5s'")
+        with naming.transaction():
+            # somebody's call that has not ended
+            act(naming, thinker("eve"), "issue_voucher", holder_uid="mia")
+            claimed = thread.submit(claims, waiting, session_id=ONE, uid="mia")
+            wait_until(
+                lambda: (
+                    one(
+                        watching,
+                        "select wait_event_type from pg_stat_activity where pid = %s",
+                        waiting.info.backend_pid,
+                    )
+                    == "Lock"
+                )
+            )
+            assert claims(claiming, session_id=OTHER, uid="tom") == DONE
+        assert claimed.result() == DONE
