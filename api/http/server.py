@@ -216,7 +216,10 @@ class _Protocol(H11Protocol):
     config: _Config
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room for it: of too many connections, the one whose client is silent for longest is closed."""
+        """Make room for it: of too many connections, one of the network with most of them is closed.
+
+        It is the one whose client is silent for longest.
+        """
         super().connection_made(transport)
         self.conn = StrictConnection()
         self.idle_since = self.heard = self.loop.time()
@@ -242,7 +245,10 @@ class _Protocol(H11Protocol):
     def _make_room(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
             return
-        longest = _longest_silent(other for other in connections if other.waits_for_client)
+        waiting = [other for other in connections if other.waits_for_client]
+        numbers = Counter(other.network for other in waiting)
+        largest = max(numbers.values())
+        longest = _longest_silent(other for other in waiting if numbers[other.network] == largest)
         if longest is self:
             # every other one is being answered
             self.transport.write(_BUSY)

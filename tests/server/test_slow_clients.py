@@ -187,6 +187,17 @@ def test_of_too_many_connections_the_longest_idle_is_closed(small: str) -> None:
         assert received(second).startswith(b"HTTP/1.1 200 ")
 
 
+def test_of_too_many_connections_one_of_the_network_with_most_is_closed(small: str) -> None:
+    with ExitStack() as stack:
+        sources = [2, 3, 3, 4, 4, 5, 5, 6]
+        clients = [stack.enter_context(connected(small, source=f"127.0.0.{source}")) for source in sources]
+        with Connection(small, "127.0.0.7") as last:
+            assert last.get("/health").status == 200
+        assert received(clients[1]) == b""
+        clients[0].sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert received(clients[0]).startswith(b"HTTP/1.1 200 ")
+
+
 def test_of_too_many_half_bodies_the_longest_silent_is_closed(small: str) -> None:
     with asking(small) as first, asking(small) as second:
         second.sendall(b"{")
