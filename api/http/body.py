@@ -23,7 +23,7 @@ from api.gateway.shares import held
 from api.http.callers import Caller, calls_of, limited_client
 from api.http.incoming import LARGE_BODY_BYTES, LARGE_BODY_VALUES, Incoming, Places
 from api.http.proxies import client_address
-from api.http.rate_limit import Bytes
+from api.http.rate_limit import SMALL_BODY_BYTES, Bytes
 from api.http.sessions import BrowserSession
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -164,7 +164,7 @@ class PortalRequest(Request[Caller, BrowserSession | None, State]):
         if missing_user and not self.headers.get("x-mot-user"):
             raise ApiError(missing_user)
         client = limited_client(self)
-        if client is not None:
+        if client is not None and len(body) > SMALL_BODY_BYTES:
             sent: Bytes = self.app.state.bytes
             await sent.take(self.calls, client, len(body))
         return value

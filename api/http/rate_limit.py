@@ -33,6 +33,9 @@ MAX_MEBIBYTES_A_DAY = 256
 """JSON that an address sends within 24 hours, without its compression: thinkers have a limit of their own
 (`private.settings.bytes_a_day`), but are free."""
 
+SMALL_BODY_BYTES = 1024
+"""A body of at most so many is not counted: nobody may shut others of an address out for a day."""
+
 _MEBIBYTE = 1024 * 1024
 
 

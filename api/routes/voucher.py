@@ -26,8 +26,8 @@ from api.models.fields import TEXT, Id, Minutes, Money, Price, Text, money, word
 from api.models.times import ISO_PATTERN, Millis, Moment, iso_millis, iso_time, query_time
 
 OPTIONAL_TIME = {"pattern": f"^$|{ISO_PATTERN}"}
-MAX_BOOKINGS_A_DAY = 1000
-"""Bookings that an address tries within 24 hours: thinkers have a limit of their own, but are free."""
+MAX_BOOKINGS_A_DAY = 200
+"""Bookings of one voucher that an address tries within 24 hours: thinkers have a limit of their own, but are free."""
 
 SLOT_ID = r"^slot-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$"
 
@@ -312,7 +312,7 @@ async def book(
     """Books a slot for `holderUid`. Of concurrent requests for one slot exactly one succeeds."""
     client = limited_client(request)
     if client is not None:
-        await count_of_day(request.calls, f"bookings|{client}", 1, MAX_BOOKINGS_A_DAY)
+        await count_of_day(request.calls, f"bookings|{client}|{data.voucher_id}", 1, MAX_BOOKINGS_A_DAY)
     row = await request.calls.call(
         "book_voucher",
         request.user.as_caller(data.holder_uid),
