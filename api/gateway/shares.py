@@ -57,8 +57,8 @@ class Shares:
         self._clients: WeakValueDictionary[str, _Client] = WeakValueDictionary()
         self._thinkers: _Thinkers = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        # calls that wait for a lock with their connections
-        patient, patient_of_operators = (asyncio.Semaphore(max(1, connections // 4)) for _ in range(2))
+        # calls that wait for a lock with their connections: four clients leave places to others
+        patient, patient_of_operators = (asyncio.Semaphore(max(1, connections * 3 // 8)) for _ in range(2))
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
             (False, False): _Share(gateway, usage, patient, callers, everything),

@@ -10724,8 +10724,14 @@ begin
       begin
         meta := (content ->> 'meta')::jsonb;
         if jsonb_typeof(meta) = 'object' then
-          meta := meta - '{applicationId,desiredLoan,direction,path,propertyId,roomId,serviceType,slotStart,'
-            'storageUrl,type,voucherId}'::text[];
+          meta := meta - array(
+            select m.key
+            from jsonb_each(meta) m
+            where jsonb_typeof(m.value) = 'string' and m.key = any (
+              '{applicationId,desiredLoan,direction,path,propertyId,roomId,serviceType,slotStart,storageUrl,type,'
+              'voucherId}'
+            )
+          );
         end if;
         return query select s.text #>> '{}'
           from jsonb_path_query(meta, 'strict $.** ? (@.type() == "string")') as s (text);

@@ -147,6 +147,7 @@ def test_who_is_erased_while_a_batch_is_imported_does_not_come_back(
         {"meta": '{"before": {"parties": ["ben", "anna"]}}'},
         {"meta": '{"holder": "\\u0061nna"}'},
         {"meta": '{"payer": "anna"'},
+        {"meta": '{"path": {"payer": "anna"}}'},
     ],
 )
 def test_the_log_does_not_name_an_erased_thinker_again(
