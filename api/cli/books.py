@@ -20,7 +20,7 @@ from api.cli.amounts import major
 from api.cli.files import Format, Output, open_binary_output, open_output
 from api.cli.owner import one_snapshot, owner_connection, progress
 from api.cli.tables import Row, Table
-from api.cli.texts import cell, visible
+from api.cli.texts import cells, visible
 from api.errors import PortalError
 
 PAGE = 1000
@@ -223,10 +223,7 @@ def _text(value: Decimal | str | None) -> str:
 def _write_csv(file: TextIO, columns: tuple[str, ...], records: Iterable[Record]) -> None:
     lines = csv.DictWriter(file, columns, lineterminator="\n")
     lines.writeheader()
-    lines.writerows(
-        {name: _text(record[name]) if name in VALUES else cell(_text(record[name])) for name in columns}
-        for record in records
-    )
+    lines.writerows(cells({name: _text(record[name]) for name in columns}, VALUES) for record in records)
 
 
 def _write_json(file: TextIO, head: Record, records: Iterable[Record]) -> None:

@@ -24,7 +24,7 @@ from rich.text import Text
 from api.cli.files import Format, Output, open_output
 from api.cli.owner import INCOMPLETE, console, owner_connection, patient_transaction, progress
 from api.cli.tables import Row, Table
-from api.cli.texts import cell, json_cell, visible
+from api.cli.texts import cells, json_cell, visible
 from api.errors import PortalError
 from api.imports.d1 import open_d1
 from api.imports.loading import Loaded, Report, begin, finish, load, load_table
@@ -237,8 +237,7 @@ def rejects(
                 lines.writeheader()
                 # what `--retry` reads comes back as it is
                 lines.writerows(
-                    {n: cell(r[n] or "") for n in REJECTS}
-                    | {n: r[n] for n in ("reject", "source", "table")}
+                    cells({n: r[n] or "" for n in REJECTS}, ("reject", "source", "table"))
                     | {"row": json_cell(r["row"])}
                     for r in cursor
                 )

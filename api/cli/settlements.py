@@ -22,7 +22,7 @@ from api.cli.amounts import major, minor, read_amount
 from api.cli.files import Output, open_binary_output, open_output
 from api.cli.owner import console, one_snapshot, operator_transaction, owner_connection, progress
 from api.cli.tables import Row, Table
-from api.cli.texts import cell, visible
+from api.cli.texts import cells, visible
 from api.errors import PortalError
 from api.paper.statement import Language, statement_pdf
 
@@ -444,9 +444,7 @@ def _write(
             lines = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             lines.writeheader()
             for page in pages:
-                lines.writerows(
-                    {name: event[name] if name in VALUES else cell(event[name]) for name in COLUMNS} for event in page
-                )
+                lines.writerows(cells({name: event[name] for name in COLUMNS}, VALUES) for event in page)
         case StatementFormat.JSON:
             _write_json(file, settlement, pages)
 

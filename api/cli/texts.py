@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Container, Mapping
 
 # letters and marks that are printable by their category, but have no shape
 _SHAPELESS = re.compile(
@@ -44,6 +45,11 @@ def cell(value: object) -> object:
         return value
     text = _FORMULA.sub(r"\1'\2\3", visible(value))
     return f"'{text}" if text == value and _is_value(text) else text
+
+
+def cells(record: Mapping[str, object], values: Container[str]) -> dict[str, object]:
+    """The record for a line of a CSV file; the columns `values` have no texts, and stay as they are."""
+    return {name: value if name in values else cell(value) for name, value in record.items()}
 
 
 def _is_value(text: str) -> bool:

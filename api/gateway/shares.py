@@ -61,12 +61,14 @@ class Shares:
         patient, patient_of_operators = (asyncio.Semaphore(max(1, connections * 3 // 8)) for _ in range(2))
         self._shares: dict[tuple[bool, bool], _Share] = {
             # is it an operator's, does it only read
-            (False, False): _Share(gateway, usage, patient, callers, everything),
-            (False, True): _Share(gateway, usage, patient, reads, callers, everything),
-            (True, False): _Share(gateway, usage, patient_of_operators, everything),
-            (True, True): _Share(gateway, usage, patient_of_operators, asyncio.Semaphore(connections // 4), everything),
+            (False, False): _Share(gateway, usage, (patient,), callers, everything),
+            (False, True): _Share(gateway, usage, (patient,), reads, callers, everything),
+            (True, False): _Share(gateway, usage, (patient_of_operators,), everything),
+            (True, True): _Share(
+                gateway, usage, (patient_of_operators,), asyncio.Semaphore(connections // 4), everything
+            ),
         }
-        self._health = _Share(gateway, usage, asyncio.Semaphore(1), asyncio.Semaphore(1))
+        self._health = _Share(gateway, usage, (), asyncio.Semaphore(1))
         self._ping: asyncio.Task[bool] | None = None
 
     def of(self, *, is_operator: bool, is_read: bool, client: str | None = None) -> Calls:
@@ -110,8 +112,8 @@ class _Client:
         self.reads = asyncio.Semaphore(reads)
         self.requests = 0
         """Those that wait or are answered, at most MOST_OF_CLIENT."""
-        self.waits_for_lock = False
-        """Whether a call of it waits for a lock with its connection; the others make room while they wait."""
+        self.patient = asyncio.Semaphore(1)
+        """For its call that waits for a lock with its connection; the others make room while they wait."""
 
 
 class _Share:
@@ -121,7 +123,7 @@ class _Share:
         self,
         gateway: Gateway,
         usage: Usage,
-        patient: asyncio.Semaphore,
+        patient: tuple[asyncio.Semaphore, ...],
         *limits: asyncio.Semaphore,
         client: _Client | None = None,
         thinkers: _Thinkers | None = None,
@@ -136,13 +138,15 @@ class _Share:
     def of_reader(self, client: _Client) -> "_Share":
         """The same share, within what the client may read."""
         # a read that waits for others of its client leaves them the writes
+        patient = *self._patient, client.patient
         limits = client.reads, client.calls, *self._limits
-        return _Share(self._gateway, self._usage, self._patient, *limits, client=client)
+        return _Share(self._gateway, self._usage, patient, *limits, client=client)
 
     def of_writer(self, client: _Client, thinkers: _Thinkers) -> "_Share":
         """The same share, within what the client, and the thinker of each call, may do."""
+        patient = *self._patient, client.patient
         limits = client.calls, *self._limits
-        return _Share(self._gateway, self._usage, self._patient, *limits, client=client, thinkers=thinkers)
+        return _Share(self._gateway, self._usage, patient, *limits, client=client, thinkers=thinkers)
 
     async def call(self, function: str, actor: Actor, **params: object) -> Any:
         """See Calls."""
@@ -165,7 +169,7 @@ class _Share:
             try:
                 return await self._call_once(function, actor, params)
             except LockedError as error:
-                if not self._patient.locked() and not (self._client and self._client.waits_for_lock):
+                if not any(place.locked() for place in self._patient):
                     return await self._call_patiently(function, actor, params)
                 # of a hundred calls that wait for one lock, few have connections at any time
                 pause = LOCK_PAUSE_SECONDS * (0.5 + random.random())  # noqa: S311 (not all of them at once)
@@ -180,10 +184,7 @@ class _Share:
 
     async def _call_patiently(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         """Wait in PostgreSQL's queue for the lock: others who wait there would always come first."""
-        client = self._client
-        async with self._patient:
-            if client is not None:
-                client.waits_for_lock = True
+        async with held(*self._patient):
             told = waits_for_locks.set(True)
             try:
                 return await self._call_once(function, actor, params)
@@ -192,8 +193,6 @@ class _Share:
                 raise
             finally:
                 waits_for_locks.reset(told)
-                if client is not None:
-                    client.waits_for_lock = False
 
     async def _call_once(self, function: str, actor: Actor, params: dict[str, object]) -> Any:
         taken: list[asyncio.Semaphore] = []

@@ -11,7 +11,7 @@ import resource
 import socket
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import h11
@@ -245,10 +245,7 @@ class _Protocol(H11Protocol):
     def _make_room(self, connections: Collection["_Protocol | WebSocketProtocol"], most: int) -> None:
         if len(connections) <= most or self.transport.is_closing():
             return
-        waiting = [other for other in connections if other.waits_for_client]
-        numbers = Counter(other.network for other in waiting)
-        largest = max(numbers.values())
-        longest = _longest_silent(other for other in waiting if numbers[other.network] == largest)
+        longest = _longest_silent({other: 1 for other in connections if other.waits_for_client})
         if longest is self:
             # every other one is being answered
             self.transport.write(_BUSY)
@@ -299,11 +296,7 @@ class _Protocol(H11Protocol):
         """Of too much that is unread, drop what clients of the network with most of it have not read for longest."""
         unread = {other: size for other in connections if (size := other.transport.get_write_buffer_size())}
         while sum(unread.values()) > most and len(unread) > 1:
-            sizes: Counter[str] = Counter()
-            for other, size in unread.items():
-                sizes[other.network] += size
-            [(largest, _)] = sizes.most_common(1)
-            silent = _longest_silent(other for other in unread if other.network == largest)
+            silent = _longest_silent(unread)
             silent.transport.abort()
             del unread[silent]
 
@@ -366,8 +359,13 @@ class _Protocol(H11Protocol):
         self.transport.close()
 
 
-def _longest_silent(connections: Iterable[_Protocol | WebSocketProtocol]) -> _Protocol | WebSocketProtocol:
-    return min(connections, key=lambda connection: connection.heard)
+def _longest_silent(sizes: Mapping[_Protocol | WebSocketProtocol, int]) -> _Protocol | WebSocketProtocol:
+    """Of the connections of the network with the largest sum of sizes, the one whose client is silent for longest."""
+    sums: Counter[str] = Counter()
+    for connection, size in sizes.items():
+        sums[connection.network] += size
+    largest = max(sums.values())
+    return min((each for each in sizes if sums[each.network] == largest), key=lambda each: each.heard)
 
 
 class Head:

@@ -14,19 +14,17 @@ as $$
 declare
   vouchers text[];
 begin
-  if exists (select from public.contracts c where c.id = of_contract and c.created_by = auth.uid()) then
-    return next of_contract;
-    return;
-  end if;
-  if of_contract is not null then
+  if of_contract is null then
+    return query select c.id from public.contracts c where c.created_by = auth.uid();
+  else
+    return query select c.id from public.contracts c where c.id = of_contract and c.created_by = auth.uid();
+    if found then
+      return;
+    end if;
     vouchers := array(
       select l.voucher_id from public.contract_links l where l.contract_id = of_contract and l.voucher_id is not null
     );
   end if;
-  return query
-    select c.id
-    from public.contracts c
-    where c.created_by = auth.uid() and (of_contract is null or c.id = of_contract);
   return query
     select l.contract_id
     from public.contract_links l

@@ -1168,19 +1168,17 @@ as $$
 declare
   vouchers text[];
 begin
-  if exists (select from public.contracts c where c.id = of_contract and c.created_by = auth.uid()) then
-    return next of_contract;
-    return;
-  end if;
-  if of_contract is not null then
+  if of_contract is null then
+    return query select c.id from public.contracts c where c.created_by = auth.uid();
+  else
+    return query select c.id from public.contracts c where c.id = of_contract and c.created_by = auth.uid();
+    if found then
+      return;
+    end if;
     vouchers := array(
       select l.voucher_id from public.contract_links l where l.contract_id = of_contract and l.voucher_id is not null
     );
   end if;
-  return query
-    select c.id
-    from public.contracts c
-    where c.created_by = auth.uid() and (of_contract is null or c.id = of_contract);
   return query
     select l.contract_id
     from public.contract_links l
@@ -10668,7 +10666,8 @@ $$;
 comment on function private.import_kept is
   'What a reject keeps of a row: all of it, or, where it has more than 256 KiB or its meta more than 64 KiB, the first '
   '1,000 characters of each longer value, of meta none, as {"cut", "bytes" (of the whole value)}: a hostile file has '
-  'large rows, all of which are rejected. Of a meta that is no text it keeps nothing: nobody sees whom it names.';
+  'large rows, all of which are rejected. It keeps nothing of a meta that is not text, because an erasure finds no '
+  'names in it.';
 
 -- sql/68_import/functions/import_key.sql
 create function private.import_key(legacy_table text, id text)

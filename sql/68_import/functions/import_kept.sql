@@ -31,4 +31,5 @@ $$;
 comment on function private.import_kept is
   'What a reject keeps of a row: all of it, or, where it has more than 256 KiB or its meta more than 64 KiB, the first '
   '1,000 characters of each longer value, of meta none, as {"cut", "bytes" (of the whole value)}: a hostile file has '
-  'large rows, all of which are rejected. Of a meta that is no text it keeps nothing: nobody sees whom it names.';
+  'large rows, all of which are rejected. It keeps nothing of a meta that is not text, because an erasure finds no '
+  'names in it.';
